@@ -1,0 +1,43 @@
+# Python of the virtualenv; made from $(PYTHON).
+PYTHON ?= python3
+BIN := .venv/bin
+
+# What Spark needs to know before it starts: its own folder (a path with a space needs it), the Python of its workers,
+# and a Java, the system's where there is one. -x shows the command that follows.
+spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java)" \
+	&& export SPARK_HOME JAVA_HOME PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
+
+.PHONY: help setup test demo bench lint types check clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+setup: .venv/.installed ## make the virtualenv with everything in it, once
+
+.venv/.installed: pyproject.toml conf/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.13 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt -e '.[spark,java,demo,dev]'
+	@touch $@
+
+test: setup ## run the tests, then a marked part of them over Spark Connect
+	$(spark) $(BIN)/python -m pytest
+	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest -m connect
+
+demo: setup ## write predictions for real flights and evaluate them
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml
+
+bench: setup ## time the engines beside their peers
+	$(spark) $(BIN)/python benchmarks/evaluate.py
+
+lint: setup ## check style and format
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## check types
+	$(BIN)/mypy
+
+check: lint types test ## all that .ci/run runs
+
+clean: ## remove all that the other targets made
+	rm -rf .venv build dist *.egg-info .*_cache .hypothesis spark-warehouse artifacts

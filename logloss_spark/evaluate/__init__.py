@@ -1,0 +1,1 @@
+"""Many rows in, few rows out: states, and the metrics that are functions of them."""

@@ -1,0 +1,367 @@
+"""Evaluate a table of predictions: the object that holds one state, and everything that derives from it."""
+
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError, SpecError
+from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING, Reporting
+from logloss_spark.evaluate.state import columns_of, scale_of, state_of, weighted_sum
+from logloss_spark.evaluate.tables import metrics_table, reliability_table, reporting_of
+from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.scored import with_loss
+from logloss_spark.rows.status import STATUSES, status_code, status_name
+from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many
+
+HELD_ROWS = 1_000_000
+"""A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
+
+SHOWN = (
+    "slice rows n log_loss log_loss_low log_loss_high normalized_entropy calibration_ratio brier ece".split()
+)
+RESULT_COLUMNS = {"slice", "grouping_id", "rows", "n", "part", "place", "fingerprint", "bin", "bin_low", "bin_high"}
+
+
+class Evaluation:
+    """One state, and what can be read off it. Made by `evaluate`.
+
+    Attributes
+    ----------
+    metrics : DataFrame
+        One row per slice: see `metrics`.
+    reliability : DataFrame
+        One row per slice and bin of the score.
+    state : DataFrame
+        The sums themselves: store them, `merge` them, read metrics off them again.
+    invalid : DataFrame
+        The rows that were not scored, whole, with their `row_status`; a scan of its own.
+
+    All are lazy. The state is cached when the first of them is used, so that the rows are read once; `close` lets it
+    go, and so does leaving a `with` block.
+    """
+
+    def __init__(self, df: DataFrame, spec: Predictions, reporting: Reporting) -> None:
+        self._df, self._spec, self._reporting = df, spec, reporting
+        self._rows = inputs(df, spec)
+        self._scale = scale_of(self._rows, spec)
+        reporting.shares(len(self._scale.classes))
+        check_names(spec, self._scale.slices, columns_of(self._scale))
+
+    @cached_property
+    def state(self) -> DataFrame:
+        """The sums per slice, cached."""
+        return held(state_of(self._rows, self._spec))
+
+    @property
+    def metrics(self) -> DataFrame:
+        """One row per slice: the global row, and one per group of each grouping set."""
+        return metrics_table(self.state, self._scale, self._spec.by, self._reporting)
+
+    @property
+    def reliability(self) -> DataFrame:
+        """One row per slice and bin of the score."""
+        return reliability_table(self.state, self._scale, self._spec.by, self._reporting)
+
+    @property
+    def invalid(self) -> DataFrame:
+        """The rows that were not scored, with the column `row_status` that says why."""
+        rows = inputs(self._df, self._spec, keep_row=True)
+        marked = rows.table.withColumn("status", status_code(rows, self._spec)).where("status != 0")
+        return marked.select("row.*", status_name(F.col("status")).alias("row_status"))
+
+    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
+        """The metrics as pandas, the global row first; all of them, or the first `limit`."""
+        order = [F.col("grouping_id").desc(), F.col("slice")]
+        table = self.metrics.orderBy(*order)
+        return (table if limit is None else table.limit(limit)).toPandas()
+
+    def to_json(self) -> str:
+        """The metrics as JSON, a list with an object per slice; infinite numbers are written as Spark writes them."""
+        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
+
+    def show(self, limit: int = 20) -> None:
+        """Print the main metrics of the first slices."""
+        print(self._summary(limit).to_string(index=False))
+        for line in self.remarks():
+            print(line)
+
+    def remarks(self) -> list[str]:
+        """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
+        overall = self.to_pandas(limit=1).iloc[0]
+        reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
+        lines = [f"{counted(sum(reasons.values()), 'row')} of {overall['rows']:,} not scored: {listed(reasons)}"] if reasons else []
+        if overall["clipped"]:
+            capped = "" if math.isinf(overall["log_loss"]) else f", {overall['clipped_loss_share']:.1%} of the loss"
+            lines.append(
+                f"{counted(overall['clipped'], 'row')} gave what happened a probability below eps"
+                f" ({overall['zero']:,} gave it 0){capped}"
+            )
+        if math.isinf(overall["log_loss"]):
+            lines.append("log_loss is inf: with clip='none' one impossible event that happens costs everything")
+        return lines
+
+    def close(self) -> None:
+        """Let the cached state go; the next use makes it again."""
+        if "state" in self.__dict__:
+            self.state.unpersist()
+            del self.__dict__["state"]
+
+    def __enter__(self) -> "Evaluation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str:
+        remarks = "".join(f"<p>{line}</p>" for line in self.remarks())
+        return self._summary(20).to_html(index=False, notebook=True) + remarks
+
+    def _summary(self, limit: int) -> pd.DataFrame:
+        return summary(self.to_pandas(limit))
+
+
+def evaluate(
+    df: DataFrame,
+    *,
+    label: Columns,
+    prediction: Columns,
+    weight: str | None = None,
+    by: Sequence[Sequence[str]] = (),
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    confidence: float = 0.95,
+    sum_tolerance: float = 1e-5,
+    ece_bins: int = 10,
+    baseline: float | Sequence[float] | None = None,
+    engine: Engine = "pandas",
+) -> Evaluation:
+    """Evaluate a table of probabilistic predictions, whole and by slices, in one pass over its rows.
+
+    Parameters
+    ----------
+    df : DataFrame
+        One row per prediction, classic or over Spark Connect.
+    label : str, or list of str
+        What happened: numbers, booleans or strings; with `soft_labels` a share, or a distribution over the classes.
+    prediction : str, or list of str
+        The forecast: a number (binary), an array<double>, an ML vector, or one column per class.
+    weight : str, optional
+        Weights, finite and not negative. A row of weight 0 is counted, and adds nothing.
+    by : list of lists of str
+        Grouping sets beside the global row: `[["dt"], ["dt", "segment"]]`.
+    kind : "probability" or "logit"
+        What the prediction is.
+    classes : sequence, optional
+        The labels in the prediction's order, (negative, positive) for a number. By default (0, 1), or 0..K-1 where the
+        prediction is K columns.
+    soft_labels : bool
+        The label is a share or a distribution.
+    eps, clip :
+        The loss of a class is at most -ln eps; `clip="none"` lets it be infinite. Logits are never capped.
+    confidence : float
+        The coverage of the intervals, which take rows as independent.
+    sum_tolerance : float
+        How far a distribution's sum may be from 1.
+    ece_bins : int
+        The equal-width bins of ece, mce and the reliability table; they divide 200.
+    baseline : float or list of float, optional
+        The class shares that normalized_entropy compares with; by default each slice's own.
+    engine : "pandas" or "native"
+        NumPy kernels in Python workers, or the same formulas as Spark expressions.
+
+    Returns
+    -------
+    Evaluation, which has read nothing yet
+
+    Raises
+    ------
+    SpecError
+        A column that is not there or cannot have its role, or a value that cannot be meant.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([("a", 1, 0.9), ("a", 0, 0.2), ("b", None, 0.5)], "day string, label int, p double")
+    >>> with ls.evaluate(df, label="label", prediction="p", by=[["day"]]) as evaluation:
+    ...     evaluation.metrics.select("slice", "rows", "n", F.round("log_loss", 4).alias("log_loss")).orderBy("slice").show()
+    +-----+----+---+--------+
+    |slice|rows|  n|log_loss|
+    +-----+----+---+--------+
+    |  all|   3|  2|  0.1643|
+    |day=a|   2|  2|  0.1643|
+    |day=b|   1|  0|    NULL|
+    +-----+----+---+--------+
+    <BLANKLINE>
+    """
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=one_name_or_many(prediction),
+        weight=weight,
+        by=grouping_sets(by),
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
+        engine=engine,
+    )
+    return Evaluation(df, spec, reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline))
+
+
+class InvalidRows(UserWarning):
+    """Rows could not be scored, and a bare number has no place to say so."""
+
+
+def log_loss(
+    df: DataFrame,
+    label: Columns,
+    prediction: Columns,
+    *,
+    weight: str | None = None,
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    sum_tolerance: float = 1e-5,
+    engine: Engine = "pandas",
+) -> float:
+    """The log loss of a table, as one number.
+
+    Parameters
+    ----------
+    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
+        As in `evaluate`.
+
+    Returns
+    -------
+    float, nats, in [0, inf]; rows that cannot be scored are left out, with a warning (`InvalidRows`) that counts them
+
+    Raises
+    ------
+    SpecError
+        As in `evaluate`.
+    DataError
+        No row of positive weight could be scored.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2)], "label int, p double")
+    >>> round(ls.log_loss(df, "label", "p"), 4)
+    0.1643
+    """
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=one_name_or_many(prediction),
+        weight=weight,
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
+        engine=engine,
+    )
+    rows = inputs(df, spec)
+    found = mean_loss(rows, spec)
+    reasons = {status: found[status] for status in STATUSES[1:] if found[status]}
+    total = found["ok"] + sum(reasons.values())
+    if not found["w"]:
+        raise DataError(
+            f"log loss needs a row of positive weight that can be scored, and none of {total:,} can"
+            + (f": {listed(reasons)}" if reasons else "")
+        )
+    if reasons:
+        warnings.warn(
+            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the log loss: {listed(reasons)}",
+            InvalidRows,
+            stacklevel=2,
+        )
+    return float(found["wl"] / found["w"])
+
+
+def mean_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
+    """The counts by status and the sums of w and w*l of a table, in one small pass."""
+    ok = (F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True))
+    row = (
+        with_loss(rows, spec)
+        .agg(
+            *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
+            (F.sum(F.when(ok, F.col("weight"))) if rows.weighted else F.count_if(ok)).alias("w"),
+            F.sum(F.when(ok, F.col("weight") * F.col("loss") if rows.weighted else F.col("loss"))).alias("wl"),
+        )
+        .first()
+    )
+    assert row is not None
+    return row.asDict()
+
+
+def held(state: DataFrame) -> DataFrame:
+    """A state that is computed once: cached, or where Spark refuses that brought to the driver and back."""
+    try:
+        return state.persist()
+    except PySparkException:
+        table = state.limit(HELD_ROWS + 1).toArrow()
+        if table.num_rows <= HELD_ROWS:
+            return state.sparkSession.createDataFrame(table, state.schema)
+    warnings.warn(
+        f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table again; "
+        "write .state to storage and read metrics off that",
+        stacklevel=3,
+    )
+    return state
+
+
+def check_names(spec: Predictions, slices: Sequence[str], state_columns: Sequence[str]) -> None:
+    """Raise SpecError where a slice column has the name of a column that results have."""
+    taken = {name.casefold() for name in RESULT_COLUMNS.union(STATUSES, LEADING, CENTRAL, TRAILING, state_columns)}
+    for name in slices:
+        if name.casefold() in taken:
+            raise SpecError(
+                f"a slice column must not have the name of a result, and {name!r} has: "
+                f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
+            )
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """The main metrics of a frame of all, rounded to what a reader takes in; arrays per class are left out."""
+    shown = frame[[name for name in SHOWN if not (len(frame) and isinstance(frame[name].iloc[0], (list, tuple)) or str(frame[name].dtype) == "object" and name != "slice")]]
+    return shown.round(5)
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 row`, `2,309 rows`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(reasons: dict[str, int]) -> str:
+    """Reasons with their counts, the most frequent first."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
+
+
+def plain(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without the numbers that JSON does not have: NaN becomes null, inf its name."""
+
+    def value(x: Any) -> Any:
+        if isinstance(x, float):
+            return None if math.isnan(x) else x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
+        if hasattr(x, "tolist"):
+            return value(x.tolist())
+        if isinstance(x, list):
+            return [value(entry) for entry in x]
+        return x
+
+    return {name: value(entry) for name, entry in record.items()}

@@ -1,0 +1,261 @@
+"""From a state to tables of metrics and of reliability: lazy DataFrames, whatever the number of slices."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
+
+from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.evaluate.metrics import (
+    CENTRAL,
+    COUNTS,
+    LEADING,
+    PER_CLASS,
+    TRAILING,
+    Reporting,
+    Sums,
+    metrics_of,
+)
+from logloss_spark.evaluate.state import BINARY_MOMENTS, CLASS, MOMENTS, PARTIAL, Scale, read_scale, rolled_up
+from logloss_spark.kernels.grid import coarse_edges
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.bins import literal_array
+from logloss_spark.rows.inputs import quoted
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import grouping_sets, slices_of
+
+IN_BIN = ("w", "wy", "wp")
+METRICS = (*LEADING, *CENTRAL, *TRAILING)
+
+
+def metrics(
+    state: DataFrame,
+    *,
+    by: Sequence[Sequence[str]] = (),
+    confidence: float = 0.95,
+    ece_bins: int = 10,
+    baseline: float | Sequence[float] | None = None,
+) -> DataFrame:
+    """Metrics of a state: of everything in it, and of the grouping sets asked for.
+
+    Parameters
+    ----------
+    state : DataFrame
+        A state, from `Evaluation.state`, `merge` or storage.
+    by : list of lists of str
+        Grouping sets of the state's slice columns.
+    confidence, ece_bins, baseline :
+        As in `evaluate`.
+
+    Returns
+    -------
+    DataFrame, lazy: the slice columns (null where rolled up), `grouping_id`, `slice`, `rows` and how many of them have
+    each status, `n` (scored, of positive weight) and one column per metric
+
+    Raises
+    ------
+    SpecError
+        A table that is no state, or a slice column that it does not have.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([("a", 1, 0.9), ("b", 0, 0.2)], "day string, label int, p double")
+    >>> state = ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state
+    >>> ls.metrics(state).select("slice", "n", F.round("log_loss", 4).alias("log_loss")).show()
+    +-----+---+--------+
+    |slice|  n|log_loss|
+    +-----+---+--------+
+    |  all|  2|  0.1643|
+    +-----+---+--------+
+    <BLANKLINE>
+    """
+    reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
+    return metrics_table(state, read_scale(state), grouping_sets(by), reporting)
+
+
+def reliability(state: DataFrame, *, by: Sequence[Sequence[str]] = (), ece_bins: int = 10) -> DataFrame:
+    """The reliability table of a state: per slice and bin of the score what was forecast and what happened.
+
+    Parameters
+    ----------
+    state, by, ece_bins :
+        As in `metrics`. For K classes the score is the top class's probability, and the label whether it happened.
+
+    Returns
+    -------
+    DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `bin` (0..ece_bins-1), `bin_low`, `bin_high`, `n`,
+    `weight`, `prediction_mean`, `label_mean` and `log_loss`, for bins that hold rows
+
+    Raises
+    ------
+    SpecError
+        A table that is no state, or a slice column that it does not have.
+    """
+    return reliability_table(state, read_scale(state), grouping_sets(by), Reporting(ece_bins=ece_bins))
+
+
+def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence[float] | None) -> Reporting:
+    """The options of a report, checked."""
+    shares = tuple(baseline) if isinstance(baseline, Sequence) else baseline
+    return Reporting(confidence=confidence, ece_bins=ece_bins, baseline=shares)
+
+
+def metrics_table(
+    state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting
+) -> DataFrame:
+    """What `metrics` returns, for a state whose scale is known."""
+    check_slices(scale, by)
+    reporting.shares(len(scale.classes))
+    wide = one_row_per_slice(rolled_up(state, scale, by, reporting.ece_bins), scale, slices_of(by))
+    kept = [*slices_of(by), "grouping_id", "slice", "rows", *STATUSES, "n"]
+    fields = [wide.schema[name] for name in kept] + [StructField(name, metric_type(name, scale)) for name in METRICS]
+    measured = partial(measured_batches, scale=scale, reporting=reporting, kept=kept)
+
+    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return measured(batches)
+
+    return wide.mapInArrow(on_arrow, StructType(fields))
+
+
+def reliability_table(
+    state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting
+) -> DataFrame:
+    """What `reliability` returns, for a state whose scale is known."""
+    check_slices(scale, by)
+    cells = rolled_up(state, scale, by, reporting.ece_bins).where("part = 'cell'")
+    edges = literal_array(coarse_edges(reporting.ece_bins), "double")
+    slices = slices_of(by)
+    return cells.select(
+        *map(quoted, slices),
+        "grouping_id",
+        slice_text(slices).alias("slice"),
+        F.col("place").alias("bin"),
+        F.get(edges, F.col("place")).alias("bin_low"),
+        F.get(edges, F.col("place") + 1).alias("bin_high"),
+        "n",
+        F.col("w").alias("weight"),
+        (F.col("wp") / F.col("w")).alias("prediction_mean"),
+        (F.col("wy") / F.col("w")).alias("label_mean"),
+        (F.col("wl") / F.col("w")).alias("log_loss"),
+    )
+
+
+def check_slices(scale: Scale, by: Sequence[Sequence[str]]) -> None:
+    """Raise SpecError unless the state was sliced by all these columns."""
+    for name in slices_of(by):
+        if name not in scale.slices:
+            raise SpecError(f"slice column {name!r} is not in the state; {did_you_mean(name, scale.slices)}")
+
+
+def slice_text(slices: Sequence[str]) -> Column:
+    """A slice in words: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`."""
+    words = [
+        F.when(
+            F.col("grouping_id").bitwiseAND(2**place) == 0,
+            F.concat(F.lit(f"{name}="), F.coalesce(quoted(name).cast("string"), F.lit("null"))),
+        )
+        for place, name in reversed(list(enumerate(reversed(slices))))
+    ]
+    everything = F.col("grouping_id") == 2 ** len(slices) - 1
+    return F.when(everything, "all").otherwise(F.concat_ws("/", *words)) if words else F.lit("all")
+
+
+def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) -> DataFrame:
+    """All sums of a slice in one row: moments as columns, cells and classes as arrays of structs."""
+
+    def of_part(part: str, name: str) -> Column:
+        return F.sum(F.when(F.col("part") == part, F.col(name)))
+
+    def entries(part: str, names: Sequence[str]) -> Column:
+        return F.collect_list(F.when(F.col("part") == part, F.struct("place", *names)))
+
+    statuses = {status: F.coalesce(of_part(status, "n"), F.lit(0)) for status in STATUSES}
+    moments = {name: of_part("moments", name) for name in moments_of(scale)}
+    partial_sums = {f"{part}_{name}": of_part(part, name) for part in ("clipped", "zero") for name in ("n", *PARTIAL)}
+    wide = rolled.groupBy(*map(quoted, slices), "grouping_id").agg(
+        *[column.alias(name) for name, column in (statuses | moments | partial_sums).items()],
+        F.coalesce(of_part("moments", "n"), F.lit(0)).alias("n"),
+        entries("cell", IN_BIN).alias("cells"),
+        entries("class", class_columns(scale)).alias("classes"),
+    )
+    return wide.withColumns(
+        {"rows": sum((F.col(status) for status in STATUSES), F.lit(0)), "slice": slice_text(slices)}
+    )
+
+
+def moments_of(scale: Scale) -> tuple[str, ...]:
+    """The moments that a slice of this scale has, besides `n`."""
+    return MOMENTS + (BINARY_MOMENTS if scale.scalar else ())
+
+
+def class_columns(scale: Scale) -> tuple[str, ...]:
+    """The sums that a class of this scale has."""
+    return ("n",) if scale.scalar else ("n", *CLASS)
+
+
+def metric_type(name: str, scale: Scale) -> DataType:
+    """The Spark type of a metric's column."""
+    if name in COUNTS:
+        return LongType()
+    if name == "few":
+        return BooleanType()
+    per_class = not scale.scalar and name.removesuffix("_se").removesuffix("_low").removesuffix("_high") in PER_CLASS
+    return ArrayType(DoubleType()) if per_class else DoubleType()
+
+
+def measured_batches(
+    batches: Iterable[pa.RecordBatch], *, scale: Scale, reporting: Reporting, kept: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Rows of `one_row_per_slice` as rows of metrics."""
+    for batch in batches:
+        found = metrics_of(sums_of(batch, scale, reporting), reporting)
+        arrays = [batch.column(name) for name in kept] + [arrow_metric(name, values) for name, values in found.items()]
+        yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *found])
+
+
+def sums_of(batch: pa.RecordBatch, scale: Scale, reporting: Reporting) -> Sums:
+    """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
+
+    def column(name: str) -> Array:
+        return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+
+    return Sums(
+        moments={name: column(name) for name in ("n", *moments_of(scale))},
+        classes=matrices(batch.column("classes"), class_columns(scale), len(scale.classes)),
+        cells=matrices(batch.column("cells"), IN_BIN, reporting.ece_bins),
+        clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
+        zero={name: column(f"zero_{name}") for name in ("n", *PARTIAL)},
+        scalar=scale.scalar,
+        soft_labels=scale.soft_labels,
+        shift=scale.shift,
+    )
+
+
+def matrices(lists: pa.ListArray, names: Sequence[str], size: int) -> dict[str, Array]:
+    """Lists of structs with a `place` as one (n, size) matrix for each of the other fields."""
+    entries = lists.flatten()
+    row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
+    place = entries.field("place").to_numpy(zero_copy_only=False)
+    filled = {}
+    for name in names:
+        matrix = np.zeros((len(lists), size))
+        matrix[row, place] = entries.field(name).to_numpy(zero_copy_only=False)
+        filled[name] = matrix
+    return filled
+
+
+def arrow_metric(name: str, values: Array) -> pa.Array:
+    """A metric as an Arrow array, null where it is NaN."""
+    if name in COUNTS:
+        return pa.array(values.astype(np.int64))
+    if name == "few":
+        return pa.array(values != 0.0)
+    entries = pa.array(values.ravel(), from_pandas=True)
+    if values.ndim == 1:
+        return entries
+    return pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), entries)

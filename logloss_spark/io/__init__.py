@@ -1,0 +1,1 @@
+"""Where data and sessions come from and go to."""

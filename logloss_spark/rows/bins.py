@@ -1,0 +1,77 @@
+"""The bin of the score grid that a score lies in, as a Spark column.
+
+Catalyst has no binary search. A first guess comes from arithmetic on numbers that the loss needs anyway, and is then
+corrected against the literal edges; so whatever `ln` a platform has, every double lands where NumPy puts it.
+"""
+
+import numpy as np
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from logloss_spark.kernels.grid import EDGES, LOGIT_EDGES
+from logloss_spark.kernels.sums import Array
+from logloss_spark.spec import Kind
+
+LINEAR_FROM = 0.05
+"""From here up to one half the guess is a multiple of 1/1000; below, 40 steps a decade, down to 1e-9."""
+
+SLACK = 1e-9
+"""How far a guess may be off, relatively: wide for arithmetic, narrow beside the distance of two edges."""
+
+CORRECTIONS = 3
+"""Edges that one step of the guess can hold, at the most (a test walks them all)."""
+
+_DECADE_STEPS = 40
+_FIRST_DECADE = -9
+_LINEAR_STEPS = 1000
+_LOGARITHMIC = int(np.ceil(_DECADE_STEPS * (np.log10(LINEAR_FROM) - _FIRST_DECADE)))
+_STEPS = _LOGARITHMIC + int(_LINEAR_STEPS * (0.5 - LINEAR_FROM)) + 1
+
+
+def step_starts() -> Array:
+    """The smallest tail probability of each step of the guess; the first step begins at 0."""
+    logarithmic = 10.0 ** (_FIRST_DECADE + np.arange(_LOGARITHMIC) / _DECADE_STEPS)
+    linear = LINEAR_FROM + np.arange(_STEPS - _LOGARITHMIC) / _LINEAR_STEPS
+    return np.concatenate([[0.0], logarithmic[1:], linear])
+
+
+def certain_bins() -> Array:
+    """The bin that a score has at least, by step: first for scores below one half, then, mirrored, for the others."""
+    starts = step_starts()
+    ends = np.append(starts[1:], 0.5)
+    below_half = np.searchsorted(EDGES, starts * (1 - SLACK), side="right")
+    above_half = np.searchsorted(EDGES, 1 - ends * (1 + SLACK), side="right")
+    return np.concatenate([below_half, above_half])
+
+
+def bin_of_score(score: Column, kind: Kind, *, tail: Column, tail_surprisal: Column, upper: Column) -> Column:
+    """The bin of each score.
+
+    Parameters
+    ----------
+    score : double column, a probability or a logit
+    kind : "probability" or "logit"
+    tail : min(p, 1 - p)
+    tail_surprisal : -ln tail, inf where it is 0
+    upper : boolean, whether p is one half or more
+
+    Returns
+    -------
+    integer column, equal to `kernels.grid.bin_of_probability` or `bin_of_logit`; any number for an invalid score
+    """
+    decades = F.coalesce(tail_surprisal, F.lit(np.inf)) / -np.log(10.0) - _FIRST_DECADE
+    step = F.when(
+        tail >= LINEAR_FROM, F.floor((tail - LINEAR_FROM) * _LINEAR_STEPS) + _LOGARITHMIC
+    ).otherwise(F.greatest(F.floor(F.greatest(decades, F.lit(0.0)) * _DECADE_STEPS), F.lit(0)))
+    bounded = F.least(step, F.lit(_STEPS - 1)).cast("int")
+    start = F.get(literal_array(certain_bins(), "int"), bounded + F.when(upper, _STEPS).otherwise(0))
+    edges = literal_array(EDGES if kind == "probability" else LOGIT_EDGES, "double")
+    passed = [
+        F.when(score >= F.get(edges, start + further), 1).otherwise(0) for further in range(CORRECTIONS)
+    ]
+    return sum(passed, start)
+
+
+def literal_array(values: Array, type_: str) -> Column:
+    """An array literal as one folded expression: a thousand literals would be a thousand calls to the JVM."""
+    return F.split(F.lit(" ".join(map(repr, values.tolist()))), " ").cast(f"array<{type_}>")

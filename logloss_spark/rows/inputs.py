@@ -1,0 +1,223 @@
+"""The columns that a spec names, found in a table's schema and brought to one type each.
+
+After this floor there are only four names: `slice_0` …, `label`, `prediction` and `weight`. It is the one place that
+looks at types: a label keeps its own (it is compared, never cast), predictions and weights become doubles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegralType,
+    NumericType,
+    StringType,
+    UserDefinedType,
+)
+
+from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.spec import Label, Predictions
+
+CHAINED_CLASSES = 32
+"""Up to here a class label is found by comparisons in a row, which Spark compiles; beyond, in an array."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A table of predictions under its four names, and what its schema says of them.
+
+    `index` is the class of a hard label, 0..K-1, null where it is none of them (None for soft labels);
+    `label_nan` is true where a label is NaN.
+    """
+
+    table: DataFrame
+    classes: tuple[Label, ...]
+    scalar: bool
+    soft: bool
+    weighted: bool
+    index: Column | None
+    label_nan: Column
+    has_vectors: bool
+
+    @property
+    def size(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+
+def quoted(name: str) -> Column:
+    """The column of this very name, whatever signs are in it."""
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
+def slice_name(place: int) -> str:
+    """What the slice column in this place is called while a state is being made."""
+    return f"slice_{place}"
+
+
+def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Inputs:
+    """Find the spec's columns in a table; `keep_row` adds the whole row as the struct `row`.
+
+    Raises
+    ------
+    SpecError
+        A column that is not there, or of a type that its role cannot have.
+    """
+    types = {field.name: field.dataType for field in df.schema.fields}
+    for role, columns in (
+        ("label", spec.label),
+        ("prediction", spec.prediction),
+        ("weight", spec.weight or ()),
+        ("slice", spec.slices),
+    ):
+        for name in [columns] if isinstance(columns, str) else columns:
+            present(df, role, name)
+    for name in spec.slices:
+        if isinstance(types[name], (ArrayType, UserDefinedType)) or types[name].typeName() in ("map", "struct", "variant"):
+            raise SpecError(f"slice column {name!r} must hold plain values, not {types[name].simpleString()}")
+
+    scalar = isinstance(spec.prediction, str) and is_number(types[spec.prediction])
+    prediction = scores(types, "prediction", spec.prediction)
+    classes = class_names(df, spec, scalar, types)
+    if spec.soft_labels:
+        if scalar != (isinstance(spec.label, str) and is_number(types[spec.label])):
+            raise SpecError(
+                "a soft label has the form of its prediction: both numbers, or both distributions; "
+                f"label is {described(types, spec.label)} and prediction {described(types, spec.prediction)}"
+            )
+        label, index = scores(types, "label", spec.label), None
+        label_nan = F.isnan("label") if scalar else F.exists("label", F.isnan)
+    else:
+        if not isinstance(spec.label, str):
+            raise SpecError(f"label is one column, and {len(spec.label)} came; distributions need soft_labels=True")
+        label = quoted(spec.label)
+        index = class_index(types[spec.label], spec.label, classes)
+        label_nan = F.isnan("label") if isinstance(types[spec.label], (FloatType, DoubleType)) else F.lit(False)
+    weights = []
+    if spec.weight is not None:
+        if not is_number(types[spec.weight]):
+            raise SpecError(f"weight column {spec.weight!r} must hold numbers, not {types[spec.weight].simpleString()}")
+        weights = [quoted(spec.weight).cast("double").alias("weight")]
+    return Inputs(
+        table=df.select(
+            *([F.struct(*map(quoted, df.columns)).alias("row")] if keep_row else []),
+            *[quoted(name).alias(slice_name(place)) for place, name in enumerate(spec.slices)],
+            label.alias("label"),
+            prediction.alias("prediction"),
+            *weights,
+        ),
+        classes=classes,
+        scalar=scalar,
+        soft=spec.soft_labels,
+        weighted=bool(weights),
+        index=index,
+        label_nan=label_nan,
+        has_vectors=any(isinstance(type_, UserDefinedType) for type_ in types.values()),
+    )
+
+
+def present(df: DataFrame, role: str, name: str) -> None:
+    """Raise SpecError unless exactly one column has this name."""
+    count = df.columns.count(name)
+    if count == 0:
+        raise SpecError(f"{role} column {name!r} is not in the table; {did_you_mean(name, df.columns)}")
+    if count > 1:
+        raise SpecError(f"{role} column {name!r} is in the table {count} times; rename all but one of them")
+
+
+def is_number(type_: DataType) -> bool:
+    """Whether a column of this type holds numbers."""
+    return isinstance(type_, NumericType)
+
+
+def described(types: dict[str, DataType], columns: str | tuple[str, ...]) -> str:
+    """The type of a role's column, or the count of its columns."""
+    return types[columns].simpleString() if isinstance(columns, str) else f"{len(columns)} columns"
+
+
+def scores(types: dict[str, DataType], role: str, columns: str | tuple[str, ...]) -> Column:
+    """A forecast or a soft label as a double, or as an array<double> with one entry per class."""
+    if isinstance(columns, tuple):
+        for name in columns:
+            if not is_number(types[name]):
+                raise SpecError(f"{role} column {name!r} must hold numbers, not {types[name].simpleString()}")
+        return F.array(*[quoted(name).cast("double") for name in columns])
+    type_ = types[columns]
+    if is_number(type_):
+        return quoted(columns).cast("double")
+    if isinstance(type_, ArrayType) and is_number(type_.elementType):
+        return quoted(columns).cast("array<double>")
+    if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
+        return dense(F.unwrap_udt(quoted(columns)))
+    raise SpecError(
+        f"{role} column {columns!r} must be a number, an array of numbers or an ML vector, not {type_.simpleString()}"
+    )
+
+
+def dense(vector: Column) -> Column:
+    """The entries of an ML vector that was unwrapped: type 0 is sparse, 1 is dense."""
+    at = lambda place: F.array_position(vector["indices"], place.cast("int")).cast("int")  # noqa: E731 - a lambda for `transform`
+    entries = F.transform(
+        F.sequence(F.lit(0), vector["size"] - 1), lambda place: F.coalesce(F.get(vector["values"], at(place) - 1), F.lit(0.0))
+    )
+    return F.when(vector["type"] == 1, vector["values"]).otherwise(entries)
+
+
+def class_names(
+    df: DataFrame, spec: Predictions, scalar: bool, types: dict[str, DataType]
+) -> tuple[Label, ...]:
+    """The classes in the prediction's order: as given, or 0..K-1, with booleans and whole numbers as integers."""
+    width = len(spec.prediction) if isinstance(spec.prediction, tuple) else 2 if scalar else None
+    if spec.classes is None:
+        return tuple(range(width or declared_classes(df, spec)))
+    if width is not None and len(spec.classes) != width:
+        form = "a number, which forecasts 2 classes" if scalar else f"{width} columns"
+        raise SpecError(f"classes names {len(spec.classes)} classes, and the prediction is {form}")
+    return tuple(int(label) if isinstance(label, (bool, float)) and label == int(label) else label for label in spec.classes)
+
+
+def declared_classes(df: DataFrame, spec: Predictions) -> int:
+    """How many classes MLlib wrote into the metadata of a vector of probabilities; 2 where it wrote none."""
+    attributes = df.schema[str(spec.prediction)].metadata.get("ml_attr", {})
+    return int(attributes.get("num_attrs", 2))
+
+
+def class_index(type_: DataType, name: str, classes: Sequence[Label]) -> Column:
+    """The class of the column `label`, 0..K-1, or null where it is none of them.
+
+    A label is compared in its own type: a cast would make 0.7 a valid 0, and raise on others.
+    """
+    literals = [class_literal(type_, name, label) for label in classes]
+    if len(literals) > CHAINED_CLASSES:
+        place = F.array_position(F.array(*literals), F.col("label"))
+        return F.when(place > 0, place - 1).cast("int")
+    index = F.when(F.col("label") == literals[0], 0)
+    for place, literal in enumerate(literals[1:], start=1):
+        index = index.when(F.col("label") == literal, place)
+    return index
+
+
+def class_literal(type_: DataType, name: str, label: Label) -> Column:
+    """A class as a literal of the label column's type; raises SpecError where no label could ever equal it."""
+    number = isinstance(label, (int, float))
+    if isinstance(type_, StringType) and not number:
+        return F.lit(label)
+    if isinstance(type_, BooleanType) and label in (0, 1):
+        return F.lit(bool(label))
+    if isinstance(type_, IntegralType) and isinstance(label, int):
+        return F.lit(label).cast("bigint")
+    if isinstance(type_, (FloatType, DoubleType)) and number:
+        return F.lit(float(label)).cast(type_)
+    if is_number(type_) and not isinstance(type_, IntegralType) and number:
+        return F.lit(Decimal(str(label)))
+    raise SpecError(
+        f"label column {name!r} is {type_.simpleString()}, which can never equal the class {label!r}: "
+        "give classes=(negative, positive), or the K classes in the prediction's order, as the column holds them"
+    )

@@ -1,0 +1,82 @@
+"""The cross-entropy of a row by a vectorised Python function over the NumPy kernels: the reference engine.
+
+Only the columns that a kernel needs cross to Python, as Arrow arrays, and one double comes back. Where Spark has them
+(4.1) Arrow UDFs serve: arrays are three times cheaper than as pandas Series of arrays. Before, the same function runs
+as a Pandas UDF.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyspark.sql.functions as F
+from pyspark.sql import Column
+
+from logloss_spark.kernels.cross_entropy import (
+    binary_from_logit,
+    binary_from_probability,
+    categorical_from_logits,
+    categorical_from_probabilities,
+    distribution_from_logits,
+    distribution_from_probabilities,
+)
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.inputs import Inputs
+from logloss_spark.spec import Predictions
+
+ArrowFunction = Callable[..., pa.Array]
+
+
+def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
+    """The loss of each row of a scored table (columns `label`, `index`, `prediction`), in nats."""
+    kernel = loss_kernel(spec, scalar=rows.scalar, soft=rows.soft)
+    label = F.col("label") if rows.soft else F.col("index") == 1 if rows.scalar else F.col("index")
+    return vectorised(partial(row_losses, kernel, rows.size), "double")(label, F.col("prediction"))
+
+
+def loss_kernel(spec: Predictions, *, scalar: bool, soft: bool) -> Callable[[Array, Array], Array]:
+    """The kernel of a spec: labels and scores to losses."""
+    if spec.kind == "logit":
+        return binary_from_logit if scalar else distribution_from_logits if soft else categorical_from_logits
+    of_probabilities: Callable[..., Array] = (
+        binary_from_probability if scalar else distribution_from_probabilities if soft else categorical_from_probabilities
+    )
+    return partial(of_probabilities, cap=spec.cap)
+
+
+def row_losses(kernel: Callable[[Array, Array], Array], size: int, label: pa.Array, score: pa.Array) -> pa.Array:
+    """Losses of one Arrow batch. Rows that hold nulls or the wrong number of classes get any number."""
+    return pa.array(kernel(numbers(label, size), numbers(score, size)), type=pa.float64(), from_pandas=False)
+
+
+def numbers(values: pa.Array, size: int) -> Array:
+    """An Arrow array as NumPy: of shape (n,), or (n, size) for lists, where a list of another length becomes NaN."""
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
+        return values.fill_null(-1 if pa.types.is_integer(values.type) else np.nan).to_numpy(zero_copy_only=False)
+    entries = values.flatten().fill_null(np.nan).to_numpy(zero_copy_only=False)
+    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    if (lengths == size).all():
+        return entries.reshape(-1, size)
+    matrix = np.full((len(values), size), np.nan)
+    matrix[lengths == size] = entries[np.repeat(lengths == size, lengths)].reshape(-1, size)
+    return matrix
+
+
+def vectorised(function: ArrowFunction, type_: str) -> Any:
+    """A function of Arrow arrays as a column function: an Arrow UDF, or on Spark 4.0 a Pandas UDF."""
+    if hasattr(F, "arrow_udf"):
+
+        def on_arrow(*columns: pa.Array) -> pa.Array:
+            return function(*columns)
+
+        return F.arrow_udf(on_arrow, type_)
+
+    def on_pandas(*columns: pd.Series) -> pd.Series:
+        return function(*[pa.Array.from_pandas(column) for column in columns]).to_pandas()
+
+    return F.pandas_udf(on_pandas, type_)

@@ -1,0 +1,160 @@
+"""A table of predictions, scored: per row its status, its cross-entropy and the other terms that sums are made of.
+
+Both engines end here. What follows does not know which of them ran.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.rows import native_engine, pandas_engine
+from logloss_spark.rows.bins import bin_of_score
+from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.native_engine import INFINITY, compensated_sum
+from logloss_spark.rows.status import status_code
+from logloss_spark.spec import Predictions
+
+CROSS_ENTROPY = {"pandas": pandas_engine.cross_entropy, "native": native_engine.cross_entropy}
+
+ONE_PARTITION_AT_MOST = 2**31 - 1
+"""A coalesce to this many partitions changes nothing, and is a row-based step between a scan and Python."""
+
+
+def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
+    """The table with `status` (a code), `loss`, and for hard labels the `index` of the class."""
+    table = rows.table
+    if rows.has_vectors and spec.engine == "pandas":
+        # Spark 4.3 hands columns of a scan to Python directly, and dies where the scan holds an ML vector.
+        table = table.coalesce(ONE_PARTITION_AT_MOST)
+    index = {} if rows.index is None else {"index": rows.index}
+    return table.withColumns({"status": status_code(rows, spec), **index}).withColumn(
+        "loss", CROSS_ENTROPY[spec.engine](rows, spec)
+    )
+
+
+def scored(rows: Inputs, spec: Predictions) -> DataFrame:
+    """The table with every term of a row.
+
+    Columns, besides the slices, `weight` (if there is one) and `status`
+    -------
+    loss : nats
+    brier : (p - y)^2, or its sum over the classes
+    entropy : the loss that the forecast itself expects, nats
+    y : the binary label or share; for K classes whether the top class happened, or its share
+    tail : min(p, 1 - p) of the (top) probability, without loss of digits near 1
+    upper : whether that probability is one half or more
+    bin : its bin of the score grid
+    clipped, zero : whether a class that happened had a probability below eps; of 0
+    variance, logit_variance : p(1 - p) and p(1 - p) logit(p)^2 (binary only)
+    probabilities, labels : one per class (K classes only)
+    """
+    table = with_loss(rows, spec)
+    terms = binary_terms(table, rows, spec) if rows.scalar else class_terms(table, rows, spec)
+    slices = [name for name in table.columns if name.startswith(slice_name(0)[:-1])]
+    return terms.select(*slices, *(["weight"] if rows.weighted else []), "status", "loss", *added_columns(rows))
+
+
+def added_columns(rows: Inputs) -> list[str]:
+    """The names of the terms beside the loss."""
+    both = ["brier", "entropy", "y", "tail", "upper", "bin", "clipped", "zero"]
+    return both + (["variance", "logit_variance"] if rows.scalar else ["probabilities", "labels"])
+
+
+def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
+    """The terms of a scalar forecast."""
+    score = F.col("prediction")
+    upper = score >= (0.5 if spec.kind == "probability" else 0.0)
+    surprise, surprise_of_other = native_engine.binary_surprisals(score, spec)
+    label = F.col("label") if rows.soft else F.col("index")
+    if spec.kind == "probability":
+        tail = F.when(upper, 1 - score).otherwise(score)
+    else:
+        odds = F.exp(-F.abs(score))
+        tail = odds / (1 + odds)
+    table = table.withColumns(
+        {
+            "y": label.cast("double") if rows.soft else label,
+            "upper": upper,
+            "tail": tail,
+            "surprise": surprise,
+            "surprise_of_other": surprise_of_other,
+        }
+    )
+    tail, upper = F.col("tail"), F.col("upper")
+    p, one_minus_p = F.when(upper, 1 - tail).otherwise(tail), F.when(upper, tail).otherwise(1 - tail)
+    # A probability of 0 has an infinite surprisal that nothing must be multiplied with.
+    finite = [F.when(F.col(name) < INFINITY, F.col(name)).otherwise(0.0) for name in ("surprise", "surprise_of_other")]
+    variance = tail * (1 - tail)
+    y = F.col("y")
+    if rows.soft:
+        error = p - y
+        happened = F.least(F.when(y > 0, p), F.when(y < 1, one_minus_p))
+    else:
+        error = F.when(y == 1, one_minus_p).otherwise(p)
+        happened = F.when(y == 1, p).otherwise(one_minus_p)
+    return table.withColumns(
+        {
+            "brier": error * error,
+            "entropy": p * finite[0] + one_minus_p * finite[1],
+            "bin": bin_of_score(
+                F.col("prediction"),
+                spec.kind,
+                tail=tail,
+                tail_surprisal=F.greatest(F.col("surprise"), F.col("surprise_of_other")),
+                upper=upper,
+            ),
+            **extremes(happened, spec),
+            "variance": variance,
+            "logit_variance": variance * (finite[1] - finite[0]) * (finite[1] - finite[0]),
+        }
+    )
+
+
+def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
+    """The terms of a forecast for K classes; score, bin and `y` are those of the top class (of equals the first)."""
+    score = F.col("prediction")
+    if spec.kind == "probability":
+        table = table.withColumn("probabilities", score)
+        tail_of_top = 1 - F.array_max(score)
+    else:
+        table = table.withColumns({"behind": native_engine.behind_top(score), "place": F.array_position(score, F.array_max(score))})
+        table = table.withColumn("rest", compensated_sum(F.col("behind")))
+        share = F.lit(1.0) / (1 + F.col("rest"))
+        table = table.withColumn(
+            "probabilities",
+            F.transform("behind", lambda power, at: F.when(at == F.col("place") - 1, share).otherwise(power * share)),
+        )
+        tail_of_top = F.col("rest") * share
+    labels = (
+        F.col("label")
+        if rows.soft
+        else F.transform("probabilities", lambda _, at: F.when(at == F.col("index"), 1.0).otherwise(0.0))
+    )
+    table = table.withColumns({"labels": labels, "top": F.array_max("probabilities"), "tail_of_top": tail_of_top})
+    table = table.withColumn("place_of_top", F.array_position("probabilities", F.col("top")).cast("int") - 1)
+    probabilities, labels, top = F.col("probabilities"), F.col("labels"), F.col("top")
+    upper = top >= 0.5
+    tail = F.when(upper, F.col("tail_of_top")).otherwise(top)
+    happened = F.array_min(F.zip_with(labels, probabilities, lambda q, p: F.when(q > 0, p)))
+    return table.withColumns(
+        {
+            "brier": compensated_sum(F.zip_with(labels, probabilities, lambda q, p: (p - q) * (p - q))),
+            "entropy": compensated_sum(F.transform(probabilities, lambda p: F.when(p > 0, -p * F.ln(p)).otherwise(0.0))),
+            "y": F.get(labels, F.col("place_of_top")) if rows.soft else (F.col("place_of_top") == F.col("index")).cast("int"),
+            "upper": upper,
+            "tail": tail,
+            "bin": bin_of_score(
+                top, "probability", tail=F.least(top, 1 - top), tail_surprisal=-F.ln(F.least(top, 1 - top)), upper=upper
+            ),
+            **extremes(happened, spec),
+        }
+    )
+
+
+def extremes(happened: Column, spec: Predictions) -> dict[str, Column]:
+    """Whether what happened (of several classes the least likely) had hardly any probability, or none.
+
+    A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
+    """
+    if spec.kind == "logit":
+        return {"clipped": F.lit(False), "zero": F.col("loss") == INFINITY}
+    return {"clipped": happened < spec.eps, "zero": happened == 0}

@@ -1,0 +1,128 @@
+"""Which columns mean what, and under which conventions they are scored."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from logloss_spark.errors import SpecError, did_you_mean
+
+Kind = Literal["probability", "logit"]
+Clip = Literal["eps", "none"]
+Engine = Literal["pandas", "native"]
+Label = bool | int | float | str
+Columns = str | Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """The roles of a table's columns, and the conventions of the score.
+
+    Parameters
+    ----------
+    label : str or tuple of str
+        The column of what happened; with `soft_labels` of the shares, and then also a column per class.
+    prediction : str or tuple of str
+        The column of the forecast (number, array or ML vector), or one column per class.
+    weight : str, optional
+        The column of non-negative weights.
+    by : tuple of tuples of str
+        The grouping sets beside the global row.
+    kind : "probability" or "logit"
+    classes : tuple, optional
+        The labels, in the prediction's order. For a number: (negative, positive).
+    soft_labels : bool
+        The label is a share, or a distribution over the classes.
+    eps, clip :
+        The loss of a class is capped at -ln eps, unless `clip` is "none". Logits are never capped.
+    sum_tolerance : float
+        How far the sum of a distribution may be from 1.
+    engine : "pandas" or "native"
+
+    Raises
+    ------
+    SpecError
+        A value that cannot be meant.
+    """
+
+    label: str | tuple[str, ...]
+    prediction: str | tuple[str, ...]
+    weight: str | None = None
+    by: tuple[tuple[str, ...], ...] = ()
+    kind: Kind = "probability"
+    classes: tuple[Label, ...] | None = None
+    soft_labels: bool = False
+    eps: float = 1e-15
+    clip: Clip = "eps"
+    sum_tolerance: float = 1e-5
+    engine: Engine = "pandas"
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, ("probability", "logit"))
+        one_of("clip", self.clip, ("eps", "none"))
+        one_of("engine", self.engine, ("pandas", "native"))
+        between("eps", self.eps, 0.0, 0.5)
+        if not 0.0 <= self.sum_tolerance < 1.0:
+            raise SpecError(f"sum_tolerance must lie in [0, 1), not {self.sum_tolerance!r}")
+        if self.classes is not None:
+            distinct("classes", self.classes)
+            if len(self.classes) < 2:
+                raise SpecError(f"classes names the labels there can be, two or more; it has {list(self.classes)}")
+        for column in self.by:
+            distinct("a grouping set of by", column)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The columns of all grouping sets."""
+        return slices_of(self.by)
+
+    @property
+    def cap(self) -> float:
+        """The largest loss that one class can bring, in nats."""
+        return -math.log(self.eps) if self.kind == "probability" and self.clip == "eps" else math.inf
+
+
+def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """The grouping sets of `by`: a list of lists of column names, without repetitions.
+
+    Examples
+    --------
+    >>> grouping_sets([["dt"], ["dt", "segment"]])
+    (('dt',), ('dt', 'segment'))
+    """
+    if isinstance(by, str) or any(isinstance(columns, str) for columns in by):
+        names = [by] if isinstance(by, str) else list(by)
+        raise SpecError(
+            f"by is a list of lists of columns, and {names} came: "
+            f"write {[[name] for name in names]} for each alone, {[names]} for their combinations"
+        )
+    return tuple(dict.fromkeys(tuple(columns) for columns in by if columns))
+
+
+def slices_of(by: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The columns of all grouping sets, in the order in which they are first named."""
+    return tuple(dict.fromkeys(name for columns in by for name in columns))
+
+
+def one_name_or_many(columns: Columns) -> str | tuple[str, ...]:
+    """A column name as it is, a list of them as a tuple."""
+    return columns if isinstance(columns, str) else tuple(columns)
+
+
+def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Raise SpecError unless `value` is one of the words allowed."""
+    if value not in allowed:
+        raise SpecError(f"{name} cannot be {value!r}; {did_you_mean(str(value), allowed)}")
+
+
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Raise SpecError unless `value` lies strictly between `low` and `high`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
+        raise SpecError(f"{name} must lie between {low:g} and {high:g}, and {value!r} came")
+
+
+def distinct(name: str, values: Sequence[Any]) -> None:
+    """Raise SpecError where a value comes twice."""
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise SpecError(f"{name} must not repeat itself, and {twice[0]!r} comes twice in {list(values)}")

@@ -1,0 +1,51 @@
+"""One Spark session for the whole run, classic or over Connect, and the real tables of ../shared."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from logloss_spark.io.session import session
+
+MODE = os.environ.get("LOGLOSS_SPARK_MODE", "classic")
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+SETTINGS = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "2",  # small data: 200 tasks a shuffle would be all that a test does
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.warehouse.dir": "build/spark-warehouse",
+}
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The session that all tests share."""
+    if MODE == "connect":
+        os.environ["SPARK_REMOTE"] = SETTINGS.pop("spark.master")
+    os.environ["PYSPARK_SUBMIT_ARGS"] = " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items()) + " pyspark-shell"
+    running = session("logloss_spark tests")
+    yield running
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # py4j leaves its sockets to the interpreter's end
+        running.stop()
+
+
+@pytest.fixture(autouse=True)
+def examples(doctest_namespace: dict[str, object], request: pytest.FixtureRequest) -> None:
+    """What examples in docstrings may use without saying where it is from."""
+    if isinstance(request.node, pytest.DoctestItem) and "spark" in request.node.dtest.docstring:
+        from pyspark.sql import functions
+
+        doctest_namespace |= {"spark": request.getfixturevalue("spark"), "F": functions}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real data is not here: {SHARED} (it is never committed)")
+    return SHARED

@@ -1,0 +1,89 @@
+"""The session of the command line, in processes of their own: a test run has one session already."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyspark
+import pytest
+from pyspark.sql import SparkSession
+
+from logloss_spark.io.session import session
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import json, sys
+from pyspark.sql.functions import udf
+from logloss_spark.io.session import quiet, session
+
+spark = session("ours")
+quiet(spark)
+failing = udf(lambda: 1 / 0)
+for broken in (lambda: spark.range(1).select("absent"), lambda: spark.range(1).select(failing()).collect()):
+    try:
+        broken()
+    except Exception:
+        print("an error")
+told = dict(spark.sparkContext.getConf().getAll())
+told["worker"] = spark.range(1).select(udf(lambda: sys.executable)()).collect()[0][0]
+told["megabytes"] = spark._jvm.java.lang.Runtime.getRuntime().maxMemory() >> 20
+told["columnar"] = spark.conf.get("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled")
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module", params=["python", "spark-submit"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """One run of PROGRAM by a user who turned the UI on: what it told, what it left on stderr, and who started it."""
+    folder = tmp_path_factory.mktemp("a user")
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
+    env |= {"PYTHONPATH": str(ROOT), "SPARK_CONF_DIR": str(folder), "SPARK_HOME": pyspark.__path__[0]}
+    if request.param == "python":
+        (folder / "spark-defaults.conf").write_text("spark.ui.enabled true\nspark.driver.memory 700m\n")
+        command = [sys.executable]
+    else:
+        env["PYSPARK_DRIVER_PYTHON"] = sys.executable
+        submit = os.path.join(env["SPARK_HOME"], "bin", "spark-submit")
+        command = [submit, "--conf", "spark.ui.enabled=true", "--driver-memory", "700m"]
+    ran = subprocess.run([*command, str(program)], env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    *errors, told = ran.stdout.splitlines()
+    return SimpleNamespace(errors=errors, told=json.loads(told), stderr=ran.stderr)
+
+
+def test_what_the_user_set_is_kept(run: Any) -> None:
+    assert run.told["spark.ui.enabled"] == "true"
+    assert 600 < run.told["megabytes"] <= 700
+
+
+def test_our_settings_fill_the_gaps(run: Any) -> None:
+    assert run.told["spark.python.unix.domain.socket.enabled"] == "true"
+    assert run.told["columnar"] == "false"
+    assert run.told["spark.app.name"] == "ours"
+
+
+def test_no_progress_bar_goes_where_no_terminal_is(run: Any) -> None:
+    assert run.told["spark.ui.showConsoleProgress"] == "false"
+
+
+def test_local_workers_run_the_python_of_the_driver(run: Any) -> None:
+    assert run.told["worker"] == sys.executable
+
+
+def test_errors_that_are_caught_leave_no_stack_trace(run: Any) -> None:
+    assert run.errors == ["an error", "an error"]
+    assert "Traceback" not in run.stderr
+    assert "org.apache.spark.sql" not in run.stderr
+
+
+def test_an_active_session_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    active = object()
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: active)
+    assert session("ours") is active
