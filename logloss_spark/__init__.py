@@ -4,6 +4,7 @@ from logloss_spark.errors import DataError, GateError, LogLossError, SpecError
 from logloss_spark.evaluate.evaluation import Evaluation, InvalidRows, evaluate, log_loss
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import metrics, reliability
+from logloss_spark.rows import functions
 
 __all__ = [
     "DataError",
@@ -13,6 +14,7 @@ __all__ = [
     "LogLossError",
     "SpecError",
     "evaluate",
+    "functions",
     "log_loss",
     "merge",
     "metrics",

@@ -62,8 +62,15 @@ class Predictions:
         one_of("clip", self.clip, ("eps", "none"))
         one_of("engine", self.engine, ("pandas", "native"))
         between("eps", self.eps, 0.0, 0.5)
-        if not 0.0 <= self.sum_tolerance < 1.0:
+        if not isinstance(self.sum_tolerance, (int, float)) or not 0.0 <= self.sum_tolerance < 1.0:
             raise SpecError(f"sum_tolerance must lie in [0, 1), not {self.sum_tolerance!r}")
+        if self.weight is not None and not isinstance(self.weight, str):
+            raise SpecError(f"weight is given by the name of a column, and {self.weight!r} came")
+        if isinstance(self.prediction, tuple) and len(self.prediction) < 2:
+            raise SpecError(
+                f"a prediction in columns has one for each class, two or more, and {list(self.prediction)} came; "
+                "a column alone is given without a list"
+            )
         if self.classes is not None:
             distinct("classes", self.classes)
             if len(self.classes) < 2:
@@ -96,7 +103,12 @@ def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
             f"by is a list of lists of columns, and {names} came: "
             f"write {[[name] for name in names]} for each alone, {[names]} for their combinations"
         )
-    return tuple(dict.fromkeys(tuple(columns) for columns in by if columns))
+    sets: dict[frozenset[str], tuple[str, ...]] = {}
+    for columns in by:
+        together = named("by", columns)
+        if together:
+            sets.setdefault(frozenset(together), together)
+    return tuple(sets.values())
 
 
 def slices_of(by: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -106,7 +118,14 @@ def slices_of(by: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 def one_name_or_many(columns: Columns) -> str | tuple[str, ...]:
     """A column name as it is, a list of them as a tuple."""
-    return columns if isinstance(columns, str) else tuple(columns)
+    return columns if isinstance(columns, str) else named("a role", columns)
+
+
+def named(what: str, columns: Any) -> tuple[str, ...]:
+    """The names of columns as a tuple; raises SpecError for anything but names, such as Spark's `Column`."""
+    if isinstance(columns, Sequence) and all(isinstance(name, str) for name in columns):
+        return tuple(columns)
+    raise SpecError(f"{what} is given by the names of columns, and {columns!r} came")
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:

@@ -34,15 +34,6 @@ def spark() -> Iterator[SparkSession]:
         running.stop()
 
 
-@pytest.fixture(autouse=True)
-def examples(doctest_namespace: dict[str, object], request: pytest.FixtureRequest) -> None:
-    """What examples in docstrings may use without saying where it is from."""
-    if isinstance(request.node, pytest.DoctestItem) and "spark" in request.node.dtest.docstring:
-        from pyspark.sql import functions
-
-        doctest_namespace |= {"spark": request.getfixturevalue("spark"), "F": functions}
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data; tests that need it are skipped where it is absent."""

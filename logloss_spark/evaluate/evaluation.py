@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING, Reporting
-from logloss_spark.evaluate.state import columns_of, scale_of, state_of, weighted_sum
-from logloss_spark.evaluate.tables import metrics_table, reliability_table, reporting_of
+from logloss_spark.evaluate.metrics import Reporting
+from logloss_spark.evaluate.state import columns_of, scale_of
+from logloss_spark.evaluate.sums import state_of
+from logloss_spark.evaluate.tables import METRICS, metrics_table, reliability_table, reporting_of
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, status_code, status_name
@@ -25,9 +26,22 @@ HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
 
 SHOWN = (
-    "slice rows n log_loss log_loss_low log_loss_high normalized_entropy calibration_ratio brier ece".split()
+    "slice",
+    "rows",
+    "n",
+    "log_loss",
+    "log_loss_low",
+    "log_loss_high",
+    "normalized_entropy",
+    "calibration_ratio",
+    "brier",
+    "ece",
 )
+"""What a person is shown first."""
+
 RESULT_COLUMNS = {"slice", "grouping_id", "rows", "n", "part", "place", "fingerprint", "bin", "bin_low", "bin_high"}
+INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", "zero") for name in ("n", "w", "wl"))}
+"""Columns on the way from a state to metrics, which a slice column must not be called either."""
 
 
 class Evaluation:
@@ -95,18 +109,7 @@ class Evaluation:
 
     def remarks(self) -> list[str]:
         """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
-        overall = self.to_pandas(limit=1).iloc[0]
-        reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
-        lines = [f"{counted(sum(reasons.values()), 'row')} of {overall['rows']:,} not scored: {listed(reasons)}"] if reasons else []
-        if overall["clipped"]:
-            capped = "" if math.isinf(overall["log_loss"]) else f", {overall['clipped_loss_share']:.1%} of the loss"
-            lines.append(
-                f"{counted(overall['clipped'], 'row')} gave what happened a probability below eps"
-                f" ({overall['zero']:,} gave it 0){capped}"
-            )
-        if math.isinf(overall["log_loss"]):
-            lines.append("log_loss is inf: with clip='none' one impossible event that happens costs everything")
-        return lines
+        return remarks_on(self.to_pandas(limit=1).iloc[0])
 
     def close(self) -> None:
         """Let the cached state go; the next use makes it again."""
@@ -194,7 +197,8 @@ def evaluate(
     >>> import logloss_spark as ls
     >>> df = spark.createDataFrame([("a", 1, 0.9), ("a", 0, 0.2), ("b", None, 0.5)], "day string, label int, p double")
     >>> with ls.evaluate(df, label="label", prediction="p", by=[["day"]]) as evaluation:
-    ...     evaluation.metrics.select("slice", "rows", "n", F.round("log_loss", 4).alias("log_loss")).orderBy("slice").show()
+    ...     metrics = evaluation.metrics.withColumn("log_loss", F.round("log_loss", 4))
+    ...     metrics.select("slice", "rows", "n", "log_loss").orderBy("slice").show()
     +-----+----+---+--------+
     |slice|rows|  n|log_loss|
     +-----+----+---+--------+
@@ -318,8 +322,8 @@ def held(state: DataFrame) -> DataFrame:
         if table.num_rows <= HELD_ROWS:
             return state.sparkSession.createDataFrame(table, state.schema)
     warnings.warn(
-        f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table again; "
-        "write .state to storage and read metrics off that",
+        f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table "
+        "again; write .state to storage and read metrics off that",
         stacklevel=3,
     )
     return state
@@ -327,7 +331,8 @@ def held(state: DataFrame) -> DataFrame:
 
 def check_names(spec: Predictions, slices: Sequence[str], state_columns: Sequence[str]) -> None:
     """Raise SpecError where a slice column has the name of a column that results have."""
-    taken = {name.casefold() for name in RESULT_COLUMNS.union(STATUSES, LEADING, CENTRAL, TRAILING, state_columns)}
+    results = RESULT_COLUMNS.union(INNER_COLUMNS, STATUSES, METRICS, state_columns)
+    taken = {name.casefold() for name in results}
     for name in slices:
         if name.casefold() in taken:
             raise SpecError(
@@ -337,9 +342,27 @@ def check_names(spec: Predictions, slices: Sequence[str], state_columns: Sequenc
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The main metrics of a frame of all, rounded to what a reader takes in; arrays per class are left out."""
-    shown = frame[[name for name in SHOWN if not (len(frame) and isinstance(frame[name].iloc[0], (list, tuple)) or str(frame[name].dtype) == "object" and name != "slice")]]
-    return shown.round(5)
+    """The main metrics of a frame of all, rounded to what a reader takes in; what is one per class is left out."""
+    numbers = frame[list(SHOWN[1:])].select_dtypes("number")
+    return pd.concat([frame["slice"], numbers], axis=1).round(5)
+
+
+def remarks_on(overall: "pd.Series[Any]") -> list[str]:
+    """What a reader should know of a slice, by its row of metrics."""
+    reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
+    lines = []
+    if reasons:
+        dropped = counted(sum(reasons.values()), "row")
+        lines.append(f"{dropped} of {overall['rows']:,} not scored: {listed(reasons)}")
+    if overall["clipped"]:
+        capped = "" if math.isinf(overall["log_loss"]) else f", {overall['clipped_loss_share']:.1%} of the loss"
+        lines.append(
+            f"{counted(overall['clipped'], 'row')} gave what happened a probability below eps"
+            f" ({overall['zero']:,} gave it 0){capped}"
+        )
+    if math.isinf(overall["log_loss"]):
+        lines.append("log_loss is inf: with clip='none' one impossible event that happens costs everything")
+    return lines
 
 
 def counted(count: int, noun: str) -> str:
@@ -352,10 +375,12 @@ def listed(reasons: dict[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
 
 
-def plain(record: dict[str, Any]) -> dict[str, Any]:
+def plain(record: Mapping[Any, Any]) -> dict[Any, Any]:
     """A record without the numbers that JSON does not have: NaN becomes null, inf its name."""
 
     def value(x: Any) -> Any:
+        if x is pd.NaT:
+            return None
         if isinstance(x, float):
             return None if math.isnan(x) else x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
         if hasattr(x, "tolist"):

@@ -67,9 +67,11 @@ class Reporting:
 
     def __post_init__(self) -> None:
         between("confidence", self.confidence, 0.0, 1.0)
+        if isinstance(self.ece_bins, bool) or not isinstance(self.ece_bins, int):
+            raise SpecError(f"ece_bins is a whole number that divides 200, and {self.ece_bins!r} came")
         try:
             coarse_edges(self.ece_bins)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise SpecError(f"ece_bins: {error}") from None
 
     def shares(self, classes: int) -> tuple[float, ...] | None:
@@ -82,7 +84,8 @@ class Reporting:
         given = self.baseline if isinstance(self.baseline, tuple) else (1.0 - self.baseline, self.baseline)
         if len(given) != classes:
             raise SpecError(f"baseline gives a share to each of {classes} classes, and {len(given)} came")
-        if any(not 0.0 < share < 1.0 for share in given) or abs(sum(given) - 1.0) > 1e-9:
+        numbers = all(isinstance(share, (int, float)) for share in given)
+        if not numbers or any(not 0.0 < share < 1.0 for share in given) or abs(sum(given) - 1.0) > 1e-9:
             raise SpecError(f"baseline holds shares between 0 and 1 that sum to 1, not {list(given)}")
         return given
 

@@ -24,7 +24,7 @@ from logloss_spark.evaluate.state import BINARY_MOMENTS, CLASS, MOMENTS, PARTIAL
 from logloss_spark.kernels.grid import coarse_edges
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.rows.inputs import quoted
+from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import grouping_sets, slices_of
 
@@ -101,25 +101,27 @@ def reliability(state: DataFrame, *, by: Sequence[Sequence[str]] = (), ece_bins:
 
 def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence[float] | None) -> Reporting:
     """The options of a report, checked."""
-    shares = tuple(baseline) if isinstance(baseline, Sequence) else baseline
+    shares = tuple(baseline) if isinstance(baseline, Iterable) else baseline
     return Reporting(confidence=confidence, ece_bins=ece_bins, baseline=shares)
 
 
-def metrics_table(
-    state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting
-) -> DataFrame:
+def metrics_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting) -> DataFrame:
     """What `metrics` returns, for a state whose scale is known."""
     check_slices(scale, by)
     reporting.shares(len(scale.classes))
-    wide = one_row_per_slice(rolled_up(state, scale, by, reporting.ece_bins), scale, slices_of(by))
-    kept = [*slices_of(by), "grouping_id", "slice", "rows", *STATUSES, "n"]
+    # mapInArrow looks columns up by unquoted names, and a slice column may have any.
+    inner = {name: slice_name(place) for place, name in enumerate(slices_of(by))}
+    rolled = rolled_up(state, scale, by, reporting.ece_bins)
+    wide = one_row_per_slice(rolled, scale, slices_of(by)).withColumnsRenamed(inner)
+    kept = [*inner.values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = [wide.schema[name] for name in kept] + [StructField(name, metric_type(name, scale)) for name in METRICS]
     measured = partial(measured_batches, scale=scale, reporting=reporting, kept=kept)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measured(batches)
 
-    return wide.mapInArrow(on_arrow, StructType(fields))
+    named = wide.mapInArrow(on_arrow, StructType(fields))
+    return named.withColumnsRenamed({alias: name for name, alias in inner.items()})
 
 
 def reliability_table(
@@ -168,24 +170,21 @@ def slice_text(slices: Sequence[str]) -> Column:
 def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) -> DataFrame:
     """All sums of a slice in one row: moments as columns, cells and classes as arrays of structs."""
 
-    def of_part(part: str, name: str) -> Column:
-        return F.sum(F.when(F.col("part") == part, F.col(name)))
+    def of_part(part: str, name: str, alias: str) -> Column:
+        return F.expr(f"sum({name}) FILTER (WHERE part = '{part}') AS {alias}")
 
-    def entries(part: str, names: Sequence[str]) -> Column:
-        return F.collect_list(F.when(F.col("part") == part, F.struct("place", *names)))
+    def entries(part: str, names: Sequence[str], alias: str) -> Column:
+        return F.expr(f"collect_list(struct(place, {', '.join(names)})) FILTER (WHERE part = '{part}') AS {alias}")
 
-    statuses = {status: F.coalesce(of_part(status, "n"), F.lit(0)) for status in STATUSES}
-    moments = {name: of_part("moments", name) for name in moments_of(scale)}
-    partial_sums = {f"{part}_{name}": of_part(part, name) for part in ("clipped", "zero") for name in ("n", *PARTIAL)}
     wide = rolled.groupBy(*map(quoted, slices), "grouping_id").agg(
-        *[column.alias(name) for name, column in (statuses | moments | partial_sums).items()],
-        F.coalesce(of_part("moments", "n"), F.lit(0)).alias("n"),
-        entries("cell", IN_BIN).alias("cells"),
-        entries("class", class_columns(scale)).alias("classes"),
+        *[of_part(status, "n", status) for status in STATUSES],
+        *[of_part("moments", name, name) for name in ("n", *moments_of(scale))],
+        *[of_part(part, name, f"{part}_{name}") for part in ("clipped", "zero") for name in ("n", *PARTIAL)],
+        entries("cell", IN_BIN, "cells"),
+        entries("class", class_columns(scale), "classes"),
     )
-    return wide.withColumns(
-        {"rows": sum((F.col(status) for status in STATUSES), F.lit(0)), "slice": slice_text(slices)}
-    )
+    counted = wide.fillna(0, ["n", *STATUSES])
+    return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
 
 
 def moments_of(scale: Scale) -> tuple[str, ...]:

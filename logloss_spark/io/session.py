@@ -15,7 +15,12 @@ PROGRESS = "spark.ui.showConsoleProgress"
 
 # Spark 4.3 hands columns to Pandas UDFs as they were stored; a plan that reads an ML vector from Parquet then dies with
 # UNSUPPORTED_DATATYPE as soon as a Pandas UDF runs above it, even on another column.
-RUNTIME = {"spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false"}
+RUNTIME = {
+    "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false",
+    # A state is cached, and small. Otherwise it keeps the 200 partitions of a shuffle, and each table that is read off
+    # it starts 200 tasks.
+    "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",
+}
 
 # Each Python task costs 55 ms over TCP, 30 over a Unix socket. The price: where a task stops early (`limit` above a
 # UDF), its worker leaves a harmless BrokenPipeError on stderr. Must be known before the context starts.
@@ -75,7 +80,7 @@ def _classic(app_name: str) -> SparkSession:
         _workers_run_this_python()
         settings |= LOCAL
     settings = {key: value for key, value in settings.items() if not given.contains(key)}
-    # The bar is for a terminal. Without spark-submit PySpark takes itself for a shell, which says true of its own accord.
+    # The bar is for a terminal. Without spark-submit PySpark is a shell to Spark, which then sets it to true.
     if given.get(PROGRESS) is None or (given.get(PROGRESS) == "true" and not submitted):
         settings[PROGRESS] = str(sys.stderr.isatty()).lower()
     # The names that Spark gives to an application that has none.

@@ -8,4 +8,4 @@ import sys
 
 from pyspark.cloudpickle import register_pickle_by_value
 
-register_pickle_by_value(sys.modules["logloss_spark"])
+register_pickle_by_value(sys.modules["logloss_spark"])  # type: ignore[no-untyped-call]  # it has no types

@@ -4,7 +4,12 @@ Catalyst has no binary search. A first guess comes from arithmetic on numbers th
 corrected against the literal edges; so whatever `ln` a platform has, every double lands where NumPy puts it.
 """
 
+from functools import reduce
+from operator import add
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -44,34 +49,36 @@ def certain_bins() -> Array:
     return np.concatenate([below_half, above_half])
 
 
-def bin_of_score(score: Column, kind: Kind, *, tail: Column, tail_surprisal: Column, upper: Column) -> Column:
-    """The bin of each score.
+def certain_bin(*, tail: Column, tail_surprisal: Column, upper: Column) -> Column:
+    """The bin that a score has at least: within `CORRECTIONS` of the right one.
 
     Parameters
     ----------
-    score : double column, a probability or a logit
-    kind : "probability" or "logit"
     tail : min(p, 1 - p)
     tail_surprisal : -ln tail, inf where it is 0
     upper : boolean, whether p is one half or more
+    """
+    decades = F.greatest(tail_surprisal / -np.log(10.0) - _FIRST_DECADE, F.lit(0.0))
+    linear = F.floor((tail - LINEAR_FROM) * _LINEAR_STEPS) + _LOGARITHMIC
+    step = F.when(tail >= LINEAR_FROM, linear).otherwise(F.floor(decades * _DECADE_STEPS))
+    bounded = F.least(step, F.lit(_STEPS - 1)).cast("int")
+    return F.get(literal_array(certain_bins(), "int"), bounded + F.when(upper, _STEPS).otherwise(0))
+
+
+def corrected_bin(score: Column, kind: Kind, certain: Column) -> Column:
+    """The bin of each score, from one that it has at least.
+
+    `certain` must be a column by name, not an expression: it is looked at once for each correction.
 
     Returns
     -------
     integer column, equal to `kernels.grid.bin_of_probability` or `bin_of_logit`; any number for an invalid score
     """
-    decades = F.coalesce(tail_surprisal, F.lit(np.inf)) / -np.log(10.0) - _FIRST_DECADE
-    step = F.when(
-        tail >= LINEAR_FROM, F.floor((tail - LINEAR_FROM) * _LINEAR_STEPS) + _LOGARITHMIC
-    ).otherwise(F.greatest(F.floor(F.greatest(decades, F.lit(0.0)) * _DECADE_STEPS), F.lit(0)))
-    bounded = F.least(step, F.lit(_STEPS - 1)).cast("int")
-    start = F.get(literal_array(certain_bins(), "int"), bounded + F.when(upper, _STEPS).otherwise(0))
     edges = literal_array(EDGES if kind == "probability" else LOGIT_EDGES, "double")
-    passed = [
-        F.when(score >= F.get(edges, start + further), 1).otherwise(0) for further in range(CORRECTIONS)
-    ]
-    return sum(passed, start)
+    passed = [F.when(score >= F.get(edges, certain + further), 1).otherwise(0) for further in range(CORRECTIONS)]
+    return reduce(add, passed, certain)
 
 
-def literal_array(values: Array, type_: str) -> Column:
+def literal_array(values: npt.NDArray[Any], type_: str) -> Column:
     """An array literal as one folded expression: a thousand literals would be a thousand calls to the JVM."""
     return F.split(F.lit(" ".join(map(repr, values.tolist()))), " ").cast(f"array<{type_}>")

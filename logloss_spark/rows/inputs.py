@@ -7,6 +7,7 @@ looks at types: a label keeps its own (it is compared, never cast), predictions 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,6 +15,7 @@ from pyspark.sql.types import (
     ArrayType,
     BooleanType,
     DataType,
+    DecimalType,
     DoubleType,
     FloatType,
     IntegralType,
@@ -27,6 +29,10 @@ from logloss_spark.spec import Label, Predictions
 
 CHAINED_CLASSES = 32
 """Up to here a class label is found by comparisons in a row, which Spark compiles; beyond, in an array."""
+
+
+NESTED = ("array", "map", "struct", "variant")
+"""Types that a slice cannot have."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
         for name in [columns] if isinstance(columns, str) else columns:
             present(df, role, name)
     for name in spec.slices:
-        if isinstance(types[name], (ArrayType, UserDefinedType)) or types[name].typeName() in ("map", "struct", "variant"):
+        if isinstance(types[name], UserDefinedType) or types[name].typeName() in NESTED:
             raise SpecError(f"slice column {name!r} must hold plain values, not {types[name].simpleString()}")
 
     scalar = isinstance(spec.prediction, str) and is_number(types[spec.prediction])
@@ -163,16 +169,17 @@ def scores(types: dict[str, DataType], role: str, columns: str | tuple[str, ...]
 
 def dense(vector: Column) -> Column:
     """The entries of an ML vector that was unwrapped: type 0 is sparse, 1 is dense."""
-    at = lambda place: F.array_position(vector["indices"], place.cast("int")).cast("int")  # noqa: E731 - a lambda for `transform`
-    entries = F.transform(
-        F.sequence(F.lit(0), vector["size"] - 1), lambda place: F.coalesce(F.get(vector["values"], at(place) - 1), F.lit(0.0))
-    )
-    return F.when(vector["type"] == 1, vector["values"]).otherwise(entries)
+
+    def entry(place: Column) -> Column:
+        stored = F.array_position(vector["indices"], place).cast("int") - 1
+        return F.coalesce(F.get(vector["values"], stored), F.lit(0.0))
+
+    entries = F.transform(F.sequence(F.lit(0), vector["size"] - 1), entry)
+    # A vector without entries is dense, too: a sequence from 0 to -1 would count down.
+    return F.when((vector["type"] == 1) | (vector["size"] == 0), vector["values"]).otherwise(entries)
 
 
-def class_names(
-    df: DataFrame, spec: Predictions, scalar: bool, types: dict[str, DataType]
-) -> tuple[Label, ...]:
+def class_names(df: DataFrame, spec: Predictions, scalar: bool, types: dict[str, DataType]) -> tuple[Label, ...]:
     """The classes in the prediction's order: as given, or 0..K-1, with booleans and whole numbers as integers."""
     width = len(spec.prediction) if isinstance(spec.prediction, tuple) else 2 if scalar else None
     if spec.classes is None:
@@ -180,7 +187,13 @@ def class_names(
     if width is not None and len(spec.classes) != width:
         form = "a number, which forecasts 2 classes" if scalar else f"{width} columns"
         raise SpecError(f"classes names {len(spec.classes)} classes, and the prediction is {form}")
-    return tuple(int(label) if isinstance(label, (bool, float)) and label == int(label) else label for label in spec.classes)
+    return tuple(map(plain_label, spec.classes))
+
+
+def plain_label(label: Any) -> Label:
+    """A class as Python's own type, a boolean or a whole number as an integer."""
+    value: Label = label.item() if hasattr(label, "item") else label
+    return int(value) if isinstance(value, (bool, float)) and float(value).is_integer() else value
 
 
 def declared_classes(df: DataFrame, spec: Predictions) -> int:
@@ -195,9 +208,10 @@ def class_index(type_: DataType, name: str, classes: Sequence[Label]) -> Column:
     A label is compared in its own type: a cast would make 0.7 a valid 0, and raise on others.
     """
     literals = [class_literal(type_, name, label) for label in classes]
-    if len(literals) > CHAINED_CLASSES:
-        place = F.array_position(F.array(*literals), F.col("label"))
-        return F.when(place > 0, place - 1).cast("int")
+    # An array holds decimals of one precision only, which need not be the column's.
+    if len(literals) > CHAINED_CLASSES and not isinstance(type_, DecimalType):
+        found = F.array_position(F.array(*literals), F.col("label"))
+        return F.when(found > 0, found - 1).cast("int")
     index = F.when(F.col("label") == literals[0], 0)
     for place, literal in enumerate(literals[1:], start=1):
         index = index.when(F.col("label") == literal, place)

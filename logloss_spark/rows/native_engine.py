@@ -4,6 +4,8 @@ Spark's `ln(0)` and `log1p(-1)` are null, and `least` skips nulls: every logarit
 before anything is compared or summed. Rows whose status is not `ok` get any number.
 """
 
+from collections.abc import Callable
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -39,9 +41,12 @@ def class_losses(scores: Column, spec: Predictions) -> Column:
     """The loss that each class would bring, as an array."""
     if spec.kind == "probability":
         return F.transform(scores, lambda p: capped(-logarithm(p), spec))
-    top = F.array_max(scores)
-    rest = F.log1p(rest_over_top(scores))
-    return F.transform(scores, lambda z: F.when(z == top, 0.0).otherwise(top - z) + rest)
+    known = F.struct(F.array_max(scores).alias("top"), F.log1p(rest_over_top(scores)).alias("rest"))
+
+    def loss(z: Column, known: Column) -> Column:
+        return F.when(z == known["top"], 0.0).otherwise(known["top"] - z) + known["rest"]
+
+    return once(known, lambda known: F.transform(scores, lambda z: loss(z, known)))
 
 
 def one_class(probabilities: Column, spec: Predictions) -> Column:
@@ -59,10 +64,10 @@ def behind_top(logits: Column) -> Column:
 
     Each term is corrected by the rounding error of its difference (TwoSum): at -700 that error alone is 256 ulp.
     """
-    top = F.array_max(logits)
-    place_of_top = F.array_position(logits, top) - 1
+    highest = F.array_max(logits)
+    known = F.struct(highest.alias("top"), (F.array_position(logits, highest) - 1).alias("place"))
 
-    def term(z: Column, place: Column) -> Column:
+    def term(z: Column, place: Column, top: Column, place_of_top: Column) -> Column:
         difference = z - top
         shifted = difference - z
         rounding = (z - (difference - shifted)) - (top + shifted)
@@ -70,7 +75,15 @@ def behind_top(logits: Column) -> Column:
         exact = F.when(power == 0, 0.0).otherwise(power + power * rounding)
         return F.when(place == place_of_top, 0.0).when(top == INFINITY, 0.0).otherwise(exact)
 
-    return F.transform(logits, term)
+    return once(known, lambda known: F.transform(logits, lambda z, place: term(z, place, known["top"], known["place"])))
+
+
+def once(value: Column, then: Callable[[Column], Column]) -> Column:
+    """What `then` makes of a value that is computed once: a lambda computes all in it anew for each entry of an array.
+
+    Without it the losses of K logits take K^3 steps.
+    """
+    return F.get(F.transform(F.array(value), then), F.lit(0))
 
 
 def logarithm(p: Column) -> Column:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyspark.sql.functions as F
 from pyspark.sql import Column
+from pyspark.sql.pandas.functions import pandas_udf
 
 from logloss_spark.kernels.cross_entropy import (
     binary_from_logit,
@@ -28,6 +29,7 @@ from logloss_spark.rows.inputs import Inputs
 from logloss_spark.spec import Predictions
 
 ArrowFunction = Callable[..., pa.Array]
+Kernel = Callable[..., Array]
 
 
 def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
@@ -37,17 +39,16 @@ def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
     return vectorised(partial(row_losses, kernel, rows.size), "double")(label, F.col("prediction"))
 
 
-def loss_kernel(spec: Predictions, *, scalar: bool, soft: bool) -> Callable[[Array, Array], Array]:
+def loss_kernel(spec: Predictions, *, scalar: bool, soft: bool) -> Kernel:
     """The kernel of a spec: labels and scores to losses."""
     if spec.kind == "logit":
         return binary_from_logit if scalar else distribution_from_logits if soft else categorical_from_logits
-    of_probabilities: Callable[..., Array] = (
-        binary_from_probability if scalar else distribution_from_probabilities if soft else categorical_from_probabilities
-    )
-    return partial(of_probabilities, cap=spec.cap)
+    if scalar:
+        return partial(binary_from_probability, cap=spec.cap)
+    return partial(distribution_from_probabilities if soft else categorical_from_probabilities, cap=spec.cap)
 
 
-def row_losses(kernel: Callable[[Array, Array], Array], size: int, label: pa.Array, score: pa.Array) -> pa.Array:
+def row_losses(kernel: Kernel, size: int, label: pa.Array, score: pa.Array) -> pa.Array:
     """Losses of one Arrow batch. Rows that hold nulls or the wrong number of classes get any number."""
     return pa.array(kernel(numbers(label, size), numbers(score, size)), type=pa.float64(), from_pandas=False)
 
@@ -56,6 +57,8 @@ def numbers(values: pa.Array, size: int) -> Array:
     """An Arrow array as NumPy: of shape (n,), or (n, size) for lists, where a list of another length becomes NaN."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
     if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
         return values.fill_null(-1 if pa.types.is_integer(values.type) else np.nan).to_numpy(zero_copy_only=False)
     entries = values.flatten().fill_null(np.nan).to_numpy(zero_copy_only=False)
@@ -67,16 +70,33 @@ def numbers(values: pa.Array, size: int) -> Array:
     return matrix
 
 
+def dense_lists(values: pa.Array) -> pa.Array:
+    """ML vectors, which come as structs, as lists of their entries; anything else as it is."""
+    if not pa.types.is_struct(values.type):
+        return values
+    vectors = [None if vector is None else dense(vector) for vector in values.to_pylist()]
+    return pa.array(vectors, type=pa.list_(pa.float64()))
+
+
+def dense(vector: dict[str, Any]) -> list[float]:
+    """All entries of one ML vector: of type 0 it is sparse."""
+    if vector["type"] == 1:
+        return list(vector["values"])
+    entries = dict(zip(vector["indices"], vector["values"], strict=True))
+    return [entries.get(place, 0.0) for place in range(vector["size"])]
+
+
 def vectorised(function: ArrowFunction, type_: str) -> Any:
     """A function of Arrow arrays as a column function: an Arrow UDF, or on Spark 4.0 a Pandas UDF."""
-    if hasattr(F, "arrow_udf"):
+    arrow_udf = getattr(F, "arrow_udf", None)
+    if arrow_udf is None:
 
-        def on_arrow(*columns: pa.Array) -> pa.Array:
-            return function(*columns)
+        def on_pandas(*columns: pd.Series) -> pd.Series:
+            return function(*[pa.Array.from_pandas(column) for column in columns]).to_pandas()
 
-        return F.arrow_udf(on_arrow, type_)
+        return pandas_udf(on_pandas, type_)
 
-    def on_pandas(*columns: pd.Series) -> pd.Series:
-        return function(*[pa.Array.from_pandas(column) for column in columns]).to_pandas()
+    def on_arrow(*columns: pa.Array) -> pa.Array:
+        return function(*columns)
 
-    return F.pandas_udf(on_pandas, type_)
+    return arrow_udf(on_arrow, type_)

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.rows import native_engine, pandas_engine
-from logloss_spark.rows.bins import bin_of_score
+from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.inputs import Inputs, slice_name
 from logloss_spark.rows.native_engine import INFINITY, compensated_sum
 from logloss_spark.rows.status import status_code
@@ -25,10 +25,19 @@ def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
     if rows.has_vectors and spec.engine == "pandas":
         # Spark 4.3 hands columns of a scan to Python directly, and dies where the scan holds an ML vector.
         table = table.coalesce(ONE_PARTITION_AT_MOST)
-    index = {} if rows.index is None else {"index": rows.index}
-    return table.withColumns({"status": status_code(rows, spec), **index}).withColumn(
-        "loss", CROSS_ENTROPY[spec.engine](rows, spec)
-    )
+    index = {} if rows.index is None else {"index": F.coalesce(rows.index, F.lit(-1))}
+    judged = table.withColumns({"status": status_code(rows, spec), **index})
+    return judged.withColumns(without_nulls(rows)).withColumn("loss", CROSS_ENTROPY[spec.engine](rows, spec))
+
+
+def without_nulls(rows: Inputs) -> dict[str, Column]:
+    """Numbers in the place of nulls: once the status is known they say nothing more, and each is a branch per sum."""
+    filled = {"weight": F.coalesce("weight", F.lit(0.0))} if rows.weighted else {}
+    if rows.scalar:
+        filled["prediction"] = F.coalesce("prediction", F.lit(float("nan")))
+    if rows.scalar and rows.soft:
+        filled["label"] = F.coalesce("label", F.lit(float("nan")))
+    return filled
 
 
 def scored(rows: Inputs, spec: Predictions) -> DataFrame:
@@ -49,7 +58,7 @@ def scored(rows: Inputs, spec: Predictions) -> DataFrame:
     """
     table = with_loss(rows, spec)
     terms = binary_terms(table, rows, spec) if rows.scalar else class_terms(table, rows, spec)
-    slices = [name for name in table.columns if name.startswith(slice_name(0)[:-1])]
+    slices = map(slice_name, range(len(spec.slices)))
     return terms.select(*slices, *(["weight"] if rows.weighted else []), "status", "loss", *added_columns(rows))
 
 
@@ -80,6 +89,8 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
         }
     )
     tail, upper = F.col("tail"), F.col("upper")
+    tail_surprisal = F.greatest(F.col("surprise"), F.col("surprise_of_other"))
+    table = table.withColumn("certain_bin", certain_bin(tail=tail, tail_surprisal=tail_surprisal, upper=upper))
     p, one_minus_p = F.when(upper, 1 - tail).otherwise(tail), F.when(upper, tail).otherwise(1 - tail)
     # A probability of 0 has an infinite surprisal that nothing must be multiplied with.
     finite = [F.when(F.col(name) < INFINITY, F.col(name)).otherwise(0.0) for name in ("surprise", "surprise_of_other")]
@@ -95,13 +106,7 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
         {
             "brier": error * error,
             "entropy": p * finite[0] + one_minus_p * finite[1],
-            "bin": bin_of_score(
-                F.col("prediction"),
-                spec.kind,
-                tail=tail,
-                tail_surprisal=F.greatest(F.col("surprise"), F.col("surprise_of_other")),
-                upper=upper,
-            ),
+            "bin": corrected_bin(F.col("prediction"), spec.kind, F.col("certain_bin")),
             **extremes(happened, spec),
             "variance": variance,
             "logit_variance": variance * (finite[1] - finite[0]) * (finite[1] - finite[0]),
@@ -116,7 +121,8 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
         table = table.withColumn("probabilities", score)
         tail_of_top = 1 - F.array_max(score)
     else:
-        table = table.withColumns({"behind": native_engine.behind_top(score), "place": F.array_position(score, F.array_max(score))})
+        place = F.array_position(score, F.array_max(score))
+        table = table.withColumns({"behind": native_engine.behind_top(score), "place": place})
         table = table.withColumn("rest", compensated_sum(F.col("behind")))
         share = F.lit(1.0) / (1 + F.col("rest"))
         table = table.withColumn(
@@ -134,20 +140,27 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     probabilities, labels, top = F.col("probabilities"), F.col("labels"), F.col("top")
     upper = top >= 0.5
     tail = F.when(upper, F.col("tail_of_top")).otherwise(top)
+    near = F.least(top, 1 - top)
+    surprisal = -native_engine.logarithm(near)
+    table = table.withColumn("certain_bin", certain_bin(tail=near, tail_surprisal=surprisal, upper=upper))
     happened = F.array_min(F.zip_with(labels, probabilities, lambda q, p: F.when(q > 0, p)))
+    right = F.col("place_of_top") == F.col("index")
     return table.withColumns(
         {
             "brier": compensated_sum(F.zip_with(labels, probabilities, lambda q, p: (p - q) * (p - q))),
-            "entropy": compensated_sum(F.transform(probabilities, lambda p: F.when(p > 0, -p * F.ln(p)).otherwise(0.0))),
-            "y": F.get(labels, F.col("place_of_top")) if rows.soft else (F.col("place_of_top") == F.col("index")).cast("int"),
+            "entropy": compensated_sum(F.transform(probabilities, surprisal_share)),
+            "y": F.get(labels, F.col("place_of_top")) if rows.soft else right.cast("int"),
             "upper": upper,
             "tail": tail,
-            "bin": bin_of_score(
-                top, "probability", tail=F.least(top, 1 - top), tail_surprisal=-F.ln(F.least(top, 1 - top)), upper=upper
-            ),
+            "bin": corrected_bin(top, "probability", F.col("certain_bin")),
             **extremes(happened, spec),
         }
     )
+
+
+def surprisal_share(p: Column) -> Column:
+    """What a class adds to the entropy, -p ln p, nothing at 0."""
+    return F.when(p > 0, -p * F.ln(p)).otherwise(0.0)
 
 
 def extremes(happened: Column, spec: Predictions) -> dict[str, Column]:

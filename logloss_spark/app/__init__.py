@@ -1,0 +1,1 @@
+"""The command line: a config in, an exit code out. Everything above the library, and nothing that the library needs."""

@@ -1,0 +1,190 @@
+"""What each subcommand does: read, judge, write, in this order, and a report for a person."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from logloss_spark.app.config import Config
+from logloss_spark.errors import DataError, SpecError
+from logloss_spark.evaluate.evaluation import Evaluation, counted, held, listed, remarks_on, summary
+from logloss_spark.evaluate.state import merge, read_scale
+from logloss_spark.evaluate.tables import METRICS, metrics, reliability
+from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
+from logloss_spark.rows.inputs import quoted
+from logloss_spark.rows.status import STATUSES
+
+PRINTED = 20
+"""Slices that are printed of each grouping set; the tables hold all."""
+
+
+def evaluate(spark: SparkSession, config: Config) -> str:
+    """Evaluate a table of predictions and write what the config asks for.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    config : Config
+
+    Returns
+    -------
+    str, the report: main metrics of the first slices, and what was read, left out and written
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    given, output, outputs = config.input, config.output, config.output.paths
+    source = read_table(
+        spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
+    )
+    evaluation = Evaluation(source, config.predictions, config.reporting)
+    check_outputs(spark, outputs, mode=output.mode, apart_from=folders(spark, source, given.path) if outputs else ())
+    with evaluation:
+        counts = rows_by_status(evaluation.state)
+        if not counts["ok"] and counts["prediction_length"]:
+            raise DataError(wrong_length(evaluation, config))
+        judge(counts, config)
+        frame = first_slices(evaluation.metrics, config.predictions.slices)
+        tables = {
+            # The rows are read again for these alone, and only if the counts say that there are any.
+            "invalid": evaluation.invalid if invalid_of(counts) else evaluation.invalid.limit(0),
+            "state": evaluation.state,
+            "reliability": evaluation.reliability,
+            "metrics": chosen_metrics(evaluation.metrics, config),
+        }
+        write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
+    read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
+    return "\n".join([report(frame, config), read, *written(outputs)])
+
+
+def metrics_of_states(spark: SparkSession, config: Config, paths: Sequence[str]) -> str:
+    """Read metrics off stored states, merged into one, and write `[output]` metrics and reliability if they are named.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    config : Config
+        Of it `by`, `metrics`, `confidence`, `ece_bins` and `baseline` count, and `[output]`.
+    paths : sequence of str
+        Where states are stored; none is the config's own.
+
+    Returns
+    -------
+    str, the report
+
+    Raises
+    ------
+    SpecError
+        There is no state, or states were made under different conventions.
+    """
+    paths = paths or [path for name, path in config.output.paths.items() if name == "state"]
+    if not paths:
+        raise SpecError("metrics are read off states, and none is named: give paths, or `state` in [output]")
+    output, by, asked = config.output, config.predictions.by, config.evaluate
+    outputs = {name: path for name, path in output.paths.items() if name in ("metrics", "reliability")}
+    stored = [read_table(spark, path=path, format=output.format) for path in paths]
+    state = merge(*stored)
+    roots = {root for path, table in zip(paths, stored, strict=True) for root in folders(spark, table, path)}
+    check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
+    state = held(state)
+    try:
+        table = metrics(state, by=by, confidence=asked.confidence, ece_bins=asked.ece_bins, baseline=asked.baseline)
+        frame = first_slices(table, config.predictions.slices)
+        tables = {
+            "reliability": reliability(state, by=by, ece_bins=asked.ece_bins),
+            "metrics": chosen_metrics(table, config),
+        }
+        write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
+    finally:
+        state.unpersist()
+    read = f"read {counted(len(paths), 'state')}: {', '.join(paths)}"
+    return "\n".join([report(frame, config), read, *written(outputs)])
+
+
+def rows_by_status(state: DataFrame) -> dict[str, int]:
+    """How many rows have each status, by the state of their table."""
+    found = state.where(F.col("part").isin(*STATUSES)).groupBy("part").agg(F.sum("n").alias("n")).collect()
+    return dict.fromkeys(STATUSES, 0) | {row["part"]: row["n"] for row in found}
+
+
+def invalid_of(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts of rows that were not scored, by reason."""
+    return {status: count for status, count in counts.items() if status != "ok" and count}
+
+
+def judge(counts: Mapping[str, int], config: Config) -> None:
+    """Raise DataError where more rows are invalid than the config tolerates."""
+    reasons, total = invalid_of(counts), sum(counts.values())
+    invalid = sum(reasons.values())
+    if invalid > config.evaluate.tolerance * total:
+        enough = math.ceil(invalid / total * 1e4) / 1e4
+        raise DataError(
+            f"tolerated_share of invalid rows is {config.evaluate.tolerance:g}, and {invalid:,} of {total:,} are invalid: "
+            f"{listed(reasons)}; mend them, or tolerate {enough:g}"
+        )
+
+
+def wrong_length(evaluation: Evaluation, config: Config) -> str:
+    """The error of a table whose every prediction has another length than there are classes."""
+    row = evaluation.invalid.where("row_status = 'prediction_length'").first()
+    assert row is not None
+    column = str(config.predictions.prediction)
+    classes = read_scale(evaluation.state).classes
+    return (
+        f"a prediction has one entry per class, and there are {len(classes)} classes ({shortened(classes)}) but "
+        f"{len(row[column])} entries in column {column!r}, and no row can be scored: "
+        "name the classes in the prediction's order with `classes` in [evaluate]"
+    )
+
+
+def shortened(names: Sequence[object], length: int = 5) -> str:
+    """The first of many names."""
+    return ", ".join(map(str, names[:length])) + (", ..." if len(names) > length else "")
+
+
+def chosen_metrics(table: DataFrame, config: Config) -> DataFrame:
+    """The table of metrics, with those alone that the config names; all where it names none."""
+    chosen = config.evaluate.metrics
+    return table if chosen is None else table.drop(*[name for name in METRICS if name not in chosen])
+
+
+def first_slices(table: DataFrame, slices: Sequence[str]) -> pd.DataFrame:
+    """The first slices of each grouping set of a table of metrics, the global row first.
+
+    `place` is a slice's place in its set, in the order of the slice columns, and `slices` how many the set has.
+    """
+    of_set = Window.partitionBy("grouping_id")
+    numbered = table.select(
+        *["grouping_id", "slice", "rows", *STATUSES, "n", *METRICS],
+        F.row_number().over(of_set.orderBy(*map(quoted, slices), "slice")).alias("place"),
+        F.count(F.lit(1)).over(of_set).alias("slices"),
+    )
+    return numbered.where(F.col("place") <= PRINTED).orderBy(F.desc("grouping_id"), "place").toPandas()
+
+
+def report(frame: pd.DataFrame, config: Config) -> str:
+    """The main metrics of the first slices, or those that were asked for, and what a reader should know of them."""
+    chosen = config.evaluate.metrics
+    shown = summary(frame) if chosen is None else frame[["slice", "rows", "n", *chosen]].round(5)
+    width = int(shown["slice"].str.len().max())
+    lines = [shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})]
+    for grouping_id, total in frame.drop_duplicates("grouping_id")[["grouping_id", "slices"]].itertuples(index=False):
+        if total > PRINTED:
+            by = set_name(grouping_id, config.predictions.slices)
+            lines.append(f"by {by}: the first {PRINTED} of {total:,} slices")
+    return "\n".join([*lines, *remarks_on(frame.iloc[0])])
+
+
+def set_name(grouping_id: int, slices: Sequence[str]) -> str:
+    """The columns of a grouping set; its number has a bit for each column rolled up, the last column's the lowest."""
+    kept = [name for place, name in enumerate(reversed(slices)) if not grouping_id >> place & 1]
+    return " and ".join(reversed(kept))
+
+
+def written(outputs: Mapping[str, str]) -> list[str]:
+    """A line for each table that was written."""
+    return [f"wrote {name} to {path}" for name, path in outputs.items()]

@@ -1,0 +1,195 @@
+"""From scored rows to a state: one grouping by slice and cell, whose sums are then spread over the state's parts."""
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import zip_longest
+from operator import mul
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.evaluate.state import (
+    BINARY_MOMENTS,
+    CELL,
+    CLASS,
+    MOMENTS,
+    PARTIAL,
+    SCALE_ROW,
+    Scale,
+    added,
+    columns_of,
+    scale_of,
+)
+from logloss_spark.kernels.grid import HALF
+from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.scored import scored
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import Predictions
+
+UNROLLED_CLASSES = 32
+"""Up to here the moments of classes are sums in the same pass; beyond, the rows are read a second time."""
+
+DECODED = {
+    "scored": "cell >= 0",
+    "status": f"element_at(array{STATUSES}, if(cell < 0, -cell, 1))",
+    "bin": "shiftright(cell, 3)",
+    "upper": f"shiftright(cell, 3) >= {HALF}",
+    "positive": "(shiftright(cell, 2) & 1) = 1",
+    "clipped": "(shiftright(cell, 1) & 1) = 1",
+    "zero": "(cell & 1) = 1",
+}
+"""What `cell_code` packed, as SQL."""
+
+TAIL_MOMENTS = {"wp": "if(upper, w - wt, wt)", "w2p": "if(upper, w2 - w2t, w2t)"}
+BINARY_OF_SHARES = {name: name for name in BINARY_MOMENTS} | TAIL_MOMENTS
+BINARY_OF_CLASSES = BINARY_OF_SHARES | {
+    "wy": "if(positive, w, 0D)",
+    "w2y": "if(positive, w2, 0D)",
+    "w2yy": "if(positive, w2, 0D)",
+    "w2ly": "if(positive, w2l, 0D)",
+    "w2uy": "if(positive, if(upper, -w2t, w2t - w2), 0D)",
+    "ws": "2 * wb - if(positive = upper, wt, w - wt)",
+}
+"""The moments of a binary forecast, as SQL over the sums of a group: all its labels are the same, and all its sides."""
+
+
+def state_of(rows: Inputs, spec: Predictions) -> DataFrame:
+    """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain."""
+    scale = scale_of(rows, spec)
+    keys = [slice_name(place) for place in range(len(scale.slices))]
+    table = scored(rows, spec)
+    by_cell = table.withColumn("cell", cell_code(rows)).groupBy(*keys, "cell").agg(*raw_sums(rows, scale))
+    groups = by_cell.selectExpr("*", *(f"{sql} AS {name}" for name, sql in DECODED.items()))
+    parts = groups.select(*keys, F.explode(F.expr(state_rows(rows, scale))).alias("row")).select(*keys, "row.*")
+    if not rows.scalar and rows.size > UNROLLED_CLASSES:
+        parts = parts.unionByName(class_rows(table, keys, rows), allowMissingColumns=True)
+    anchor = parts.sparkSession.range(1).select(F.lit(SCALE_ROW).alias("part"), F.lit(0).cast("bigint").alias("n"))
+    parts = parts.unionByName(anchor, allowMissingColumns=True)
+    return added(parts.withColumnsRenamed(dict(zip(keys, scale.slices, strict=True))), scale)
+
+
+def cell_code(rows: Inputs) -> Column:
+    """What rows are first grouped by: a reason (negative), weightless (-1), or bin and three flags in one number.
+
+    Grouping by the label and the flags, too, makes sums over `y = 1` or over clipped rows plain sums of groups.
+    """
+    flags = [F.col("y") == 1 if not rows.soft else F.lit(False), F.col("clipped"), F.col("zero")]
+    packed = reduce(lambda code, flag: code * 2 + F.when(flag, 1).otherwise(0), flags, F.col("bin"))
+    code = F.when(F.col("status") != 0, -1 - F.col("status"))
+    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(packed)
+
+
+def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
+    """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
+    loss, brier, tail, y = F.col("loss"), F.col("brier"), F.col("tail"), F.col("y")
+    variance = F.col("variance") if rows.scalar else tail * (1 - tail)
+    shifted = loss - scale.shift
+    sums = {
+        "w": weighted_sum(rows, 1),
+        "w2": weighted_sum(rows, 2),
+        "wl": weighted_sum(rows, 1, loss),
+        "w2l": weighted_sum(rows, 2, loss),
+        "w2ll": weighted_sum(rows, 2, loss, loss),
+        "w2dd": weighted_sum(rows, 2, shifted, shifted),
+        "wb": weighted_sum(rows, 1, brier),
+        "w2b": weighted_sum(rows, 2, brier),
+        "w2bb": weighted_sum(rows, 2, brier, brier),
+        "wh": weighted_sum(rows, 1, F.col("entropy")),
+        "wt": weighted_sum(rows, 1, tail),
+        "w2v": weighted_sum(rows, 2, variance),
+    }
+    if rows.scalar:
+        sums |= {
+            "w2t": weighted_sum(rows, 2, tail),
+            "w2s": weighted_sum(rows, 2, variance * (1 - 4 * variance)),
+            "w2e": weighted_sum(rows, 2, F.col("logit_variance")),
+        }
+    if rows.soft:
+        sums["wy"] = weighted_sum(rows, 1, y)
+    if rows.soft and rows.scalar:
+        p = F.when(F.col("upper"), 1 - tail).otherwise(tail)
+        sums |= {
+            "w2y": weighted_sum(rows, 2, y),
+            "w2yy": weighted_sum(rows, 2, y, y),
+            "w2ly": weighted_sum(rows, 2, loss, y),
+            "w2uy": weighted_sum(rows, 2, p - y, y),
+            "ws": weighted_sum(rows, 1, (y - p) * (1 - 2 * p)),
+        }
+    if rows.soft and rows.scalar:
+        sums |= {"n_0": F.count_if(y < 1), "n_1": F.count_if(y > 0)}
+    for k in unrolled_classes(rows):
+        of_class = class_sums(rows, F.get("labels", F.lit(k)), F.get("probabilities", F.lit(k)))
+        sums |= {f"{name}_{k}": total for name, total in of_class.items()}
+    return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
+
+
+def class_sums(rows: Inputs, y: Column, p: Column) -> dict[str, Column]:
+    """The moments of one class, from its label and its probability."""
+    factors = {"y": [y], "ly": [F.col("loss"), y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
+    return {"n": F.count_if(y > 0)} | {
+        name + term: weighted_sum(rows, power, *factors[term])
+        for term in factors
+        for power, name in ((1, "w"), (2, "w2"))
+    }
+
+
+def weighted_sum(rows: Inputs, power: int, *factors: Column) -> Column:
+    """The sum of w^power times the factors; without a weight column w is 1.
+
+    Each factor is weighted before the next one comes: (w x) w x' stays infinite where w^2 underflows and x is.
+    """
+    weights = [F.col("weight")] * power if rows.weighted else []
+    terms = [term for pair in zip_longest(weights, factors) for term in pair if term is not None]
+    return F.sum(reduce(mul, terms)) if terms else F.count(F.lit(1)).cast("double")
+
+
+def unrolled_classes(rows: Inputs) -> range:
+    """The classes whose moments are summed in the same pass as everything else."""
+    return range(rows.size if not rows.scalar and rows.size <= UNROLLED_CLASSES else 0)
+
+
+def state_rows(rows: Inputs, scale: Scale) -> str:
+    """The rows of the state that one group of rows adds to, as SQL for an array of structs.
+
+    SQL, because hundreds of columns that are built one by one are thousands of calls to the JVM: half a second.
+    """
+    moments = {name: name for name in MOMENTS} | {"w2d": f"w2l - {scale.shift!r}D * w2"}
+    cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if rows.soft else {"wy": "if(positive, w, 0D)"})
+    part = {name: name for name in PARTIAL}
+    binary = (BINARY_OF_SHARES if rows.soft else BINARY_OF_CLASSES) if rows.scalar else {}
+    structs = [
+        "named_struct('part', status, 'place', CAST(NULL AS INT), 'n', n" + sums_as_sql({}, scale) + ")",
+        state_row("moments", "NULL", "scored", moments | binary, scale),
+        state_row("cell", "bin", "scored", cell, scale),
+        state_row("clipped", "NULL", "scored AND clipped", part, scale),
+        state_row("zero", "NULL", "scored AND zero", part, scale),
+    ]
+    if rows.scalar:
+        counts = ("n_0", "n_1") if rows.soft else ("if(positive, 0L, n)", "if(positive, n, 0L)")
+        structs += [state_row("class", str(k), "scored", {"n": count}, scale) for k, count in enumerate(counts)]
+    for k in unrolled_classes(rows):
+        structs.append(state_row("class", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, scale))
+    return f"array_compact(array({', '.join(structs)}))"
+
+
+def state_row(part: str, place: str, condition: str, sums: dict[str, str], scale: Scale) -> str:
+    """One row of a state as SQL for a struct, null where the condition does not hold."""
+    fields = f"'part', '{part}', 'place', CAST({place} AS INT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, scale)}"
+    return f"if({condition}, named_struct({fields}), NULL)"
+
+
+def sums_as_sql(sums: dict[str, str], scale: Scale) -> str:
+    """The further fields of a state's row; sums that its part does not have are null."""
+    return "".join(f", '{name}', {sums.get(name, 'CAST(NULL AS DOUBLE)')}" for name in columns_of(scale)[1:])
+
+
+def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> DataFrame:
+    """The rows of the part `class` for many classes: a second read, in which every row becomes one row per class."""
+    weight = ["weight"] if rows.weighted else []
+    valid = table.where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
+    exploded = valid.select(
+        *keys, *weight, "loss", F.posexplode(F.arrays_zip("labels", "probabilities")).alias("place", "of_class")
+    )
+    sums = class_sums(rows, F.col("of_class.labels"), F.col("of_class.probabilities"))
+    summed = exploded.groupBy(*keys, "place").agg(*[total.alias(name) for name, total in sums.items()])
+    return summed.withColumn("part", F.lit("class"))

@@ -1,0 +1,126 @@
+"""Spark's errors in one line each: the rule, what came, what to do, with the exit code that belongs to it.
+
+Spark says the same thing in several voices: as a PySparkException, as a Py4JJavaError whose text begins with the Java
+class, with the Java stack behind it or over Connect with the server's. All of them hold the name of the condition in
+brackets, as in `[PATH_NOT_FOUND]`; so the text is what is read here.
+"""
+
+import re
+from urllib.parse import unquote
+
+from pyspark.errors import PySparkException
+
+from logloss_spark.errors import DataError, LogLossError, SpecError
+
+_FILE = r"reading file (?P<file>.+?)\.(?=\s)"
+
+KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
+    (
+        r"\[FAILED_READ_FILE\.PARQUET_COLUMN_DATA_TYPE_MISMATCH\].*?" + _FILE + r".*?column \[(?P<column>.*?)\]\. "
+        r"Expected Spark type (?P<expected>[^.]+), actual Parquet type (?P<actual>\w+)",
+        DataError,
+        "all files of a table must hold a column as the same type, and column '{column}' is {expected} in the table "
+        "but {actual} in {file}: rewrite that file, or leave its partition out with `where`",
+    ),
+    (
+        r"\[FAILED_READ_FILE\.FILE_NOT_EXIST\].*?" + _FILE,
+        DataError,
+        "a table must not change while it is read, and {file} is gone: run again when its writer is done",
+    ),
+    (
+        r"\[FAILED_READ_FILE[.\w]*\].*?" + _FILE,
+        DataError,
+        "every file of a table must be whole and of one format, and {file} cannot be read: "
+        "it is truncated, corrupt or of another format; restore it or take it away",
+    ),
+    (
+        r"\[CANNOT_MERGE_SCHEMAS\].*?Initial schema:\s*(?P<first>.+?)\s*Schema that.*?schema:\s*(?P<second>.+?)\. SQL",
+        DataError,
+        "all files of a table must hold a column as the same type, and some hold {first}, others {second}: "
+        "rewrite those that differ",
+    ),
+    (
+        r"\[UNABLE_TO_INFER_SCHEMA\].*?for (?P<format>\w+)",
+        DataError,
+        "a table has a file that tells its columns, and there is no {format} file with any content: "
+        "check the path and the format",
+    ),
+    (
+        r"\[PATH_NOT_FOUND\][^:]*: (?P<file>.+?)\.?(?: SQLSTATE|\n|$)",
+        DataError,
+        "a path that is read must exist, and {file} does not: check the path, and the run date if it has one",
+    ),
+    (
+        r"\[TABLE_OR_VIEW_NOT_FOUND\].*?view (?P<table>\S+) cannot be found",
+        DataError,
+        "a table that is read must be in the catalog, and {table} is not: check its name, or read a path instead",
+    ),
+    (
+        r"\[DATA_SOURCE_NOT_FOUND\].*?source: (?P<format>\S+?)\.(?=\s)",
+        SpecError,
+        "a format must be one that this Spark knows, and '{format}' is not: "
+        "check its spelling, or start Spark with the package that brings it",
+    ),
+    (
+        r"(?:No FileSystem for scheme|ClassNotFoundException: Class) (?P<system>\S*:?\S+)",
+        SpecError,
+        "a path must be on a file system that this Spark knows, and it lacks {system}: "
+        "check the path, or start Spark with the package that brings it",
+    ),
+)
+"""What Spark says, as a pattern of its text; what kind of error that is; what we say. The first that fits counts."""
+
+BY_STATE = {"42": SpecError, "22": DataError, "KD": DataError}
+"""The kind of any other error by the class of its SQLSTATE: an analysis that fails, a value, a data source."""
+
+
+def from_spark(error: BaseException) -> bool:
+    """Whether an exception is Spark's, in whichever of its voices."""
+    return isinstance(error, PySparkException) or type(error).__module__.startswith("py4j.")
+
+
+def translated(error: BaseException) -> LogLossError:
+    """An error of Spark's as one of ours, of one line.
+
+    Parameters
+    ----------
+    error : exception
+        One for which `from_spark` holds.
+
+    Returns
+    -------
+    LogLossError: DataError, SpecError, or its base where all that is known is that Spark failed
+    """
+    text = str(error)
+    for pattern, kind, line in KNOWN:
+        found = re.search(pattern, text, re.DOTALL)
+        if found:
+            words = {name: readable(word) for name, word in found.groupdict().items() if word is not None}
+            return kind(line.format_map(words))
+    state = re.search(r"SQLSTATE: (\w\w)", text)
+    kind = BY_STATE.get(state[1], LogLossError) if state else LogLossError
+    return kind(said(error))
+
+
+def said(error: BaseException) -> str:
+    """What Spark says went wrong: its first sentence, without Java's names, stacks and plans.
+
+    Examples
+    --------
+    >>> said(ValueError("[PARSE_SYNTAX_ERROR] Syntax error at or near 'x'. SQLSTATE: 42601 (line 1, pos 3)"))
+    "Syntax error at or near 'x'"
+    """
+    text = str(error).strip()
+    python = re.findall(r"^\w[\w.]*(?:Error|Exception): .+$", text.partition("Driver stacktrace")[0], re.MULTILINE)
+    if "Traceback (most recent call last)" in text and python:
+        return str(python[-1]).strip()
+    text = re.split(r"\n\s*at |\n\nJVM stacktrace|\n== SQL|;?\n['+]|\s*\(?SQLSTATE:", text)[0]
+    text = re.sub(r"^An error occurred while calling \S+\.\s*: ", "", text)
+    text = re.sub(r"^Job aborted.*?\(TID.*?\) \(.*?\): ", "", re.sub(r"^\(?[\w.$]+(?:Exception|Error)\)?:? ", "", text))
+    text = re.sub(r"^(?:\(?[\w.$]+(?:Exception|Error)\)?:? |\[[A-Z0-9_.]+\] )*", "", text)
+    return " ".join(text.split()).rstrip(". ") or type(error).__name__
+
+
+def readable(uri: str) -> str:
+    """A file's address as a person writes it: `file:///a%20b` is `/a b`."""
+    return re.sub(r"^file:/+", "/", unquote(uri))

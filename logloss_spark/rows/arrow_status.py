@@ -1,0 +1,120 @@
+"""The status of rows in an Arrow batch: `rows.status` for columns whose types are known only when they arrive.
+
+The functions of `rows.functions` have columns and no table, so types cannot be looked up before. The reasons and their
+order are those of `rows.status`; a test holds the two together.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logloss_spark.kernels.sums import Array, compensated_sum
+from logloss_spark.rows.pandas_engine import numbers
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import Label, Predictions
+
+Mask = npt.NDArray[np.bool_]
+Reasons = dict[str, Mask]
+
+
+def statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, spec: Predictions) -> npt.NDArray[np.int64]:
+    """The status of each row, as its place in `STATUSES`."""
+    classes = spec.classes or (0, 1)
+    of_label = soft_label_reasons(label, spec, len(classes)) if spec.soft_labels else class_reasons(label, classes)
+    reasons = of_label | score_reasons(score, spec, len(classes)) | ({} if weight is None else weight_reasons(weight))
+    return np.select(list(reasons.values()), [STATUSES.index(reason) for reason in reasons], 0)
+
+
+def class_of(label: pa.Array, classes: Sequence[Label]) -> pa.Array:
+    """The place of each label among the classes, null where it is none of them."""
+    if pa.types.is_string(label.type) or pa.types.is_large_string(label.type):
+        return pc.index_in(label, value_set=pa.array([str(known) for known in classes], label.type))
+    if not all(isinstance(known, (int, float)) for known in classes):
+        return pa.nulls(len(label), pa.int32())
+    values = numbers(label, len(classes)) + 0.0  # to Arrow -0.0 is not 0.0
+    return pc.index_in(pa.array(values), value_set=pa.array([float(known) for known in classes]))
+
+
+def class_reasons(label: pa.Array, classes: Sequence[Label]) -> Reasons:
+    """What can be wrong with a hard label."""
+    nan = np.isnan(numbers(label, 1)) if pa.types.is_floating(label.type) else np.zeros(len(label), bool)
+    return {"null_label": nulls(label), "nan_label": nan, "unknown_label": nulls(class_of(label, classes))}
+
+
+def soft_label_reasons(label: pa.Array, spec: Predictions, size: int) -> Reasons:
+    """What can be wrong with a share or a distribution as a label."""
+    in_range = out_of_unit_interval(label)
+    reasons = {"null_label": nulls(label), "nan_label": entries_that(np.isnan, label)}
+    if not is_list(label):
+        return reasons | {"label_range": in_range}
+    return reasons | {
+        "label_length": lengths(label) != size,
+        "label_range": in_range,
+        "label_sum": off_one(numbers(label, size), spec.sum_tolerance),
+    }
+
+
+def score_reasons(score: pa.Array, spec: Predictions, size: int) -> Reasons:
+    """What can be wrong with a prediction."""
+    reasons = {"null_prediction": nulls(score), "nan_prediction": entries_that(np.isnan, score)}
+    if not is_list(score):
+        return reasons | ({"prediction_range": out_of_unit_interval(score)} if spec.kind == "probability" else {})
+    reasons["prediction_length"] = lengths(score) != size
+    matrix = numbers(score, size)
+    if spec.kind == "logit":
+        no_class, two_certain = (matrix == -np.inf).all(axis=1), (matrix == np.inf).sum(axis=1) > 1
+        return reasons | {"prediction_range": no_class | two_certain}
+    return reasons | {
+        "prediction_range": out_of_unit_interval(score),
+        "prediction_sum": off_one(matrix, spec.sum_tolerance),
+    }
+
+
+def weight_reasons(weight: pa.Array) -> Reasons:
+    """What can be wrong with a weight."""
+    values = numbers(weight, 1)
+    return {"null_weight": nulls(weight), "nan_weight": ~np.isfinite(values), "negative_weight": values < 0}
+
+
+def is_list(values: pa.Array) -> bool:
+    """Whether each row holds one entry per class."""
+    return pa.types.is_list(values.type) or pa.types.is_large_list(values.type)
+
+
+def lengths(values: pa.Array) -> npt.NDArray[np.int64]:
+    """The number of entries of each list."""
+    return values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def nulls(values: pa.Array) -> Mask:
+    """Rows that are null, or hold one."""
+    missing = values.is_null().to_numpy(zero_copy_only=False)
+    if not is_list(values):
+        return missing
+    return missing | any_entry(values, values.flatten().is_null().to_numpy(zero_copy_only=False))
+
+
+def entries_that(found: Callable[[Array], Mask], values: pa.Array) -> Mask:
+    """Rows of which an entry has this property; nulls count as NaN."""
+    if not is_list(values):
+        return found(numbers(values, 1))
+    return any_entry(values, found(numbers(values.flatten(), 1)))
+
+
+def out_of_unit_interval(values: pa.Array) -> Mask:
+    """Rows with an entry outside [0, 1]."""
+    return entries_that(lambda entry: (entry < 0) | (entry > 1), values)
+
+
+def any_entry(values: pa.Array, found: Mask) -> Mask:
+    """Rows of which an entry was found."""
+    row = np.repeat(np.arange(len(values)), lengths(values))
+    return np.bincount(row[found], minlength=len(values)) > 0
+
+
+def off_one(distribution: Array, tolerance: float) -> Mask:
+    """Rows that do not sum to 1."""
+    return np.abs(compensated_sum(distribution) - 1) > tolerance

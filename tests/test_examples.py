@@ -1,0 +1,23 @@
+"""The examples in docstrings run, and print what they say."""
+
+import doctest
+from importlib import import_module
+from pkgutil import walk_packages
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+import logloss_spark
+
+MODULES = [module.name for module in walk_packages(logloss_spark.__path__, "logloss_spark.")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_print_what_they_say(name: str, spark: SparkSession) -> None:
+    examples = [test for test in doctest.DocTestFinder().find(import_module(name)) if test.examples]
+    for example in examples:
+        example.globs |= {"spark": spark, "F": F}
+        problems: list[str] = []
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=problems.append)
+        assert not problems, "".join(problems)
