@@ -115,7 +115,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
             raise SpecError(
-                'on_invalid = "quarantine" writes the invalid rows, and [output] names no path for them: invalid'
+                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
             )
 
     @property

@@ -42,7 +42,8 @@ def evaluate(spark: SparkSession, config: Config) -> str:
         spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
     )
     evaluation = Evaluation(source, config.predictions, config.reporting)
-    check_outputs(spark, outputs, mode=output.mode, apart_from=folders(spark, source, given.path) if outputs else ())
+    roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
+    check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     with evaluation:
         counts = rows_by_status(evaluation.state)
         if not counts["ok"] and counts["prediction_length"]:
@@ -88,7 +89,7 @@ def metrics_of_states(spark: SparkSession, config: Config, paths: Sequence[str])
     outputs = {name: path for name, path in output.paths.items() if name in ("metrics", "reliability")}
     stored = [read_table(spark, path=path, format=output.format) for path in paths]
     state = merge(*stored)
-    roots = {root for path, table in zip(paths, stored, strict=True) for root in folders(spark, table, path)}
+    roots = {root for path, table in zip(paths, stored, strict=True) for root in folders(spark, table, path=path)}
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     state = held(state)
     try:
@@ -123,7 +124,7 @@ def judge(counts: Mapping[str, int], config: Config) -> None:
     if invalid > config.evaluate.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4
         raise DataError(
-            f"tolerated_share of invalid rows is {config.evaluate.tolerance:g}, and {invalid:,} of {total:,} are invalid: "
+            f"tolerated_share of invalid rows is {config.evaluate.tolerance:g}, and {invalid:,} of {total:,} are: "
             f"{listed(reasons)}; mend them, or tolerate {enough:g}"
         )
 

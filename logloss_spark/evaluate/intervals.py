@@ -21,7 +21,9 @@ NOISE = 1e-12
 def centred_square(square: Array, product: Array, weight: Array, mean: Array) -> Array:
     """Sum of w^2 (x - mean)^2 from the sums of w^2 x^2, w^2 x and w^2; at least 0."""
     with np.errstate(all="ignore"):
-        return square_of_terms(square, -2.0 * mean * product, mean * mean * weight)
+        centred = square_of_terms(square, -2.0 * mean * product, mean * mean * weight)
+        # Where all x are 0 so is their mean, but for the rounding of what it was computed from.
+        return np.where(square == 0.0, 0.0, centred)
 
 
 def square_of_terms(*terms: Array) -> Array:

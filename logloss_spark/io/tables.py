@@ -75,9 +75,7 @@ def filtered(table: DataFrame, where: str) -> DataFrame:
         kept = table.where(where)
         _ = kept.schema
     except PySparkException as error:
-        raise SpecError(
-            f"where is a condition in SQL over the table's columns, and {where!r} is not: {said(error)}"
-        ) from error
+        raise SpecError(f"where is a condition in SQL over the columns, and {where!r} is not: {said(error)}") from error
     return kept
 
 
@@ -98,13 +96,15 @@ def check_outputs(
     SpecError
         A path that exists and may not be overwritten, or that shares a folder with another output or with the input.
     """
+    places = {}
     for name, path in outputs.items():
-        if mode == "errorifexists" and exists(spark, path):
+        place = missing(spark, path) if mode == "errorifexists" else located(spark, path)
+        if place is None:
             raise SpecError(
                 f"an output must not exist where mode is errorifexists, and {name} does: {path}; "
                 'take it away, name another path, or set mode = "overwrite"'
             )
-    places = {name: located(spark, path) for name, path in outputs.items()}
+        places[name] = place
     for name, other in combinations(places, 2):
         if overlap(places[name], places[other]):
             raise SpecError(
@@ -146,8 +146,6 @@ def write_tables(
     LogLossError
         Of the kind that fits, when a table cannot be written.
     """
-    ours = mode == "errorifexists" and on_this_machine(spark)
-    places = {name: located(spark, outputs[name]) for name in outputs} if ours else {}
     written: list[str] = []
     for name in [name for name in tables if name in outputs]:
         try:
@@ -155,18 +153,13 @@ def write_tables(
             written.append(name)
         except BaseException as error:
             left = written
-            if ours:
-                left = [begun for begun in (*written, name) if not removed(places[begun])]
+            if mode == "errorifexists" and on_this_machine(spark):
+                left = [begun for begun in (*written, name) if not removed(located(spark, outputs[begun]))]
             if not from_spark(error):
                 raise
             known = translated(error)
             remains = f"; already written: {', '.join(outputs[begun] for begun in left)}" if left else ""
             raise type(known)(f"{name} cannot be written to {outputs[name]}: {known}{remains}") from error
-
-
-def exists(spark: SparkSession, path: str) -> bool:
-    """Whether there is anything at a path, on whatever file system."""
-    return missing(spark, path) is None
 
 
 def located(spark: SparkSession, path: str) -> str:
@@ -189,7 +182,7 @@ def missing(spark: SparkSession, path: str) -> str | None:
     except Exception as error:
         found = re.search(r"\[PATH_NOT_FOUND\][^:]*: (.+?)\.(?: SQLSTATE|\n|$)", str(error))
         if found:
-            return re.sub(r"\\(.)", r"\1", found[1])
+            return on_disk(re.sub(r"\\(.)", r"\1", found[1]))
         if not from_spark(error):
             raise
         known = translated(error)
@@ -198,11 +191,18 @@ def missing(spark: SparkSession, path: str) -> str | None:
     return None
 
 
-def folders(spark: SparkSession, table: DataFrame, path: str | None) -> set[str]:
-    """The whole addresses of where a table is read from: its path, or where that is none or a pattern, its files'."""
+def folders(spark: SparkSession, table: DataFrame, *, path: str | None = None, name: str | None = None) -> set[str]:
+    """The whole addresses of where a table is read from, by its path or by its name in the catalog.
+
+    Where a path is a pattern, and where a name is that of a view, these are the folders of the files.
+    """
     if path and not any(sign in GLOB for sign in path):
         return {located(spark, path)}
-    return {on_disk(file.rpartition("/")[0]) for file in map(unquote, table.inputFiles())}
+    found = {file.rpartition("/")[0] for file in table.inputFiles()}
+    if name:  # a table that is empty has no files, but a place
+        described = spark.sql(f"DESCRIBE TABLE EXTENDED {name}").where("col_name = 'Location'")
+        found |= {row["data_type"] for row in described.collect()}
+    return {on_disk(unquote(address)) for address in found}
 
 
 def on_disk(address: str) -> str:

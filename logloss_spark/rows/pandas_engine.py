@@ -94,7 +94,7 @@ def vectorised(function: ArrowFunction, type_: str) -> Any:
         def on_pandas(*columns: pd.Series) -> pd.Series:
             return function(*[pa.Array.from_pandas(column) for column in columns]).to_pandas()
 
-        return pandas_udf(on_pandas, type_)
+        return pandas_udf(on_pandas, type_)  # type: ignore[call-overload]  # the stubs know no variadic function
 
     def on_arrow(*columns: pa.Array) -> pa.Array:
         return function(*columns)

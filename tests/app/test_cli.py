@@ -1,0 +1,352 @@
+"""The command line on real files: exit codes, one line for each error, and nothing written by a job that fails."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyspark
+import pytest
+from pyspark.sql import SparkSession
+
+import logloss_spark as ls
+from logloss_spark.app.cli import main
+
+ROOT = Path(__file__).parents[2]
+OUTPUTS = ("metrics", "reliability", "state", "invalid")
+ROWS = 1000
+BY_DAY = 'evaluate.by=[["day"]]'
+
+
+def write(file: Path, **columns: Sequence[object]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), file)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.fixture
+def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
+    """Predictions of two days, one label missing on the second, and a config with every output."""
+    predictions = tmp_path / "predictions"
+    for day in (1, 2):
+        labels = [row % 2 for row in range(ROWS)]
+        labels[0] = None if day == 2 else 0
+        write(predictions / f"day={day}" / "part.parquet", y=labels, p=[(row + 0.5) / ROWS for row in range(ROWS)])
+    config = tmp_path / "evaluate.toml"
+    outputs = "\n".join(f'{name} = "{tmp_path / "out" / name}"' for name in OUTPUTS)
+    config.write_text(
+        f'[input]\npath = "{predictions}"\n[columns]\nlabel = "y"\nprediction = "p"\n'
+        f'[evaluate]\nengine = "native"\n[output]\n{outputs}\n'
+    )
+
+    def run(*overrides: str, command: str = "evaluate", arguments: Sequence[str] = ()) -> SimpleNamespace:
+        sets = [word for override in overrides for word in ("--set", override)]
+        capsys.readouterr()
+        code = main([command, "--config", str(config), *sets, *arguments])
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return SimpleNamespace(run=run, predictions=predictions, out=tmp_path / "out", folder=tmp_path)
+
+
+@pytest.mark.connect
+@pytest.mark.parametrize("engine", ["pandas", "native"])
+def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession, engine: str) -> None:
+    ran = job.run(f"evaluate.engine={engine}", BY_DAY, "output.invalid=")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[-5:] == [
+        "1 row of 2,000 not scored: null_label 1",
+        f"read 2,000 rows of {job.predictions}, scored 1,999",
+        *[f"wrote {name} to {job.out / name}" for name in OUTPUTS[:3]],
+    ]
+    assert {path.name for path in job.out.iterdir()} == {"metrics", "reliability", "state"}
+    metrics = {row["slice"]: row["n"] for row in spark.read.parquet(str(job.out / "metrics")).collect()}
+    assert metrics == {"all": 1999, "day=1": 1000, "day=2": 999}
+
+
+@pytest.mark.connect
+def test_a_stored_state_gives_the_metrics_of_its_table(job: SimpleNamespace, spark: SparkSession) -> None:
+    assert job.run(BY_DAY).code == 0
+    stored = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["day"]]).orderBy("slice").collect()
+    table = spark.read.parquet(str(job.predictions))
+    with ls.evaluate(table, label="y", prediction="p", by=[["day"]], engine="native") as evaluation:
+        fresh = evaluation.metrics.orderBy("slice").collect()
+    # 1e-12 relative: sums are added in another order.
+    assert [row["log_loss"] for row in stored] == pytest.approx([row["log_loss"] for row in fresh], rel=1e-12)
+
+
+def test_metrics_are_read_off_several_states(job: SimpleNamespace) -> None:
+    states = [str(job.folder / f"state of day {day}") for day in (1, 2)]
+    for day, state in enumerate(states, start=1):
+        alone = [f"output.{name}=" for name in OUTPUTS]
+        assert job.run(f"input.where=day = {day}", *alone, f"output.state={state}").code == 0
+    ran = job.run(command="metrics", arguments=states)
+    assert (ran.code, ran.err) == (0, "")
+    assert " 1999 " in ran.out
+    assert {path.name for path in job.out.iterdir()} == {"metrics", "reliability"}
+
+
+def test_metrics_need_a_state(job: SimpleNamespace) -> None:
+    ran = job.run("output.state=", command="metrics")
+    assert ran.code == 2
+    assert "metrics are read off states, and none is named" in ran.err
+
+
+def test_quarantined_rows_are_whole_and_say_why(job: SimpleNamespace, spark: SparkSession) -> None:
+    assert job.run("evaluate.on_invalid=quarantine").code == 0
+    row = spark.read.parquet(str(job.out / "invalid")).collect()
+    assert [entry.asDict() for entry in row] == [{"y": None, "p": 0.5 / ROWS, "day": 2, "row_status": "null_label"}]
+
+
+def test_a_job_without_invalid_rows_writes_an_empty_quarantine(job: SimpleNamespace, spark: SparkSession) -> None:
+    assert job.run("input.where=y is not null").code == 0
+    assert spark.read.parquet(str(job.out / "invalid")).count() == 0
+
+
+def test_only_the_metrics_that_are_named_are_kept(job: SimpleNamespace, spark: SparkSession) -> None:
+    ran = job.run('evaluate.metrics=["mce"]')
+    header = ran.out.splitlines()[0].split()
+    assert header == ["slice", "rows", "n", "mce"]
+    columns = spark.read.parquet(str(job.out / "metrics")).columns
+    assert "mce" in columns
+    assert "log_loss" not in columns
+
+
+def test_a_table_of_many_slices_is_printed_in_part(job: SimpleNamespace, spark: SparkSession) -> None:
+    write(job.folder / "many" / "part.parquet", y=[0, 1] * 250, p=[0.25, 0.5] * 250, user=list(range(500)))
+    ran = job.run(f"input.path={job.folder / 'many'}", 'evaluate.by=[["user"]]')
+    assert sum(line.startswith("user=") for line in ran.out.splitlines()) == 20
+    assert "by user: the first 20 of 500 slices" in ran.out
+    assert spark.read.parquet(str(job.out / "metrics")).count() == 501
+
+
+@pytest.mark.parametrize("where", ["y is null", "1 = 0"], ids=["only invalid rows", "no rows"])
+def test_a_table_without_a_row_to_score_is_no_error(job: SimpleNamespace, where: str) -> None:
+    ran = job.run(f"input.where={where}")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_overwriting_replaces_the_tables_of_an_earlier_run(job: SimpleNamespace, spark: SparkSession) -> None:
+    assert job.run().code == 0
+    assert job.run("output.mode=overwrite", "input.where=day = 1").code == 0
+    assert spark.read.parquet(str(job.out / "metrics")).where("slice = 'all'").first().rows == ROWS
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad input: the overrides that ask for it, the exit code, a part of the line, and what is made before."""
+
+    overrides: str
+    code: int
+    line: str
+    made: dict[str, dict[str, Sequence[object]]] = field(default_factory=dict)
+    truncated: str = "no file"
+
+
+BAD = {
+    "missing column": Bad(
+        "columns.label=Y_", 2, "label column 'Y_' is not in the table; it has: y, p, day. Did you mean 'y'?"
+    ),
+    "wrong type": Bad(
+        "input.path={folder}/words",
+        2,
+        "prediction column 'p' must be a number, an array of numbers or an ML vector, not string",
+        made={"words": {"y": [0, 1], "p": ["low", "high"]}},
+    ),
+    "unknown key": Bad("columns.wieght=w", 2, "unknown key 'wieght' in [columns]; it has: label, prediction, weight"),
+    "bad filter": Bad("input.where=p >", 2, "where is a condition in SQL over the columns, and 'p >' is not"),
+    "absent column in the filter": Bad("input.where=dya = 1", 2, "`dya` cannot be resolved. Did you mean"),
+    "filter that is a number": Bad("input.where=p + 1", 2, "is not a boolean"),
+    "absent path": Bad("input.path=no/such", 4, "no/such cannot be read: a path that is read must exist"),
+    "pattern without a match": Bad("input.path=no/{{a,b}}/*", 4, "no/{a,b}/* does not"),
+    "unknown file system": Bad("input.path=foo://a/b", 2, 'it lacks "foo"'),
+    "unknown format": Bad("input.format=parqet", 2, "one that this Spark knows, and 'parqet' is not"),
+    "wrong option": Bad("input.options.mergeSchema=maybe", 2, "with the options mergeSchema='maybe'"),
+    "text in one partition": Bad(
+        "evaluate.by=[]",
+        4,
+        "column 'p' is double in the table but BINARY in {folder}/predictions/day=3/part.parquet",
+        made={"predictions/day=3": {"y": [0, 1], "p": ["low", "high"]}},
+    ),
+    "whole numbers in one partition": Bad(
+        "evaluate.engine=pandas",
+        4,
+        "column 'p' is double in the table but INT64 in {folder}/predictions/day=3/part.parquet",
+        made={"predictions/day=3": {"y": [0, 1], "p": [0, 1]}},
+    ),
+    "schemas that do not merge": Bad(
+        "input.options.mergeSchema=true",
+        4,
+        'some hold "STRUCT<y: BIGINT, p: DOUBLE>", others "STRUCT<y: BIGINT, p: STRING>"',
+        made={"predictions/day=3": {"y": [0, 1], "p": ["low", "high"]}},
+    ),
+    "truncated file": Bad(
+        "evaluate.by=[]",
+        4,
+        "{folder}/predictions/day=2/part.parquet cannot be read: it is truncated, corrupt or of another format",
+        truncated="predictions/day=2/part.parquet",
+    ),
+    "truncated file, read for Python": Bad(
+        "evaluate.engine=pandas",
+        4,
+        "{folder}/predictions/day=2/part.parquet cannot be read",
+        truncated="predictions/day=2/part.parquet",
+    ),
+    "truncated file that tells the columns": Bad(
+        "evaluate.by=[]",
+        4,
+        "{folder}/predictions/day=1/part.parquet cannot be read",
+        truncated="predictions/day=1/part.parquet",
+    ),
+    "vectors of another length": Bad(
+        "input.path={folder}/vectors",
+        4,
+        "there are 2 classes (0, 1) but 3 entries in column 'p'",
+        made={"vectors": {"y": [0, 1], "p": [[0.1, 0.2, 0.7]] * 2}},
+    ),
+    "intolerable rows": Bad(
+        "evaluate.on_invalid=fail",
+        4,
+        "tolerated_share of invalid rows is 0, and 1 of 2,000 are: null_label 1; mend them, or tolerate 0.0005",
+    ),
+    "output that is there": Bad(
+        "input.path={folder}/predictions/day=1",
+        2,
+        "an output must not exist where mode is errorifexists, and state does: {folder}/out/state",
+        made={"out/state": {"y": [0]}},
+    ),
+    "output in the input": Bad(
+        "output.metrics={folder}/predictions/metrics", 2, "must not lie inside what is read, nor around it, and metrics"
+    ),
+    "output in a folder of a pattern": Bad(
+        "input.path={folder}/*/day=*; output.mode=overwrite",
+        2,
+        "must not lie inside what is read, nor around it, and metrics does",
+        made={"out/metrics/day=1": {"y": [0], "p": [0.5]}},
+    ),
+    "outputs in each other": Bad(
+        "output.metrics={folder}/out/state/metrics", 2, "must not lie inside each other, and metrics and state do"
+    ),
+}
+"""Of every kind that the command line refuses, at least one."""
+
+OVER_CONNECT = {"absent path", "bad filter", "text in one partition", "truncated file", "output that is there"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [pytest.param(bad, id=name, marks=[pytest.mark.connect] * (name in OVER_CONNECT)) for name, bad in BAD.items()],
+)
+def test_bad_input_is_one_line_and_writes_nothing(job: SimpleNamespace, bad: Bad) -> None:
+    for folder, columns in bad.made.items():
+        write(job.folder / folder / "part.parquet", **columns)
+    if (job.folder / bad.truncated).exists():
+        truncate(job.folder / bad.truncated)
+    before = sorted(job.folder.rglob("*"))
+    ran = job.run(*[override.format(folder=job.folder) for override in bad.overrides.split("; ")])
+    assert bad.line.replace("{folder}", str(job.folder)) in ran.err
+    assert ran.code == bad.code
+    assert ran.err.startswith("logloss-spark: error: ")
+    assert ran.err.count("\n") == 1
+    assert "Traceback" not in ran.err
+    assert ran.out == ""
+    assert sorted(job.folder.rglob("*")) == before
+
+
+def test_a_table_that_is_not_in_the_catalog_is_named(job: SimpleNamespace) -> None:
+    ran = job.run("input.path=", "input.table=no.such")
+    assert ran.code == 4
+    assert "a table that is read must be in the catalog, and `no`.`such` is not" in ran.err
+
+
+def test_a_table_of_the_catalog_is_read_and_where_it_lies_is_safe(job: SimpleNamespace, spark: SparkSession) -> None:
+    place = job.predictions / "day=1"
+    spark.sql(f"create table predictions using parquet location '{place}'")
+    try:
+        read = job.run("input.path=", "input.table=predictions")
+        refused = job.run("input.path=", "input.table=predictions", "output.mode=overwrite", f"output.state={place}")
+    finally:
+        spark.sql("drop table predictions")
+    assert "read 1,000 rows of predictions, scored 1,000" in read.out
+    assert refused.code == 2
+    assert "must not lie inside what is read" in refused.err
+
+
+def test_when_the_last_table_cannot_be_written_those_before_it_are_taken_back(job: SimpleNamespace) -> None:
+    (job.folder / "file").write_text("a file is no folder")
+    ran = job.run(f"output.metrics={job.folder / 'file' / 'metrics'}")
+    assert ran.code == 1
+    assert f"metrics cannot be written to {job.folder / 'file' / 'metrics'}: Parent path is not a directory" in ran.err
+    assert ran.err.count("\n") == 1
+    assert not any((job.out / name).exists() for name in OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["evalute"], ["evaluate"], ["evaluate", "--config"], ["evaluate", "--colour"]]
+)
+def test_wrong_arguments_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("logloss-spark: error: ")
+    assert said.err.count("\n") == 1
+
+
+def test_a_crash_is_one_line_too_and_its_stack_comes_when_asked_for(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr("logloss_spark.app.jobs.evaluate", crash)
+    ran = job.run()
+    assert (ran.code, ran.err) == (
+        1,
+        "logloss-spark: error: ZeroDivisionError: division by zero; --traceback shows where\n",
+    )
+    assert "Traceback (most recent call last)" in job.run(arguments=["--traceback"]).err
+
+
+def test_ctrl_c_ends_as_a_shell_expects(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("logloss_spark.app.jobs.evaluate", interrupt)
+    assert job.run().code == 130
+
+
+def test_help_starts_no_java() -> None:
+    program = "import sys; from logloss_spark.app.cli import main\nmain(['--help'])"
+    env = {"PATH": "", "PYTHONPATH": str(ROOT)}  # a Java would not be found
+    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "evaluate a table of predictions" in ran.stdout
+
+
+def test_spark_submit_ends_with_our_exit_code_and_without_a_stack_trace(job: SimpleNamespace) -> None:
+    """The one slow test: a Spark of its own, on a truncated file."""
+    truncate(job.predictions / "day=2" / "part.parquet")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
+    env |= {"PYTHONPATH": str(ROOT), "SPARK_HOME": pyspark.__path__[0], "SPARK_CONF_DIR": str(ROOT / "conf")}
+    env |= {"PYSPARK_DRIVER_PYTHON": sys.executable, "PYSPARK_PYTHON": sys.executable}
+    submit = [os.path.join(env["SPARK_HOME"], "bin", "spark-submit"), str(ROOT / "jobs" / "evaluate.py")]
+    ran = subprocess.run(
+        [*submit, "--config", str(job.folder / "evaluate.toml")],
+        env=env,
+        cwd=job.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 4
+    said = ran.stdout + ran.stderr  # spark-submit makes stdout of a Python program's stderr
+    assert len([line for line in said.splitlines() if "day=2/part.parquet cannot be read" in line]) == 1
+    assert "Traceback" not in said
+    assert "\tat " not in said
+    assert not job.out.exists()

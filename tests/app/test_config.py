@@ -1,0 +1,147 @@
+"""What a config may say, and what is said of one that cannot be meant. No Spark."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from logloss_spark.app.config import Config, read_config
+from logloss_spark.errors import SpecError
+
+MINIMAL = """
+[input]
+path = "predictions"
+[columns]
+label = "y"
+prediction = "p"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Any:
+    """A config of MINIMAL and these overrides."""
+    file = tmp_path / "evaluate.toml"
+    file.write_text(MINIMAL)
+
+    def read(*overrides: str, **arguments: Any) -> Config:
+        return read_config(str(file), overrides=overrides, **arguments)
+
+    return read
+
+
+def test_what_is_not_said_has_the_defaults_of_the_library(config: Any) -> None:
+    read = config()
+    assert (read.predictions.eps, read.predictions.by, read.reporting.ece_bins) == (1e-15, (), 10)
+    assert (read.input.format, read.output.mode, read.output.paths) == ("parquet", "errorifexists", {})
+
+
+def test_the_example_in_conf_is_a_config() -> None:
+    read = read_config(str(Path(__file__).parents[2] / "conf" / "evaluate.toml"))
+    assert read.predictions.by == (("month",), ("carrier",), ("month", "carrier"))
+    assert set(read.output.paths) == {"metrics", "reliability", "state", "invalid"}
+
+
+def test_columns_per_class_and_their_names_keep_their_order(config: Any) -> None:
+    read = config('columns.prediction=["p_b", "p_a"]', 'evaluate.classes=["b", "a"]')
+    assert (read.predictions.prediction, read.predictions.classes) == (("p_b", "p_a"), ("b", "a"))
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("input.where=month = 1", "month = 1"),
+        ("input.where='month = 1'", "month = 1"),
+        ('input.where=name = "a\\b"', 'name = "a\\b"'),
+        ("input.where=true", "true"),
+    ],
+)
+def test_an_override_is_toml_and_a_bare_word_is_a_string(config: Any, override: str, value: str) -> None:
+    if value == "true":
+        with pytest.raises(SpecError, match="where is a string, and True came"):
+            config(override)
+    else:
+        assert config(override).input.where == value
+
+
+def test_of_two_overrides_the_last_counts(config: Any) -> None:
+    assert config("evaluate.eps=1e-9", "evaluate.eps=1e-12").predictions.eps == 1e-12
+
+
+def test_an_override_adds_one_reader_option_to_the_others(config: Any) -> None:
+    assert config("input.options.header=true", "input.options.sep=;").input.options == {"header": True, "sep": ";"}
+
+
+def test_an_empty_path_is_no_output(config: Any) -> None:
+    assert config("output.state=a", "output.metrics=").output.paths == {"state": "a"}
+
+
+def test_the_run_date_fills_paths_and_filters_and_leaves_other_braces(config: Any) -> None:
+    read = config("input.path=p/{run_date}/{a,b}", "input.where=d = '{run_date}'", run_date="2026-01-31")
+    assert (read.input.path, read.input.where) == ("p/2026-01-31/{a,b}", "d = '2026-01-31'")
+
+
+@pytest.mark.parametrize(("on_invalid", "tolerance"), [("count", 1.0), ("fail", 0.0)])
+def test_what_is_tolerated_follows_from_what_is_done(config: Any, on_invalid: str, tolerance: float) -> None:
+    assert config(f"evaluate.on_invalid={on_invalid}").evaluate.tolerance == tolerance
+    assert config(f"evaluate.on_invalid={on_invalid}", "evaluate.tolerated_share=0.25").evaluate.tolerance == 0.25
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("columns.lable=y", r"unknown key 'lable' in \[columns\]; it has: .* Did you mean 'label'\?"),
+        ("evalute.eps=1e-9", r"unknown section \[evalute\]; .* Did you mean 'evaluate'\?"),
+        ("evaluate.kind=logits", r"\[evaluate\] kind cannot be 'logits'; .* Did you mean 'logit'\?"),
+        ("evaluate.metrics=['logloss']", r"metrics cannot be 'logloss'; .* Did you mean 'log_loss'\?"),
+        ("evaluate.on_invalid=drop", r"on_invalid cannot be 'drop'; it has: count, quarantine, fail"),
+        ("output.mode=append", r"mode cannot be 'append'; it has: errorifexists, overwrite"),
+        ("evaluate.eps=tiny", r"\[evaluate\] eps is a number, and 'tiny' came"),
+        ("evaluate.eps=2", r"eps must lie between 0 and 0.5, and 2 came"),
+        ("evaluate.soft_labels=1", r"\[evaluate\] soft_labels is true or false, and 1 came"),
+        ("evaluate.baseline=x", r"\[evaluate\] baseline is a number or a list \(each a number\), and 'x' came"),
+        ("evaluate.ece_bins=7", r"7"),
+        ("evaluate.by=['day']", r"by is a list of lists of columns, and \['day'\] came"),
+        ("evaluate.by=[['day']", r"the value of .* is not TOML"),
+        ("evaluate.tolerated_share=5", r"tolerated_share is a share of the rows, from 0 to 1, and 5 came"),
+        ("evaluate.on_invalid=quarantine", r"\[output\] has no path for them: invalid"),
+        ("input.table=t", r"\[input\] has either path or table, and both came"),
+        ("input.path=", r"\[input\] has either path or table, and neither came"),
+        ("input.path=p/{run_date}", r"'p/{run_date}' needs a date: give --run-date"),
+        ("output.state=p/{run_date}", r"'p/{run_date}' needs a date: give --run-date"),
+        ("eps=1e-9", r"an override is section.key=value, and 'eps=1e-9' came"),
+        ("evaluate.eps", r"an override is section.key=value, and 'evaluate.eps' came"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_that_says_what_came(config: Any, override: str, line: str) -> None:
+    with pytest.raises(SpecError, match=line) as raised:
+        config(override)
+    assert raised.value.exit_code == 2
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["31.01.2026", "2026-02-30", "20260131", "2026-W05-6", ""])
+def test_a_run_date_is_an_iso_date(config: Any, text: str) -> None:
+    with pytest.raises(SpecError, match="--run-date is a date as 2026-01-31, and"):
+        config(run_date=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[input]\npath = 'p'\n", r"the section \[columns\] is missing"),
+        ("input = 3\n", r"input is a section with keys of its own, and 3 came"),
+        ("[input]\npath = 'p'\n[columns]\nlabel = 'y'\n", r"\[columns\] prediction is missing"),
+        ("[input\n", r"is not TOML: .*line 1"),
+    ],
+)
+def test_a_file_that_is_no_config_says_where(tmp_path: Path, text: str, line: str) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(SpecError, match=line) as raised:
+        read_config(str(file))
+    assert str(file) in str(raised.value)
+
+
+def test_a_config_that_is_not_there_is_named() -> None:
+    with pytest.raises(SpecError, match=r"config no/such\.toml cannot be read: No such file"):
+        read_config("no/such.toml")
