@@ -7,7 +7,7 @@ BIN := .venv/bin
 spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java)" \
 	&& export SPARK_HOME JAVA_HOME PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
 
-.PHONY: help setup test demo bench lint types check clean
+.PHONY: help setup test demo bench errors lint types check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -30,6 +30,9 @@ demo: setup ## write predictions for real flights and evaluate them
 
 bench: setup ## time the engines beside their peers
 	$(spark) $(BIN)/python benchmarks/evaluate.py
+
+errors: setup ## measure the largest error of a row against mpmath
+	$(spark) $(BIN)/python benchmarks/errors.py
 
 lint: setup ## check style and format
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -26,7 +26,9 @@ def spark() -> Iterator[SparkSession]:
     """The session that all tests share."""
     if MODE == "connect":
         os.environ["SPARK_REMOTE"] = SETTINGS.pop("spark.master")
-    os.environ["PYSPARK_SUBMIT_ARGS"] = " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items()) + " pyspark-shell"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = (
+        " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items()) + " pyspark-shell"
+    )
     running = session("logloss_spark tests")
     yield running
     with warnings.catch_warnings():

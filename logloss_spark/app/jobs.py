@@ -49,13 +49,14 @@ def evaluate(spark: SparkSession, config: Config) -> str:
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_length(evaluation, config))
         judge(counts, config)
-        frame = first_slices(evaluation.metrics, config.predictions.slices)
+        table = evaluation.metrics
+        frame = first_slices(table, config.predictions.slices)
         tables = {
             # The rows are read again for these alone, and only if the counts say that there are any.
             "invalid": evaluation.invalid if invalid_of(counts) else evaluation.invalid.limit(0),
             "state": evaluation.state,
             "reliability": evaluation.reliability,
-            "metrics": chosen_metrics(evaluation.metrics, config),
+            "metrics": chosen_metrics(table, config),
         }
         write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"

@@ -22,13 +22,9 @@ RUNTIME = {
     "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",
 }
 
-# Each Python task costs 55 ms over TCP, 30 over a Unix socket. The price: where a task stops early (`limit` above a
-# UDF), its worker leaves a harmless BrokenPipeError on stderr. Must be known before the context starts.
-STATIC = {
-    "spark.python.unix.domain.socket.enabled": "true",
-    # Where each expression was written is noted by six calls to the JVM, half of what it costs to build a plan.
-    "spark.python.sql.dataFrameDebugging.enabled": "false",
-}
+# Where each expression was written is noted by six calls to the JVM, half of what it costs to build a plan. Must be
+# known before the context starts.
+STATIC = {"spark.python.sql.dataFrameDebugging.enabled": "false"}
 
 LOCAL = {
     # A job on one machine has no viewer, and its port may be taken.

@@ -21,6 +21,10 @@ GLOB = "{}[]*?\\"
 """The signs that Hadoop reads as a pattern in a path that is read, and as themselves in one that is written."""
 
 
+MODES = {"errorifexists": "error", "overwrite": "overwrite"}
+"""Spark's words for what to do where something is; its Connect client knows the first one by its short form only."""
+
+
 def read_table(
     spark: SparkSession,
     *,
@@ -73,7 +77,7 @@ def filtered(table: DataFrame, where: str) -> DataFrame:
     """The rows of a table for which a condition in SQL holds; SpecError where it is none."""
     try:
         kept = table.where(where)
-        _ = kept.schema
+        _ = kept.select("*").schema  # over Connect a filter is taken to have the schema of its table, unseen
     except PySparkException as error:
         raise SpecError(f"where is a condition in SQL over the columns, and {where!r} is not: {said(error)}") from error
     return kept
@@ -149,16 +153,18 @@ def write_tables(
     written: list[str] = []
     for name in [name for name in tables if name in outputs]:
         try:
-            tables[name].write.format(format).mode(mode).save(outputs[name])
+            tables[name].write.format(format).mode(MODES[mode]).save(outputs[name])
             written.append(name)
         except BaseException as error:
             left = written
             if mode == "errorifexists" and on_this_machine(spark):
-                left = [begun for begun in (*written, name) if not removed(located(spark, outputs[begun]))]
+                # What another job put there meanwhile is not ours.
+                begun = written if "[PATH_ALREADY_EXISTS]" in str(error) else [*written, name]
+                left = [earlier for earlier in begun if not removed(located(spark, outputs[earlier]))]
             if not from_spark(error):
                 raise
             known = translated(error)
-            remains = f"; already written: {', '.join(outputs[begun] for begun in left)}" if left else ""
+            remains = f"; already written: {', '.join(outputs[earlier] for earlier in left)}" if left else ""
             raise type(known)(f"{name} cannot be written to {outputs[name]}: {known}{remains}") from error
 
 

@@ -27,7 +27,9 @@ def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
         table = table.coalesce(ONE_PARTITION_AT_MOST)
     index = {} if rows.index is None else {"index": F.coalesce(rows.index, F.lit(-1))}
     judged = table.withColumns({"status": status_code(rows, spec), **index})
-    return judged.withColumns(without_nulls(rows)).withColumn("loss", CROSS_ENTROPY[spec.engine](rows, spec))
+    filled = without_nulls(rows)
+    judged = judged.withColumns(filled) if filled else judged  # Connect takes no empty dict
+    return judged.withColumn("loss", CROSS_ENTROPY[spec.engine](rows, spec))
 
 
 def without_nulls(rows: Inputs) -> dict[str, Column]:
