@@ -1,7 +1,8 @@
 """What each subcommand does: read, judge, write, in this order, and a report for a person."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -49,16 +50,16 @@ def evaluate(spark: SparkSession, config: Config) -> str:
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_length(evaluation, config))
         judge(counts, config)
-        table = evaluation.metrics
-        frame = first_slices(table, config.predictions.slices)
-        tables = {
-            # The rows are read again for these alone, and only if the counts say that there are any.
-            "invalid": evaluation.invalid if invalid_of(counts) else evaluation.invalid.limit(0),
-            "state": evaluation.state,
-            "reliability": evaluation.reliability,
-            "metrics": chosen_metrics(table, config),
-        }
-        write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
+        with kept(evaluation.metrics) as table:
+            frame = first_slices(table, config.predictions.slices)
+            tables = {
+                # The rows are read again for these alone, and only if the counts say that there are any.
+                "invalid": evaluation.invalid if invalid_of(counts) else evaluation.invalid.limit(0),
+                "state": evaluation.state,
+                "reliability": evaluation.reliability,
+                "metrics": chosen_metrics(table, config),
+            }
+            write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
     return "\n".join([report(frame, config), read, *written(outputs)])
 
@@ -86,25 +87,32 @@ def metrics_of_states(spark: SparkSession, config: Config, paths: Sequence[str])
     paths = paths or [path for name, path in config.output.paths.items() if name == "state"]
     if not paths:
         raise SpecError("metrics are read off states, and none is named: give paths, or `state` in [output]")
-    output, by, asked = config.output, config.predictions.by, config.evaluate
+    output, asked = config.output, config.evaluate
     outputs = {name: path for name, path in output.paths.items() if name in ("metrics", "reliability")}
     stored = [read_table(spark, path=path, format=output.format) for path in paths]
-    state = merge(*stored)
+    merged = merge(*stored)
     roots = {root for path, table in zip(paths, stored, strict=True) for root in folders(spark, table, path=path)}
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
-    state = held(state)
-    try:
-        table = metrics(state, by=by, confidence=asked.confidence, ece_bins=asked.ece_bins, baseline=asked.baseline)
+    by, bins = config.predictions.by, asked.ece_bins
+    with (
+        kept(merged) as state,
+        kept(metrics(state, by=by, confidence=asked.confidence, ece_bins=bins, baseline=asked.baseline)) as table,
+    ):
         frame = first_slices(table, config.predictions.slices)
-        tables = {
-            "reliability": reliability(state, by=by, ece_bins=asked.ece_bins),
-            "metrics": chosen_metrics(table, config),
-        }
+        tables = {"reliability": reliability(state, by=by, ece_bins=bins), "metrics": chosen_metrics(table, config)}
         write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
-    finally:
-        state.unpersist()
     read = f"read {counted(len(paths), 'state')}: {', '.join(paths)}"
     return "\n".join([report(frame, config), read, *written(outputs)])
+
+
+@contextmanager
+def kept(table: DataFrame) -> Iterator[DataFrame]:
+    """A table that is computed once for all that is read off it."""
+    computed_once = held(table)
+    try:
+        yield computed_once
+    finally:
+        computed_once.unpersist()
 
 
 def rows_by_status(state: DataFrame) -> dict[str, int]:

@@ -20,7 +20,6 @@ from logloss_spark.io.spark_errors import from_spark, said, translated
 GLOB = "{}[]*?\\"
 """The signs that Hadoop reads as a pattern in a path that is read, and as themselves in one that is written."""
 
-
 MODES = {"errorifexists": "error", "overwrite": "overwrite"}
 """Spark's words for what to do where something is; its Connect client knows the first one by its short form only."""
 

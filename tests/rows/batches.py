@@ -1,0 +1,86 @@
+"""Rows of a table scored by an engine, back as NumPy arrays in the order in which they came."""
+
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from logloss_spark.rows.inputs import inputs
+from logloss_spark.rows.scored import scored, with_loss
+from logloss_spark.spec import Predictions
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SCORES = {"scored": scored, "losses": with_loss}
+
+
+def numbered(columns: dict[str, Any]) -> pa.Table:
+    """Columns as an Arrow table, which unlike pandas tells NaN from null, with the number of each row as `row`."""
+    table = pa.table({name: arrow(values) for name, values in columns.items()})
+    return table.append_column("row", pa.array(range(len(table)), pa.int64()))
+
+
+def arrow(values: Any) -> pa.Array:
+    """Values as an Arrow array; a matrix becomes lists."""
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+        return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), from_pandas=False))
+    return values if isinstance(values, pa.Array) else pa.array(values, from_pandas=False)
+
+
+def scored_rows(
+    spark: SparkSession,
+    columns: dict[str, Any],
+    *,
+    what: str = "scored",
+    engine: Any = ("pandas", "native"),
+    **spec: Any,
+) -> dict[str, dict[str, Array]]:
+    """What the engines make of each row, by engine and then by column: one Spark job for both.
+
+    The rows come from disk: those of a local table would be computed by Spark's optimizer, and not by the code that
+    it generates.
+    """
+    with TemporaryDirectory() as folder:
+        pq.write_table(numbered(columns), f"{folder}/rows.parquet")
+        df = spark.read.parquet(folder)
+        return collected({name: rows_of(df, what, engine=name, **spec) for name in engine})
+
+
+def rows_of(df: DataFrame, what: str = "scored", **spec: Any) -> DataFrame:
+    """A table with a column `row`, scored: `slice_0` is that column."""
+    conventions = Predictions(**{"label": "label", "prediction": "prediction", "by": (("row",),)} | spec)
+    return SCORES[what](inputs(df, conventions), conventions)
+
+
+def collected(tables: dict[str, DataFrame]) -> dict[str, dict[str, Array]]:
+    """Tables by name as arrays, in the order of their rows, in one job."""
+    common = [name for name in next(iter(tables.values())).columns if name not in ("label", "prediction", "weight")]
+    together = None
+    for name, table in tables.items():
+        named = table.select(F.lit(name).alias("table"), *common)
+        together = named if together is None else together.unionByName(named)
+    assert together is not None
+    found = together.toArrow()
+    arrays = {}
+    for name in tables:
+        part = found.filter(pa.compute.equal(found["table"], name)).sort_by("slice_0")
+        arrays[name] = {column: as_numpy(part[column]) for column in common}
+    return arrays
+
+
+def as_numpy(column: pa.ChunkedArray) -> Array:
+    """A column as NumPy: lists become a matrix."""
+    values = column.combine_chunks()
+    if pa.types.is_list(values.type):
+        return values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
+    return values.to_numpy(zero_copy_only=False)
+
+
+def ulps(found: Array, wanted: Array) -> Array:
+    """How far numbers are apart, in units of the last place of `wanted`; equal infinities are 0 apart."""
+    with np.errstate(invalid="ignore"):
+        return np.where(found == wanted, 0.0, np.abs(found - wanted) / np.spacing(np.abs(wanted)))

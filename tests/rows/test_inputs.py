@@ -1,0 +1,290 @@
+"""Columns of any name and type find their role, or are refused in one line."""
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, StructType
+
+import logloss_spark as ls
+from logloss_spark.errors import SpecError
+from logloss_spark.rows.inputs import inputs
+from logloss_spark.rows.scored import with_loss
+from logloss_spark.spec import Predictions
+
+LOSSES = [-np.log(0.25), -np.log1p(-0.75), -np.log(0.5), 0.0]
+"""Of the labels 1, 0, 1, 1 under the probabilities 0.25, 0.75, 0.5, 1; all of them short binary fractions."""
+
+PROBABILITIES = [0.25, 0.75, 0.5, 1.0]
+
+# What labels, predictions and weights may be: (type, values of the four rows, conventions).
+LABELS = {
+    "int": ("int", [1, 0, 1, 1], {}),
+    "tinyint": ("tinyint", [1, 0, 1, 1], {}),
+    "bigint": ("bigint", [1, 0, 1, 1], {}),
+    "double": ("double", [1.0, 0.0, 1.0, 1.0], {}),
+    "float": ("float", [1.0, 0.0, 1.0, 1.0], {}),
+    "decimal": ("decimal(10,2)", [Decimal(1), Decimal(0), Decimal(1), Decimal(1)], {}),
+    "boolean": ("boolean", [True, False, True, True], {}),
+    "minus and plus one": ("int", [1, -1, 1, 1], {"classes": (-1, 1)}),
+    "float of -1 and 1": ("float", [1.0, -1.0, 1.0, 1.0], {"classes": (-1.0, 1.0)}),
+    "NumPy's classes": ("bigint", [1, -1, 1, 1], {"classes": tuple(np.array([-1, 1]))}),
+    "boolean classes": ("boolean", [True, False, True, True], {"classes": (False, True)}),
+    "string": ("string", ["yes", "no", "yes", "yes"], {"classes": ("no", "yes")}),
+    "turned round": ("string", ["no", "yes", "no", "no"], {"classes": ("yes", "no")}),
+    "halves": ("double", [1.5, 0.5, 1.5, 1.5], {"classes": (0.5, 1.5)}),
+    "tenths as float": ("float", [0.2, 0.1, 0.2, 0.2], {"classes": (0.1, 0.2)}),
+    "tenths as decimal": (
+        "decimal(3,1)",
+        [Decimal("0.2"), Decimal("0.1")] + [Decimal("0.2")] * 2,
+        {"classes": (0.1, 0.2)},
+    ),
+    "share": ("double", [1.0, 0.0, 1.0, 1.0], {"soft_labels": True}),
+    "share as int": ("int", [1, 0, 1, 1], {"soft_labels": True}),
+}
+NUMBERS = {
+    "double": ("double", PROBABILITIES),
+    "float": ("float", PROBABILITIES),
+    "decimal": ("decimal(5,3)", [Decimal(str(p)) for p in PROBABILITIES]),
+}
+PAIRS = [[1 - p, p] for p in PROBABILITIES]
+MANY = {
+    "array<double>": ("array<double>", PAIRS),
+    "array<float>": ("array<float>", PAIRS),
+    "array<decimal>": ("array<decimal(5,3)>", [[Decimal(str(p)) for p in pair] for pair in PAIRS]),
+    "dense vectors": ("vector", [DenseVector(pair) for pair in PAIRS]),
+    "sparse vectors": ("vector", [SparseVector(2, {k: p for k, p in enumerate(pair) if p}) for pair in PAIRS]),
+    "one column per class": ("columns", PAIRS),
+}
+FORTY = {
+    "int": ("int", [0, 17, 39, 40]),
+    "bigint": ("bigint", [0, 17, 39, 40]),
+    "double": ("double", [0.0, 17.0, 39.0, 0.5]),
+    "string": ("string", ["c0", "c17", "c39", "c40"]),
+    "decimal": ("decimal(10,2)", [Decimal(0), Decimal(17), Decimal(39), Decimal(40)]),
+}
+
+
+def losses(df, engine, **spec):
+    conventions = Predictions(
+        **{"label": "label", "prediction": "prediction", "by": (("row",),), "engine": engine} | spec
+    )
+    columns = with_loss(inputs(df, conventions), conventions)
+    return columns.select(F.col("slice_0").alias("row"), "status", "loss")
+
+
+def table(spark, label, prediction):
+    """Four rows of a label and a prediction, each given as a type and its values."""
+    (label_type, labels), (type_, values) = label, prediction
+    if type_ == "vector":
+        schema = StructType([StructField("row", IntegerType()), StructField("prediction", VectorUDT())])
+        assert label_type == "int"
+        df = spark.createDataFrame(list(enumerate(values)), schema)
+        return df.withColumn("label", F.get(F.lit(labels), F.col("row")))
+    if type_ == "columns":
+        rows = [(place, y, *pair) for place, (y, pair) in enumerate(zip(labels, values, strict=True))]
+        return spark.createDataFrame(rows, f"row int, label {label_type}, p_0 double, p_1 float")
+    rows = list(zip(range(len(labels)), labels, values, strict=True))
+    return spark.createDataFrame(rows, f"row int, label {label_type}, prediction {type_}")
+
+
+@pytest.fixture(scope="module")
+def by_type(spark):
+    """Status and loss of every row, for every type that a role may have, in one job."""
+    made = {}
+    for name, (type_, values, spec) in LABELS.items():
+        made["label", name] = losses(table(spark, (type_, values), NUMBERS["double"]), "native", **spec)
+    for name, (type_, values) in FORTY.items():
+        names = tuple(f"c{k}" for k in range(40)) if type_ == "string" else tuple(range(40))
+        df = table(spark, (type_, values), ("array<double>", [[0.025] * 40] * 4))
+        made["forty classes", name] = losses(df, "native", classes=names)
+    for name, prediction in (NUMBERS | MANY).items():
+        columns = {"prediction": ("p_0", "p_1")} if prediction[0] == "columns" else {}
+        df = table(spark, ("int", [1, 0, 1, 1]), prediction)
+        for engine in ("pandas", "native"):
+            made[engine, name] = losses(df, engine, **columns)
+    union = None
+    for (role, name), found in made.items():
+        marked = found.select(F.lit(role).alias("role"), F.lit(name).alias("name"), "row", "status", "loss")
+        union = marked if union is None else union.unionByName(marked)
+    return union.toPandas().sort_values("row")
+
+
+def one(by_type, role, name):
+    found = by_type[(by_type.role == role) & (by_type.name == name)]
+    return found.status.tolist(), found.loss.tolist()
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_may_be_of_any_plain_type(by_type, name):
+    assert one(by_type, "label", name) == ([0] * 4, pytest.approx(LOSSES, rel=1e-15, abs=0))  # ln is within an ulp
+
+
+@pytest.mark.parametrize("engine", ["pandas", "native"])
+@pytest.mark.parametrize("name", [*NUMBERS, *MANY])
+def test_predictions_may_be_numbers_arrays_vectors_or_columns(by_type, name, engine):
+    assert one(by_type, engine, name) == ([0] * 4, pytest.approx(LOSSES, rel=1e-15, abs=0))
+
+
+@pytest.mark.parametrize("name", FORTY)
+def test_many_classes_are_told_apart_in_the_type_of_the_label(by_type, name):
+    status, loss = one(by_type, "forty classes", name)
+    assert status[:3] == [0, 0, 0]
+    assert status[3] != 0
+    assert loss[:3] == pytest.approx([np.log(40)] * 3, rel=1e-15)
+
+
+def test_mllib_says_in_the_metadata_of_a_vector_how_many_classes_there_are(spark):
+    df = spark.createDataFrame([(0, [0.2, 0.3, 0.5])], "label int, p array<double>")
+    named = df.withMetadata("p", {"ml_attr": {"num_attrs": 3}})
+    assert inputs(named, Predictions(label="label", prediction="p")).classes == (0, 1, 2)
+    assert inputs(df, Predictions(label="label", prediction="p")).classes == (0, 1)
+
+
+def test_a_sparse_vector_without_entries_is_no_pair_of_zeros(spark):
+    schema = StructType([StructField("row", IntegerType()), StructField("prediction", VectorUDT())])
+    df = spark.createDataFrame([(0, SparseVector(0, {})), (1, SparseVector(2, {}))], schema).withColumn(
+        "label", F.lit(1)
+    )
+    found = {row.row: row.status for row in losses(df, "native", kind="logit").collect()}
+    assert found[0] != 0
+    assert found[1] == 0
+
+
+NAMES = {
+    "dots": "the.label.of it",
+    "backticks": "`p` and ``q``",
+    "quotes": "w'e\"ight'",
+    "slice": "s.l`i\"c'e, (of) it;\n",
+}
+
+
+@pytest.mark.connect
+def test_columns_may_have_any_name(spark):
+    rows = [(1, 0.25, 2.0, "a"), (0, 0.75, 1.0, "a"), (1, 0.5, 1.0, "b"), (None, 0.5, 1.0, "b")]
+    df = spark.createDataFrame(rows, "a int, b double, c double, d string").toDF(*NAMES.values())
+    found = ls.evaluate(
+        df, label=NAMES["dots"], prediction=NAMES["backticks"], weight=NAMES["quotes"], by=[[NAMES["slice"]]]
+    )
+    metrics = found.to_pandas().set_index("slice")
+    assert metrics.loc["all", "rows"] == 4
+    assert metrics.loc[f"{NAMES['slice']}=b", "null_label"] == 1
+    assert metrics.loc[f"{NAMES['slice']}=b", "log_loss"] == pytest.approx(np.log(2), rel=1e-15)
+    assert set(metrics[NAMES["slice"]].dropna()) == {"a", "b"}
+    invalid = found.invalid
+    assert invalid.columns == [*NAMES.values(), "row_status"]
+    assert [row.row_status for row in invalid.collect()] == ["null_label"]
+
+
+@pytest.fixture(scope="module")
+def wide(spark):
+    """No row, and a column of every kind."""
+    schema = (
+        "label int, p double, w8 double, weight_text string, day date, flag boolean, word string, ps array<double>,"
+        " words array<string>, share double, inner struct<a: int>, table_of map<string, int>, classes string,"
+        " log_loss double"
+    )
+    return spark.createDataFrame([], schema)
+
+
+BAD = {
+    "a column that is not there": ({"weight": "w"}, "weight column 'w' is not in the table"),
+    "a name spelled nearly right": ({"label": "lable"}, "Did you mean 'label'?"),
+    "another case": ({"prediction": "P"}, "Did you mean 'p'?"),
+    "one of several columns missing": ({"prediction": ["p", "q"]}, "prediction column 'q' is not in the table"),
+    "a slice that is not there": ({"by": [["dayy"]]}, "slice column 'dayy' is not in the table"),
+    "text as prediction": ({"prediction": "word"}, "must be a number, an array of numbers or an ML vector, not string"),
+    "a date as prediction": ({"prediction": "day"}, "not date"),
+    "a boolean as prediction": ({"prediction": "flag"}, "not boolean"),
+    "words as prediction": ({"prediction": "words"}, "not array<string>"),
+    "text among the columns": ({"prediction": ["p", "word"]}, "'word' must hold numbers, not string"),
+    "an array among the columns": ({"prediction": ["p", "ps"]}, "'ps' must hold numbers"),
+    "one column for all classes": ({"prediction": ["p"]}, "two or more"),
+    "no column": ({"prediction": []}, "two or more"),
+    "text as weight": ({"weight": "weight_text"}, "must hold numbers, not string"),
+    "a boolean as weight": ({"weight": "flag"}, "must hold numbers, not boolean"),
+    "an array as weight": ({"weight": "ps"}, "must hold numbers"),
+    "text as label, without classes": ({"label": "word"}, "can never equal the class 0"),
+    "a date as label": ({"label": "day"}, "is date, which can never equal"),
+    "text classes of numbers": ({"classes": ("no", "yes")}, "can never equal the class 'no'"),
+    "a fraction as class of integers": ({"classes": (0, 0.5)}, "can never equal the class 0.5"),
+    "NaN as class of integers": ({"classes": (0, float("nan"))}, "can never equal the class nan"),
+    "null as a class": ({"classes": (0, None)}, "can never equal the class None"),
+    "labels in columns": ({"label": ["label", "share"]}, "soft_labels=True"),
+    "one class": ({"classes": (1,)}, "two or more"),
+    "a class twice": ({"classes": (1, 0, 1)}, "1 comes twice"),
+    "a class twice, as two types": ({"classes": (1, True)}, "comes twice"),
+    "three classes of a number": ({"classes": (0, 1, 2)}, "a number, which forecasts 2 classes"),
+    "three classes of two columns": ({"prediction": ["p", "share"], "classes": (0, 1, 2)}, "2 columns"),
+    "a share for a distribution": (
+        {"label": "share", "prediction": "ps", "soft_labels": True},
+        "the form of its prediction",
+    ),
+    "a distribution for a share": ({"label": "ps", "soft_labels": True}, "the form of its prediction"),
+    "an array as slice": ({"by": [["ps"]]}, "must hold plain values, not array<double>"),
+    "a struct as slice": ({"by": [["inner"]]}, "must hold plain values"),
+    "a map as slice": ({"by": [["table_of"]]}, "must hold plain values"),
+    "a slice called like a metric": ({"by": [["log_loss"]]}, "withColumnRenamed"),
+    "a slice called like what is inside": ({"by": [["classes"]]}, "withColumnRenamed"),
+    "a slice twice in a set": ({"by": [["day", "day"]]}, "'day' comes twice"),
+    "by as a word": ({"by": "day"}, "write [['day']] for each alone"),
+    "by as a list of words": ({"by": ["day", "flag"]}, "list of lists"),
+    "by as numbers": ({"by": [[1]]}, "names of columns, and [1] came"),
+    "another kind": ({"kind": "probabilty"}, "Did you mean 'probability'?"),
+    "another clip": ({"clip": "epsilon"}, "it has: eps, none"),
+    "another engine": ({"engine": "panda"}, "Did you mean 'pandas'?"),
+    "eps of 0": ({"eps": 0.0}, "eps must lie between 0 and 0.5"),
+    "eps of text": ({"eps": "1e-15"}, "'1e-15' came"),
+    "eps of NaN": ({"eps": float("nan")}, "nan came"),
+    "a negative tolerance": ({"sum_tolerance": -0.1}, "sum_tolerance must lie in [0, 1)"),
+    "a tolerance of text": ({"sum_tolerance": "small"}, "sum_tolerance must lie in [0, 1)"),
+    "a confidence of 95": ({"confidence": 95}, "confidence must lie between 0 and 1"),
+    "bins that do not divide 200": ({"ece_bins": 7}, "Use one of 1, 2, 4"),
+    "a fraction of bins": ({"ece_bins": 10.0}, "whole number"),
+    "no bins": ({"ece_bins": 0}, "must divide 200"),
+    "a baseline of 1": ({"baseline": 1.0}, "shares between 0 and 1"),
+    "a baseline of text": ({"baseline": "half"}, "and 4 came"),
+    "a baseline of three": ({"baseline": [0.2, 0.3, 0.5]}, "each of 2 classes, and 3 came"),
+    "a baseline that sums to 2": ({"baseline": [0.9, 1.1]}, "shares between 0 and 1"),
+    "a baseline with text in it": ({"baseline": [0.5, "half"]}, "shares between 0 and 1"),
+    "a number as name": ({"prediction": 3}, "3 came"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_meant_is_refused_in_one_line(wide, case):
+    given, says = BAD[case]
+    with pytest.raises(SpecError) as refused:
+        ls.evaluate(wide, **{"label": "label", "prediction": "p"} | given)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+def test_spark_columns_in_place_of_names_are_refused_in_one_line(wide):
+    for given in ({"prediction": wide.p}, {"weight": wide.w8}, {"by": [[wide.day]]}):
+        with pytest.raises(SpecError, match=r"names? of|name of a column"):
+            ls.evaluate(wide, **{"label": "label", "prediction": "p"} | given)
+
+
+def test_a_name_that_two_columns_have_is_refused(wide):
+    with pytest.raises(SpecError, match="'p' is in the table 2 times"):
+        ls.evaluate(wide.select("label", "p", "share").toDF("label", "p", "p"), label="label", prediction="p")
+
+
+def test_nothing_is_read_until_a_result_is_used(spark):
+    # A division by zero in a row would raise.
+    df = spark.range(3).select(
+        F.lit(1).alias("label"), (F.lit(1.0) / F.col("id")).alias("p"), F.lit(date(2026, 1, 1)).alias("day")
+    )
+    assert ls.evaluate(df, label="label", prediction="p", by=[["day"]]).metrics.columns[0] == "day"
+
+
+def test_an_array_type_is_told_from_its_element(spark):
+    df = spark.createDataFrame(
+        [], StructType([StructField("label", IntegerType()), StructField("p", ArrayType(DoubleType()))])
+    )
+    assert not inputs(df, Predictions(label="label", prediction="p")).scalar

@@ -1,0 +1,274 @@
+"""What goes to workers goes whole: they need no installation of this package, and see each row once."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from inspect import getmembers, isfunction
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyspark import cloudpickle
+from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
+from pyspark.sql.types import IntegerType, StructField, StructType
+
+import logloss_spark as ls
+from logloss_spark.rows import functions as L
+from logloss_spark.rows.inputs import inputs
+from logloss_spark.rows.pandas_engine import cross_entropy
+from logloss_spark.rows.scored import with_loss
+from logloss_spark.spec import Predictions
+
+WORKER = """
+import sys
+from pyspark import cloudpickle
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "logloss_spark":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+with open(sys.argv[1], "rb") as sent:
+    calls = cloudpickle.load(sent)
+results = {name: function(*arguments) for name, (function, arguments) in calls.items()}
+assert not any(name.startswith("logloss_spark") for name in sys.modules), "the package is here after all"
+with open(sys.argv[2], "wb") as answer:
+    cloudpickle.dump(results, answer)
+"""
+
+
+def in_a_worker(calls, folder):
+    """Results of functions in a Python that has NumPy, pandas, Arrow and PySpark, and not this package."""
+    sent, answer = folder / "sent", folder / "answer"
+    sent.write_bytes(cloudpickle.dumps(calls))
+    # -I: neither PYTHONPATH nor the folder that we are in.
+    command = [sys.executable, "-I", "-W", "error", "-c", WORKER, str(sent), str(answer)]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return cloudpickle.loads(answer.read_bytes())
+
+
+def same(found, wanted):
+    for a, b in zip(
+        found if isinstance(found, tuple) else (found,), wanted if isinstance(wanted, tuple) else (wanted,), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+Y, P, Z = np.array([0.0, 1.0, 1.0]), np.array([0.25, 0.0, 1.0]), np.array([-40.0, 0.0, np.inf])
+K, PK, ZK = (
+    np.array([0, 2, 1]),
+    np.full((3, 3), 1 / 3),
+    np.array([[40.0, 0.0, 0.0], [1.0, 2.0, 3.0], [0.0, np.inf, 0.0]]),
+)
+ARGUMENTS = {
+    "binary_from_probability": (Y, P),
+    "binary_from_logit": (Y, Z),
+    "categorical_from_probabilities": (K, PK),
+    "categorical_from_logits": (K, ZK),
+    "distribution_from_probabilities": (PK, PK),
+    "distribution_from_logits": (PK, ZK),
+    "binary_entropy": (P,),
+    "entropy": (PK,),
+    "binary_kl": (P, Y),
+    "kl": (PK, PK),
+    "two_sum": (Y, P),
+    "two_product": (Y, P),
+    "sum_with_error": (PK,),
+    "compensated_sum": (PK,),
+    "bin_of_probability": (P,),
+    "bin_of_logit": (Z,),
+    "coarse_edges": (10,),
+    "coarse_bin": (K, 10),
+}
+
+
+def test_every_kernel_runs_where_the_package_is_absent(tmp_path):
+    calls = {}
+    for room in ("cross_entropy", "divergence", "grid", "sums"):
+        module = import_module(f"logloss_spark.kernels.{room}")
+        for name, function in getmembers(module, isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                calls[name] = (function, ARGUMENTS[name])
+    found = in_a_worker(calls, tmp_path)
+    assert len(found) >= 18
+    for name, (function, arguments) in calls.items():
+        same(found[name], function(*arguments))
+
+
+BINARY = (pa.array([1, 0, None]), pa.array([0.9, 0.2, 0.5]))
+MANY = (pa.array([2, 0, None]), pa.array([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0], [0.5]]))
+SOFT = (pa.array([[0.2, 0.3, 0.5]]), pa.array([[0.2, 0.3, 0.5]]))
+
+
+def test_every_loss_of_the_pandas_engine_runs_where_the_package_is_absent(spark, tmp_path):
+    calls = {}
+    for kind, (form, batch) in product(("probability", "logit"), (("binary", BINARY), ("many", MANY), ("soft", SOFT))):
+        spec = Predictions(
+            label="y",
+            prediction="p",
+            kind=kind,
+            soft_labels=form == "soft",
+            classes=(0, 1) if form == "binary" else (0, 1, 2),
+        )
+        df = spark.createDataFrame(pa.table({"y": batch[0], "p": batch[1]}))
+        calls[f"{kind}, {form}"] = (sent_by(lambda spec=spec, df=df: cross_entropy(inputs(df, spec), spec)), batch)
+    found = in_a_worker(calls, tmp_path)
+    for name, (function, batch) in calls.items():
+        same(found[name], function(*batch))
+
+
+def sent_by(make):
+    """The function that a column carries to the workers."""
+    import logloss_spark.rows.functions as functions_room
+    import logloss_spark.rows.pandas_engine as engine_room
+
+    sent = []
+    original = engine_room.vectorised
+
+    def spying(function, type_):
+        made = original(function, type_)
+        sent.append(made.func)
+        return made
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine_room, "vectorised", spying)
+        patched.setattr(functions_room, "vectorised", spying)
+        make()
+    (function,) = sent
+    return function
+
+
+def test_every_column_function_runs_where_the_package_is_absent(spark, tmp_path):
+    p = BINARY[1]
+    calls = {
+        "cross_entropy": (sent_by(lambda: L.cross_entropy("y", "p")), BINARY),
+        "row_status": (sent_by(lambda: L.row_status("y", "p")), BINARY),
+        "entropy": (sent_by(lambda: L.entropy("p")), (p,)),
+        "kl_divergence": (sent_by(lambda: L.kl_divergence("p", "p")), (p, p)),
+    }
+    found = in_a_worker(calls, tmp_path)
+    for name, (function, batch) in calls.items():
+        assert found[name].equals(function(*batch))
+
+
+def test_metrics_are_made_where_the_package_is_absent(spark, tmp_path, monkeypatch):
+    df = spark.createDataFrame([("a", 1, 0.9), ("b", 0, 0.2), ("a", None, 0.5)], "day string, label int, p double")
+    evaluation = ls.evaluate(df, label="label", prediction="p", by=[["day"]])
+    sent = {}
+
+    def spying(table, function, schema):
+        sent["function"], sent["batches"] = function, table.toArrow().to_batches()
+        return original(table, function, schema)
+
+    original = type(df).mapInArrow
+    monkeypatch.setattr(type(df), "mapInArrow", spying)
+    metrics = evaluation.metrics
+    listed = sent["function"]
+
+    def all_batches(batches):
+        return [batch.to_pylist() for batch in listed(iter(batches))]
+
+    found = in_a_worker({"metrics": (all_batches, (sent["batches"],))}, tmp_path)["metrics"]
+    wanted = metrics.toArrow().to_pylist()
+    assert sorted(str(list(row.values())) for rows in found for row in rows) == sorted(
+        str(list(row.values())) for row in wanted
+    )
+
+
+def plan(df, capsys):
+    capsys.readouterr()
+    df.explain()
+    return capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def stored(spark, tmp_path_factory):
+    """A table on disk, of 50 rows in two slices."""
+    folder = str(tmp_path_factory.mktemp("stored") / "table")
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"day": np.repeat(["a", "b"], 25), "label": rng.integers(0, 2, 50), "p": rng.random(50)})
+    spark.createDataFrame(frame).write.parquet(folder)
+    return folder
+
+
+def test_a_batch_of_rows_goes_to_python_once(spark, stored, capsys):
+    df = spark.read.parquet(stored)
+    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state, capsys)
+    assert len(re.findall(r"ArrowEvalPython|ArrowUDF|BatchEvalPython", text.split("InMemoryRelation")[-1])) == 1
+
+
+def test_the_native_engine_sends_no_row_to_python(spark, stored, capsys):
+    df = spark.read.parquet(stored)
+    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="native").state, capsys)
+    assert "Python" not in text
+
+
+def test_a_row_is_read_once_whatever_the_number_of_slices(spark, stored, capsys):
+    df = spark.read.parquet(stored)
+    evaluation = ls.evaluate(
+        df, label="label", prediction="p", by=[["day"], ["label"], ["day", "label"]], engine="native"
+    )
+    text = plan(evaluation.state, capsys)
+    assert text.count("FileScan parquet") == 1
+    assert "InMemoryTableScan" in plan(evaluation.metrics, capsys)
+    assert "InMemoryTableScan" in plan(evaluation.reliability, capsys)
+
+
+@pytest.mark.connect
+def test_results_come_from_the_state_and_not_from_the_rows_again(spark, tmp_path):
+    folder = tmp_path / "table"
+    spark.createDataFrame([(1, 0.9), (0, 0.2)], "label int, p double").coalesce(1).write.parquet(str(folder))
+    evaluation = ls.evaluate(spark.read.parquet(str(folder)), label="label", prediction="p")
+    before = evaluation.metrics.first()
+    for file in Path(folder).glob("*.parquet"):
+        file.unlink()
+    assert evaluation.metrics.first() == before
+    assert evaluation.reliability.count() == 2
+    assert evaluation.to_json()
+
+
+def test_results_are_the_same_after_closing(spark, stored):
+    evaluation = ls.evaluate(spark.read.parquet(stored), label="label", prediction="p", by=[["day"]])
+    before = evaluation.to_pandas()
+    evaluation.close()
+    pd.testing.assert_frame_equal(evaluation.to_pandas(), before)
+    evaluation.close()
+    evaluation.close()
+
+
+COLUMNAR = "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled"
+
+
+@pytest.fixture
+def columnar(spark):
+    """Spark 4.3's own default, which sessions of this package switch off."""
+    before = spark.conf.get(COLUMNAR, None)
+    spark.conf.set(COLUMNAR, "true")
+    yield
+    spark.conf.set(COLUMNAR, before) if before is not None else spark.conf.unset(COLUMNAR)
+
+
+@pytest.mark.connect
+def test_a_table_with_ml_vectors_on_disk_can_be_evaluated_whatever_spark_hands_to_python(spark, columnar, tmp_path):
+    vectors = [DenseVector([0.25, 0.75]), SparseVector(2, {1: 1.0}), SparseVector(2, {0: 0.5, 1: 0.5})]
+    schema = StructType(
+        [
+            StructField("label", IntegerType()),
+            StructField("probability", VectorUDT()),
+            StructField("features", VectorUDT()),
+        ]
+    )
+    df = spark.createDataFrame([(1, vector, vector) for vector in vectors], schema)
+    df.write.parquet(str(tmp_path / "scored"))
+    stored = spark.read.parquet(str(tmp_path / "scored"))
+    spec = Predictions(label="label", prediction="probability")
+    found = sorted(row.loss for row in with_loss(inputs(stored, spec), spec).select("loss").collect())
+    assert found == pytest.approx([0.0, -np.log(0.75), np.log(2)], rel=1e-15, abs=0)
+    whole = ls.log_loss(stored, "label", "probability")
+    assert whole == pytest.approx((np.log(2) - np.log(0.75)) / 3, rel=1e-15)

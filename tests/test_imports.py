@@ -1,0 +1,104 @@
+"""The house has one direction: who may know whom, and who may touch what."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "logloss_spark"
+FILES = {file.relative_to(PACKAGE): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+# app -> report -> evaluate, fit -> rows -> kernels; spec and errors at the ground; io beside report.
+GROUND = {"errors", "spec"}
+MAY_IMPORT = {
+    "errors": set(),
+    "spec": {"errors"},
+    "kernels": {"kernels"},
+    "rows": {"rows", "kernels"} | GROUND,
+    "evaluate": {"evaluate", "rows", "kernels"} | GROUND,
+    "fit": {"fit", "rows", "kernels"} | GROUND,
+    "io": {"io", "evaluate", "fit", "rows", "kernels"} | GROUND,
+    "report": {"report", "evaluate", "fit", "rows", "kernels"} | GROUND,
+    "app": {"app", "report", "io", "evaluate", "fit", "rows", "kernels"} | GROUND,
+    "__init__": {"evaluate", "fit", "rows"} | GROUND,
+    "ml": {"evaluate", "fit", "rows"} | GROUND,
+}
+
+
+def room(path):
+    """The room that a file of the package is in; files at its top are rooms themselves."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imported(file):
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            yield node.module
+            if node.module == "logloss_spark":
+                yield from (f"logloss_spark.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_go_one_way(path):
+    rooms = {name.split(".")[1] for name in imported(FILES[path]) if name.startswith("logloss_spark.")}
+    known = {known for known in rooms if (PACKAGE / known).is_dir() or (PACKAGE / f"{known}.py").is_file()}
+    assert known <= MAY_IMPORT[room(path)]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "kernels"], ids=str)
+def test_kernels_know_numpy_and_each_other(path):
+    assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path != Path("io/session.py")], ids=str)
+def test_nothing_but_the_session_reaches_behind_spark_connect(path):
+    # Serverless and Connect have none of these.
+    behind = {"sparkContext", "_jvm", "_jdf", "_jsparkSession", "_sc", "rdd"}
+    used = {node.attr for node in ast.walk(ast.parse(FILES[path].read_text())) if isinstance(node, ast.Attribute)}
+    assert not used & behind
+    assert "SparkContext" not in {
+        node.id for node in ast.walk(ast.parse(FILES[path].read_text())) if isinstance(node, ast.Name)
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) in ("kernels", "rows", "evaluate")], ids=str)
+def test_code_that_reaches_workers_imports_at_the_top_of_its_file(path):
+    # Inside a function `import logloss_spark...` would run on the worker, which has no such package.
+    inner = [
+        imports
+        for function in ast.walk(ast.parse(FILES[path].read_text()))
+        if isinstance(function, (ast.FunctionDef, ast.Lambda))
+        for imports in ast.walk(function)
+        if isinstance(imports, (ast.Import, ast.ImportFrom))
+    ]
+    assert not inner
+
+
+def test_importing_the_package_starts_no_jvm():
+    code = (
+        "import logloss_spark, subprocess, sys\n"
+        "from pyspark import SparkContext\n"
+        "from pyspark.sql import SparkSession\n"
+        "assert SparkContext._gateway is None and SparkContext._jvm is None\n"
+        "assert SparkSession.getActiveSession() is None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_leaves_the_root_logger_alone():
+    code = (
+        "import logging\n"
+        "before = logging.root.handlers[:], logging.root.level\n"
+        "import logloss_spark\n"
+        "assert before == (logging.root.handlers, logging.root.level)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True, timeout=120)
