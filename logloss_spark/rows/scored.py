@@ -147,10 +147,15 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     table = table.withColumn("certain_bin", certain_bin(tail=near, tail_surprisal=surprisal, upper=upper))
     happened = F.array_min(F.zip_with(labels, probabilities, lambda q, p: F.when(q > 0, p)))
     right = F.col("place_of_top") == F.col("index")
+    if spec.kind == "probability":
+        entropy = compensated_sum(F.transform(probabilities, surprisal_share))
+    else:  # ln p of a class that is all but certain has no digits left; its loss has
+        losses = native_engine.class_losses(score, spec)
+        entropy = compensated_sum(F.zip_with(probabilities, losses, native_engine.share_of))
     return table.withColumns(
         {
             "brier": compensated_sum(F.zip_with(labels, probabilities, lambda q, p: (p - q) * (p - q))),
-            "entropy": compensated_sum(F.transform(probabilities, surprisal_share)),
+            "entropy": entropy,
             "y": F.get(labels, F.col("place_of_top")) if rows.soft else right.cast("int"),
             "upper": upper,
             "tail": tail,

@@ -34,21 +34,23 @@ def truncate(file: Path) -> None:
 
 @pytest.fixture
 def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
-    """Predictions of two days, one label missing on the second, and a config with every output."""
+    """Predictions of two days, one label missing on the second; a config that writes metrics; and how to run it."""
     predictions = tmp_path / "predictions"
     for day in (1, 2):
         labels = [row % 2 for row in range(ROWS)]
         labels[0] = None if day == 2 else 0
         write(predictions / f"day={day}" / "part.parquet", y=labels, p=[(row + 0.5) / ROWS for row in range(ROWS)])
     config = tmp_path / "evaluate.toml"
-    outputs = "\n".join(f'{name} = "{tmp_path / "out" / name}"' for name in OUTPUTS)
     config.write_text(
         f'[input]\npath = "{predictions}"\n[columns]\nlabel = "y"\nprediction = "p"\n'
-        f'[evaluate]\nengine = "native"\n[output]\n{outputs}\n'
+        f'[evaluate]\nengine = "native"\n[output]\nmetrics = "{tmp_path / "out" / "metrics"}"\n'
     )
 
-    def run(*overrides: str, command: str = "evaluate", arguments: Sequence[str] = ()) -> SimpleNamespace:
-        sets = [word for override in overrides for word in ("--set", override)]
+    def run(
+        *overrides: str, outputs: Sequence[str] = (), command: str = "evaluate", arguments: Sequence[str] = ()
+    ) -> SimpleNamespace:
+        paths = [f"output.{name}={tmp_path / 'out' / name}" for name in outputs]
+        sets = [word for override in (*paths, *overrides) for word in ("--set", override)]
         capsys.readouterr()
         code = main([command, "--config", str(config), *sets, *arguments])
         said = capsys.readouterr()
@@ -60,7 +62,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
 @pytest.mark.connect
 @pytest.mark.parametrize("engine", ["pandas", "native"])
 def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession, engine: str) -> None:
-    ran = job.run(f"evaluate.engine={engine}", BY_DAY, "output.invalid=")
+    ran = job.run(f"evaluate.engine={engine}", BY_DAY, outputs=["reliability", "state"])
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[-5:] == [
         "1 row of 2,000 not scored: null_label 1",
@@ -74,7 +76,7 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
 
 @pytest.mark.connect
 def test_a_stored_state_gives_the_metrics_of_its_table(job: SimpleNamespace, spark: SparkSession) -> None:
-    assert job.run(BY_DAY).code == 0
+    assert job.run(BY_DAY, outputs=["state"]).code == 0
     stored = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["day"]]).orderBy("slice").collect()
     table = spark.read.parquet(str(job.predictions))
     with ls.evaluate(table, label="y", prediction="p", by=[["day"]], engine="native") as evaluation:
@@ -86,28 +88,27 @@ def test_a_stored_state_gives_the_metrics_of_its_table(job: SimpleNamespace, spa
 def test_metrics_are_read_off_several_states(job: SimpleNamespace) -> None:
     states = [str(job.folder / f"state of day {day}") for day in (1, 2)]
     for day, state in enumerate(states, start=1):
-        alone = [f"output.{name}=" for name in OUTPUTS]
-        assert job.run(f"input.where=day = {day}", *alone, f"output.state={state}").code == 0
-    ran = job.run(command="metrics", arguments=states)
+        assert job.run(f"input.where=day = {day}", "output.metrics=", f"output.state={state}").code == 0
+    ran = job.run(command="metrics", arguments=states, outputs=["reliability"])
     assert (ran.code, ran.err) == (0, "")
     assert " 1999 " in ran.out
     assert {path.name for path in job.out.iterdir()} == {"metrics", "reliability"}
 
 
 def test_metrics_need_a_state(job: SimpleNamespace) -> None:
-    ran = job.run("output.state=", command="metrics")
+    ran = job.run(command="metrics")
     assert ran.code == 2
     assert "metrics are read off states, and none is named" in ran.err
 
 
 def test_quarantined_rows_are_whole_and_say_why(job: SimpleNamespace, spark: SparkSession) -> None:
-    assert job.run("evaluate.on_invalid=quarantine").code == 0
+    assert job.run("evaluate.on_invalid=quarantine", outputs=["invalid"]).code == 0
     row = spark.read.parquet(str(job.out / "invalid")).collect()
     assert [entry.asDict() for entry in row] == [{"y": None, "p": 0.5 / ROWS, "day": 2, "row_status": "null_label"}]
 
 
 def test_a_job_without_invalid_rows_writes_an_empty_quarantine(job: SimpleNamespace, spark: SparkSession) -> None:
-    assert job.run("input.where=y is not null").code == 0
+    assert job.run("input.where=y is not null", outputs=["invalid"]).code == 0
     assert spark.read.parquet(str(job.out / "invalid")).count() == 0
 
 
@@ -227,7 +228,7 @@ BAD = {
         "output.metrics={folder}/predictions/metrics", 2, "must not lie inside what is read, nor around it, and metrics"
     ),
     "output in a folder of a pattern": Bad(
-        "input.path={folder}/*/day=*; output.mode=overwrite",
+        "input.path={folder}/out/*/day=*; output.mode=overwrite",
         2,
         "must not lie inside what is read, nor around it, and metrics does",
         made={"out/metrics/day=1": {"y": [0], "p": [0.5]}},
@@ -251,7 +252,7 @@ def test_bad_input_is_one_line_and_writes_nothing(job: SimpleNamespace, bad: Bad
     if (job.folder / bad.truncated).exists():
         truncate(job.folder / bad.truncated)
     before = sorted(job.folder.rglob("*"))
-    ran = job.run(*[override.format(folder=job.folder) for override in bad.overrides.split("; ")])
+    ran = job.run(*[override.format(folder=job.folder) for override in bad.overrides.split("; ")], outputs=OUTPUTS)
     assert bad.line.replace("{folder}", str(job.folder)) in ran.err
     assert ran.code == bad.code
     assert ran.err.startswith("logloss-spark: error: ")
@@ -282,7 +283,7 @@ def test_a_table_of_the_catalog_is_read_and_where_it_lies_is_safe(job: SimpleNam
 
 def test_when_the_last_table_cannot_be_written_those_before_it_are_taken_back(job: SimpleNamespace) -> None:
     (job.folder / "file").write_text("a file is no folder")
-    ran = job.run(f"output.metrics={job.folder / 'file' / 'metrics'}")
+    ran = job.run(f"output.metrics={job.folder / 'file' / 'metrics'}", outputs=OUTPUTS)
     assert ran.code == 1
     assert f"metrics cannot be written to {job.folder / 'file' / 'metrics'}: Parent path is not a directory" in ran.err
     assert ran.err.count("\n") == 1

@@ -64,7 +64,7 @@ def test_what_the_user_set_is_kept(run: Any) -> None:
 
 
 def test_our_settings_fill_the_gaps(run: Any) -> None:
-    assert run.told["spark.python.unix.domain.socket.enabled"] == "true"
+    assert run.told["spark.python.sql.dataFrameDebugging.enabled"] == "false"
     assert run.told["columnar"] == "false"
     assert run.told["spark.app.name"] == "ours"
 
