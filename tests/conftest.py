@@ -26,6 +26,7 @@ def spark() -> Iterator[SparkSession]:
     """The session that all tests share."""
     if MODE == "connect":
         os.environ["SPARK_REMOTE"] = SETTINGS.pop("spark.master")
+        os.environ["SPARK_TESTING"] = "1"  # a port of its own for each server
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
         " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items()) + " pyspark-shell"
     )

@@ -25,6 +25,9 @@ from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
 
+HELD_PARTITIONS = 32
+"""A state is small. Cached as it comes from a shuffle, each table read off it would start 200 tasks."""
+
 SHOWN = (
     "slice",
     "rows",
@@ -316,7 +319,7 @@ def mean_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
 def held(state: DataFrame) -> DataFrame:
     """A state that is computed once: cached, or where Spark refuses that brought to the driver and back."""
     try:
-        return state.persist()
+        return state.coalesce(HELD_PARTITIONS).persist()
     except PySparkException:
         table = state.limit(HELD_ROWS + 1).toArrow()
         if table.num_rows <= HELD_ROWS:
