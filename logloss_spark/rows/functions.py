@@ -46,6 +46,7 @@ from logloss_spark.rows.arrow_status import (
     out_of_unit_interval,
     statuses,
 )
+from logloss_spark.rows.inputs import plain_label
 from logloss_spark.rows.pandas_engine import dense_lists, loss_kernel, numbers, vectorised
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Clip, Kind, Label, Predictions
@@ -218,7 +219,7 @@ def conventions(
         label="",
         prediction="",
         kind=kind,
-        classes=None if classes is None else tuple(classes),
+        classes=None if classes is None else tuple(map(plain_label, classes)),
         soft_labels=soft_labels,
         eps=eps,
         clip=clip,

@@ -98,6 +98,8 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
                 "a soft label has the form of its prediction: both numbers, or both distributions; "
                 f"label is {described(types, spec.label)} and prediction {described(types, spec.prediction)}"
             )
+        if isinstance(spec.label, tuple) and len(spec.label) != len(classes):
+            raise SpecError(f"label is {len(spec.label)} columns, one per class, and there are {len(classes)} classes")
         label, index = scores(types, "label", spec.label), None
         label_nan = F.isnan("label") if scalar else F.exists("label", F.isnan)
     else:

@@ -224,6 +224,10 @@ BAD = {
         "the form of its prediction",
     ),
     "a distribution for a share": ({"label": "ps", "soft_labels": True}, "the form of its prediction"),
+    "three columns of shares for two classes": (
+        {"label": ["share", "p", "share"], "prediction": ["p", "share"], "soft_labels": True},
+        "label is 3 columns, one per class, and there are 2 classes",
+    ),
     "an array as slice": ({"by": [["ps"]]}, "must hold plain values, not array<double>"),
     "a struct as slice": ({"by": [["inner"]]}, "must hold plain values"),
     "a map as slice": ({"by": [["table_of"]]}, "must hold plain values"),
