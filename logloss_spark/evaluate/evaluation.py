@@ -96,9 +96,11 @@ class Evaluation:
 
     def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
         """The metrics as pandas, the global row first; all of them, or the first `limit`."""
-        order = [F.col("grouping_id").desc(), F.col("slice")]
-        table = self.metrics.orderBy(*order)
-        return (table if limit is None else table.limit(limit)).toPandas()
+        if limit is not None:
+            return self.metrics.orderBy(F.col("grouping_id").desc(), F.col("slice")).limit(limit).toPandas()
+        # Spark would make the table twice to sort it all: once to find the ranges of its partitions.
+        frame = self.metrics.toPandas()
+        return frame.sort_values(["grouping_id", "slice"], ascending=[False, True], ignore_index=True)
 
     def to_json(self) -> str:
         """The metrics as JSON, a list with an object per slice; infinite numbers are written as Spark writes them."""
