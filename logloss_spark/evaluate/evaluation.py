@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.evaluate.metrics import Reporting
-from logloss_spark.evaluate.state import columns_of, scale_of
+from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
 from logloss_spark.evaluate.tables import METRICS, metrics_table, reliability_table, reporting_of
 from logloss_spark.rows.inputs import Inputs, inputs
@@ -43,7 +43,7 @@ SHOWN = (
 """What a person is shown first."""
 
 RESULT_COLUMNS = {"slice", "grouping_id", "rows", "n", "part", "place", "fingerprint", "bin", "bin_low", "bin_high"}
-INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", "zero") for name in ("n", "w", "wl"))}
+INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", "zero") for name in ("n", *PARTIAL))}
 """Columns on the way from a state to metrics, which a slice column must not be called either."""
 
 
@@ -108,9 +108,8 @@ class Evaluation:
 
     def show(self, limit: int = 20) -> None:
         """Print the main metrics of the first slices."""
-        print(self._summary(limit).to_string(index=False))
-        for line in self.remarks():
-            print(line)
+        frame = self.to_pandas(limit)
+        print("\n".join([summary(frame).to_string(index=False), *remarks_on(frame.iloc[0])]))
 
     def remarks(self) -> list[str]:
         """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
@@ -129,11 +128,9 @@ class Evaluation:
         self.close()
 
     def _repr_html_(self) -> str:
-        remarks = "".join(f"<p>{line}</p>" for line in self.remarks())
-        return self._summary(20).to_html(index=False, notebook=True) + remarks
-
-    def _summary(self, limit: int) -> pd.DataFrame:
-        return summary(self.to_pandas(limit))
+        frame = self.to_pandas(20)
+        remarks = "".join(f"<p>{line}</p>" for line in remarks_on(frame.iloc[0]))
+        return summary(frame).to_html(index=False, notebook=True) + remarks
 
 
 def evaluate(
