@@ -58,7 +58,8 @@ def state_of(rows: Inputs, spec: Predictions) -> DataFrame:
     scale = scale_of(rows, spec)
     keys = [slice_name(place) for place in range(len(scale.slices))]
     table = scored(rows, spec)
-    by_cell = table.withColumn("cell", cell_code(rows)).groupBy(*keys, "cell").agg(*raw_sums(rows, scale))
+    # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
+    by_cell = table.withColumn("cell", cell_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, scale))
     groups = by_cell.selectExpr("*", *(f"{sql} AS {name}" for name, sql in DECODED.items()))
     parts = groups.select(*keys, F.explode(F.expr(state_rows(rows, scale))).alias("row")).select(*keys, "row.*")
     if not rows.scalar and rows.size > UNROLLED_CLASSES:
