@@ -7,10 +7,15 @@ BIN := .venv/bin
 spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java)" \
 	&& export SPARK_HOME JAVA_HOME PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
 
-.PHONY: help setup test demo bench errors lint types check clean
+# The demo's last months, evaluated twice: the simple forecast and the fitted model.
+scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --set output.reliability= --set output.state= --set output.invalid=
+of_forecast := --set output.metrics=build/demo/metrics-of-forecast
+of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
+
+.PHONY: help setup test demo bench bench-fit errors lint types check clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 setup: .venv/.installed ## make the virtualenv with everything in it, once
 
@@ -24,12 +29,19 @@ test: setup ## run the tests, then a marked part of them over Spark Connect
 	$(spark) $(BIN)/python -m pytest
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest -m connect
 
-demo: setup ## write predictions for real flights and evaluate them
+demo: setup ## evaluate a forecast of real flights, fit a model to them, and evaluate both
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/fit.py --config conf/fit.toml
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/score.py --config conf/fit.toml
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
 
 bench: setup ## time the engines beside their peers
 	$(spark) $(BIN)/python benchmarks/evaluate.py
+
+bench-fit: setup ## time the fitter beside MLlib and scikit-learn
+	$(spark) $(BIN)/python benchmarks/fit.py
 
 errors: setup ## measure the largest error of a row against mpmath
 	$(spark) $(BIN)/python benchmarks/errors.py

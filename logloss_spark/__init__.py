@@ -1,9 +1,11 @@
 """Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice."""
 
-from logloss_spark.errors import DataError, GateError, LogLossError, SpecError
-from logloss_spark.evaluate.evaluation import Evaluation, InvalidRows, evaluate, log_loss
+from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, SpecError
+from logloss_spark.evaluate.evaluation import Evaluation, evaluate, log_loss
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import metrics, reliability
+from logloss_spark.fit.fitting import fit_logistic
+from logloss_spark.fit.model import LogisticModel
 from logloss_spark.rows import functions
 
 __all__ = [
@@ -12,8 +14,10 @@ __all__ = [
     "GateError",
     "InvalidRows",
     "LogLossError",
+    "LogisticModel",
     "SpecError",
     "evaluate",
+    "fit_logistic",
     "functions",
     "log_loss",
     "merge",

@@ -31,6 +31,10 @@ class DataError(LogLossError):
     exit_code = 4
 
 
+class InvalidRows(UserWarning):
+    """Rows were left out, and a bare number or a model has no better place to say so."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Say what there is instead of `name`, and which of it was probably meant.
 
@@ -60,3 +64,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name.casefold(), by_folded, n=1)
     guess = f". Did you mean '{by_folded[close[0]]}'?" if close else ""
     return f"it has: {', '.join(names[:LISTED])}{more}{guess}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 row`, `2,309 rows`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(reasons: dict[str, int]) -> str:
+    """Reasons with their counts, the most frequent first."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))

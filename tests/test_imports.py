@@ -53,7 +53,9 @@ def test_imports_go_one_way(path):
 
 @pytest.mark.parametrize("path", [path for path in FILES if room(path) == "kernels"], ids=str)
 def test_kernels_know_numpy_and_each_other(path):
-    assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"}
+    # Sparse products are SciPy's where a worker has it: three times as fast as NumPy's.
+    optional = {"scipy"} if path.name == "matrix.py" else set()
+    assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"} | optional
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path != Path("io/session.py")], ids=str)
@@ -67,15 +69,17 @@ def test_nothing_but_the_session_reaches_behind_spark_connect(path):
     }
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room(path) in ("kernels", "rows", "evaluate")], ids=str)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room(path) in ("kernels", "rows", "evaluate", "fit")], ids=str
+)
 def test_code_that_reaches_workers_imports_at_the_top_of_its_file(path):
     # Inside a function `import logloss_spark...` would run on the worker, which has no such package.
     inner = [
-        imports
+        node
         for function in ast.walk(ast.parse(FILES[path].read_text()))
         if isinstance(function, (ast.FunctionDef, ast.Lambda))
-        for imports in ast.walk(function)
-        if isinstance(imports, (ast.Import, ast.ImportFrom))
+        for node in ast.walk(function)
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and "logloss_spark" in ast.unparse(node)
     ]
     assert not inner
 

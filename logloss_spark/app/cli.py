@@ -10,14 +10,18 @@ from typing import NoReturn
 
 from pyspark.sql import SparkSession
 
-from logloss_spark.app import jobs
-from logloss_spark.app.config import read_config
+from logloss_spark.app import fitting, jobs
+from logloss_spark.app.config import Config, FitConfig, read_config
 from logloss_spark.errors import LogLossError, SpecError
 from logloss_spark.io.session import quiet, session
 from logloss_spark.io.spark_errors import from_spark, translated
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
+
+
+FITTING = {"fit": fitting.fit, "score": fitting.score}
+"""The commands whose config is that of a fit."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the arguments ask for, and print its report."""
-    config = read_config(arguments.config, overrides=arguments.overrides, run_date=arguments.run_date)
+    given = {"overrides": arguments.overrides, "run_date": arguments.run_date}
+    if arguments.command in FITTING:
+        asked = read_config(arguments.config, of=FitConfig, **given)
+        with running(f"logloss-spark {arguments.command}") as spark:
+            print(FITTING[arguments.command](spark, asked))
+        return
+    config = read_config(arguments.config, of=Config, **given)
     with running(f"logloss-spark {arguments.command}") as spark:
         if arguments.command == "evaluate":
             print(jobs.evaluate(spark, config))
@@ -86,8 +96,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     evaluate = commands.add_parser("evaluate", help="evaluate a table of predictions, whole and by slices")
     metrics = commands.add_parser("metrics", help="read metrics off states that were stored, by slices of your choice")
-    for command in (evaluate, metrics):
-        command.add_argument("--config", required=True, metavar="FILE", help="a TOML file, as conf/evaluate.toml")
+    fit = commands.add_parser("fit", help="fit a logistic regression to a table")
+    score = commands.add_parser("score", help="add a model's probabilities and logits to a table")
+    for command in (evaluate, metrics, fit, score):
+        example = "conf/evaluate.toml" if command in (evaluate, metrics) else "conf/fit.toml"
+        command.add_argument("--config", required=True, metavar="FILE", help=f"a TOML file, as {example}")
         command.add_argument(
             "--set",
             action="append",

@@ -14,6 +14,7 @@ import dacite
 from logloss_spark.errors import SpecError, did_you_mean
 from logloss_spark.evaluate.metrics import Reporting
 from logloss_spark.evaluate.tables import METRICS, reporting_of
+from logloss_spark.fit.training import Family, Solver, Training, columns_or_one
 from logloss_spark.spec import Clip, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many, one_of
 
 OnInvalid = Literal["count", "quarantine", "fail"]
@@ -21,7 +22,7 @@ Mode = Literal["errorifexists", "overwrite"]
 Section = TypeVar("Section")
 
 RUN_DATE = "{run_date}"
-DATED = ("input", "output")
+DATED = ("input", "output", "score")
 """The sections that hold paths and filters, in which `{run_date}` is filled in."""
 
 
@@ -143,17 +144,132 @@ class Config:
         return reporting_of(confidence=evaluate.confidence, ece_bins=evaluate.ece_bins, baseline=evaluate.baseline)
 
 
-def read_config(path: str, *, overrides: Sequence[str] = (), run_date: str | None = None) -> Config:
+@dataclass(frozen=True, kw_only=True)
+class TrainingColumns:
+    """Which columns of a training table mean what."""
+
+    features: str | list[str]
+    label: str
+    weight: str | None = None
+    offset: str | None = None
+    validation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What to fit, and how: the arguments of `logloss_spark.fit_logistic`."""
+
+    classes: list[Label] | None = None
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    family: Family = "auto"
+    reg_param: float = 0.0
+    elastic_net_param: float = 0.0
+    fit_intercept: bool = True
+    standardization: bool = True
+    solver: Solver = "gd"
+    max_iter: int = 100
+    tol: float = 1e-12
+    patience: int = 3
+    checkpoint: str | None = None
+    on_invalid: OnInvalid = "count"
+    tolerated_share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOutput:
+    """Where the model goes, the rows that could not be fitted on, and what to do where something is."""
+
+    model: str
+    invalid: str | None = None
+    format: str = "parquet"
+    mode: Mode = "errorifexists"
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths that are given, by the name of what is written there."""
+        return {"model": self.model} | ({"invalid": self.invalid} if self.invalid else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What to score with the model, as in [input]; where the scored table goes, and what its new columns are called."""
+
+    output: str
+    path: str | None = None
+    table: str | None = None
+    format: str = "parquet"
+    options: dict[str, str | bool | int | float] = field(default_factory=dict)
+    where: str | None = None
+    partition_by: list[str] = field(default_factory=list)
+    probability: str = "probability"
+    logit: str = "logit"
+    prediction: str = "prediction"
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == bool(self.table):
+            raise SpecError(f"[score] has either path or table, and {'both' if self.path else 'neither'} came")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """A job that fits a model to a table, and one that scores another with it."""
+
+    input: Input
+    columns: TrainingColumns
+    output: ModelOutput
+    fit: Fit = Fit()
+    score: Score | None = None
+
+    def __post_init__(self) -> None:
+        if self.fit.on_invalid == "quarantine" and not self.output.invalid:
+            raise SpecError(
+                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
+            )
+
+    @property
+    def training(self) -> Training:
+        """The fit, as the library takes it."""
+        columns, asked = vars(self.columns), vars(self.fit)
+        weights = self.fit.class_weight
+        return Training(
+            **columns | {"features": columns_or_one(self.columns.features)},
+            **{name: value for name, value in asked.items() if name not in ("checkpoint", "classes", "class_weight")},
+            classes=None if self.fit.classes is None else tuple(self.fit.classes),
+            class_weight={label_of(key): factor for key, factor in weights.items()}
+            if isinstance(weights, dict)
+            else weights,
+        )
+
+
+def label_of(key: str) -> Label:
+    """A label as the key of a TOML table, which is always a string: a whole number if it reads as one.
+
+    Examples
+    --------
+    >>> label_of("1"), label_of("late")
+    (1, 'late')
+    """
+    return int(key) if key.lstrip("-").isdigit() else key
+
+
+AnyConfig = TypeVar("AnyConfig", Config, FitConfig)
+
+
+def read_config(
+    path: str, *, of: type[AnyConfig], overrides: Sequence[str] = (), run_date: str | None = None
+) -> AnyConfig:
     """Read a config, and check all of it that can be checked without data.
 
     Parameters
     ----------
     path : str
         A TOML file.
+    of : Config or FitConfig
+        What it configures.
     overrides : sequence of "section.key=value"
         Values as TOML writes them; a bare word is a string.
     run_date : str, as 2026-01-31
-        What `{run_date}` stands for in `[input]` and `[output]`.
+        What `{run_date}` stands for in `[input]`, `[output]` and `[score]`.
 
     Raises
     ------
@@ -167,8 +283,9 @@ def read_config(path: str, *, overrides: Sequence[str] = (), run_date: str | Non
         given = merged(given, overriding(override))
     given |= {name: dated(given[name], run_date) for name in DATED if name in given}
     try:
-        config = structured(given)
-        _ = config.predictions, config.reporting  # they check what they are made of
+        config = structured(given, of)
+        # They check what they are made of.
+        _ = (config.predictions, config.reporting) if isinstance(config, Config) else config.training
     except SpecError as error:
         raise SpecError(f"config {path}: {error}") from error
     return config
@@ -251,18 +368,24 @@ def check_date(text: str) -> None:
     raise SpecError(f"--run-date is a date as 2026-01-31, and {text!r} came")
 
 
-def structured(given: Mapping[str, Any]) -> Config:
+def structured(given: Mapping[str, Any], of: type[AnyConfig]) -> AnyConfig:
     """A dictionary as a config; SpecError names the section and the key of what is wrong in it."""
-    sections = get_type_hints(Config)
+    sections = {name: section_type(hint) for name, hint in get_type_hints(of).items()}
+    optional = {key.name for key in dataclasses.fields(of) if not _required(key)}
     for name, section in given.items():
         if name not in sections:
             raise SpecError(f"unknown section [{name}]; {did_you_mean(name, sections)}")
         if not isinstance(section, dict):
             raise SpecError(f"{name} is a section with keys of its own, and {section!r} came")
     for name, of_type in sections.items():
-        if name not in given and any(_required(key) for key in dataclasses.fields(of_type)):
+        if name not in given and name not in optional and any(_required(key) for key in dataclasses.fields(of_type)):
             raise SpecError(f"the section [{name}] is missing")
-    return Config(**{name: filled(sections[name], name, section) for name, section in given.items()})
+    return of(**{name: filled(sections[name], name, section) for name, section in given.items()})
+
+
+def section_type(hint: Any) -> Any:
+    """The dataclass of a section that may be left out."""
+    return next((option for option in get_args(hint) if option is not type(None)), hint)
 
 
 def filled(of_type: type[Section], name: str, given: Mapping[str, Any]) -> Section:

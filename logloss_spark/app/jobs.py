@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.app.config import Config
-from logloss_spark.errors import DataError, SpecError
-from logloss_spark.evaluate.evaluation import Evaluation, counted, held, listed, remarks_on, summary
+from logloss_spark.errors import DataError, SpecError, counted, listed
+from logloss_spark.evaluate.evaluation import Evaluation, held, remarks_on, summary
 from logloss_spark.evaluate.state import merge, read_scale
 from logloss_spark.evaluate.tables import METRICS, metrics, reliability
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables

@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, SpecError
+from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, listed
 from logloss_spark.evaluate.metrics import Reporting
 from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
@@ -226,10 +226,6 @@ def evaluate(
     return Evaluation(df, spec, reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline))
 
 
-class InvalidRows(UserWarning):
-    """Rows could not be scored, and a bare number has no place to say so."""
-
-
 def log_loss(
     df: DataFrame,
     label: Columns,
@@ -365,16 +361,6 @@ def remarks_on(overall: "pd.Series[Any]") -> list[str]:
     if math.isinf(overall["log_loss"]):
         lines.append("log_loss is inf: with clip='none' one impossible event that happens costs everything")
     return lines
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun: `1 row`, `2,309 rows`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def listed(reasons: dict[str, int]) -> str:
-    """Reasons with their counts, the most frequent first."""
-    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
 
 
 def plain(record: Mapping[Any, Any]) -> dict[Any, Any]:

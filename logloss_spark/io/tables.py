@@ -6,7 +6,7 @@ Only DataFrames are used, no file system of the JVM's, so that all of it works o
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from urllib.parse import unquote
 from uuid import uuid4
@@ -129,6 +129,7 @@ def write_tables(
     *,
     format: str,
     mode: str,
+    partition_by: Sequence[str] = (),
 ) -> None:
     """Write tables one after the other; when one fails, take back those that were written before it.
 
@@ -152,7 +153,7 @@ def write_tables(
     written: list[str] = []
     for name in [name for name in tables if name in outputs]:
         try:
-            tables[name].write.format(format).mode(MODES[mode]).save(outputs[name])
+            tables[name].write.format(format).mode(MODES[mode]).partitionBy(*partition_by).save(outputs[name])
             written.append(name)
         except BaseException as error:
             left = written

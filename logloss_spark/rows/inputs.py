@@ -106,7 +106,7 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
         if not isinstance(spec.label, str):
             raise SpecError(f"label is one column, and {len(spec.label)} came; distributions need soft_labels=True")
         label = quoted(spec.label)
-        index = class_index(types[spec.label], spec.label, classes)
+        index = class_index(types[spec.label], spec.label, classes, F.col("label"))
         label_nan = F.isnan("label") if isinstance(types[spec.label], (FloatType, DoubleType)) else F.lit(False)
     weights = []
     if spec.weight is not None:
@@ -127,8 +127,13 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
         weighted=bool(weights),
         index=index,
         label_nan=label_nan,
-        has_vectors=any(isinstance(type_, UserDefinedType) for type_ in types.values()),
+        has_vectors=has_vectors(df),
     )
+
+
+def has_vectors(df: DataFrame) -> bool:
+    """Whether a table has columns of a user-defined type, such as ML vectors."""
+    return any(isinstance(field.dataType, UserDefinedType) for field in df.schema.fields)
 
 
 def present(df: DataFrame, role: str, name: str) -> None:
@@ -204,19 +209,19 @@ def declared_classes(df: DataFrame, spec: Predictions) -> int:
     return int(attributes.get("num_attrs", 2))
 
 
-def class_index(type_: DataType, name: str, classes: Sequence[Label]) -> Column:
-    """The class of the column `label`, 0..K-1, or null where it is none of them.
+def class_index(type_: DataType, name: str, classes: Sequence[Label], label: Column) -> Column:
+    """The class of a label column of this type and name, 0..K-1, or null where it is none of them.
 
     A label is compared in its own type: a cast would make 0.7 a valid 0, and raise on others.
     """
     literals = [class_literal(type_, name, label) for label in classes]
     # An array holds decimals of one precision only, which need not be the column's.
     if len(literals) > CHAINED_CLASSES and not isinstance(type_, DecimalType):
-        found = F.array_position(F.array(*literals), F.col("label"))
+        found = F.array_position(F.array(*literals), label)
         return F.when(found > 0, found - 1).cast("int")
-    index = F.when(F.col("label") == literals[0], 0)
+    index = F.when(label == literals[0], 0)
     for place, literal in enumerate(literals[1:], start=1):
-        index = index.when(F.col("label") == literal, place)
+        index = index.when(label == literal, place)
     return index
 
 

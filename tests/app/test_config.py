@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Any:
     file.write_text(MINIMAL)
 
     def read(*overrides: str, **arguments: Any) -> Config:
-        return read_config(str(file), overrides=overrides, **arguments)
+        return read_config(str(file), of=Config, overrides=overrides, **arguments)
 
     return read
 
@@ -36,7 +36,7 @@ def test_what_is_not_said_has_the_defaults_of_the_library(config: Any) -> None:
 
 
 def test_the_example_in_conf_is_a_config() -> None:
-    read = read_config(str(Path(__file__).parents[2] / "conf" / "evaluate.toml"))
+    read = read_config(str(Path(__file__).parents[2] / "conf" / "evaluate.toml"), of=Config)
     assert read.predictions.by == (("month",), ("carrier",), ("month", "carrier"))
     assert set(read.output.paths) == {"metrics", "reliability", "state", "invalid"}
 
@@ -138,10 +138,10 @@ def test_a_file_that_is_no_config_says_where(tmp_path: Path, text: str, line: st
     file = tmp_path / "bad.toml"
     file.write_text(text)
     with pytest.raises(SpecError, match=line) as raised:
-        read_config(str(file))
+        read_config(str(file), of=Config)
     assert str(file) in str(raised.value)
 
 
 def test_a_config_that_is_not_there_is_named() -> None:
     with pytest.raises(SpecError, match=r"config no/such\.toml cannot be read: No such file"):
-        read_config("no/such.toml")
+        read_config("no/such.toml", of=Config)

@@ -1,0 +1,116 @@
+"""What the subcommands `fit` and `score` do, and a report for a person."""
+
+import sys
+import warnings
+
+from pyspark.sql import SparkSession
+
+from logloss_spark.app.config import FitConfig
+from logloss_spark.errors import InvalidRows, SpecError, counted, did_you_mean
+from logloss_spark.fit.fitting import fitted
+from logloss_spark.fit.inputs import invalid_rows, training_table
+from logloss_spark.fit.model import LogisticModel
+from logloss_spark.fit.solvers import Step
+from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
+
+
+def fit(spark: SparkSession, config: FitConfig) -> str:
+    """Fit a model to a table and write it.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    config : FitConfig
+
+    Returns
+    -------
+    str, the report: the model's summary, what was read, left out and written; each iteration has been printed before
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    given, output, training = config.input, config.output, config.training
+    source = read_table(
+        spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
+    )
+    roots = folders(spark, source, path=given.path, name=given.table)
+    check_outputs(spark, output.paths, mode=output.mode, apart_from=roots)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InvalidRows)  # the report counts them
+        model = fitted(source, training, checkpoint=config.fit.checkpoint, progress=told)
+    lines = [model.summary(), ""]
+    read = model.report.rows + sum(model.report.invalid.values())
+    lines.append(f"read {counted(read, 'row')} of {given.table or given.path}, fitted on {model.report.rows:,}")
+    if output.invalid:
+        invalid = invalid_rows(source, training, training_table(source, training))
+        kept = invalid if model.report.invalid else invalid.limit(0)
+        write_tables(spark, {"invalid": kept}, {"invalid": output.invalid}, format=output.format, mode=output.mode)
+        lines.append(f"wrote invalid to {output.invalid}")
+    model.save(output.model, overwrite=output.mode == "overwrite")
+    return "\n".join([*lines, f"wrote model to {output.model}"])
+
+
+def told(step: Step) -> None:
+    """Print an iteration as it is done."""
+    held = "" if step.validation_loss is None else f"  validation {step.validation_loss:.8f}"
+    print(
+        f"iteration {step.iteration:3d}  objective {step.objective:.10f}  gradient {step.gradient_norm:.1e}{held}  "
+        f"{step.seconds:.2f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def score(spark: SparkSession, config: FitConfig) -> str:
+    """Add a model's forecasts to a table, and write it.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    config : FitConfig, with a section [score]
+
+    Returns
+    -------
+    str, what was read and written
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    asked = config.score
+    if asked is None:
+        raise SpecError("the section [score] is missing: it says what to score, and where the table goes")
+    model = LogisticModel.load(config.output.model)
+    source = read_table(
+        spark, path=asked.path, table=asked.table, format=asked.format, options=asked.options, where=asked.where
+    )
+    for name in (asked.probability, asked.logit, asked.prediction):
+        if name in source.columns:
+            raise SpecError(f"the table to score has a column {name!r} already: name the new one otherwise in [score]")
+    for name in asked.partition_by:
+        if name not in source.columns:
+            raise SpecError(
+                f"partition_by names {name!r}, which is not in the table; {did_you_mean(name, source.columns)}"
+            )
+    outputs = {"scored": asked.output}
+    roots = folders(spark, source, path=asked.path, name=asked.table)
+    check_outputs(spark, outputs, mode=config.output.mode, apart_from=roots)
+    scored = model.transform(source, probability=asked.probability, logit=asked.logit, prediction=asked.prediction)
+    write_tables(
+        spark,
+        {"scored": scored},
+        outputs,
+        format=config.output.format,
+        mode=config.output.mode,
+        partition_by=asked.partition_by,
+    )
+    return "\n".join(
+        [
+            f"scored {asked.table or asked.path} with {config.output.model}: {asked.probability}, {asked.logit}, "
+            f"{asked.prediction}",
+            f"wrote scored to {asked.output}",
+        ]
+    )

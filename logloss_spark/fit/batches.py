@@ -1,0 +1,256 @@
+"""Arrow batches of a training table as blocks: here is decided what is wrong with a row, and such rows are left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from logloss_spark.kernels.logistic import Block, moments
+from logloss_spark.kernels.matrix import Matrix, Sparse, dense
+from logloss_spark.kernels.sums import Array
+
+STATUSES = (
+    "ok",
+    "null_label",
+    "nan_label",
+    "unknown_label",
+    "null_features",
+    "nan_features",
+    "infinite_features",
+    "feature_length",
+    "null_weight",
+    "nan_weight",
+    "negative_weight",
+    "null_offset",
+    "nan_offset",
+)
+"""What a row can be, in the order in which it is decided: the first that applies."""
+
+CODE = {status: code for code, status in enumerate(STATUSES)}
+Codes = npt.NDArray[np.int8]
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How features come and are kept: `layout` is "columns", "array" or "vector"."""
+
+    layout: str
+    width: int
+    sparse: bool
+
+
+def block_of(batch: pa.RecordBatch, form: Form, centre: Array | None) -> tuple[Block, Codes]:
+    """The rows of a batch that can be fitted on, and the status of each row.
+
+    Parameters
+    ----------
+    centre : array of shape (d,), optional
+        What is taken off the features, so that small differences of large numbers keep their digits; by default the
+        mean of these rows. Sparse rows keep their zeros, and their centre is 0.
+    """
+    x, weight, offset, codes = judged_rows(batch, form)
+    label = batch.column("label").to_numpy(zero_copy_only=False)
+    held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in batch.schema.names else None
+    kept = (codes == CODE["ok"]) & (weight > 0)
+    if not kept.all():
+        x, label, weight, offset = rows_of(x, kept), label[kept], weight[kept], offset[kept]
+        held = held[kept] if held is not None else None
+    key = keys(x, label)
+    if isinstance(x, Sparse):
+        centre = np.zeros(())
+    else:
+        if centre is None:
+            centre = x.mean(axis=0) if len(x) else np.zeros(form.width)
+        x = x - centre
+    return Block(
+        x=x,
+        y=label,
+        weight=weight if held is None else np.where(held, 0.0, weight),
+        key=key,
+        centre=centre,
+        offset=offset if "offset" in batch.schema.names else None,
+        held=None if held is None else np.where(held, weight, 0.0),
+    ), codes
+
+
+def judged_rows(batch: pa.RecordBatch, form: Form) -> tuple[Matrix, Array, Array, Codes]:
+    """Features, weights and offsets of a batch, and the status of each row."""
+    x, codes = features(batch, form)
+    label = batch.column("label").to_numpy(zero_copy_only=False)
+    codes = np.where(label < 0, (-label).astype(np.int8), codes)
+    weight, codes = numbers(batch, "weight", codes, 1.0)
+    offset, codes = numbers(batch, "offset", codes, 0.0)
+    return x, weight, offset, codes
+
+
+def statuses(*columns: pa.Array, names: tuple[str, ...], form: Form) -> pa.Array:
+    """The status of each row in words, from the columns of a training table."""
+    codes = judged_rows(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)[-1]
+    return pa.array(np.array(STATUSES, dtype=object)[codes])
+
+
+def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
+    """What is summed while blocks are made: counts by status, by class, and the moments of the features."""
+    return moments(block.x, block.weight) | {
+        "statuses": np.bincount(codes, minlength=len(STATUSES)).astype(np.float64),
+        "rows_of_class": np.bincount(block.y[block.weight > 0].astype(np.intp), minlength=classes).astype(np.float64),
+        "weight_of_class": np.bincount(block.y.astype(np.intp), weights=block.weight, minlength=classes),
+        "held": np.array([0.0 if block.held is None else block.held.sum()]),
+    }
+
+
+def features(batch: pa.RecordBatch, form: Form) -> tuple[Matrix, Codes]:
+    """The features of a batch, any number where a row has none, and what is wrong with each row's."""
+    if form.layout == "columns":
+        columns = [batch.column(f"feature_{place}") for place in range(form.width)]
+        x = np.column_stack([column.to_numpy(zero_copy_only=False) for column in columns])
+        null = np.zeros(len(x), dtype=bool)
+        for column in columns:
+            if column.null_count:
+                null |= column.is_null().to_numpy(zero_copy_only=False)
+        return x, judged(x, null)
+    column = batch.column("features")
+    if form.layout == "array":
+        return from_lists(column, form)
+    return from_vectors(column, form)
+
+
+def from_lists(lists: pa.Array, form: Form) -> tuple[Matrix, Codes]:
+    """Arrays of features."""
+    entries = lists.flatten()
+    lengths = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
+    stored = entries.to_numpy(zero_copy_only=False)
+    right = lengths == form.width
+    if right.all():
+        x = stored.reshape(-1, form.width)
+        null = (
+            entries.is_null().to_numpy(zero_copy_only=False).reshape(x.shape).any(axis=1)
+            if entries.null_count
+            else None
+        )
+    else:
+        at = np.repeat(right, np.maximum(lengths, 0))
+        x, null = np.zeros((len(lists), form.width)), np.zeros(len(lists), dtype=bool)
+        x[right] = stored[at].reshape(-1, form.width)
+        absent = entries.is_null().to_numpy(zero_copy_only=False)[at].reshape(-1, form.width)
+        null[right] = absent.any(axis=1)
+    codes = judged(x, np.zeros(len(x), dtype=bool) if null is None else null)
+    codes[(lengths >= 0) & ~right] = CODE["feature_length"]
+    codes[lengths < 0] = CODE["null_features"]
+    return (compressed(x) if form.sparse else x), codes
+
+
+def from_vectors(vectors: pa.StructArray, form: Form) -> tuple[Matrix, Codes]:
+    """ML vectors, as the structs that they are made of: type 0 is sparse, 1 dense."""
+    null = vectors.is_null().to_numpy(zero_copy_only=False)
+    values, indices = vectors.field("values"), vectors.field("indices")
+    stored = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    is_dense = vectors.field("type").fill_null(0).to_numpy(zero_copy_only=False) == 1
+    size = np.where(is_dense, stored, vectors.field("size").fill_null(form.width).to_numpy(zero_copy_only=False))
+    wrong = (size != form.width) & ~null
+    numbers_of = values.flatten().to_numpy(zero_copy_only=False)
+    if is_dense.all() and not wrong.any() and not null.any() and not form.sparse:
+        entries: Array = numbers_of.reshape(-1, form.width)
+        return entries, judged(entries, null)
+    place = np.arange(len(numbers_of)) - np.repeat(np.cumsum(stored) - stored, stored)
+    if not is_dense.all():
+        of_sparse = np.repeat(~is_dense, stored)
+        place[of_sparse] = indices.flatten().to_numpy(zero_copy_only=False)
+    usable = np.repeat(~wrong & ~null, stored)
+    lengths = np.where(wrong | null, 0, stored)
+    sparse = Sparse(
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        place[usable].astype(np.int32),
+        numbers_of[usable],
+        form.width,
+    )
+    bad = np.repeat(np.arange(len(vectors)), lengths)
+    codes = np.zeros(len(vectors), dtype=np.int8)
+    codes[bad[np.isinf(sparse.values)]] = CODE["infinite_features"]
+    codes[bad[np.isnan(sparse.values)]] = CODE["nan_features"]
+    codes[wrong] = CODE["feature_length"]
+    codes[null] = CODE["null_features"]
+    return (sparse if form.sparse else dense(sparse)), codes
+
+
+def judged(x: Array, null: npt.NDArray[np.bool_]) -> Codes:
+    """What is wrong with the features of each row, if anything."""
+    codes = np.zeros(len(x), dtype=np.int8)
+    if not np.isfinite(x).all():
+        codes[np.isinf(x).any(axis=1)] = CODE["infinite_features"]
+        codes[np.isnan(x).any(axis=1)] = CODE["nan_features"]
+    codes[null] = CODE["null_features"]
+    return codes
+
+
+def numbers(batch: pa.RecordBatch, name: str, codes: Codes, default: float) -> tuple[Array, Codes]:
+    """A weight or an offset, and the codes with what is wrong with it; the default where the table has none."""
+    if name not in batch.schema.names:
+        return np.full(batch.num_rows, default), codes
+    column = batch.column(name)
+    values = column.to_numpy(zero_copy_only=False)
+    fine = codes == CODE["ok"]
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    codes = codes.copy()
+    if name == "weight":
+        codes[fine & (values < 0)] = CODE["negative_weight"]
+    codes[fine & ~np.isfinite(values)] = CODE[f"nan_{name}"]
+    codes[fine & null] = CODE[f"null_{name}"]
+    return values, codes
+
+
+def rows_of(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
+    """The rows of a matrix that are kept."""
+    if not isinstance(x, Sparse):
+        return x[kept]
+    lengths = np.diff(x.indptr)
+    entries = np.repeat(kept, lengths)
+    return Sparse(
+        np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64), x.indices[entries], x.values[entries], x.width
+    )
+
+
+def compressed(x: Array) -> Sparse:
+    """A dense matrix without its zeros."""
+    row, column = np.nonzero(x)
+    counts = np.bincount(row, minlength=len(x))
+    return Sparse(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), column.astype(np.int32), x[row, column], x.shape[1]
+    )
+
+
+def keys(x: Matrix, y: Array) -> Array:
+    """A hash of each row in [0, 1), the same wherever the row lies and however it is stored.
+
+    The bits of each number times an odd number of its column are added modulo 2^64, so that zeros may be left out, and
+    mixed by the finalizer of splitmix64.
+
+    References
+    ----------
+    Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA (2014).
+    """
+    with np.errstate(over="ignore"):
+        odd = (mixed(np.arange(1, x.shape[1] + 1, dtype=np.uint64) * _ODD) | np.uint64(1)).astype(np.uint64)
+        total = mixed(y.astype(np.uint64) + np.uint64(1))
+        if isinstance(x, Sparse):
+            terms = np.ascontiguousarray(x.values).view(np.uint64) * odd[x.indices]
+            running = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(terms, dtype=np.uint64)])
+            total = total + (running[x.indptr[1:]] - running[x.indptr[:-1]])
+        else:
+            total = total + (np.ascontiguousarray(x).view(np.uint64) @ odd)
+        return (mixed(total) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Bits that depend on all of the given ones."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def added(sums: Mapping[str, Array] | None, more: Mapping[str, Array]) -> dict[str, Array]:
+    """Sums of two sets of rows together."""
+    return dict(more) if sums is None else {name: sums[name] + value for name, value in more.items()}

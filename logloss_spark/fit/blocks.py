@@ -1,0 +1,195 @@
+"""Blocks on an executor's local disk: written once, then mapped into memory in every pass."""
+
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark import TaskContext
+
+from logloss_spark.fit.batches import Form, added, block_of, summary_of
+from logloss_spark.kernels.logistic import Block
+from logloss_spark.kernels.matrix import Matrix, Sparse
+from logloss_spark.kernels.sums import Array
+
+DESCRIPTOR = "part int, folder string, rows bigint, sums binary"
+"""One row per partition: where its block is (null: it could not be written), and what was summed while it was made."""
+
+DTYPES = {"indptr": np.int64, "indices": np.int32}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What workers need to know of a fit: its name, the try at writing its blocks, the form of its rows."""
+
+    name: str
+    generation: int
+    form: Form
+    classes: int
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that its blocks are in."""
+        return f"logloss-{self.name}-{self.generation}"
+
+
+def written(batches: Iterable[pa.RecordBatch], fit: Fit) -> Iterator[pa.RecordBatch]:
+    """Write the block of a partition; one descriptor. Where there is no disk for it the descriptor has no folder."""
+    part = part_id()
+    place = local_folder(part)
+    folder = None if place is None else place / fit.folder / f"{part}-{task_context().taskAttemptId()}"
+    rows, sums = 0, None
+    scratch = None if folder is None else folder.with_suffix(".tmp")
+    try:
+        if scratch is not None:
+            scratch.mkdir(parents=True)
+        rows, sums = write_batches(batches, scratch, fit)
+        if scratch is not None and folder is not None:
+            scratch.rename(folder)
+    except BaseException:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    yield descriptor(part, None if folder is None else str(folder), rows, sums)
+
+
+def write_batches(
+    batches: Iterable[pa.RecordBatch], scratch: Path | None, fit: Fit
+) -> tuple[int, dict[str, Array] | None]:
+    """Append the batches of a partition to its files; how many rows they are, and their sums about the centre."""
+    rows, sums, centre = 0, None, None
+    for batch in batches:
+        block, codes = block_of(batch, fit.form, centre)
+        if centre is None and len(block.y):
+            centre = block.centre
+        rows += len(block.y)
+        # A batch that comes before the centre is known has no rows.
+        sums = added(sums, summary_of(block, codes, fit.classes))
+        if scratch is not None:
+            append(scratch, block)
+    if centre is not None:
+        assert sums is not None
+        sums["centre"] = np.asarray(centre)
+        if scratch is not None:
+            np.asarray(centre).tofile(scratch / "centre")
+    return rows, sums
+
+
+def append(folder: Path, block: Block) -> None:
+    """Append a block to the files of its folder, an array each."""
+    for name, array in arrays_of(block).items():
+        with (folder / name).open("ab") as file:
+            file.write(np.ascontiguousarray(array).data)
+
+
+def arrays_of(block: Block) -> dict[str, Array]:
+    """The arrays that a block is stored as; a compressed row is stored by its length."""
+    x = block.x
+    stored = (
+        {"length": np.diff(x.indptr), "indices": x.indices, "values": x.values} if isinstance(x, Sparse) else {"x": x}
+    )
+    rest = {field.name: getattr(block, field.name) for field in fields(block) if field.name not in ("x", "centre")}
+    return stored | {name: array for name, array in rest.items() if array is not None}
+
+
+def opened(folder: str, rows: int, form: Form) -> Block | None:
+    """The block in a folder, mapped into memory; None where it is not, or not whole."""
+    place = Path(folder)
+    if not rows:
+        empty = np.zeros(0)
+        return Block(np.zeros((0, form.width)), empty, empty, empty, np.zeros(form.width))
+    try:
+        y = mapped(place / "y")
+        if len(y) != rows:
+            return None
+        optional = {name: mapped(place / name) for name in ("offset", "held") if (place / name).exists()}
+        return Block(
+            x=matrix(place, rows, form),
+            y=y,
+            weight=mapped(place / "weight"),
+            key=mapped(place / "key"),
+            centre=np.zeros(()) if form.sparse else np.fromfile(place / "centre"),
+            **optional,
+        )
+    except (OSError, ValueError):  # gone, or cut short
+        return None
+
+
+def matrix(place: Path, rows: int, form: Form) -> Matrix:
+    """The features of a block."""
+    if not form.sparse:
+        return mapped(place / "x").reshape(rows, form.width)
+    lengths = np.fromfile(place / "length", dtype=np.int64)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    values, indices = mapped(place / "values"), mapped(place / "indices", np.int32)
+    if not len(lengths) == rows or not len(values) == len(indices) == indptr[-1]:
+        raise ValueError("a block whose files do not fit together")
+    return Sparse(indptr, indices, values, form.width)
+
+
+def mapped(path: Path, dtype: type = np.float64) -> Any:
+    """A file as a read-only array; an empty file cannot be mapped."""
+    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.zeros(0, dtype=dtype)
+
+
+def removed(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+    """Take away all blocks of a fit, of any generation, from the local disks that these descriptors are read on."""
+    for batch in batches:
+        for folder in local_folders():
+            for found in folder.glob(f"logloss-{name}-*"):
+                shutil.rmtree(found, ignore_errors=True)
+        yield batch
+
+
+def task_context() -> TaskContext:
+    """The task that this runs in."""
+    context = TaskContext.get()
+    assert context is not None
+    return context
+
+
+def part_id() -> int:
+    """The number of the partition that this runs on."""
+    return task_context().partitionId()
+
+
+def local_folders() -> list[Path]:
+    """The executor's own folders on local disk, which go with it."""
+    return [Path(folder) for folder in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if folder]
+
+
+def local_folder(part: int) -> Path | None:
+    """The folder for a partition; None where the executor has none."""
+    folders = local_folders()
+    return folders[part % len(folders)] if folders else None
+
+
+def descriptor(part: int, folder: str | None, rows: int | None, sums: Mapping[str, Array] | None) -> pa.RecordBatch:
+    """One row of a table of descriptors."""
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([part], pa.int32()),
+            pa.array([folder], pa.string()),
+            pa.array([rows], pa.int64()),
+            pa.array([None if sums is None else packed(sums)], pa.binary()),
+        ],
+        names=["part", "folder", "rows", "sums"],
+    )
+
+
+def packed(sums: Mapping[str, Array]) -> bytes:
+    """Named arrays as bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **sums)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes) -> dict[str, Array]:
+    """What `packed` packed."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,75 @@
+"""A fit that can be killed: each iteration is kept as a small table of JSON, and the same call goes on after the last."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from logloss_spark.errors import SpecError
+from logloss_spark.fit.inputs import TrainingTable
+from logloss_spark.fit.objective import Totals
+from logloss_spark.fit.training import Training
+from logloss_spark.kernels.sums import Array
+
+LIMITS = ("max_iter", "tol", "patience", "solver", "on_invalid")
+"""What may change between two calls: it is no part of the objective."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The iterations of a fit in a folder, one table each: nothing is overwritten, so nothing is ever half there."""
+
+    path: str
+    training: Training
+    table: TrainingTable
+    rows: int
+    found: Totals
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be the same for a fit to go on: the objective and the rows."""
+        asked = {name: value for name, value in asdict(self.training).items() if name not in LIMITS}
+        weights = [f"{weight:.9e}" for weight in self.found.weight_of_class]  # sums depend on their order
+        text = json.dumps(
+            [asked, self.table.classes, self.table.names, self.rows, weights], default=str, sort_keys=True
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def resumed(self) -> tuple[int, Array] | None:
+        """The last iteration and its parameters; None where there is none yet.
+
+        Raises SpecError where the folder holds another fit.
+        """
+        spark = active()
+        try:
+            lines = [row["value"] for row in spark.read.text(f"{self.path.rstrip('/')}/iteration-*").collect()]
+        except PySparkException as error:
+            if "PATH_NOT_FOUND" in str(error):
+                return None
+            raise
+        kept = [json.loads(line) for line in lines]
+        if not kept:
+            return None
+        if any(entry["fingerprint"] != self.fingerprint for entry in kept):
+            raise SpecError(
+                f"checkpoint {self.path} is of another fit: of other rows, columns or penalties; give each fit a "
+                "folder of its own"
+            )
+        last = max(kept, key=lambda entry: int(entry["iteration"]))
+        return int(last["iteration"]), np.array(last["theta"], dtype=np.float64)
+
+    def keep(self, iteration: int, theta: Array) -> None:
+        """Write an iteration, unless it is there."""
+        line = json.dumps({"iteration": iteration, "fingerprint": self.fingerprint, "theta": theta.tolist()})
+        table = active().createDataFrame([(line,)], "value string").coalesce(1)
+        table.write.mode("ignore").text(f"{self.path.rstrip('/')}/iteration-{iteration:05d}")
+
+
+def active() -> SparkSession:
+    """The session of the caller."""
+    session = SparkSession.getActiveSession()
+    assert session is not None
+    return session

@@ -1,0 +1,264 @@
+"""The faces of pyspark.ml: an estimator with the parameters of Spark's LogisticRegression, and its model.
+
+Plain Python over the DataFrame API, so that they run classic and over Connect. What they write is JSON.
+"""
+
+from typing import Any
+
+from pyspark import keyword_only
+from pyspark.ml import Estimator, Model
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.linalg import DenseMatrix, DenseVector
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import (
+    HasElasticNetParam,
+    HasFeaturesCol,
+    HasFitIntercept,
+    HasLabelCol,
+    HasMaxIter,
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasRawPredictionCol,
+    HasRegParam,
+    HasStandardization,
+    HasTol,
+    HasWeightCol,
+)
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError
+from logloss_spark.fit.fitting import fitted
+from logloss_spark.fit.inputs import classes_of
+from logloss_spark.fit.model import LogisticModel, load_text, probability_column, save_text
+from logloss_spark.fit.training import Training
+from logloss_spark.rows.inputs import quoted
+
+
+class Written(MLWritable):
+    """What is written as JSON: a folder `metadata`, and for a model another with its coefficients."""
+
+    def write(self) -> MLWriter:
+        """Return a writer, as Spark's stages do."""
+        return JsonWriter(self)
+
+
+class JsonWriter(MLWriter):
+    """Writes a stage. Spark's own writer cannot overwrite over Connect, which has no JVM to ask."""
+
+    def __init__(self, instance: Any) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def save(self, path: str) -> None:
+        """Write the parameters, and a model's coefficients."""
+        metadata = DefaultParamsWriter._get_metadata_to_save(self.instance, self.sparkSession)
+        place = path.rstrip("/")
+        save_text(metadata, f"{place}/metadata", overwrite=self.shouldOverwrite)
+        if isinstance(self.instance, LogisticRegressionGDModel):
+            save_text(self.instance.model.to_json(), f"{place}/model", overwrite=self.shouldOverwrite)
+
+
+class JsonReader(MLReader[Any]):
+    """Reads what `JsonWriter` wrote."""
+
+    def __init__(self, of_class: Any) -> None:
+        super().__init__()
+        self.of_class = of_class
+
+    def load(self, path: str) -> Any:
+        """Read a stage."""
+        place = path.rstrip("/")
+        metadata = DefaultParamsReader.loadMetadata(place, self.sparkSession)
+        is_model = issubclass(self.of_class, LogisticRegressionGDModel)
+        given = [LogisticModel.from_json(load_text(f"{place}/model"))] if is_model else []
+        instance = self.of_class(*given)
+        instance._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(instance, metadata)
+        return instance
+
+
+class ReadAsJson(MLReadable[Any]):
+    """What `JsonReader` reads."""
+
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        """Return a reader, as Spark's stages do."""
+        return JsonReader(cls)
+
+
+class Columns(HasFeaturesCol, HasLabelCol, HasPredictionCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol):
+    """The columns that the estimator and its model share, and the probability above which 1 is predicted."""
+
+    threshold: Param[float] = Param(
+        Params._dummy(), "threshold", "predict 1 where its probability is above this", TypeConverters.toFloat
+    )
+
+    def getThreshold(self) -> float:  # noqa: N802  # Spark's name
+        """Return the threshold."""
+        return float(self.getOrDefault(self.threshold))
+
+
+class LogisticRegressionGD(
+    Estimator["LogisticRegressionGDModel"],
+    Columns,
+    HasRegParam,
+    HasElasticNetParam,
+    HasFitIntercept,
+    HasStandardization,
+    HasMaxIter,
+    HasTol,
+    Written,
+    ReadAsJson,
+):
+    """Logistic regression by `logloss_spark.fit_logistic`, as an Estimator with the names of Spark's own.
+
+    Parameters are those of `pyspark.ml.classification.LogisticRegression`; labels are 0..K-1. `tol` is how far above
+    the optimum the objective may end, as a share of the labels' entropy. `solver` is "gd", "lbfgs" or "newton".
+
+    Examples
+    --------
+    >>> from pyspark.ml.linalg import Vectors
+    >>> from logloss_spark.ml import LogisticRegressionGD
+    >>> rows = [(1.0, Vectors.dense(0.0)), (0.0, Vectors.dense(1.0)), (1.0, Vectors.dense(2.0)),
+    ...         (0.0, Vectors.dense(3.0)), (1.0, Vectors.dense(4.0))]
+    >>> df = spark.createDataFrame(rows, ["label", "features"])
+    >>> model = LogisticRegressionGD(regParam=0.1).fit(df)
+    >>> model.transform(df).columns
+    ['label', 'features', 'rawPrediction', 'probability', 'prediction']
+    """
+
+    family: Param[str] = Param(Params._dummy(), "family", "auto, binomial or multinomial", TypeConverters.toString)
+    solver: Param[str] = Param(Params._dummy(), "solver", "gd, lbfgs or newton", TypeConverters.toString)
+
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        featuresCol: str = "features",  # noqa: N803  # the names of Spark's parameters, here and below
+        labelCol: str = "label",  # noqa: N803
+        predictionCol: str = "prediction",  # noqa: N803
+        maxIter: int = 100,  # noqa: N803
+        regParam: float = 0.0,  # noqa: N803
+        elasticNetParam: float = 0.0,  # noqa: N803
+        tol: float = 1e-12,
+        fitIntercept: bool = True,  # noqa: N803
+        threshold: float = 0.5,
+        probabilityCol: str = "probability",  # noqa: N803
+        rawPredictionCol: str = "rawPrediction",  # noqa: N803
+        standardization: bool = True,
+        weightCol: str | None = None,  # noqa: N803
+        family: str = "auto",
+        solver: str = "gd",
+    ) -> None:
+        super().__init__()
+        self._setDefault(
+            maxIter=100,
+            regParam=0.0,
+            elasticNetParam=0.0,
+            tol=1e-12,
+            fitIntercept=True,
+            threshold=0.5,
+            standardization=True,
+            family="auto",
+            solver="gd",
+        )
+        self._set(**self._input_kwargs)
+
+    @keyword_only
+    def setParams(self, **given: Any) -> "LogisticRegressionGD":  # noqa: N802
+        """Set parameters by their names."""
+        return self._set(**given)
+
+    def _fit(self, dataset: DataFrame) -> "LogisticRegressionGDModel":
+        weight = self.getOrDefault(self.weightCol) if self.isDefined(self.weightCol) else None
+        training = Training(
+            features=self.getFeaturesCol(),
+            label=self.getLabelCol(),
+            weight=weight or None,
+            family=self.getOrDefault("family"),
+            reg_param=float(self.getRegParam()),
+            elastic_net_param=float(self.getElasticNetParam()),
+            fit_intercept=self.getFitIntercept(),
+            standardization=self.getStandardization(),
+            solver=self.getOrDefault("solver"),
+            max_iter=self.getMaxIter(),
+            tol=float(self.getTol()),
+        )
+        found = classes_of(dataset, training)
+        strangers = [label for label in found if not isinstance(label, int) or label < 0]
+        if strangers:
+            raise DataError(
+                f"labels of an Estimator are 0..K-1, and column {training.label!r} has {strangers[0]!r}: "
+                "use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
+            )
+        classes = tuple(range(max(int(label) for label in found) + 1))
+        model = fitted(dataset, Training(**vars(training) | {"classes": classes}))
+        return self._copyValues(LogisticRegressionGDModel(model))
+
+
+class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
+    """A fitted LogisticRegressionGD. `model` is the `LogisticModel`, with its report."""
+
+    def __init__(self, model: LogisticModel) -> None:
+        super().__init__()
+        self.model = model
+        self._setDefault(threshold=0.5)
+
+    @property
+    def coefficients(self) -> DenseVector:
+        """The coefficients of two classes."""
+        return DenseVector(self.model.coefficients[0])
+
+    @property
+    def intercept(self) -> float:
+        """The intercept of two classes."""
+        return float(self.model.intercepts[0])
+
+    @property
+    def coefficientMatrix(self) -> DenseMatrix:  # noqa: N802
+        """The coefficients, a row for each class (of two classes for the second alone)."""
+        rows, width = self.model.coefficients.shape
+        return DenseMatrix(rows, width, self.model.coefficients.ravel(), True)
+
+    @property
+    def interceptVector(self) -> DenseVector:  # noqa: N802
+        """The intercepts, one for each row of the matrix."""
+        return DenseVector(self.model.intercepts)
+
+    @property
+    def numClasses(self) -> int:  # noqa: N802
+        """The number of classes."""
+        return len(self.model.classes)
+
+    @property
+    def numFeatures(self) -> int:  # noqa: N802
+        """The number of features."""
+        return len(self.model.feature_names)
+
+    def summary(self) -> str:
+        """The fit in words and numbers."""
+        return self.model.summary()
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        # The table of the fit may have called its features something else.
+        scored = self.model.scored(dataset, features=self.getFeaturesCol(), logit="_logit", probability="_probability")
+        logit, probability = F.col("_logit"), F.col("_probability")
+        if len(self.model.coefficients) == 1:
+            raw = F.array(-logit, logit)
+            shares = F.array(probability_column(-logit), probability)
+            chosen = F.when(probability > self.getThreshold(), 1.0).when(probability.isNotNull(), 0.0)
+        else:
+            raw, shares = logit, probability
+            chosen = (F.array_position(logit, F.array_max(logit)) - 1).cast("double")
+        added = {
+            self.getRawPredictionCol(): F.when(F.col("_kept"), array_to_vector(raw)),
+            self.getProbabilityCol(): F.when(F.col("_kept"), array_to_vector(shares)),
+            self.getPredictionCol(): chosen,
+        }
+        present = scored.withColumn("_kept", F.col("_logit").isNotNull())
+        columns = {name: column for name, column in added.items() if name}
+        return present.withColumns(columns).select(*map(quoted, dataset.columns), *map(quoted, columns))

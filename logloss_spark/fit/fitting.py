@@ -1,0 +1,399 @@
+"""From a table to a model: blocks, a start from a sample, the solver's passes, and what can be said at the end."""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+from pyspark.sql import DataFrame
+
+from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, listed
+from logloss_spark.fit import diagnostics, sample
+from logloss_spark.fit.batches import STATUSES
+from logloss_spark.fit.checkpoint import Checkpoint
+from logloss_spark.fit.inputs import TrainingTable, training_table
+from logloss_spark.fit.model import LogisticModel, Report
+from logloss_spark.fit.objective import Space, Totals, objective, space_of, totals
+from logloss_spark.fit.passes import TrainingRows
+from logloss_spark.fit.solvers import DenseModel, LimitedModel, Minimum, Model, Point, Step, minimised
+from logloss_spark.fit.training import ClassWeight, Family, OnInvalid, Solver, Training, columns_or_one
+from logloss_spark.kernels.sums import Array
+from logloss_spark.spec import Label
+
+DENSE_PARAMETERS = 2000
+"""Up to here the objective's curvature is kept as a matrix on the driver, 32 MB; beyond, steps are remembered."""
+
+DIAGNOSED = 1000
+"""Features up to which the Hessian of all rows is looked at in the end."""
+
+BROKEN = ("unknown_label", "feature_length", "negative_weight")
+"""What breaks a training table's contract, as a null does not: nobody meant it."""
+
+Progress = Callable[[Step], None]
+
+
+def fit_logistic(
+    df: DataFrame,
+    *,
+    features: str | Sequence[str],
+    label: str,
+    weight: str | None = None,
+    offset: str | None = None,
+    validation: str | None = None,
+    classes: Sequence[Label] | None = None,
+    class_weight: ClassWeight | None = None,
+    family: Family = "auto",
+    reg_param: float = 0.0,
+    elastic_net_param: float = 0.0,
+    fit_intercept: bool = True,
+    standardization: bool = True,
+    solver: Solver = "gd",
+    max_iter: int = 100,
+    tol: float = 1e-12,
+    patience: int = 3,
+    initial: LogisticModel | None = None,
+    checkpoint: str | None = None,
+    on_invalid: OnInvalid = "count",
+    tolerated_share: float | None = None,
+    progress: Progress | None = None,
+) -> LogisticModel:
+    """Fit a logistic regression by distributed gradient descent.
+
+    The objective is Spark ML's: the weighted mean of the log loss plus
+    `reg_param` ((1 - a)/2 |b|^2 + a |b|_1), a = `elastic_net_param`, over the coefficients of standardised features.
+
+    Parameters
+    ----------
+    df : DataFrame
+        One row per observation, classic or over Spark Connect. It is read once, unless blocks cannot be kept.
+    features : str, or list of str
+        A column of ML vectors (dense or sparse) or arrays, or columns of numbers and booleans.
+    label : str
+        The class: numbers, booleans or strings.
+    weight, offset, validation : str, optional
+        What a row counts for; what is added to the logit of two classes; true for rows to hold out.
+    classes : sequence, optional
+        (negative, positive), or K classes; by default those in the table, in order.
+    class_weight : "balanced" or mapping from class to factor
+        Factors of the weights; "balanced" makes all classes weigh the same.
+    family : "auto", "binomial" or "multinomial"
+        A multinomial fit has a row of coefficients for each class.
+    reg_param, elastic_net_param : float
+        The strength of the penalty, and its share of L1.
+    fit_intercept, standardization : bool
+        Without standardization the penalty is over the coefficients of the features as they came.
+    solver : "gd", "lbfgs" or "newton"
+        Gradient descent started and preconditioned by a sample; for many features; for few.
+    max_iter, tol : int, float
+        At most so many steps; how far above the optimum the objective may end, as a share of the labels' entropy.
+    patience : int
+        With `validation`: iterations without a better loss there, after which the best point is taken.
+    initial : LogisticModel, optional
+        Where to start.
+    checkpoint : str, optional
+        A folder that keeps each iteration: the same call goes on where it was.
+    on_invalid : "count" or "fail"
+        Rows with nulls, NaN or infinite features are left out, with a warning that counts them, or are an error.
+    tolerated_share : float, optional
+        More such rows than this share of all are an error.
+    progress : callable, optional
+        Called with each `Step`.
+
+    Returns
+    -------
+    LogisticModel
+
+    Raises
+    ------
+    SpecError
+        A column that is not there or cannot have its role, or a value that cannot be meant.
+    DataError
+        One class only, no weight, a label outside the classes, a negative weight, vectors of several lengths.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> rows = [(0.0, 1), (1.0, 0), (2.0, 1), (3.0, 0), (4.0, 1), (5.0, 1)]
+    >>> df = spark.createDataFrame(rows, "hour double, late int")
+    >>> model = ls.fit_logistic(df, features=["hour"], label="late")
+    >>> print(f"{model.report.log_loss:.4f} {model.coefficients[0, 0]:.4f}")
+    0.6119 0.2937
+
+    References
+    ----------
+    Nocedal, Wright, Numerical optimization (2006); Lee, Sun, Saunders, Proximal Newton-type methods for minimizing
+    composite functions, SIAM J. Optimization 24 (2014).
+    """
+    training = Training(
+        features=columns_or_one(features),
+        label=label,
+        weight=weight,
+        offset=offset,
+        validation=validation,
+        classes=None if classes is None else tuple(classes),
+        class_weight=class_weight,
+        family=family,
+        reg_param=reg_param,
+        elastic_net_param=elastic_net_param,
+        fit_intercept=fit_intercept,
+        standardization=standardization,
+        solver=solver,
+        max_iter=max_iter,
+        tol=tol,
+        patience=patience,
+        on_invalid=on_invalid,
+        tolerated_share=tolerated_share,
+    )
+    return fitted(df, training, initial=initial, checkpoint=checkpoint, progress=progress)
+
+
+def fitted(
+    df: DataFrame,
+    training: Training,
+    *,
+    initial: LogisticModel | None = None,
+    checkpoint: str | None = None,
+    progress: Progress | None = None,
+) -> LogisticModel:
+    """The model of a table, as `fit_logistic` describes it."""
+    table = training_table(df, training)
+    if initial is not None:
+        check_initial(initial, table)
+    with TrainingRows(table) as rows:
+        invalid = judged(rows, training)
+        found = totals(rows, table.width)
+        check_classes(rows, table, training)
+        space = space_of(training, found, len(table.classes))
+        saved = None if checkpoint is None else Checkpoint(checkpoint, training, table, rows.rows, found)
+        return Fitting(training, table, rows, found, space, saved, progress).run(initial, invalid)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A fit under way: what all its stages need."""
+
+    training: Training
+    table: TrainingTable
+    rows: TrainingRows
+    found: Totals
+    space: Space
+    saved: Checkpoint | None
+    progress: Progress | None
+
+    @property
+    def size(self) -> int:
+        """The number of parameters."""
+        return int(self.space.free.sum())
+
+    @property
+    def solver(self) -> str:
+        """The solver that runs: with very many features gradient descent has no room for its metric."""
+        solver = self.training.solver
+        if solver == "newton" and self.size > DENSE_PARAMETERS:
+            raise SpecError(
+                f"newton keeps a matrix of parameters by parameters, up to {DENSE_PARAMETERS:,}, and there are "
+                f"{self.size:,}: take solver='lbfgs'"
+            )
+        return "lbfgs" if solver == "gd" and self.size > DENSE_PARAMETERS else solver
+
+    def run(self, initial: LogisticModel | None, invalid: dict[str, int]) -> LogisticModel:
+        """Go from the start to the model."""
+        resumed = self.saved.resumed() if self.saved is not None else None
+        first = 0
+        if resumed is not None:
+            first, x = resumed
+            start, model = self.begun(self.space.coordinates(x), resume=True)
+        elif initial is not None:
+            theta = self.space.from_raw(initial.coefficients, initial.intercepts)
+            start, model = self.begun(self.space.coordinates(theta), resume=True)
+        else:
+            start, model = self.begun(self.null_point(), resume=False)
+        minimum = self.certified(self.solved(start, model, first))
+        return self.model_of(minimum, invalid)
+
+    def null_point(self) -> Array:
+        """The forecast that knows the shares of the classes alone."""
+        theta = np.zeros(self.space.shape)
+        shares = np.maximum(self.found.shares, np.finfo(float).tiny)
+        if self.training.fit_intercept:
+            logs = np.log(shares)
+            theta[:, -1] = logs[1] - logs[0] if len(theta) == 1 else logs - logs.mean()
+        return self.space.coordinates(theta)
+
+    def begun(self, x: Array, *, resume: bool) -> tuple[Point, Model]:
+        """Where to start, and the model of the objective there."""
+        curvature = sample.mean_curvature(self.space, self.found) + self.space.penalty.l2
+        if self.solver == "lbfgs":
+            return self.evaluate(x), LimitedModel(curvature)
+        drawn = sample.drawn(self.rows, self.space, self.found)
+        if drawn is None:
+            point = self.evaluate(x)
+            return point, sample.model_at(point) if point.hessian is not None else DenseModel(np.diag(curvature))
+        begin, model = sample.start(drawn, self.space, self.found, x)
+        if resume:
+            begin, model = x, sample.model_of_sample(drawn, self.space, self.found, x)
+        point = self.evaluate(begin)
+        knowing_nothing = self.found.label_entropy if self.training.fit_intercept else math.log(len(self.table.classes))
+        if not resume and self.training.offset is None and not point.objective <= knowing_nothing * (1 + 1e-9):
+            # The sample misled: start from what is known of all rows.
+            point, model = self.evaluate(x), sample.model_of_sample(drawn, self.space, self.found, x)
+        return point, sample.model_at(point) if point.hessian is not None else model
+
+    def evaluate(self, x: Array, *, hessian: bool = False) -> Point:
+        """A pass: the objective at a point."""
+        evaluate = objective(self.rows, self.space, self.found, hessian=hessian or self.solver == "newton")
+        return evaluate(x)
+
+    def solved(self, start: Point, model: Model, first: int) -> Minimum:
+        """The solver's way from a start."""
+        return minimised(
+            self.evaluate,
+            start,
+            model,
+            self.space.penalty,
+            gap=self.training.tol * self.found.label_entropy,
+            max_iter=self.training.max_iter - first,
+            patience=self.training.patience if self.training.validation is not None else None,
+            on_step=self.noted,
+            first=first,
+        )
+
+    def noted(self, step: Step, point: Point) -> None:
+        """Keep an iteration, and tell of it; one that a stage starts with has been told."""
+        if self.saved is not None:
+            self.saved.keep(step.iteration, self.space.theta(point.x))
+        if self.progress is not None:
+            self.progress(step)
+
+    def certified(self, minimum: Minimum) -> Minimum:
+        """The end again with the Hessian of all rows; where that sees a gap still, Newton goes on from there."""
+        if self.size > DIAGNOSED:
+            return minimum
+        point = minimum.point if minimum.point.hessian is not None else self.evaluate(minimum.point.x, hessian=True)
+        if minimum.status != "gradient":
+            return replace(minimum, point=point)
+        done = minimum.history[-1].iteration
+        last = self.solved(point, sample.model_at(point), done)
+        seen = replace(minimum.history[-1], gap=last.history[0].gap)
+        history = (*minimum.history[:-1], seen, *last.history[1:])
+        if last.point.hessian is None:
+            # One step from an optimum the Hessian is the same to all digits that a standard error has.
+            near = len(last.history) <= 2
+            exact = replace(last.point, hessian=point.hessian) if near else self.evaluate(last.point.x, hessian=True)
+            last = replace(last, point=exact)
+        return replace(last, history=history)
+
+    def model_of(self, minimum: Minimum, invalid: dict[str, int]) -> LogisticModel:
+        """The model at a minimum, with all that can be said of it."""
+        point, space = minimum.point, self.space
+        theta = space.theta(point.x)
+        unpenalised = self.training.reg_param == 0.0
+        curvature, separated, errors = None, None, None
+        flat = np.zeros((self.table.width, 0))
+        if point.hessian is not None and self.size:
+            curvature = diagnostics.curvature_of(point, diagnostics.contrasts(space))
+            if unpenalised and curvature.smallest <= diagnostics.SUSPICIOUS * curvature.largest:
+                flat = diagnostics.collinear_directions(self.rows, space, self.found.weight)
+                separated = diagnostics.separation(self.rows, space, point, flat, self.found.shares)
+            if unpenalised and separated is None and not flat.shape[1]:
+                spread = diagnostics.covariance(space, point, self.found.weight)
+                errors = None if spread is None else diagnostics.standard_errors(space, spread)
+        if flat.shape[1]:  # of all solutions the one of least norm
+            theta[:, :-1] -= (theta[:, :-1] @ flat) @ flat.T
+        if len(theta) > 1:
+            shift = theta.mean(axis=0) * (np.ones(theta.shape[1]) if unpenalised else np.eye(theta.shape[1])[-1])
+            theta = np.where(space.free, theta - shift, theta)
+        coefficients, intercepts = space.raw(theta)
+        names, last = self.table.names, minimum.history[-1]
+        entropy = self.found.label_entropy
+        return LogisticModel(
+            features=self.training.features,
+            feature_names=names,
+            classes=self.table.classes,
+            coefficients=coefficients,
+            intercepts=intercepts,
+            standard_errors=None if errors is None else errors[0],
+            intercept_errors=None if errors is None else errors[1],
+            offset=self.training.offset,
+            report=Report(
+                status="separated" if separated is not None else minimum.status,
+                converged=minimum.converged and separated is None,
+                solver=self.solver,
+                iterations=last.iteration,
+                passes=self.rows.passes,
+                rows=self.rows.rows,
+                weight=self.found.weight,
+                invalid=invalid,
+                objective=point.objective,
+                log_loss=point.loss,
+                label_entropy=entropy,
+                normalized_entropy=point.loss / entropy,
+                gradient_norm=last.gradient_norm,
+                gap=last.gap,
+                smallest_curvature=None if curvature is None else curvature.smallest,
+                largest_curvature=None if curvature is None else curvature.largest,
+                condition=None if curvature is None else curvature.condition,
+                collinear=tuple(names[place] for place in diagnostics.involved(flat)),
+                separation=None if separated is None else "complete" if separated.complete else "quasi-complete",
+                separating=() if separated is None else tuple(names[place] for place in separated.columns),
+                streamed=self.rows.streamed,
+                rebuilds=self.rows.rebuilds,
+                history=minimum.history,
+            ),
+        )
+
+
+def judged(rows: TrainingRows, training: Training) -> dict[str, int]:
+    """How many rows of the table cannot be fitted on, by reason.
+
+    Raises DataError where rows break the table's contract, or where `on_invalid` tolerates none.
+    """
+    statuses = reduce(np.add, [sums["statuses"] for _, sums in rows.parts], np.zeros(len(STATUSES)))
+    invalid = {status: int(n) for status, n in zip(STATUSES[1:], statuses[1:], strict=True) if n}
+    total = int(statuses.sum())
+    broken = {status: n for status, n in invalid.items() if status in BROKEN}
+    if broken:
+        rules = {
+            "unknown_label": f"labels are among the classes that were given, and column {training.label!r} has others",
+            "feature_length": f"vectors of features have one length, and column {training.features!r} has several",
+            "negative_weight": f"weights are not negative, and column {training.weight!r} has such",
+        }
+        worst = next(status for status in rules if status in broken)
+        raise DataError(f"{rules[worst]}: {counted(broken[worst], 'row')} of {total:,}")
+    if sum(invalid.values()) > training.tolerance * total:
+        raise DataError(
+            f"tolerated_share of invalid rows is {training.tolerance:g}, and {sum(invalid.values()):,} of {total:,} "
+            f"are: {listed(invalid)}"
+        )
+    if not rows.rows:
+        why = f": {listed(invalid)}" if invalid else ""
+        raise DataError(f"a fit needs rows of positive weight, and none of {total:,} is one{why}")
+    if invalid:
+        warnings.warn(
+            f"{counted(sum(invalid.values()), 'row')} of {total:,} left out of the fit: {listed(invalid)}",
+            InvalidRows,
+            stacklevel=4,
+        )
+    return invalid
+
+
+def check_classes(rows: TrainingRows, table: TrainingTable, training: Training) -> None:
+    """Raise DataError unless every class has weight."""
+    weights = reduce(np.add, [sums["weight_of_class"] for _, sums in rows.parts])
+    empty = [label for label, weight in zip(table.classes, weights, strict=True) if not weight > 0]
+    if empty:
+        raise DataError(
+            f"a fit needs rows of every class, and none of positive weight has {training.label} = {empty[0]!r} "
+            f"(classes {list(table.classes)})"
+        )
+
+
+def check_initial(initial: LogisticModel, table: TrainingTable) -> None:
+    """Raise SpecError unless a model fits a table."""
+    if initial.feature_names != table.names or initial.classes != table.classes:
+        raise SpecError(
+            f"the initial model must have the fit's features and classes; it has {len(initial.feature_names)} features "
+            f"and classes {list(initial.classes)}, the table {table.width} and {list(table.classes)}"
+        )

@@ -1,0 +1,219 @@
+"""The columns that a fit names, found in a table's schema and brought to what workers read.
+
+After this floor there are only these names: `label` (the class 0..K-1, or below 0 why there is none), `features` or
+`feature_0` ..., `weight`, `offset` and `held`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, FloatType, UserDefinedType
+
+from logloss_spark.errors import DataError, SpecError
+from logloss_spark.fit.batches import Form, statuses
+from logloss_spark.fit.training import Training
+from logloss_spark.rows.inputs import class_index, is_number, plain_label, present, quoted
+from logloss_spark.rows.pandas_engine import vectorised
+from logloss_spark.spec import Label
+
+MOST_CLASSES = 1000
+"""A label with more values than this is taken for a number that was meant to be something else."""
+
+INNER = "training"
+"""The struct of a fit's own columns, beside the row that they come from."""
+
+LABEL_STATUS = {"null_label": -1, "nan_label": -2, "unknown_label": -3}
+"""What stands in the place of a class that cannot be had."""
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """A training table under its own few names.
+
+    `form` says how features come: as columns, as arrays or as ML vectors; `width` is their number, and `sparse` whether
+    rows are kept in compressed form. `names` are those of the features.
+    """
+
+    table: DataFrame
+    classes: tuple[Label, ...]
+    form: Literal["columns", "array", "vector"]
+    names: tuple[str, ...]
+    sparse: bool
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return len(self.names)
+
+
+def training_table(df: DataFrame, training: Training) -> TrainingTable:
+    """Find a fit's columns in a table.
+
+    Raises
+    ------
+    SpecError
+        A column that is not there, or of a type that its role cannot have.
+    DataError
+        A table whose label has one class or none.
+    """
+    types = {field.name: field.dataType for field in df.schema.fields}
+    for name in training.feature_columns:
+        present(df, "feature", name)
+    for role in ("label", "weight", "offset", "validation"):
+        if getattr(training, role) is not None:
+            present(df, role, getattr(training, role))
+    for role in ("weight", "offset"):
+        name = getattr(training, role)
+        if name is not None and not is_number(types[name]):
+            raise SpecError(f"{role} column {name!r} must hold numbers, not {types[name].simpleString()}")
+    if training.validation is not None and not isinstance(types[training.validation], BooleanType):
+        came = types[training.validation].simpleString()
+        raise SpecError(
+            f"validation column {training.validation!r} must be boolean, true for rows to hold out, not {came}"
+        )
+
+    form = form_of(types, training)
+    names, sparse = feature_names(df, training, form)
+    classes = classes_of(df, training)
+    if training.offset is not None and len(classes) > 2:
+        raise SpecError(f"an offset is added to the one logit of two classes, and there are {len(classes)}")
+    return TrainingTable(df.select(*training_columns(df, training, classes)), classes, form, names, sparse)
+
+
+def training_columns(df: DataFrame, training: Training, classes: tuple[Label, ...]) -> list[Column]:
+    """The columns of a fit under their few names."""
+    types = {field.name: field.dataType for field in df.schema.fields}
+    weight = quoted(training.weight).cast("double") if training.weight is not None else None
+    if training.class_weight is not None:
+        weight = weighted_by_class(df, training, classes, types[training.label], weight)
+    return [
+        class_code(types[training.label], training.label, classes).alias("label"),
+        *feature_columns(training, form_of(types, training)),
+        *([weight.alias("weight")] if weight is not None else []),
+        *([quoted(training.offset).cast("double").alias("offset")] if training.offset is not None else []),
+        *([F.coalesce(quoted(training.validation), F.lit(False)).alias("held")] if training.validation else []),
+    ]
+
+
+def invalid_rows(df: DataFrame, training: Training, table: TrainingTable) -> DataFrame:
+    """The rows that cannot be fitted on, as they came, with the reason in `row_status`; lazy, a read of its own."""
+    columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
+    judged = partial(statuses, names=tuple(columns), form=Form(table.form, table.width, table.sparse))
+    whole = df.select(
+        F.struct(*map(quoted, df.columns)).alias("row"),
+        F.struct(*training_columns(df, training, table.classes)).alias(INNER),
+    )
+    marked = whole.withColumn("row_status", vectorised(judged, "string")(*columns.values()))
+    return marked.where(F.col("row_status") != "ok").select("row.*", "row_status")
+
+
+def form_of(types: Mapping[str, DataType], training: Training) -> Literal["columns", "array", "vector"]:
+    """How the features come."""
+    if isinstance(training.features, str):
+        type_ = types[training.features]
+        if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
+            return "vector"
+        if isinstance(type_, ArrayType) and is_number(type_.elementType):
+            return "array"
+    for name in training.feature_columns:
+        if not is_number(types[name]) and not isinstance(types[name], BooleanType):
+            raise SpecError(
+                f"feature column {name!r} must hold numbers or booleans (a column alone also vectors or arrays), "
+                f"not {types[name].simpleString()}"
+            )
+    return "columns"
+
+
+def feature_columns(training: Training, form: str) -> list[Column]:
+    """The features as workers read them: numbers, an array of them, or what a vector is made of."""
+    if form == "columns":
+        return [
+            quoted(name).cast("double").alias(f"feature_{place}") for place, name in enumerate(training.feature_columns)
+        ]
+    column = quoted(training.feature_columns[0])
+    return [(column.cast("array<double>") if form == "array" else F.unwrap_udt(column)).alias("features")]
+
+
+def feature_names(df: DataFrame, training: Training, form: str) -> tuple[tuple[str, ...], bool]:
+    """The names of the features, and whether to keep rows compressed; the first rows tell how many there are."""
+    if form == "columns":
+        return training.feature_columns, False
+    (column,) = training.feature_columns
+    (features,) = feature_columns(training, form)
+    stored = features if form == "array" else features["values"]
+    width = F.size(stored) if form == "array" else F.coalesce(features["size"], F.size(stored))
+    first = df.where(quoted(column).isNotNull()).select(width.alias("width"), F.size(stored).alias("stored")).head(100)
+    if not first:
+        raise DataError(f"feature column {column!r} holds nothing but nulls, or the table is empty: nothing to fit on")
+    size = first[0]["width"]
+    if not size:
+        raise DataError(f"feature column {column!r} must hold features, and its first row has none")
+    return declared_names(df, column, size), 8 * sum(row["stored"] for row in first) < size * len(first)
+
+
+def declared_names(df: DataFrame, column: str, width: int) -> tuple[str, ...]:
+    """The names that ML wrote into a vector's metadata, else `features_0`, `features_1`, ..."""
+    attributes = df.schema[column].metadata.get("ml_attr", {}).get("attrs", {})
+    named = {entry["idx"]: entry["name"] for group in attributes.values() for entry in group if "name" in entry}
+    return tuple(named.get(place, f"{column}_{place}") for place in range(width))
+
+
+def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:
+    """The classes as given, or those that the label column holds, in order.
+
+    Raises DataError where there is one class only, or there are too many to be classes.
+    """
+    if training.classes is not None:
+        classes = tuple(map(plain_label, training.classes))
+    else:
+        label = quoted(training.label)
+        found = df.select(label.alias("label")).where(label.isNotNull()).distinct().limit(MOST_CLASSES + 1).collect()
+        values = {plain_label(row["label"]) for row in found if row["label"] == row["label"]}  # NaN is not itself
+        if len(values) > MOST_CLASSES:
+            raise DataError(f"label column {training.label!r} has more than {MOST_CLASSES} values: give it classes")
+        classes = tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+    if len(classes) < 2:
+        held = f"only {classes[0]!r}" if classes else "no label"
+        raise DataError(f"a fit needs rows of two classes or more, and label column {training.label!r} holds {held}")
+    if training.family == "binomial" and len(classes) > 2:
+        raise DataError(f"the binomial family has two classes, and label column {training.label!r} has {len(classes)}")
+    return classes
+
+
+def class_code(type_: DataType, name: str, classes: tuple[Label, ...]) -> Column:
+    """The class of a label, 0..K-1, or what stands for the reason why it has none."""
+    label = quoted(name)
+    code = F.when(label.isNull(), LABEL_STATUS["null_label"])
+    if isinstance(type_, (FloatType, DoubleType)):
+        code = code.when(F.isnan(label), LABEL_STATUS["nan_label"])
+    index = class_index(type_, name, classes, label)
+    return code.otherwise(F.coalesce(index, F.lit(LABEL_STATUS["unknown_label"]))).cast("double")
+
+
+def weighted_by_class(
+    df: DataFrame, training: Training, classes: tuple[Label, ...], type_: DataType, weight: Column | None
+) -> Column:
+    """The weight of a row times its class's factor."""
+    own = F.lit(1.0) if weight is None else weight
+    code = class_code(type_, training.label, classes)
+    if training.class_weight == "balanced":
+        rows = df.select(code.alias("code"), own.alias("weight")).where(
+            "code >= 0 AND weight > 0 AND NOT isnan(weight)"
+        )
+        total = {int(row["code"]): row["w"] for row in rows.groupBy("code").agg(F.sum("weight").alias("w")).collect()}
+        factors = {place: sum(total.values()) / (len(total) * w) for place, w in total.items()}
+    else:
+        assert isinstance(training.class_weight, Mapping)
+        given = {plain_label(label): factor for label, factor in training.class_weight.items()}
+        strangers = [label for label in given if label not in classes]
+        if strangers:
+            raise SpecError(f"class_weight has {strangers[0]!r}, which is none of the classes {list(classes)}")
+        factors = {place: float(given.get(label, 1.0)) for place, label in enumerate(classes)}
+    factor = F.lit(1.0)
+    for place, value in factors.items():
+        factor = F.when(code == place, F.lit(value)).otherwise(factor)
+    return own * factor

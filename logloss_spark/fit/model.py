@@ -1,0 +1,380 @@
+"""A fitted logistic regression: what it was fitted on, its coefficients, and the truth about the fit."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import SpecError
+from logloss_spark.fit.batches import Form, features
+from logloss_spark.fit.inputs import feature_columns, form_of
+from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.training import Training
+from logloss_spark.kernels.logistic import multinomial_terms
+from logloss_spark.kernels.matrix import times
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.inputs import has_vectors, quoted
+from logloss_spark.rows.pandas_engine import vectorised
+from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
+from logloss_spark.spec import Label
+
+FORMAT = "logloss_spark.LogisticModel"
+VERSION = 1
+SHOWN = 40
+"""Coefficients that a summary prints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a fit did.
+
+    `status` is why it ended: `gradient` (near enough to the optimum), `objective` (no step changes it by more than
+    rounding), `validation`, `max_iter`, `line_search`, `separated`. Losses and gradients are means, in nats; curvature
+    is that of the mean penalised objective over standardised features.
+    """
+
+    status: str
+    converged: bool
+    solver: str
+    iterations: int
+    passes: int
+    rows: int
+    weight: float
+    invalid: dict[str, int]
+    objective: float
+    log_loss: float
+    label_entropy: float
+    normalized_entropy: float
+    gradient_norm: float
+    gap: float
+    smallest_curvature: float | None
+    largest_curvature: float | None
+    condition: float | None
+    collinear: tuple[str, ...]
+    separation: str | None
+    separating: tuple[str, ...]
+    streamed: bool
+    rebuilds: int
+    history: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogisticModel:
+    """A logistic regression.
+
+    Attributes
+    ----------
+    feature_names : names of the d features
+    features : the columns they come from, one name or several
+    classes : the K labels
+    coefficients : array of shape (C, d), of the features as they came; C is 1 for two classes, of the second's logit
+    intercepts : array of shape (C,)
+    standard_errors, intercept_errors : of the same shapes, or None: a penalised or a separated fit has none
+    offset : the column that is added to the logit, if any
+    report : what the fit did
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> rows = [(float(x), int(x > 4 and x != 7 or x == 2)) for x in range(10)]
+    >>> df = spark.createDataFrame(rows, "x double, late int")
+    >>> model = ls.fit_logistic(df, features=["x"], label="late")
+    >>> model.report.status, [round(float(c), 3) for c in model.coefficients[0]]
+    ('gradient', [0.394])
+    >>> model.transform(df).columns
+    ['x', 'late', 'probability', 'logit', 'prediction']
+    """
+
+    features: str | tuple[str, ...]
+    feature_names: tuple[str, ...]
+    classes: tuple[Label, ...]
+    coefficients: Array
+    intercepts: Array
+    standard_errors: Array | None
+    intercept_errors: Array | None
+    offset: str | None
+    report: Report
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per iteration: objective, loss, gradient norm, gap, step, passes and seconds."""
+        return pd.DataFrame([dataclasses.asdict(step) for step in self.report.history])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per coefficient: estimate, standard error, z and two-sided p-value (null where there is none)."""
+        several = len(self.coefficients) > 1
+        parts = []
+        for place, label in enumerate(self.classes if several else self.classes[1:]):
+            estimate = np.append(self.intercepts[place], self.coefficients[place])
+            error = np.full(len(estimate), np.nan)
+            if self.standard_errors is not None and self.intercept_errors is not None:
+                error = np.append(self.intercept_errors[place], self.standard_errors[place])
+            z = np.divide(estimate, error, out=np.full(len(estimate), np.nan), where=error > 0)
+            p = [math.erfc(abs(value) / math.sqrt(2.0)) for value in z]
+            rows: dict[str, Any] = {"class": label} if several else {}
+            rows |= {"feature": ["(intercept)", *self.feature_names], "coefficient": estimate}
+            parts.append(pd.DataFrame(rows | {"standard_error": error, "z": z, "p_value": p}))
+        return pd.concat(parts, ignore_index=True)
+
+    def transform(
+        self, df: DataFrame, *, probability: str = "probability", logit: str = "logit", prediction: str = "prediction"
+    ) -> DataFrame:
+        """A table with the model's forecasts.
+
+        Parameters
+        ----------
+        df : DataFrame with the columns that the model was fitted on
+        probability, logit, prediction : str
+            What to call the new columns: for two classes the probability and the logit of the second, as numbers, for
+            more arrays in the order of `classes`; and the class that is most probable.
+
+        Returns
+        -------
+        DataFrame, lazy. A row whose features are null, NaN or of another length gets nulls.
+        """
+        inner = self.scored(df, features=self.features, logit=logit, probability=probability)
+        scores = quoted(logit)
+        if len(self.coefficients) == 1:
+            best = F.when(scores > 0, F.lit(self.classes[1])).when(scores.isNotNull(), F.lit(self.classes[0]))
+        else:
+            place = F.array_position(scores, F.array_max(scores)).cast("int") - 1
+            best = F.when(scores.isNotNull(), F.get(F.array(*map(F.lit, self.classes)), place))
+        return inner.select(*map(quoted, df.columns), quoted(probability), scores, best.alias(prediction))
+
+    def scored(self, df: DataFrame, *, features: str | tuple[str, ...], logit: str, probability: str) -> DataFrame:
+        """A table with logits and probabilities, of features in columns of these names."""
+        score = score_column(df, dataclasses.replace(self, features=features))
+        # Columns of a scan that Spark hands to Python directly must not be ML vectors: see rows/scored.py.
+        table = df.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df) else df
+        inner = table.withColumn(logit, score)
+        several = len(self.coefficients) > 1
+        chance = (
+            vectorised(softmax_of, "array<double>")(quoted(logit)) if several else probability_column(quoted(logit))
+        )
+        return inner.withColumn(probability, chance)
+
+    def summary(self) -> str:
+        """The fit in words and its coefficients as a table."""
+        report, table = self.report, self.table
+        lines = [
+            f"Logistic regression on {report.rows:,} rows, {len(self.feature_names):,} features, "
+            f"{len(self.classes)} classes",
+            *remarks(report),
+            f"log loss {report.log_loss:.6g} nats, label entropy {report.label_entropy:.6g}, "
+            f"normalized entropy {report.normalized_entropy:.4f}",
+        ]
+        if report.condition is not None:
+            lines.append(
+                f"curvature from {report.smallest_curvature:.3g} to {report.largest_curvature:.3g}, "
+                f"condition number {report.condition:.3g}"
+            )
+        shown = table if len(table) <= SHOWN else table.head(SHOWN)
+        lines += ["", shown.to_string(index=False, float_format=lambda value: f"{value:.6g}", na_rep="")]
+        if len(table) > SHOWN:
+            lines.append(f"... and {len(table) - SHOWN:,} more: .table has all")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{line}</p>" for line in remarks(self.report))
+        return lines + self.table.head(SHOWN).to_html(index=False, notebook=True, na_rep="")
+
+    def __repr__(self) -> str:
+        return (
+            f"LogisticModel({len(self.feature_names)} features, {len(self.classes)} classes, "
+            f"log loss {self.report.log_loss:.6g}, {self.report.status})"
+        )
+
+    def to_json(self) -> str:
+        """The model as JSON that a person can read."""
+        several = len(self.coefficients) > 1
+        per_class = []
+        for place, label in enumerate(self.classes if several else self.classes[1:]):
+            entry: dict[str, Any] = {"class": label, "intercept": float(self.intercepts[place])}
+            entry["coefficients"] = dict(zip(self.feature_names, map(float, self.coefficients[place]), strict=True))
+            if self.standard_errors is not None and self.intercept_errors is not None:
+                entry["intercept_error"] = number(self.intercept_errors[place])
+                entry["standard_errors"] = [number(error) for error in self.standard_errors[place]]
+            per_class.append(entry)
+        report = dataclasses.asdict(self.report)
+        if self.report.condition is not None and math.isinf(self.report.condition):
+            report["condition"] = "Infinity"
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "features": self.features,
+                "offset": self.offset,
+                "classes": self.classes,
+                "logits": per_class,
+                "report": report,
+            },
+            indent=1,
+            default=number,
+        )
+
+    @staticmethod
+    def from_json(text: str) -> "LogisticModel":
+        """Read what `to_json` wrote. Anything else raises SpecError."""
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise SpecError(f"a model is JSON that to_json wrote, and this is none: {error}") from error
+        if not isinstance(fields, Mapping) or fields.get("format") != FORMAT or fields.get("version") != VERSION:
+            raise SpecError(
+                f"a model is JSON that to_json wrote (format {FORMAT}, version {VERSION}), and this is none"
+            )
+        logits, report = fields["logits"], fields["report"]
+        errors = "standard_errors" in logits[0]
+        names = tuple(logits[0]["coefficients"])
+        report["condition"] = None if report["condition"] is None else float(report["condition"])
+        report["history"] = tuple(Step(**step) for step in report["history"])
+        report |= {name: tuple(report[name]) for name in ("collinear", "separating")}
+        given = fields["features"]
+        return LogisticModel(
+            features=given if isinstance(given, str) else tuple(given),
+            feature_names=names,
+            classes=tuple(fields["classes"]),
+            coefficients=np.array([[entry["coefficients"][name] for name in names] for entry in logits]),
+            intercepts=np.array([entry["intercept"] for entry in logits]),
+            standard_errors=np.array([entry["standard_errors"] for entry in logits], dtype=float) if errors else None,
+            intercept_errors=np.array([entry["intercept_error"] for entry in logits], dtype=float) if errors else None,
+            offset=fields["offset"],
+            report=Report(**report),
+        )
+
+    def save(self, path: str, *, overwrite: bool = False) -> None:
+        """Write the model as JSON to a folder, wherever Spark writes."""
+        save_text(self.to_json(), path, overwrite=overwrite)
+
+    @staticmethod
+    def load(path: str) -> "LogisticModel":
+        """Read a model that `save` wrote."""
+        return LogisticModel.from_json(load_text(path))
+
+
+def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
+    """Write a text through Spark, so that it lands where tables do."""
+    spark = active_session()
+    lines = spark.createDataFrame([(line,) for line in text.splitlines()], "value string")
+    lines.coalesce(1).write.mode("overwrite" if overwrite else "errorifexists").text(path)
+
+
+def load_text(path: str) -> str:
+    """Read what `save_text` wrote."""
+    lines = active_session().read.text(path, wholetext=True).collect()
+    return "\n".join(row["value"] for row in lines)
+
+
+def active_session() -> SparkSession:
+    """The session of the caller."""
+    active = SparkSession.getActiveSession()
+    if active is None:
+        raise SpecError("a Spark session is needed, and none is active: make one first")
+    return active
+
+
+def remarks(report: Report) -> list[str]:
+    """How the fit ended, and what a reader must know of it."""
+    words = {
+        "gradient": "converged",
+        "objective": "converged: no step changes the objective by more than rounding",
+        "validation": "stopped: the loss on the validation rows no longer fell",
+        "max_iter": "NOT converged: max_iter was reached",
+        "line_search": "NOT converged: no step along the last direction made the objective smaller",
+        "separated": "NOT converged: the classes are separated, the loss has no minimum",
+    }
+    lines = [
+        f"{words[report.status]} ({report.solver}, {report.iterations} iterations, {report.passes} passes, "
+        f"gradient {report.gradient_norm:.1e})"
+    ]
+    if report.separation is not None:
+        rows = "every row" if report.separation == "complete" else "some rows"
+        lines.append(
+            f"these columns tell the class of {rows} for certain, and their coefficients grow without bound: "
+            f"{shortened(report.separating)}"
+        )
+    if report.collinear:
+        lines.append(
+            f"collinear, so that only their sum is determined (the solution of least norm is given): "
+            f"{shortened(report.collinear)}"
+        )
+    if report.invalid:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.invalid.items())
+        lines.append(f"rows left out: {reasons}")
+    if report.streamed:
+        lines.append("each pass read the table again: no blocks could be kept")
+    return lines
+
+
+def shortened(names: Sequence[str], most: int = 12) -> str:
+    """The first of many names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def number(value: Any) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def probability_column(logit: Column) -> Column:
+    """The probability of a logit: e^z / (1 + e^z), without overflow."""
+    odds = F.exp(-F.abs(logit))
+    return F.when(logit >= 0, 1 / (1 + odds)).otherwise(odds / (1 + odds))
+
+
+def score_column(df: DataFrame, model: LogisticModel) -> Column:
+    """The logit of each row, or for several classes an array of them."""
+    types = {field.name: field.dataType for field in df.schema.fields}
+    training = Training(features=model.features, label="", offset=model.offset)
+    for name in (*training.feature_columns, *([model.offset] if model.offset else [])):
+        if name not in types:
+            raise SpecError(f"the model needs the column {name!r}, and the table has {', '.join(df.columns)}")
+    layout = form_of(types, training)
+    form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
+    names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
+    columns = feature_columns(training, layout)
+    type_ = "double" if len(model.coefficients) == 1 else "array<double>"
+    scored = partial(
+        scores, names=tuple(names), form=form, coefficients=model.coefficients, intercepts=model.intercepts
+    )
+    score = vectorised(scored, type_)(*columns)
+    return score if model.offset is None else score + quoted(model.offset).cast("double")
+
+
+def scores(*columns: pa.Array, names: tuple[str, ...], form: Form, coefficients: Array, intercepts: Array) -> pa.Array:
+    """The logits of an Arrow batch; null where the features cannot be used."""
+    x, codes = features(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)
+    with np.errstate(all="ignore"):
+        if len(coefficients) == 1:
+            return pa.array(times(x, coefficients[0]) + intercepts[0], mask=codes != 0)
+        z = times(x, coefficients.T) + intercepts
+    lists = pa.ListArray.from_arrays(
+        np.arange(0, z.size + 1, z.shape[1], dtype=np.int32), pa.array(z.ravel()), mask=pa.array(codes != 0)
+    )
+    return lists
+
+
+def softmax_of(logits: pa.Array) -> pa.Array:
+    """Probabilities of arrays of logits."""
+    filled = logits.drop_null()
+    if not len(filled):
+        return logits
+    z = filled.flatten().to_numpy(zero_copy_only=False).reshape(len(filled), -1)
+    p = multinomial_terms(z, np.zeros(len(z)))[2]
+    whole = np.zeros((len(logits), z.shape[1]))
+    null = logits.is_null().to_numpy(zero_copy_only=False)
+    whole[~null] = p
+    return pa.ListArray.from_arrays(
+        np.arange(0, whole.size + 1, whole.shape[1], dtype=np.int32), pa.array(whole.ravel()), mask=pa.array(null)
+    )

@@ -1,0 +1,171 @@
+"""The objective of a fit in the coordinates of its solver: standardised features, constant columns left out."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from logloss_spark.fit.passes import TrainingRows
+from logloss_spark.fit.solvers import Penalty, Point
+from logloss_spark.fit.training import Training
+from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient, loss_gradient_and_hessian
+from logloss_spark.kernels.sums import Array
+
+CONSTANT = 1e-14
+"""A standard deviation below this share of the mean is rounding: the column is constant."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the pass that makes the blocks sums: of the weights by class, and of each feature mean and variance."""
+
+    weight_of_class: Array
+    mean: Array
+    deviation: Array
+    held: float
+
+    @property
+    def weight(self) -> float:
+        """The weight of all rows."""
+        return float(self.weight_of_class.sum())
+
+    @property
+    def shares(self) -> Array:
+        """The share of each class."""
+        return self.weight_of_class / self.weight
+
+    @property
+    def label_entropy(self) -> float:
+        """The log loss of a forecast that knows the shares alone, in nats."""
+        shares = self.shares[self.shares > 0]
+        return float(-(shares * np.log(shares)).sum())
+
+
+def totals(rows: TrainingRows, width: int) -> Totals:
+    """Mean and weighted variance of each feature, from the moments of blocks about centres of their own.
+
+    The variance is Spark's, the sum of squares over W - sum(w^2)/W.
+
+    References
+    ----------
+    Chan, Golub, LeVeque, Algorithms for computing the sample variance, The American Statistician 37 (1983).
+    """
+    parts = [sums for _, sums in rows.parts if sums["w"][0] > 0]
+    w = np.array([sums["w"][0] for sums in parts])
+    total = w.sum()
+    offsets = [sums["wx"] / sums["w"] for sums in parts]
+    means = [np.broadcast_to(sums["centre"], width) + offset for sums, offset in zip(parts, offsets, strict=True)]
+    mean = np.zeros(width)
+    for share, of_part in zip(w / total, means, strict=True):
+        mean = mean + share * of_part
+    squares = np.zeros(width)
+    for sums, offset, of_part in zip(parts, offsets, means, strict=True):
+        within = sums["wxx"] - sums["wx"] * offset
+        squares = squares + np.maximum(within, 0.0) + sums["w"][0] * (of_part - mean) ** 2
+    freedom = total - sum(sums["w2"][0] for sums in parts) / total
+    deviation = np.sqrt(squares / freedom) if freedom > 0 else np.zeros(width)
+    deviation[deviation <= CONSTANT * np.abs(mean)] = 0.0
+    return Totals(
+        weight_of_class=np.sum([sums["weight_of_class"] for _, sums in rows.parts], axis=0),
+        mean=mean,
+        deviation=deviation,
+        held=float(sum(sums["held"][0] for _, sums in rows.parts)),
+    )
+
+
+@dataclass(frozen=True)
+class Space:
+    """The solver's coordinates: which parameters are free, and how features are standardised.
+
+    Parameters theta have the shape (C, d + 1), the intercept last, with C = 1 for two classes.
+    """
+
+    standard: Standardization
+    free: npt.NDArray[np.bool_]
+    penalty: Penalty
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """C and d + 1."""
+        rows, width = self.free.shape
+        return rows, width
+
+    def theta(self, x: Array) -> Array:
+        """Coordinates as parameters, with 0 for those that are not free."""
+        theta = np.zeros(self.shape)
+        theta[self.free] = x
+        return theta
+
+    def coordinates(self, theta: Array) -> Array:
+        """Parameters as coordinates."""
+        return np.asarray(theta[self.free])
+
+    def raw(self, theta: Array) -> tuple[Array, Array]:
+        """Coefficients (C, d) and intercepts (C,) of the features as they came."""
+        coefficients = theta[:, :-1] * self.standard.scale
+        return coefficients, theta[:, -1] - coefficients @ self.standard.mean
+
+    def from_raw(self, coefficients: Array, intercepts: Array) -> Array:
+        """What `raw` was made of."""
+        scale = self.standard.scale
+        scaled = np.divide(coefficients, scale, out=np.zeros_like(coefficients), where=scale > 0)
+        return np.column_stack([scaled, intercepts + coefficients @ self.standard.mean])
+
+
+def space_of(training: Training, found: Totals, classes: int) -> Space:
+    """The coordinates of a fit. Without an intercept features are scaled and not centred."""
+    used = found.deviation > 0
+    scale = np.divide(1.0, found.deviation, out=np.zeros_like(found.deviation), where=used)
+    mean = found.mean if training.fit_intercept else np.zeros_like(found.mean)
+    rows = 1 if classes == 2 and training.family != "multinomial" else classes
+    free = np.tile(np.append(used, training.fit_intercept), (rows, 1))
+    # Over the features as they came a coefficient is the standardised one times the scale.
+    own = np.ones_like(scale) if training.standardization else scale
+    l2 = training.reg_param * (1 - training.elastic_net_param) * np.append(own * own, 0.0)
+    l1 = training.reg_param * training.elastic_net_param * np.append(own, 0.0)
+    penalty = Penalty(np.tile(l2, (rows, 1))[free], np.tile(l1, (rows, 1))[free])
+    return Space(Standardization(mean, scale), free, penalty)
+
+
+def objective(rows: TrainingRows, space: Space, found: Totals, *, hessian: bool = False) -> Callable[[Array], Point]:
+    """The penalised mean loss of all rows as a function of the solver's coordinates; each call is a pass."""
+    kernel = loss_gradient_and_hessian if hessian else loss_and_gradient
+
+    def evaluate(x: Array) -> Point:
+        began = time.monotonic()
+        sums = rows.sums(partial(kernel, theta=space.theta(x), standard=space.standard))
+        point = point_of(x, sums, space, found.weight, found.held)
+        return replace(point, seconds=time.monotonic() - began)
+
+    return evaluate
+
+
+def local_objective(block: Block, space: Space) -> Callable[[Array], Point]:
+    """The same of a block in memory, with its Hessian."""
+    weight = float(block.weight.sum())
+
+    def evaluate(x: Array) -> Point:
+        sums = loss_gradient_and_hessian(block, space.theta(x), space.standard)
+        return point_of(x, sums, space, weight, 0.0)
+
+    return evaluate
+
+
+def point_of(x: Array, sums: dict[str, Array], space: Space, weight: float, held: float) -> Point:
+    """Sums over rows as a point of the solver."""
+    loss = float(sums["loss"][0]) / weight
+    flat = space.free.ravel()
+    hessian = None
+    if "hessian" in sums:
+        hessian = sums["hessian"][np.ix_(flat, flat)] / weight + np.diag(space.penalty.l2)
+    return Point(
+        x=x,
+        loss=loss,
+        objective=loss + space.penalty.value(x),
+        gradient=sums["gradient"][space.free] / weight + space.penalty.l2 * x,
+        held_loss=float(sums["held"][0]) / held if held else None,
+        hessian=hessian,
+    )

@@ -1,0 +1,383 @@
+"""Minimising a penalised loss on the driver, where each look at the loss is a pass over the data. NumPy only.
+
+One road for all solvers: a quadratic model of the objective around the point says where its minimum is; that is the
+direction, and what the model expects to gain there is how far the optimum is. The solvers differ in the model's matrix:
+
+- `gd` starts from the Hessian of a sample: a step is gradient descent in that metric, which learns from its steps;
+- `newton` takes the Hessian of all rows at each point;
+- `lbfgs` has no matrix: it remembers its last steps.
+
+An L1 penalty stays as it is in the model (proximal Newton), so that coefficients become exactly zero.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from logloss_spark.kernels.sums import Array
+
+ARMIJO = 1e-4
+"""The share of the decrease that the slope promises with which a step is good enough."""
+
+MOST_TRIALS = 12
+"""Steps tried along a direction."""
+
+ROUNDING = 4e-15
+"""Relative differences of objectives that rounding explains."""
+
+REMEMBERED = 20
+"""Steps that L-BFGS remembers: more than is usual, as a pass costs more than they do."""
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """l2/2 |x|^2 + l1 |x|_1, with weights for each coordinate."""
+
+    l2: Array
+    l1: Array
+
+    def value(self, x: Array) -> float:
+        """The penalty of a point."""
+        return float(0.5 * (self.l2 * x) @ x + self.l1 @ np.abs(x))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point that was passed over: mean `loss`, whole `objective`, and the gradient of its smooth part.
+
+    `seconds` is what the pass took.
+    """
+
+    x: Array
+    loss: float
+    objective: float
+    gradient: Array
+    held_loss: float | None = None
+    hessian: Array | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of the history of a fit.
+
+    `gap` is how far the model believes the optimum to be, in nats; `step` the length of the step that led here,
+    `passes` how many it took to find, `seconds` what the last of them took.
+    """
+
+    iteration: int
+    objective: float
+    loss: float
+    gradient_norm: float
+    gap: float
+    step: float
+    passes: int
+    seconds: float
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where a solver ended, and why."""
+
+    point: Point
+    status: str
+    converged: bool
+    history: tuple[Step, ...] = field(default=())
+
+
+Evaluate = Callable[[Array], Point]
+
+
+class Model(Protocol):
+    """A quadratic model of the objective around a point."""
+
+    def direction(self, point: Point, penalty: Penalty) -> Array:
+        """The step to the minimum of the model."""
+
+    def product(self, d: Array) -> Array:
+        """The model's matrix times a vector."""
+
+    def learned(self, old: Point, new: Point) -> "Model":
+        """The model after a step."""
+
+
+@dataclass(frozen=True)
+class DenseModel:
+    """A model with a matrix: that of a sample at first, updated by each step (BFGS), or each point's own Hessian."""
+
+    matrix: Array
+
+    def direction(self, point: Point, penalty: Penalty) -> Array:
+        """The step to the minimum: a linear system, or with an L1 penalty coordinate descent."""
+        if not penalty.l1.any():
+            return -solved(self.matrix, point.gradient)
+        return descended(self.matrix, point.gradient, point.x, penalty.l1) - point.x
+
+    def product(self, d: Array) -> Array:
+        """The matrix times a vector."""
+        return np.asarray(self.matrix @ d)
+
+    def learned(self, old: Point, new: Point) -> "DenseModel":
+        """The matrix after a step, as near to the old one as agrees with the change of the gradient.
+
+        References
+        ----------
+        Nocedal, Wright, Numerical optimization (2006), formula 6.19.
+        """
+        if new.hessian is not None:
+            return DenseModel(new.hessian)
+        s, y = new.x - old.x, new.gradient - old.gradient
+        bs = self.matrix @ s
+        if not s @ y > 1e-12 * (s @ bs):  # rounding alone
+            return self
+        return DenseModel(self.matrix + np.outer(y, y) / (s @ y) - np.outer(bs, bs) / (s @ bs))
+
+
+@dataclass(frozen=True)
+class LimitedModel:
+    """A model without a matrix: a multiple of the diagonal it began with, and the last steps."""
+
+    diagonal: Array
+    steps: tuple[Array, ...] = ()
+    changes: tuple[Array, ...] = ()
+
+    def direction(self, point: Point, penalty: Penalty) -> Array:
+        """The step to the minimum: the two loops of L-BFGS, or with an L1 penalty proximal steps on the model."""
+        if not penalty.l1.any():
+            return -self.solved(point.gradient)
+        return approached(self, point.gradient, point.x, penalty.l1) - point.x
+
+    def solved(self, gradient: Array) -> Array:
+        """The inverse of the matrix times a vector.
+
+        References
+        ----------
+        Nocedal, Wright, Numerical optimization (2006), algorithm 7.4.
+        """
+        q, weights = gradient.copy(), []
+        for s, y in reversed(list(zip(self.steps, self.changes, strict=True))):
+            weights.append((s @ q) / (s @ y))
+            q -= weights[-1] * y
+        q /= self.scaled()
+        for s, y in zip(self.steps, self.changes, strict=True):
+            q += s * (weights.pop() - (y @ q) / (s @ y))
+        return q
+
+    def product(self, d: Array) -> Array:
+        """The matrix times a vector, unrolled from the diagonal by the steps."""
+        columns = self.factors()
+        diagonal = self.scaled()
+        total = diagonal * d
+        for bs, y, sbs, sy in columns:
+            total = total + y * (y @ d) / sy - bs * (bs @ d) / sbs
+        return total
+
+    def factors(self) -> list[tuple[Array, Array, float, float]]:
+        """B s, y, s'Bs and s'y of each step, B being the matrix before it."""
+        found: list[tuple[Array, Array, float, float]] = []
+        diagonal = self.scaled()
+        for s, y in zip(self.steps, self.changes, strict=True):
+            bs = diagonal * s
+            for earlier_bs, earlier_y, sbs, sy in found:
+                bs = bs + earlier_y * (earlier_y @ s) / sy - earlier_bs * (earlier_bs @ s) / sbs
+            found.append((bs, y, float(s @ bs), float(s @ y)))
+        return found
+
+    def scaled(self) -> Array:
+        """The diagonal, in the size that the last step saw."""
+        if not self.steps:
+            return self.diagonal
+        s, y = self.steps[-1], self.changes[-1]
+        return self.diagonal * float((y / self.diagonal) @ y / (s @ y))
+
+    def learned(self, old: Point, new: Point) -> "LimitedModel":
+        """The model with one step more, and the oldest forgotten."""
+        s, y = new.x - old.x, new.gradient - old.gradient
+        if not s @ y > 1e-12 * math.sqrt((s @ s) * (y @ y)):
+            return self
+        return replace(self, steps=(*self.steps, s)[-REMEMBERED:], changes=(*self.changes, y)[-REMEMBERED:])
+
+
+def minimised(
+    evaluate: Evaluate,
+    start: Point,
+    model: Model,
+    penalty: Penalty,
+    *,
+    gap: float,
+    max_iter: int,
+    patience: int | None = None,
+    on_step: Callable[[Step, Point], None] = lambda step, point: None,
+    first: int = 0,
+) -> Minimum:
+    """Go from a point to the minimum.
+
+    Parameters
+    ----------
+    gap : float
+        How far above the optimum the objective may end, by the model's estimate, in nats.
+    patience : int, optional
+        Iterations without a better loss on the rows held out, after which to stop at the best point.
+    on_step : called after each iteration
+    first : the number of the start, where a fit goes on
+
+    Returns
+    -------
+    Minimum: `converged` if the gap is small enough (status `gradient`) or no step changes the objective by more than
+    rounding (`objective`); otherwise status `max_iter`, `line_search` or `validation`.
+    """
+    point, best, history = start, start, []
+    step, passes, since_best = 0.0, 1, 0
+    for iteration in range(first, first + max_iter + 1):
+        d = model.direction(point, penalty)
+        slope = float(point.gradient @ d + penalty.l1 @ (np.abs(point.x + d) - np.abs(point.x)))
+        expected = max(-(slope + 0.5 * float(d @ model.product(d))), 0.0)
+        norm = float(np.abs(stationarity(point, penalty)).max(initial=0.0))
+        history.append(
+            Step(iteration, point.objective, point.loss, norm, expected, step, passes, point.seconds, point.held_loss)
+        )
+        on_step(history[-1], point)
+        if point.held_loss is not None and patience is not None:
+            if best.held_loss is None or point.held_loss < best.held_loss or point is start:
+                best, since_best = point, 0
+            elif (since_best := since_best + 1) >= patience:
+                return Minimum(best, "validation", True, tuple(history))
+        if expected <= gap:
+            return Minimum(point, "gradient", True, tuple(history))
+        if not slope < 0:
+            return Minimum(point, "objective", True, tuple(history))
+        if iteration == first + max_iter:
+            break
+        new, step, passes = searched(evaluate, point, d, slope, penalty)
+        if new is None:
+            flat = abs(slope) <= 1e3 * ROUNDING * abs(point.objective)
+            return Minimum(point, "objective" if flat else "line_search", flat, tuple(history))
+        model, point = model.learned(point, new), new
+    return Minimum(point, "max_iter", False, tuple(history))
+
+
+def searched(
+    evaluate: Evaluate, point: Point, d: Array, slope: float, penalty: Penalty
+) -> tuple[Point | None, float, int]:
+    """A point along a direction that is lower by enough, the step to it, and the passes that took.
+
+    The step 1 is tried first: the look at it is the next iteration's gradient, too. A step too long is shortened to
+    the minimum of the parabola through what is known.
+    """
+    step, slack = 1.0, ROUNDING * abs(point.objective)
+    for passes in range(1, MOST_TRIALS + 1):
+        new = evaluate(point.x + step * d)
+        if new.objective <= point.objective + ARMIJO * step * slope + slack:
+            return new, step, passes
+        curved = 2.0 * (new.objective - point.objective - step * slope)
+        at = -slope * step * step / curved if math.isfinite(curved) and curved > 0 else 0.0
+        step = min(max(at, 0.05 * step), 0.5 * step)
+    return None, step, MOST_TRIALS
+
+
+def stationarity(point: Point, penalty: Penalty) -> Array:
+    """The smallest subgradient of the objective; 0 at the optimum."""
+    towards = point.gradient + penalty.l1 * np.sign(point.x)
+    at_zero = np.sign(point.gradient) * np.maximum(np.abs(point.gradient) - penalty.l1, 0.0)
+    return np.asarray(np.where(point.x != 0, towards, at_zero))
+
+
+def solved(matrix: Array, gradient: Array) -> Array:
+    """The solution of a system whose matrix is positive, or nearly: where it is singular, that of least norm."""
+    scale = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
+    balanced = matrix / np.outer(scale, scale)
+    try:
+        factor = np.linalg.cholesky(balanced)
+        if np.diag(factor).min(initial=1.0) > 1e-6:
+            half = np.linalg.solve(factor, gradient / scale)
+            return np.asarray(np.linalg.solve(factor.T, half) / scale)
+    except np.linalg.LinAlgError:
+        return of_least_norm(matrix, gradient)
+    return of_least_norm(matrix, gradient)
+
+
+def of_least_norm(matrix: Array, gradient: Array) -> Array:
+    """The solution of least norm of a singular system."""
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values > 1e-13 * len(values) * max(values.max(initial=0.0), 0.0)
+    return np.asarray(vectors[:, kept] @ ((vectors[:, kept].T @ gradient) / values[kept]))
+
+
+def soft(x: float, threshold: float) -> float:
+    """The nearest number to x after its size has been cut by the threshold."""
+    return math.copysign(max(abs(x) - threshold, 0.0), x)
+
+
+def descended(matrix: Array, gradient: Array, x: Array, l1: Array, sweeps: int = 1000) -> Array:
+    """The minimum of gradient'(z - x) + (z - x)'matrix(z - x)/2 + l1'|z| over z, by coordinate descent.
+
+    Sweeps over all coordinates alternate with sweeps over those that are not zero.
+
+    References
+    ----------
+    Friedman, Hastie, Tibshirani, Regularization paths for generalized linear models via coordinate descent, Journal of
+    Statistical Software 33 (2010).
+    """
+    z, slope, diagonal = x.copy(), gradient.copy(), np.diag(matrix)
+    everything = np.flatnonzero(diagonal > 0)
+    first, coordinates = None, everything
+    for _ in range(sweeps):
+        moved = 0.0
+        for j in coordinates:
+            new = soft(z[j] - slope[j] / diagonal[j], l1[j] / diagonal[j])
+            change = new - z[j]
+            if change:
+                z[j] = new
+                slope += change * matrix[j]
+                moved = max(moved, abs(change) * math.sqrt(diagonal[j]))
+        if first is None:
+            first = moved
+        if moved <= 1e-9 * first:
+            if len(coordinates) == len(everything):
+                break
+            coordinates = everything
+        else:
+            coordinates = np.flatnonzero(z) if len(coordinates) == len(everything) else coordinates
+    return z
+
+
+def approached(model: LimitedModel, gradient: Array, x: Array, l1: Array, steps: int = 500) -> Array:
+    """The same minimum for a model without a matrix, by accelerated proximal steps in the metric of its diagonal.
+
+    References
+    ----------
+    Beck, Teboulle, A fast iterative shrinkage-thresholding algorithm, SIAM J. Imaging Sciences 2 (2009); restarted as
+    in O'Donoghue, Candes, Adaptive restart for accelerated gradient schemes, Found. Comput. Math. 15 (2015).
+    """
+    diagonal, factors = model.scaled(), model.factors()
+
+    def product(d: Array) -> Array:
+        total = diagonal * d
+        for bs, y, sbs, sy in factors:
+            total = total + y * (y @ d) / sy - bs * (bs @ d) / sbs
+        return total
+
+    probe = np.ones_like(x)
+    for _ in range(20):  # power iterations for the largest eigenvalue in that metric
+        probe = product(probe) / diagonal
+        probe /= math.sqrt(float((diagonal * probe) @ probe))
+    metric = diagonal * 1.1 * float(probe @ product(probe))
+    z, ahead, momentum, first = x.copy(), x.copy(), 1.0, None
+    for _ in range(steps):
+        slope = gradient + product(ahead - x)
+        trial = ahead - slope / metric
+        new = np.sign(trial) * np.maximum(np.abs(trial) - l1 / metric, 0.0)
+        moved = float(np.abs(new - z).max())
+        if (metric * (ahead - new)) @ (new - z) > 0:
+            momentum = 1.0
+        following = 0.5 * (1.0 + math.sqrt(1.0 + 4.0 * momentum * momentum))
+        ahead = new + (momentum - 1.0) / following * (new - z)
+        z, momentum = new, following
+        first = moved if first is None else first
+        if moved <= 1e-8 * first:
+            break
+    return z

@@ -1,0 +1,218 @@
+"""Loss, gradient and Hessian of logistic regression over a block of rows. NumPy only; every function is total.
+
+Features are standardised in thought: a block holds x - c for a centre c of its own (0 for sparse rows), and what is
+fitted is the coefficient of (x - mean) scale. The products need no more than scaled coefficients and a moved intercept.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from logloss_spark.kernels.matrix import (
+    Matrix,
+    chunks,
+    dense,
+    dense_chunks,
+    largest,
+    some_rows,
+    times,
+    transposed_times,
+)
+from logloss_spark.kernels.sums import Array
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a training table.
+
+    `y` is the class 0..K-1, `weight` what a row counts for in the objective, `held` in the loss of validation; `key` is
+    a hash of the row. `centre` has been taken off the features.
+    """
+
+    x: Matrix
+    y: Array
+    weight: Array
+    key: Array
+    centre: Array
+    offset: Array | None = None
+    held: Array | None = None
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """The features as the solver sees them: (x - mean) scale. A scale of 0 leaves a column out."""
+
+    mean: Array
+    scale: Array
+
+
+def binary_terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Cross-entropy of labels under their logits, with its first and second derivative by the logit.
+
+    With e = exp(-|z|), taken once, p and 1 - p are 1 / (1 + e) and e / (1 + e), so neither derivative cancels.
+
+    Parameters
+    ----------
+    z : array of shape (n,), any finite float
+    y : array of shape (n,), 0 or 1
+
+    Returns
+    -------
+    loss, residual, curvature : arrays of shape (n,): nats in [0, inf); p - y in [-1, 1]; p (1 - p) in [0, 1/4]
+    """
+    with np.errstate(under="ignore"):
+        odds = np.exp(-np.abs(z))
+        share = 1.0 / (1.0 + odds)
+        wrong_way = (z >= 0) != (y == 1)
+        loss = np.where(wrong_way, np.abs(z), 0.0) + np.log1p(odds)
+        miss = np.where(wrong_way, share, odds * share)
+        return loss, np.where(y == 1, -miss, miss), odds * share * share
+
+
+def multinomial_terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Cross-entropy of classes under their logits, with its derivative by each logit.
+
+    Parameters
+    ----------
+    z : array of shape (n, K), any finite float
+    y : array of shape (n,), the class 0..K-1
+
+    Returns
+    -------
+    loss : array of shape (n,), nats in [0, inf)
+    residual : array of shape (n, K), p - 1 for the class that happened, p for the others
+    p : array of shape (n, K), the softmax; the second derivative by z_j and z_k is p_j (1[j=k] - p_k)
+    """
+    rows, happened = np.arange(len(z)), y.astype(np.intp)
+    with np.errstate(under="ignore"):
+        top = z.max(axis=1) if len(z) else np.zeros(0)
+        powers = np.exp(z - top[:, None])
+        total = powers.sum(axis=1)
+        p = powers / total[:, None]
+        loss = (top - z[rows, happened]) + np.log(total)
+        residual = p.copy()
+        residual[rows, happened] -= 1.0
+        return loss, residual, p
+
+
+def logits(block: Block, rows: slice, theta: Array, standard: Standardization) -> Array:
+    """Logits of a block's rows under coefficients of standardised features, the intercept last.
+
+    Parameters
+    ----------
+    theta : array of shape (C, d + 1); C is 1 for two classes
+
+    Returns
+    -------
+    array of shape (n,) for C = 1, otherwise (n, C)
+    """
+    raw = theta[:, :-1] * standard.scale
+    intercept = theta[:, -1] - raw @ (standard.mean - block.centre)
+    x = some_rows(block.x, rows)
+    if len(theta) > 1:
+        return times(x, raw.T) + intercept
+    z = times(x, raw[0]) + intercept[0]
+    return z if block.offset is None else np.asarray(z + block.offset[rows])
+
+
+def loss_and_gradient(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
+    """Sums over a block: `loss`, its `gradient` of theta's shape, and the loss of the rows `held` for validation."""
+    width = theta.shape[1] - 1
+    loss, held = 0.0, 0.0
+    of_features, of_intercept = np.zeros((len(theta), width)), np.zeros(len(theta))
+    for rows in chunks(block.x):
+        y, w = block.y[rows], block.weight[rows]
+        z = logits(block, rows, theta, standard)
+        losses, residual, _ = binary_terms(z, y) if len(theta) == 1 else multinomial_terms(z, y)
+        loss += float(w @ losses)
+        if block.held is not None:
+            held += float(block.held[rows] @ losses)
+        pull = residual * (w if len(theta) == 1 else w[:, None])
+        of_features += transposed_times(some_rows(block.x, rows), pull).T
+        of_intercept += pull.sum(axis=0)
+    centred = of_features - np.outer(of_intercept, standard.mean - block.centre)
+    gradient = np.column_stack([centred * standard.scale, of_intercept])
+    return {"loss": np.array([loss]), "gradient": gradient, "held": np.array([held])}
+
+
+def loss_gradient_and_hessian(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
+    """What `loss_and_gradient` sums, and the `hessian` of shape (C (d + 1), C (d + 1)): for few columns."""
+    sums = loss_and_gradient(block, theta, standard)
+    size, width = theta.shape
+    hessian = np.zeros((size, width, size, width))
+    for rows in dense_chunks(block.x):
+        y, w = block.y[rows], block.weight[rows]
+        z = logits(block, rows, theta, standard)
+        design = standardised(block, rows, standard)
+        if size == 1:
+            curvature = binary_terms(z, y)[2]
+            hessian[0, :, 0, :] += design.T @ (design * (w * curvature)[:, None])
+            continue
+        p = multinomial_terms(z, y)[2]
+        for j in range(size):
+            for k in range(j, size):
+                h = w * p[:, j] * ((j == k) - p[:, k])
+                part = design.T @ (design * h[:, None])
+                hessian[j, :, k, :] += part
+                if k > j:
+                    hessian[k, :, j, :] += part.T
+    return sums | {"hessian": hessian.reshape(size * width, size * width)}
+
+
+def gram(block: Block, standard: Standardization) -> dict[str, Array]:
+    """Sums over a block: the weighted `gram` matrix of the standardised features and the intercept."""
+    total = np.zeros((len(standard.mean) + 1, len(standard.mean) + 1))
+    for rows in dense_chunks(block.x):
+        design = standardised(block, rows, standard)
+        total += design.T @ (design * block.weight[rows, None])
+    return {"gram": total}
+
+
+def lead(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
+    """By how much the class that happened leads the others in a direction.
+
+    Where no row has a negative lead the classes are separated along it, and where all are positive perfectly so.
+    Offsets are no part of a direction.
+
+    Returns
+    -------
+    `low`, `high` : the smallest and the largest lead of a row over a class
+    `reach` : array of shape (d,), by how much each feature moves a logit at most
+    """
+    low, high, reach = np.inf, -np.inf, np.zeros(theta.shape[1] - 1)
+    steepness = np.abs(theta[:, :-1]).max(axis=0) * standard.scale
+    for rows in chunks(block.x):
+        counted = block.weight[rows] > 0
+        if not counted.any():
+            continue
+        y = block.y[rows]
+        z = logits(replace(block, offset=None), rows, theta, standard)
+        if len(theta) == 1:
+            leads = np.where(y == 1, z, -z)[:, None]
+        else:
+            at, others = np.arange(len(z)), np.ones_like(z, dtype=bool)
+            others[at, y.astype(np.intp)] = False
+            leads = (z[at, y.astype(np.intp)][:, None] - z)[others].reshape(len(z), -1)
+        low, high = min(low, leads[counted].min()), max(high, leads[counted].max())
+        reach = np.maximum(reach, largest(some_rows(block.x, rows), standard.mean - block.centre) * steepness)
+    return {"low": np.array([low]), "high": np.array([high]), "reach": reach}
+
+
+def standardised(block: Block, rows: slice, standard: Standardization) -> Array:
+    """The rows as the solver sees them, with a column of ones for the intercept: for few columns."""
+    x = (dense(some_rows(block.x, rows)) - (standard.mean - block.centre)) * standard.scale
+    return np.column_stack([x, np.ones(len(x))])
+
+
+def moments(x: Matrix, weight: Array) -> dict[str, Array]:
+    """Sums of a batch of features that mean and variance are made of: `w`, `w2`, `wx` and `wxx`."""
+    if isinstance(x, np.ndarray):
+        squares = np.einsum("i,ij,ij->j", weight, x, x)
+    else:
+        squares = transposed_times(type(x)(x.indptr, x.indices, x.values * x.values, x.width), weight)
+    return {
+        "w": np.array([weight.sum()]),
+        "w2": np.array([weight @ weight]),
+        "wx": transposed_times(x, weight),
+        "wxx": squares,
+    }

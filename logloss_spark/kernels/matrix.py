@@ -1,0 +1,139 @@
+"""Products with a block's features, dense or sparse. NumPy; SciPy's sparse products where a worker has them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from logloss_spark.kernels.sums import Array
+
+DENSE_CHUNK = 2**17
+"""Numbers of a chunk of rows: 1 MB, which a core's cache keeps between the two products of a pass."""
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Rows in compressed form: row i has the `values` from `indptr[i]` to `indptr[i + 1]`, at the columns `indices`."""
+
+    indptr: npt.NDArray[Any]
+    indices: npt.NDArray[Any]
+    values: Array
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.indptr) - 1, self.width
+
+
+Matrix = Array | Sparse
+
+
+def chunks(x: Matrix) -> Iterator[slice]:
+    """The rows of a matrix in slices that stay in the cache; a sparse one, which is bound by its columns, whole."""
+    return iter([slice(0, x.shape[0])]) if isinstance(x, Sparse) else dense_chunks(x)
+
+
+def dense_chunks(x: Matrix) -> Iterator[slice]:
+    """The rows of a matrix in slices that stay in the cache when they are dense."""
+    rows, width = x.shape
+    step = max(DENSE_CHUNK // max(width, 1), 64)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def some_rows(x: Matrix, rows: slice) -> Matrix:
+    """A slice of a matrix's rows."""
+    if not isinstance(x, Sparse):
+        return x[rows]
+    start, stop, _ = rows.indices(x.shape[0])
+    if (start, stop) == (0, x.shape[0]):
+        return x
+    first, last = x.indptr[start], x.indptr[stop]
+    return Sparse(x.indptr[start : stop + 1] - first, x.indices[first:last], x.values[first:last], x.width)
+
+
+def times(x: Matrix, v: Array) -> Array:
+    """The product X v.
+
+    Parameters
+    ----------
+    x : matrix of shape (n, d)
+    v : array of shape (d,) or (d, C)
+
+    Returns
+    -------
+    array of shape (n,) or (n, C)
+    """
+    if not isinstance(x, Sparse):
+        return np.asarray(x @ v)
+    compressed = scipy_matrix(x)
+    if compressed is not None:
+        return np.asarray(compressed @ v)
+    gathered = v[x.indices] * (x.values if v.ndim == 1 else x.values[:, None])
+    return row_sums(gathered, x.indptr)
+
+
+def transposed_times(x: Matrix, r: Array) -> Array:
+    """The product of the transposed matrix, X' r.
+
+    Parameters
+    ----------
+    x : matrix of shape (n, d)
+    r : array of shape (n,) or (n, C)
+
+    Returns
+    -------
+    array of shape (d,) or (d, C)
+    """
+    if not isinstance(x, Sparse):
+        return np.asarray(x.T @ r)
+    compressed = scipy_matrix(x)
+    if compressed is not None:
+        return np.asarray(compressed.T @ r)
+    of_entry = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+    if r.ndim == 1:
+        return np.asarray(np.bincount(x.indices, weights=x.values * r[of_entry], minlength=x.width), dtype=np.float64)
+    columns = [np.bincount(x.indices, weights=x.values * column[of_entry], minlength=x.width) for column in r.T]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def dense(x: Matrix) -> Array:
+    """A matrix with its zeros; entries of the same place add."""
+    if not isinstance(x, Sparse):
+        return x
+    filled = np.zeros(x.shape)
+    np.add.at(filled, (np.repeat(np.arange(x.shape[0]), np.diff(x.indptr)), x.indices), x.values)
+    return filled
+
+
+def largest(x: Matrix, shift: Array) -> Array:
+    """The largest size of x - shift in each column; of compressed rows only entries that are there count."""
+    if not isinstance(x, Sparse):
+        return np.asarray(np.abs(x - shift).max(axis=0, initial=0.0))
+    found = np.zeros(x.width)
+    np.maximum.at(found, x.indices, np.abs(x.values - shift[x.indices]))
+    return found
+
+
+def row_sums(entries: Array, indptr: npt.NDArray[np.int64]) -> Array:
+    """Sums of the entries of each row; a row without entries sums to 0."""
+    total = np.zeros((len(indptr) - 1, *entries.shape[1:]))
+    filled = np.flatnonzero(np.diff(indptr))  # reduceat gives an empty range its first entry
+    if len(filled):
+        total[filled] = np.add.reduceat(entries, indptr[filled], axis=0)
+    return total
+
+
+def scipy_matrix(x: Sparse) -> Any:
+    """The same matrix as SciPy's, without a copy; None where there is no SciPy.
+
+    Imported here, and not above: a worker need not have what the driver has.
+    """
+    try:
+        from scipy.sparse import csr_array
+    except ImportError:
+        return None
+    indptr = x.indptr if len(x.values) >= 2**31 else x.indptr.astype(np.int32)
+    return csr_array((x.values, x.indices, indptr), shape=x.shape)
