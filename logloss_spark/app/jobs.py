@@ -132,9 +132,12 @@ def judge(counts: Mapping[str, int], config: Config) -> None:
     invalid = sum(reasons.values())
     if invalid > config.evaluate.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4
+        advice = f"mend them, or tolerate {enough:g}"
+        if max(reasons, key=lambda status: reasons[status]) == "unknown_label":
+            advice = "name the labels that the column holds with `classes` in [evaluate]"
         raise DataError(
             f"tolerated_share of invalid rows is {config.evaluate.tolerance:g}, and {invalid:,} of {total:,} are: "
-            f"{listed(reasons)}; mend them, or tolerate {enough:g}"
+            f"{listed(reasons)}; {advice}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A fit that can be killed: each iteration is kept as a small table of JSON, and the same call goes on after the last."""
+"""A fit that can be killed: each iteration is kept as a small table of JSON, and the same call goes on from there."""
 
 import hashlib
 import json

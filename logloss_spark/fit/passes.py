@@ -49,8 +49,8 @@ class TrainingRows:
     """The rows of a fit, to pass over any number of times.
 
     They become blocks once, one a core at most, each on the local disk of the executor that read it, described by a
-    small cached table. A block that is gone is written again by Spark where an executor was lost; where a descriptor outlived
-    its files all blocks are written anew. Sums count only when they are those of all rows.
+    small cached table. A block that is gone is written again by Spark where an executor was lost; where a descriptor
+    outlived its files all blocks are written anew. Sums count only when they are those of all rows.
 
     A context manager: leaving it takes the blocks away, whatever happened.
     """

@@ -89,7 +89,9 @@ def cross_entropy(
         A value that cannot be meant.
     """
     spec = conventions(prediction, kind, classes, soft_labels, eps, clip, sum_tolerance)
-    return vectorised(partial(arrow_cross_entropy, spec), "double")(label, one_column(prediction))
+    return vectorised(partial(arrow_cross_entropy, spec), "double")(label, one_column(prediction)).alias(
+        "cross_entropy"
+    )
 
 
 def row_status(
@@ -117,7 +119,9 @@ def row_status(
     """
     spec = conventions(prediction, kind, classes, soft_labels, 1e-15, "eps", sum_tolerance)
     weights = [] if weight is None else [weight]
-    return vectorised(partial(arrow_row_status, spec), "string")(label, one_column(prediction), *weights)
+    return vectorised(partial(arrow_row_status, spec), "string")(label, one_column(prediction), *weights).alias(
+        "row_status"
+    )
 
 
 def entropy(p: ColumnOrName) -> Column:
@@ -138,7 +142,7 @@ def entropy(p: ColumnOrName) -> Column:
     >>> spark.range(1).select(F.round(L.entropy(F.lit(0.5)), 6).alias("h")).first().h
     0.693147
     """
-    return vectorised(arrow_entropy, "double")(p)
+    return vectorised(arrow_entropy, "double")(p).alias("entropy")
 
 
 def kl_divergence(p: ColumnOrName, q: ColumnOrName) -> Column:
@@ -159,7 +163,7 @@ def kl_divergence(p: ColumnOrName, q: ColumnOrName) -> Column:
     >>> spark.range(1).select(F.round(L.kl_divergence(F.lit(0.5), F.lit(0.25)), 6).alias("kl")).first().kl
     0.143841
     """
-    return vectorised(arrow_kl_divergence, "double")(p, q)
+    return vectorised(arrow_kl_divergence, "double")(p, q).alias("kl_divergence")
 
 
 def register(
