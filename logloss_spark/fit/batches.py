@@ -144,8 +144,8 @@ def from_lists(lists: pa.Array, form: Form) -> tuple[Matrix, Codes]:
 
 
 def from_vectors(vectors: pa.StructArray, form: Form) -> tuple[Matrix, Codes]:
-    """ML vectors, as the structs that they are made of: type 0 is sparse, 1 dense."""
-    null = vectors.is_null().to_numpy(zero_copy_only=False)
+    """ML vectors, as the structs that they are made of: type 0 is sparse, 1 dense, null no vector."""
+    null = vectors.field("type").is_null().to_numpy(zero_copy_only=False)
     values, indices = vectors.field("values"), vectors.field("indices")
     stored = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     is_dense = vectors.field("type").fill_null(0).to_numpy(zero_copy_only=False) == 1

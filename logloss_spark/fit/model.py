@@ -343,7 +343,7 @@ def score_column(df: DataFrame, model: LogisticModel) -> Column:
     layout = form_of(types, training)
     form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
     names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
-    columns = feature_columns(training, layout)
+    columns = feature_columns(types, training, layout)
     type_ = "double" if len(model.coefficients) == 1 else "array<double>"
     scored = partial(
         scores, names=tuple(names), form=form, coefficients=model.coefficients, intercepts=model.intercepts

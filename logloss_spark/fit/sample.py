@@ -13,8 +13,11 @@ from logloss_spark.kernels.logistic import Block, Standardization, standardised
 from logloss_spark.kernels.matrix import dense
 from logloss_spark.kernels.sums import Array
 
-ROWS = 50_000
-"""Rows of a sample: with d parameters its Hessian is that of all rows to about sqrt(d / 50,000)."""
+ROWS = (10_000, 50_000)
+"""At least and at most so many rows are a sample."""
+
+PER_PARAMETER = 1_000
+"""Rows for each parameter: the Hessian of the sample is that of all rows to about 3 %."""
 
 NUMBERS = 2**24
 """Numbers of a sample: 128 MB on the driver."""
@@ -36,8 +39,8 @@ def drawn(rows: TrainingRows, space: Space, found: Totals) -> Block | None:
     """
     counts = np.sum([sums["rows_of_class"] for _, sums in rows.parts], axis=0)
     size = space.free.size
-    meant = float(np.clip(WORK / size**2, 5 * size, ROWS))
-    meant = min(meant, NUMBERS / space.shape[1])
+    meant = float(np.clip(PER_PARAMETER * size, *ROWS))
+    meant = min(meant, max(WORK / size**2, 5 * size), NUMBERS / space.shape[1])
     share = np.minimum(1.0, meant * (0.5 / counts.sum() + 0.5 / (np.maximum(counts, 1.0) * len(counts))))
     expected = float(share @ counts)
     for by_place in (False, True):

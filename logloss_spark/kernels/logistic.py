@@ -4,6 +4,7 @@ Features are standardised in thought: a block holds x - c for a centre c of its 
 fitted is the coefficient of (x - mean) scale. The products need no more than scaled coefficients and a moved intercept.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,55 +118,80 @@ def logits(block: Block, rows: slice, theta: Array, standard: Standardization) -
 
 def loss_and_gradient(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
     """Sums over a block: `loss`, its `gradient` of theta's shape, and the loss of the rows `held` for validation."""
-    width = theta.shape[1] - 1
-    loss, held = 0.0, 0.0
-    of_features, of_intercept = np.zeros((len(theta), width)), np.zeros(len(theta))
-    for rows in chunks(block.x):
-        y, w = block.y[rows], block.weight[rows]
-        z = logits(block, rows, theta, standard)
-        losses, residual, _ = binary_terms(z, y) if len(theta) == 1 else multinomial_terms(z, y)
-        loss += float(w @ losses)
-        if block.held is not None:
-            held += float(block.held[rows] @ losses)
-        pull = residual * (w if len(theta) == 1 else w[:, None])
-        of_features += transposed_times(some_rows(block.x, rows), pull).T
-        of_intercept += pull.sum(axis=0)
-    centred = of_features - np.outer(of_intercept, standard.mean - block.centre)
-    gradient = np.column_stack([centred * standard.scale, of_intercept])
-    return {"loss": np.array([loss]), "gradient": gradient, "held": np.array([held])}
+    return summed(block, theta, standard, chunks(block.x), hessian=None)
 
 
 def loss_gradient_and_hessian(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
     """What `loss_and_gradient` sums, and the `hessian` of shape (C (d + 1), C (d + 1)): for few columns."""
-    sums = loss_and_gradient(block, theta, standard)
     size, width = theta.shape
     hessian = np.zeros((size, width, size, width))
-    for rows in dense_chunks(block.x):
-        y, w = block.y[rows], block.weight[rows]
-        z = logits(block, rows, theta, standard)
-        design = standardised(block, rows, standard)
-        if size == 1:
-            curvature = binary_terms(z, y)[2]
-            hessian[0, :, 0, :] += design.T @ (design * (w * curvature)[:, None])
-            continue
-        p = multinomial_terms(z, y)[2]
-        for j in range(size):
-            for k in range(j, size):
-                h = w * p[:, j] * ((j == k) - p[:, k])
-                part = design.T @ (design * h[:, None])
-                hessian[j, :, k, :] += part
-                if k > j:
-                    hessian[k, :, j, :] += part.T
+    sums = summed(block, theta, standard, dense_chunks(block.x), hessian=hessian)
+    for j in range(size):
+        for k in range(j, size):
+            hessian[j, :, k, :] = standardised_gram(hessian[j, :, k, :], block, standard)
+            hessian[k, :, j, :] = hessian[j, :, k, :].T
     return sums | {"hessian": hessian.reshape(size * width, size * width)}
+
+
+def summed(
+    block: Block, theta: Array, standard: Standardization, parts: Iterable[slice], hessian: Array | None
+) -> dict[str, Array]:
+    """The sums of `loss_and_gradient`; blocks of a Hessian, of features about the block's centre, are added in place."""
+    loss, held = 0.0, 0.0
+    of_features, of_intercept = np.zeros((len(theta), theta.shape[1] - 1)), np.zeros(len(theta))
+    for rows in parts:
+        y, w = block.y[rows], block.weight[rows]
+        x = some_rows(block.x, rows)
+        z = logits(block, rows, theta, standard)
+        losses, residual, curved = binary_terms(z, y) if len(theta) == 1 else multinomial_terms(z, y)
+        loss += float(w @ losses)
+        if block.held is not None:
+            held += float(block.held[rows] @ losses)
+        pull = residual * (w if len(theta) == 1 else w[:, None])
+        of_features += transposed_times(x, pull).T
+        of_intercept += pull.sum(axis=0)
+        if hessian is not None and len(theta) == 1:
+            hessian[0, :, 0, :] += weighted_gram(dense(x), w * curved)
+        elif hessian is not None:
+            x = dense(x)
+            for j in range(len(theta)):
+                for k in range(j, len(theta)):
+                    hessian[j, :, k, :] += weighted_gram(x, w * curved[:, j] * ((j == k) - curved[:, k]))
+    centred = of_features - np.outer(of_intercept, standard.mean - block.centre)
+    gradient = np.column_stack([centred * standard.scale, of_intercept])
+    return {"loss": np.array([loss]), "gradient": gradient, "held": np.array([held])}
 
 
 def gram(block: Block, standard: Standardization) -> dict[str, Array]:
     """Sums over a block: the weighted `gram` matrix of the standardised features and the intercept."""
     total = np.zeros((len(standard.mean) + 1, len(standard.mean) + 1))
     for rows in dense_chunks(block.x):
-        design = standardised(block, rows, standard)
-        total += design.T @ (design * block.weight[rows, None])
-    return {"gram": total}
+        total += weighted_gram(dense(some_rows(block.x, rows)), block.weight[rows])
+    return {"gram": standardised_gram(total, block, standard)}
+
+
+def weighted_gram(x: Array, h: Array) -> Array:
+    """The matrix X' diag(h) X of features and a column of ones after them."""
+    total = np.empty((x.shape[1] + 1, x.shape[1] + 1))
+    if h.min(initial=0.0) < 0:
+        total[:-1, :-1] = x.T @ (x * h[:, None])
+    else:  # of a matrix and itself NumPy computes but one half
+        scaled = x * np.sqrt(h)[:, None]
+        total[:-1, :-1] = scaled.T @ scaled
+    total[-1, :-1] = total[:-1, -1] = h @ x
+    total[-1, -1] = h.sum()
+    return total
+
+
+def standardised_gram(total: Array, block: Block, standard: Standardization) -> Array:
+    """A weighted gram matrix of a block's features as one of the standardised features.
+
+    With x - mean = (x - c) - shift each entry loses what the shift adds to it; the shift is small beside the spread of
+    the features, as c is the mean of rows of this block.
+    """
+    turn = np.diag(np.append(standard.scale, 1.0))
+    turn[:-1, -1] = -standard.scale * (standard.mean - block.centre)
+    return np.asarray(turn @ total @ turn.T)
 
 
 def lead(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
