@@ -1,0 +1,157 @@
+"""Fits whose processes are killed: real ones, by SIGKILL."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+FIT = """
+import json, os, shutil, signal, subprocess, sys, time, warnings
+from pathlib import Path
+from pyspark.sql import SparkSession
+import logloss_spark as ls
+
+folder, master, what = sys.argv[1:]
+local = Path(folder, "local")
+spark = (SparkSession.builder.master(master).config("spark.ui.enabled", "false")
+         .config("spark.local.dir", str(local)).config("spark.executor.memory", "512m").config("spark.locality.wait", "100ms")
+         .config("spark.sql.files.maxPartitionBytes", "20k").getOrCreate())
+spark.sparkContext.setLogLevel("OFF")
+
+def executors():
+    found = subprocess.run(["pgrep", "-f", f"CoarseGrainedExecutorBackend.*--worker-url"], capture_output=True, text=True)
+    mine = [int(pid) for pid in found.stdout.split()]
+    return [pid for pid in mine if str(local) in Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")]
+
+def blocks():
+    return list(local.glob("**/logloss-*/*/y"))
+
+killed = []
+def strike(step):
+    print("iteration", step.iteration, flush=True)
+    if what == "executor" and step.iteration == 1 and not killed:
+        held = blocks()
+        assert held, "there are no blocks"
+        victim = executors()[0]
+        os.kill(victim, signal.SIGKILL)
+        killed.append(victim)
+        shutil.rmtree(held[0].parents[1], ignore_errors=True)
+    if what == "driver" and step.iteration == 2:
+        time.sleep(600)  # until the test kills us
+
+model = ls.fit_logistic(spark.read.parquet(folder + "/rows"), features=["a", "b", "c"], label="label", solver="lbfgs",
+                        checkpoint=folder + "/checkpoint" if what != "executor" else None, progress=strike)
+print("MODEL " + json.dumps([model.report.objective, model.report.rows, len(killed), len(blocks())]), flush=True)
+spark.stop()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path) -> Iterator[Path]:
+    """Rows to fit on, and the answer of a fit that nothing happened to."""
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=(4000, 3))
+    label = (x @ [1.0, -2.0, 0.5] + rng.logistic(size=4000) > 0).astype(int)
+    (tmp_path / "rows").mkdir()
+    frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=label)
+    for place in range(4):
+        frame[place::4].to_parquet(tmp_path / "rows" / f"part-{place}.parquet")
+    (tmp_path / "fit.py").write_text(FIT)
+    yield tmp_path
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def started(folder: Path, master: str, what: str) -> subprocess.Popen[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_SUBMIT", "SPARK_"))
+    }
+    import pyspark
+
+    environment |= {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_WORKER_DIR": str(folder / "work"),
+        "SPARK_LOCAL_DIRS": str(folder / "local"),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    (folder / "local").mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, str(folder / "fit.py"), str(folder), master, what],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+    )
+
+
+def answer(process: subprocess.Popen[str]) -> list[float]:
+    out, err = process.communicate(timeout=240)
+    lines = [line for line in out.splitlines() if line.startswith("MODEL ")]
+    assert lines, out + err
+    return list(json.loads(lines[0].removeprefix("MODEL ")))
+
+
+def exact(folder: Path) -> float:
+    from scipy.optimize import minimize
+
+    frame = pd.read_parquet(folder / "rows")
+    x = np.column_stack([frame[["a", "b", "c"]], np.ones(len(frame))])
+    sign = np.where(frame["label"] == 1, -1.0, 1.0)
+
+    def loss(theta):
+        m = sign * (x @ theta)
+        return np.logaddexp(0, m).mean(), x.T @ (sign / (1 + np.exp(-m))) / len(m)
+
+    return float(minimize(loss, np.zeros(4), jac=True, options={"gtol": 1e-10}).fun)
+
+
+def blocks_in(folder: Path) -> list[str]:
+    """Folders of blocks; what vanishes while they are looked for is not one."""
+    return [name for _, names, _ in os.walk(folder / "local") for name in names if name.startswith("logloss-")]
+
+
+def test_an_executor_killed_in_the_middle_of_a_fit_changes_nothing(folder) -> None:
+    objective, rows, killed, left = answer(started(folder, "local-cluster[2,1,1024]", "executor"))
+    assert killed == 1
+    assert rows == 4000
+    assert left == 0
+    assert objective == pytest.approx(exact(folder), rel=1e-11)
+
+
+def test_a_driver_that_was_killed_resumes_from_its_checkpoint(folder) -> None:
+    process = started(folder, "local[2]", "driver")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("iteration 2"):
+            break
+    os.kill(process.pid, signal.SIGKILL)  # Python alone: the JVM sees its end, and clears up
+    process.stdout.close()
+    process.stderr.close()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while blocks_in(folder) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not blocks_in(folder)
+    again = started(folder, "local[2]", "nothing")
+    out, err = again.communicate(timeout=240)
+    iterations = [line for line in out.splitlines() if line.startswith("iteration ")]
+    assert iterations, err
+    assert iterations[0] == "iteration 2"
+    objective, *_ = json.loads(
+        next(line for line in out.splitlines() if line.startswith("MODEL ")).removeprefix("MODEL ")
+    )
+    assert objective == pytest.approx(exact(folder), rel=1e-11)

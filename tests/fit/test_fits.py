@@ -1,0 +1,430 @@
+"""Fits of made tables: layouts, edges, checkpoints, lost blocks, bad input."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
+
+from logloss_spark import DataError, InvalidRows, LogisticModel, SpecError, fit_logistic
+from logloss_spark.fit import fitting, passes
+from logloss_spark.fit.blocks import local_folders
+from logloss_spark.fit.passes import StreamedFit, TrainingRows
+from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
+
+ROWS = 600
+FEATURES = ["a", "b", "c"]
+
+
+def frame(seed=1, rows=ROWS, classes=2) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)) * [1.0, 0.01, 100.0] + [0.0, 10.2, 5.0]
+    z = (x - x.mean(0)) / x.std(0) @ rng.normal(size=(3, classes)) + rng.gumbel(size=(rows, classes))
+    label = z.argmax(axis=1)
+    weight = rng.integers(1, 4, rows).astype(float)
+    return pd.DataFrame(x, columns=FEATURES).assign(label=label, w=weight, offset=rng.normal(size=rows) * 0.1)
+
+
+@pytest.fixture(scope="module")
+def table(spark: SparkSession):
+    return spark.createDataFrame(frame()).repartition(3).cache()
+
+
+def mean_loss(data: pd.DataFrame, coefficients, intercepts, weight=None) -> float:
+    x, y = data[FEATURES].to_numpy(), data["label"].to_numpy(float)
+    w = np.ones(len(y)) if weight is None else data[weight].to_numpy()
+    block = Block(x, y, w, np.zeros(0), np.zeros(3))
+    theta = np.column_stack([coefficients, intercepts])
+    return float(loss_and_gradient(block, theta, Standardization(np.zeros(3), np.ones(3)))["loss"][0]) / w.sum()
+
+
+@pytest.mark.connect
+def test_a_fit_reports_what_it_did(table) -> None:
+    seen = []
+    model = fit_logistic(table, features=FEATURES, label="label", progress=seen.append)
+    report = model.report
+    assert (report.status, report.converged, report.rows) == ("gradient", True, ROWS)
+    assert report.log_loss == pytest.approx(mean_loss(frame(), model.coefficients, model.intercepts), rel=1e-12)
+    assert report.normalized_entropy == report.log_loss / report.label_entropy
+    assert 0 < report.smallest_curvature <= report.largest_curvature
+    assert report.condition == report.largest_curvature / report.smallest_curvature
+    assert [step.iteration for step in model.report.history] == list(range(report.iterations + 1))
+    assert {step.iteration for step in seen} == set(range(report.iterations + 1))
+    assert list(model.history.columns)[:3] == ["iteration", "objective", "loss"]
+    for text in ("converged", "condition number", "(intercept)", "p_value"):
+        assert text in model.summary()
+
+
+@pytest.mark.parametrize(
+    ("reg_param", "elastic_net_param", "standardization", "classes"),
+    [(0.0, 0.0, True, 2), (0.1, 0.0, False, 2), (0.05, 1.0, True, 2), (0.05, 0.5, True, 3)],
+)
+def test_the_objective_is_never_above_mllibs(spark, reg_param, elastic_net_param, standardization, classes) -> None:
+    data = frame(3, classes=classes)
+    vectors = spark.createDataFrame(data).select("label", "w", F.array(*FEATURES).alias("x"))
+    model = fit_logistic(
+        vectors,
+        features="x",
+        label="label",
+        weight="w",
+        reg_param=reg_param,
+        elastic_net_param=elastic_net_param,
+        standardization=standardization,
+        tol=1e-14,
+    )
+    from pyspark.ml.functions import array_to_vector
+
+    theirs = LogisticRegression(
+        featuresCol="v",
+        labelCol="label",
+        weightCol="w",
+        regParam=reg_param,
+        elasticNetParam=elastic_net_param,
+        standardization=standardization,
+        tol=1e-12,
+        maxIter=200,
+    ).fit(vectors.withColumn("v", array_to_vector("x")).withColumn("label", F.col("label").cast("double")))
+    w = data["w"]
+    mean = np.average(data[FEATURES], axis=0, weights=w)
+    square = ((data[FEATURES] - mean) ** 2).mul(w, axis=0).sum() / (w.sum() - (w**2).sum() / w.sum())
+    deviation = np.sqrt(square.to_numpy()) if standardization else np.ones(3)
+
+    def objective(coefficients, intercepts) -> float:
+        b = coefficients * deviation
+        penalty = (1 - elastic_net_param) / 2 * (b * b).sum() + elastic_net_param * np.abs(b).sum()
+        return mean_loss(data, coefficients, intercepts, "w") + reg_param * penalty
+
+    ours = objective(model.coefficients, model.intercepts)
+    assert ours == pytest.approx(model.report.objective, rel=1e-12)
+    matrix, intercepts = theirs.coefficientMatrix.toArray(), theirs.interceptVector.toArray()
+    assert ours <= objective(matrix, intercepts) * (1 + 1e-12)
+
+
+def test_partitions_change_nothing(spark) -> None:
+    data = spark.createDataFrame(frame())
+    layouts = [data.coalesce(1), data.repartition(7), data.repartition(64, "a"), data.where("a > 9").union(data)]
+    models = [fit_logistic(layout, features=FEATURES, label="label", tol=1e-14) for layout in layouts]
+    for other in models[1:]:
+        assert other.report.objective == pytest.approx(models[0].report.objective, rel=1e-12)
+        # A gap of 1e-14 of the entropy is a distance of sqrt(2 gap / smallest curvature) in standardised coefficients.
+        reach = np.sqrt(2e-14 / models[0].report.smallest_curvature)
+        difference = (other.coefficients - models[0].coefficients) * frame()[FEATURES].std().to_numpy()
+        assert np.abs(difference).max() <= 2 * reach
+
+
+@pytest.mark.connect
+def test_columns_arrays_and_vectors_are_the_same_features(spark) -> None:
+    from pyspark.ml.functions import array_to_vector
+
+    data = spark.createDataFrame(frame())
+    array = data.select("label", F.array(*FEATURES).alias("x"))
+    vector = array.select("label", array_to_vector("x").alias("x"))
+    by_columns = fit_logistic(data, features=FEATURES, label="label")
+    for other in (array, vector):
+        model = fit_logistic(other, features="x", label="label")
+        np.testing.assert_allclose(model.coefficients, by_columns.coefficients, rtol=1e-9)
+        assert model.feature_names == ("x_0", "x_1", "x_2")
+
+
+def test_vectors_that_are_partly_sparse_are_the_same_features(spark) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(300, 12)) * (rng.uniform(size=(300, 12)) < 0.3)
+    y = (x.sum(1) + rng.logistic(size=300) > 0).astype(float)
+    mixed = [
+        (float(label), Vectors.dense(row) if place % 2 else Vectors.sparse(12, np.flatnonzero(row), row[row != 0]))
+        for place, (label, row) in enumerate(zip(y, x, strict=True))
+    ]
+    wide = [
+        (label, Vectors.sparse(400, vector.toArray().nonzero()[0], vector.toArray()[vector.toArray() != 0]))
+        for label, vector in mixed
+    ]
+    dense = fit_logistic(
+        spark.createDataFrame([(a, b.toArray().tolist()) for a, b in mixed], "y double, x array<double>"),
+        features="x",
+        label="y",
+    )
+    one = fit_logistic(spark.createDataFrame(mixed, ["y", "x"]), features="x", label="y")
+    other = fit_logistic(spark.createDataFrame(wide, ["y", "x"]), features="x", label="y")
+    np.testing.assert_allclose(one.coefficients, dense.coefficients, rtol=1e-8)
+    np.testing.assert_allclose(other.coefficients[:, :12], dense.coefficients, rtol=1e-5)
+    assert not other.coefficients[:, 12:].any()  # constant columns
+
+
+def test_weights_are_repetitions(spark) -> None:
+    data = frame()
+    repeated = data.loc[data.index.repeat(data["w"].astype(int))]
+    by_weight = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label", weight="w")
+    by_rows = fit_logistic(spark.createDataFrame(repeated), features=FEATURES, label="label")
+    assert by_weight.report.log_loss == pytest.approx(by_rows.report.log_loss, rel=1e-12)
+    np.testing.assert_allclose(by_weight.coefficients, by_rows.coefficients, rtol=1e-6)
+    np.testing.assert_allclose(by_weight.standard_errors, by_rows.standard_errors, rtol=1e-6)
+
+
+def test_features_of_very_different_scale_and_little_variance(spark) -> None:
+    data = frame().assign(a=lambda f: f["a"] * 1e-6, c=lambda f: f["c"] * 1e6, b=lambda f: 10.2 + (f["b"] - 10.2) / 100)
+    scaled = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label")
+    plain = fit_logistic(spark.createDataFrame(frame()), features=FEATURES, label="label")
+    assert scaled.report.log_loss == pytest.approx(plain.report.log_loss, rel=1e-11)
+    np.testing.assert_allclose(scaled.coefficients * [1e-6, 0.01, 1e6], plain.coefficients, rtol=1e-5)
+
+
+def test_a_constant_column_gets_zero_and_leaves_the_others_alone(spark) -> None:
+    data = spark.createDataFrame(frame()).withColumn("constant", F.lit(1e9))
+    model = fit_logistic(data, features=[*FEATURES, "constant"], label="label")
+    plain = fit_logistic(spark.createDataFrame(frame()), features=FEATURES, label="label")
+    assert model.coefficients[0, 3] == 0.0
+    np.testing.assert_allclose(model.coefficients[0, :3], plain.coefficients[0], rtol=1e-9)
+    assert np.isnan(model.standard_errors[0, 3])
+
+
+def test_a_hundred_collinear_columns_share_the_solution_of_least_norm(spark) -> None:
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=300)
+    y = (x + rng.logistic(size=300) > 0).astype(int)
+    rows = [(int(label), (value * np.arange(1, 101)).tolist()) for label, value in zip(y, x, strict=True)]
+    table = spark.createDataFrame(rows, "y int, x array<double>")
+    model = fit_logistic(table, features="x", label="y")
+    alone = fit_logistic(table.select("y", F.col("x")[0].alias("x")), features=["x"], label="y")
+    assert len(model.report.collinear) == 100
+    assert model.standard_errors is None
+    standardised = model.coefficients[0] * np.arange(1, 101) * x.std(ddof=1)
+    np.testing.assert_allclose(standardised, standardised.mean(), rtol=1e-6)
+    assert model.report.log_loss == pytest.approx(alone.report.log_loss, rel=1e-11)
+    assert "collinear" in model.summary()
+
+
+def test_class_weights_are_factors_of_the_weight(spark) -> None:
+    data = frame()
+    heavy = data.assign(w=np.where(data["label"] == 1, 3.0, 1.0))
+    one = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label", class_weight={1: 3.0})
+    other = fit_logistic(spark.createDataFrame(heavy), features=FEATURES, label="label", weight="w")
+    np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-8)
+    balanced = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label", class_weight="balanced")
+    assert balanced.report.label_entropy == pytest.approx(np.log(2), rel=1e-12)
+
+
+def test_an_initial_model_saves_the_way(table) -> None:
+    model = fit_logistic(table, features=FEATURES, label="label")
+    again = fit_logistic(table, features=FEATURES, label="label", initial=model, tol=1e-9)
+    assert again.report.iterations == 0
+    np.testing.assert_allclose(again.coefficients, model.coefficients, rtol=1e-12)
+
+
+def test_early_stopping_takes_the_best_point_on_the_validation_rows(spark) -> None:
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(120, 40))
+    y = (x[:, 0] + rng.logistic(size=120) > 0).astype(int)
+    rows = [(int(label), row.tolist(), bool(place % 2)) for place, (label, row) in enumerate(zip(y, x, strict=True))]
+    table = spark.createDataFrame(rows, "y int, x array<double>, held boolean")
+    model = fit_logistic(table, features="x", label="y", validation="held", solver="lbfgs", patience=2)
+    losses = [step.validation_loss for step in model.report.history]
+    assert model.report.status == "validation"
+    x_held, y_held = x[1::2], y[1::2]
+    z = x_held @ model.coefficients[0] + model.intercepts[0]
+    assert np.logaddexp(0, np.where(y_held == 1, -z, z)).mean() == pytest.approx(min(losses), rel=1e-9)
+    assert model.report.weight == 60
+
+
+@pytest.mark.connect
+def test_a_model_is_the_same_after_it_was_saved(table, tmp_path) -> None:
+    model = fit_logistic(table, features=FEATURES, label="label", offset="offset")
+    path = str(tmp_path / "model")
+    model.save(path)
+    model.save(path, overwrite=True)
+    loaded = LogisticModel.load(path)
+    assert loaded.to_json() == model.to_json()
+    assert json.loads(model.to_json())["logits"][0]["coefficients"].keys() == set(FEATURES)
+    one, other = (each.transform(table).orderBy("a").toPandas() for each in (model, loaded))
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_scoring_gives_the_probability_of_the_logit_and_null_for_rows_it_cannot_use(spark) -> None:
+    data = frame(3, classes=3)
+    model = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label")
+    data.loc[0, "a"] = np.nan
+    scored = model.transform(spark.createDataFrame(data)).toPandas()
+    assert scored.loc[0, ["probability", "logit", "prediction"]].isna().all()
+    rest = scored[1:]
+    z = rest[FEATURES].to_numpy() @ model.coefficients.T + model.intercepts
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(np.stack(rest["probability"]), p / p.sum(axis=1, keepdims=True), rtol=1e-12)
+    assert (rest["prediction"] == z.argmax(axis=1)).all()
+
+
+@pytest.mark.connect
+def test_a_fit_that_was_killed_goes_on_where_it_was(table, tmp_path) -> None:
+    path = str(tmp_path / "checkpoint")
+    asked = {"features": FEATURES, "label": "label", "solver": "lbfgs"}
+
+    class KilledError(Exception):
+        pass
+
+    def killed(step) -> None:
+        if step.iteration == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fit_logistic(table, **asked, checkpoint=path, progress=killed)
+    seen = []
+    resumed = fit_logistic(table, **asked, checkpoint=path, progress=seen.append)
+    whole = fit_logistic(table, **asked)
+    assert seen[0].iteration == 3
+    assert resumed.report.objective == pytest.approx(whole.report.objective, rel=1e-12)
+    with pytest.raises(SpecError, match="another fit"):
+        fit_logistic(table, **asked | {"reg_param": 0.1}, checkpoint=path)
+
+
+def block_folders() -> list[Path]:
+    """Folders of blocks on this machine, wherever this Spark keeps them."""
+    return list(Path("/tmp").glob("**/logloss-*-*"))
+
+
+def test_blocks_are_gone_after_success_and_after_failure(table) -> None:
+    before = set(block_folders())
+    fit_logistic(table, features=FEATURES, label="label")
+
+    def interrupted(step) -> None:
+        assert set(block_folders()) - before
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_logistic(table, features=FEATURES, label="label", progress=interrupted)
+    assert set(block_folders()) == before
+
+
+@pytest.mark.parametrize("losses", [1, 10])
+def test_blocks_that_are_lost_change_nothing(table, losses) -> None:
+    before = set(block_folders())
+    count = 0
+
+    def lose(step) -> None:
+        nonlocal count
+        if count < losses:
+            count += 1
+            for folder in set(block_folders()) - before:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    whole = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs", progress=lose)
+    assert model.report.objective == pytest.approx(whole.report.objective, rel=1e-13)
+    assert model.report.rows == ROWS
+    assert model.report.rebuilds == min(losses, 2)
+    assert any(issubclass(warning.category, StreamedFit) for warning in caught) == (losses > 2)
+
+
+def test_a_truncated_block_is_a_lost_one(table) -> None:
+    before = set(block_folders())
+
+    def cut(step) -> None:
+        for folder in set(block_folders()) - before:
+            for file in folder.rglob("y"):
+                file.write_bytes(file.read_bytes()[:-8])
+
+    with pytest.warns(StreamedFit, match="lost again and again"):
+        model = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs", progress=cut)
+    assert model.report.rows == ROWS
+    assert model.report.streamed
+
+
+def test_a_source_that_changes_stops_the_fit(spark, tmp_path) -> None:
+    path = str(tmp_path / "rows")
+    spark.createDataFrame(frame()).write.parquet(path)
+    before = set(block_folders())
+
+    def change(step) -> None:
+        spark.createDataFrame(frame(2)).write.mode("overwrite").parquet(path)
+        for folder in set(block_folders()) - before:
+            shutil.rmtree(folder, ignore_errors=True)
+        spark.catalog.refreshByPath(path)
+
+    with pytest.raises(DataError, match="source changed during the fit"):
+        fit_logistic(spark.read.parquet(path), features=FEATURES, label="label", progress=change)
+
+
+@pytest.mark.connect
+def test_where_caching_is_refused_the_fit_streams(table, monkeypatch) -> None:
+    from pyspark.errors import AnalysisException
+
+    def refused(self, *_):
+        raise AnalysisException("no caching here", {})
+
+    whole = fit_logistic(table, features=FEATURES, label="label")
+    monkeypatch.setattr(type(table), "persist", refused)
+    with pytest.warns(StreamedFit, match="refuses to cache"):
+        model = fit_logistic(table, features=FEATURES, label="label")
+    assert model.report.streamed
+    np.testing.assert_allclose(model.coefficients, whole.coefficients, rtol=1e-8)
+
+
+def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
+    rows = [(1, [0.1, 0.2], 1.0, 0.0), (0, [0.3, 0.1], 1.0, 0.0), (1, [0.5, 0.9], 1.0, 0.0), (0, [0.7, 0.8], 1.0, 0.0)]
+    bad = {
+        "null_label": (None, [1.0, 1.0], 1.0, 0.0),
+        "null_features": (1, None, 1.0, 0.0),
+        "nan_features": (1, [float("nan"), 1.0], 1.0, 0.0),
+        "infinite_features": (1, [float("inf"), 1.0], 1.0, 0.0),
+        "null_weight": (1, [1.0, 1.0], None, 0.0),
+        "nan_weight": (1, [1.0, 1.0], float("nan"), 0.0),
+        "null_offset": (1, [1.0, 1.0], 1.0, None),
+        "nan_offset": (1, [1.0, 1.0], 1.0, float("inf")),
+    }
+    schema = "y int, x array<double>, w double, o double"
+    table = spark.createDataFrame([*rows, *bad.values(), (1, [1.0, None], 1.0, 0.0)], schema)
+    asked = {"features": "x", "label": "y", "weight": "w", "offset": "o", "reg_param": 0.1}
+    with pytest.warns(InvalidRows, match="9 rows of 13 left out"):
+        model = fit_logistic(table, **asked)
+    assert model.report.invalid == dict.fromkeys(bad, 1) | {"null_features": 2}
+    with pytest.raises(DataError, match="tolerated_share of invalid rows is 0, and 9 of 13 are"):
+        fit_logistic(table, **asked, on_invalid="fail")
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "error", "says"),
+    [
+        ([(1, 1.0, 1.0)], {}, DataError, "two classes or more, and label column 'y' holds only 1"),
+        ([(None, 1.0, 1.0)], {}, DataError, "holds no label"),
+        ([(1, 1.0, 1.0), (2, 1.0, 1.0)], {"classes": (0, 1)}, DataError, "labels are among the classes"),
+        ([(1, 1.0, 1.0), (1, 2.0, 1.0)], {"classes": (0, 1)}, DataError, "has y = 0"),
+        ([(1, 1.0, -1.0), (0, 2.0, 1.0)], {"weight": "w"}, DataError, "weights are not negative, and column 'w'"),
+        ([(1, 1.0, 0.0), (0, 2.0, 0.0)], {"weight": "w"}, DataError, "rows of positive weight, and none of 2"),
+        ([(1, 1.0, 1.0)], {"features": ["z"]}, SpecError, "feature column 'z' is not in the table"),
+        ([(1, 1.0, 1.0)], {"label": "yy"}, SpecError, "label column 'yy' is not in the table"),
+        ([(1, 1.0, 1.0)], {"reg_param": -1.0}, SpecError, "reg_param must be 0 or more"),
+        ([(1, 1.0, 1.0)], {"solver": "sgd"}, SpecError, "solver cannot be 'sgd'"),
+        ([(1, 1.0, 1.0)], {"elastic_net_param": 2.0}, SpecError, "elastic_net_param lies between 0"),
+        ([(1, 1.0, 1.0)], {"offset": "w", "family": "multinomial"}, SpecError, "an offset is added to the one logit"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(spark, rows, asked, error, says) -> None:
+    table = spark.createDataFrame(rows, "y int, x double, w double")
+    with pytest.raises(error, match=says) as raised:
+        fit_logistic(table, **{"features": ["x"], "label": "y"} | asked)
+    assert "\n" not in str(raised.value)
+
+
+def test_vectors_of_several_lengths_are_refused(spark) -> None:
+    table = spark.createDataFrame([(1, [1.0, 2.0]), (0, [1.0])], "y int, x array<double>")
+    with pytest.raises(DataError, match="vectors of features have one length, and column 'x' has several: 1 row of 2"):
+        fit_logistic(table, features="x", label="y")
+
+
+def test_a_sample_does_not_depend_on_the_partitions(spark, monkeypatch) -> None:
+    monkeypatch.setattr("logloss_spark.fit.sample.ROWS", (50, 60))
+    monkeypatch.setattr("logloss_spark.fit.sample.PER_PARAMETER", 10)
+    data = spark.createDataFrame(frame())
+    models = [
+        fit_logistic(layout, features=FEATURES, label="label") for layout in (data.coalesce(1), data.repartition(5))
+    ]
+    first, second = (model.report.history[0].objective for model in models)
+    assert first == pytest.approx(second, rel=1e-9)
+    assert models[0].report.iterations > 1
