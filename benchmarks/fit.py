@@ -237,7 +237,8 @@ def print_pass(spark: SparkSession, made: TrainingSet, folder: Path) -> None:
     block = Block(x, y, np.ones(len(y)), np.zeros(0), np.zeros(made.width))
     numpy = best_of(lambda: work(block)) / CORES
     print(
-        f"\nA pass over {made.rows:,} rows: {whole:.3f} s; over blocks without work {nothing:.3f} s; NumPy {numpy:.3f} s"
+        f"\nA pass over {made.rows:,} rows: {whole:.3f} s; over blocks without work {nothing:.3f} s; "
+        f"NumPy {numpy:.3f} s"
     )
     print(f"a pass / (NumPy + blocks without work): {whole / (numpy + nothing):.2f}", flush=True)
 

@@ -12,6 +12,7 @@ FILES = {file.relative_to(PACKAGE): file for file in sorted(PACKAGE.rglob("*.py"
 
 # app -> report -> evaluate, fit -> rows -> kernels; spec and errors at the ground; io beside report.
 GROUND = {"errors", "spec"}
+STANDARD = {"collections", "dataclasses", "typing"}
 MAY_IMPORT = {
     "errors": set(),
     "spec": {"errors"},
@@ -55,7 +56,7 @@ def test_imports_go_one_way(path):
 def test_kernels_know_numpy_and_each_other(path):
     # Sparse products are SciPy's where a worker has it: three times as fast as NumPy's.
     optional = {"scipy"} if path.name == "matrix.py" else set()
-    assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"} | optional
+    assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"} | optional | STANDARD
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path != Path("io/session.py")], ids=str)

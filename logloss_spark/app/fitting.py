@@ -87,9 +87,6 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     source = read_table(
         spark, path=asked.path, table=asked.table, format=asked.format, options=asked.options, where=asked.where
     )
-    for name in (asked.probability, asked.logit, asked.prediction):
-        if name in source.columns:
-            raise SpecError(f"the table to score has a column {name!r} already: name the new one otherwise in [score]")
     for name in asked.partition_by:
         if name not in source.columns:
             raise SpecError(

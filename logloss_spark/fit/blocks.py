@@ -4,7 +4,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from logloss_spark.kernels.logistic import Block
 from logloss_spark.kernels.matrix import Matrix, Sparse
 from logloss_spark.kernels.sums import Array
 
-DESCRIPTOR = "part int, folder string, rows bigint, sums binary"
-"""One row per partition: where its block is (null: it could not be written), and what was summed while it was made."""
+DESCRIPTOR = "part int, folder string, rows bigint, mark double, sums binary"
+"""One row per partition: where its block is (null: it could not be written), and what was summed over its rows."""
 
 DTYPES = {"indptr": np.int64, "indices": np.int32}
 
@@ -38,36 +38,43 @@ class Fit:
         return f"logloss-{self.name}-{self.generation}"
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is known of a partition: its rows (None: its block is gone), their mark, what was summed over them."""
+
+    rows: int | None
+    mark: float
+    sums: dict[str, Array] | None
+    folder: str | None = None
+
+
 def written(batches: Iterable[pa.RecordBatch], fit: Fit) -> Iterator[pa.RecordBatch]:
     """Write the block of a partition; one descriptor. Where there is no disk for it the descriptor has no folder."""
     part = part_id()
     place = local_folder(part)
     folder = None if place is None else place / fit.folder / f"{part}-{task_context().taskAttemptId()}"
-    rows, sums = 0, None
     scratch = None if folder is None else folder.with_suffix(".tmp")
     try:
         if scratch is not None:
             scratch.mkdir(parents=True)
-        rows, sums = write_batches(batches, scratch, fit)
+        made = write_batches(batches, scratch, fit)
         if scratch is not None and folder is not None:
             scratch.rename(folder)
     except BaseException:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
         raise
-    yield descriptor(part, None if folder is None else str(folder), rows, sums)
+    yield descriptor(part, replace(made, folder=None if folder is None else str(folder)))
 
 
-def write_batches(
-    batches: Iterable[pa.RecordBatch], scratch: Path | None, fit: Fit
-) -> tuple[int, dict[str, Array] | None]:
-    """Append the batches of a partition to its files; how many rows they are, and their sums about the centre."""
-    rows, sums, centre = 0, None, None
+def write_batches(batches: Iterable[pa.RecordBatch], scratch: Path | None, fit: Fit) -> Part:
+    """Append the batches of a partition to its files; what was summed, about the centre of its first rows."""
+    rows, mark, sums, centre = 0, 0.0, None, None
     for batch in batches:
         block, codes = block_of(batch, fit.form, centre)
         if centre is None and len(block.y):
             centre = block.centre
-        rows += len(block.y)
+        rows, mark = rows + len(block.y), mark + mark_of(block)
         # A batch that comes before the centre is known has no rows.
         sums = added(sums, summary_of(block, codes, fit.classes))
         if scratch is not None:
@@ -77,7 +84,12 @@ def write_batches(
         sums["centre"] = np.asarray(centre)
         if scratch is not None:
             np.asarray(centre).tofile(scratch / "centre")
-    return rows, sums
+    return Part(rows, mark, sums)
+
+
+def mark_of(block: Block) -> float:
+    """A number that is another for other rows: the sum of their hashes, weighted."""
+    return float(block.key @ (block.weight if block.held is None else block.weight + 2.0 * block.held))
 
 
 def append(folder: Path, block: Block) -> None:
@@ -169,16 +181,17 @@ def local_folder(part: int) -> Path | None:
     return folders[part % len(folders)] if folders else None
 
 
-def descriptor(part: int, folder: str | None, rows: int | None, sums: Mapping[str, Array] | None) -> pa.RecordBatch:
+def descriptor(place: int, part: Part) -> pa.RecordBatch:
     """One row of a table of descriptors."""
     return pa.RecordBatch.from_arrays(
         [
-            pa.array([part], pa.int32()),
-            pa.array([folder], pa.string()),
-            pa.array([rows], pa.int64()),
-            pa.array([None if sums is None else packed(sums)], pa.binary()),
+            pa.array([place], pa.int32()),
+            pa.array([part.folder], pa.string()),
+            pa.array([part.rows], pa.int64()),
+            pa.array([part.mark], pa.float64()),
+            pa.array([None if part.sums is None else packed(part.sums)], pa.binary()),
         ],
-        names=["part", "folder", "rows", "sums"],
+        names=["part", "folder", "rows", "mark", "sums"],
     )
 
 

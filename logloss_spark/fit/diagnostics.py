@@ -116,13 +116,23 @@ def separation(rows: TrainingRows, space: Space, point: Point, collinear: Array,
     flat = values < SEPARATED * usual
     if not flat.any():
         return None
-    towards = basis @ vectors[:, flat]
-    step = -towards @ ((towards.T @ point.gradient) / np.maximum(values[flat], np.finfo(float).tiny))
-    largest = np.abs(step).max(initial=0.0)
-    if not largest > 0:
+    towards, curved = basis @ vectors[:, flat], values[flat]
+    floor = max(curved.max() * 1e-8, np.finfo(float).tiny)  # below it an eigenvalue is rounding
+    step = -towards @ ((towards.T @ point.gradient) / np.maximum(curved, floor))
+    # Where every row is separated the loss is flat everywhere, and the coefficients themselves are such a direction.
+    for direction in (step, point.x):
+        found = separated_along(rows, space, direction)
+        if found is not None:
+            return found
+    return None
+
+
+def separated_along(rows: TrainingRows, space: Space, direction: Array) -> Separation | None:
+    """Whether a direction, in the solver's coordinates, separates the classes; a pass."""
+    size = np.abs(direction).max(initial=0.0)
+    if not size > 0:
         return None
-    direction = space.theta(step / largest)
-    found = rows.sums(partial(lead, theta=direction, standard=space.standard), extremes)
+    found = rows.sums(partial(lead, theta=space.theta(direction / size), standard=space.standard), extremes)
     low, high = float(found["low"][0]), float(found["high"][0])
     if not (high > 0 and low >= -TOUCHING * high):
         return None

@@ -188,7 +188,8 @@ def declared_names(df: DataFrame, column: str, width: int) -> tuple[str, ...]:
     """The names that ML wrote into a vector's metadata, else `features_0`, `features_1`, ..."""
     attributes = df.schema[column].metadata.get("ml_attr", {}).get("attrs", {})
     named = {entry["idx"]: entry["name"] for group in attributes.values() for entry in group if "name" in entry}
-    return tuple(named.get(place, f"{column}_{place}") for place in range(width))
+    names = tuple(named.get(place, f"{column}_{place}") for place in range(width))
+    return names if len(set(names)) == width else tuple(f"{column}_{place}" for place in range(width))
 
 
 def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:

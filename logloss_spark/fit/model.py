@@ -89,7 +89,7 @@ class LogisticModel:
     >>> df = spark.createDataFrame(rows, "x double, late int")
     >>> model = ls.fit_logistic(df, features=["x"], label="late")
     >>> model.report.status, [round(float(c), 3) for c in model.coefficients[0]]
-    ('gradient', [0.394])
+    ('gradient', [0.444])
     >>> model.transform(df).columns
     ['x', 'late', 'probability', 'logit', 'prediction']
     """
@@ -141,7 +141,15 @@ class LogisticModel:
         Returns
         -------
         DataFrame, lazy. A row whose features are null, NaN or of another length gets nulls.
+
+        Raises
+        ------
+        SpecError
+            A column of the model's is missing, or one that is to be added is there already.
         """
+        for name in (probability, logit, prediction):
+            if name.casefold() in map(str.casefold, df.columns):
+                raise SpecError(f"the table to score has a column {name!r} already: call the new one something else")
         inner = self.scored(df, features=self.features, logit=logit, probability=probability)
         scores = quoted(logit)
         if len(self.coefficients) == 1:

@@ -53,7 +53,7 @@ def totals(rows: TrainingRows, width: int) -> Totals:
     ----------
     Chan, Golub, LeVeque, Algorithms for computing the sample variance, The American Statistician 37 (1983).
     """
-    parts = [sums for _, sums in rows.parts if sums["w"][0] > 0]
+    parts = [sums for sums in rows.parts if sums["w"][0] > 0]
     w = np.array([sums["w"][0] for sums in parts])
     total = w.sum()
     offsets = [sums["wx"] / sums["w"] for sums in parts]
@@ -69,10 +69,10 @@ def totals(rows: TrainingRows, width: int) -> Totals:
     deviation = np.sqrt(squares / freedom) if freedom > 0 else np.zeros(width)
     deviation[deviation <= CONSTANT * np.abs(mean)] = 0.0
     return Totals(
-        weight_of_class=np.sum([sums["weight_of_class"] for _, sums in rows.parts], axis=0),
+        weight_of_class=np.sum([sums["weight_of_class"] for sums in rows.parts], axis=0),
         mean=mean,
         deviation=deviation,
-        held=float(sum(sums["held"][0] for _, sums in rows.parts)),
+        held=float(sum(sums["held"][0] for sums in rows.parts)),
     )
 
 

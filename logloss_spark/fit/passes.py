@@ -1,13 +1,12 @@
 """Passes over the rows of a fit: from blocks on local disk, or where there are none from the table itself."""
 
+import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import reduce
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
@@ -18,7 +17,9 @@ from logloss_spark.fit.batches import Form, added, block_of
 from logloss_spark.fit.blocks import (
     DESCRIPTOR,
     Fit,
+    Part,
     descriptor,
+    mark_of,
     opened,
     part_id,
     removed,
@@ -37,8 +38,8 @@ Combine = Callable[[Sums | None, Sums], Sums]
 REBUILDS = 2
 """How often lost blocks are written again; after that each pass reads the table."""
 
-SAME_WEIGHT = 1e-9
-"""By how much the weight of a class may differ between two readings of the same rows: sums depend on their order."""
+SAME_MARK = 1e-11
+"""By how much the mark of the same rows may differ between two readings: sums depend on their order."""
 
 
 class StreamedFit(UserWarning):
@@ -66,24 +67,26 @@ class TrainingRows:
         self._descriptors: DataFrame | None = None
         partitions = cores_of(self.table) if cores is None else cores
         self._source = self.table.coalesce(partitions)
-        self.parts = self._read()
-        self.rows = sum(rows for rows, _ in self.parts)
+        parts = self._read()
+        self.parts = [part.sums for part in parts if part.sums is not None]
+        self.rows = sum(part.rows or 0 for part in parts)
+        self._mark = sum(part.mark for part in parts)
 
     def sums(self, work: Work, combine: Combine = added) -> Sums:
         """Work over every row, its sums combined in the order of the partitions."""
         self.passes += 1
         while self._descriptors is not None:
             found = self._ask(self._descriptors, work)
-            missing = [part for part, (rows, _) in found.items() if rows is None]
+            missing = [place for place, part in found.items() if part.rows is None]
             if missing:
                 found |= self._ask(self._descriptors.where(F.col("part").isin(missing)), work)
-            if sum(rows or 0 for rows, _ in found.values()) == self.rows:
-                return combined([sums for _, (_, sums) in sorted(found.items()) if sums is not None], combine)
+            if self._are_all(found.values()):
+                return combined(found, combine)
             self._rebuild()
         fit = Fit(self.name, self.rebuilds, self.form, self.classes)
         found = collected(over(self._source, streamed, work=work, combine=combine, fit=fit))
-        self._check_rows(sum(rows or 0 for rows, _ in found.values()))
-        return combined([sums for _, (_, sums) in sorted(found.items()) if sums is not None], combine)
+        self._check(found.values())
+        return combined(found, combine)
 
     def close(self) -> None:
         """Take the blocks away, and then what describes them."""
@@ -103,49 +106,44 @@ class TrainingRows:
             if error is None:
                 raise
 
-    def _read(self) -> list[tuple[int, Sums]]:
-        """Make the blocks; the rows and the sums of each partition. Without a disk or a cache passes will stream."""
+    def _read(self) -> list[Part]:
+        """Make the blocks; what is summed in each partition. Without a disk or a cache passes will stream."""
         fit = Fit(self.name, self.rebuilds, self.form, self.classes)
         made = over(self._source, written, fit=fit)
         try:
-            made = made.persist()
+            self._descriptors = made.persist()
         except PySparkException:
             self._stream("this Spark refuses to cache")
-            fit = Fit(self.name, self.rebuilds, self.form, self.classes)
-            found = collected(over(self._source, summarised, fit=fit))
-            return [(rows or 0, sums) for _, (rows, sums) in sorted(found.items()) if sums is not None]
-        self._descriptors = made
-        described = sorted(made.collect(), key=lambda row: int(row["part"]))
-        if any(row["folder"] is None and row["rows"] for row in described):
+            return list(collected(over(self._source, summarised, fit=fit)).values())
+        described = collected(self._descriptors)
+        if any(part.rows and part.folder is None for part in described.values()):
             self._stream("the executors have no local disk to spare")
-        return [(row["rows"], unpacked(row["sums"])) for row in described if row["sums"] is not None]
+        return list(described.values())
 
-    def _ask(self, descriptors: DataFrame, work: Work) -> dict[int, tuple[int | None, Sums | None]]:
+    def _ask(self, descriptors: DataFrame, work: Work) -> dict[int, Part]:
         """Work over the blocks of these descriptors."""
         return collected(over(descriptors, worked, work=work, form=self.form))
 
     def _rebuild(self) -> None:
         """Write all blocks anew; after some times give up on blocks."""
-        before = self.parts
         self.close()
         if self.rebuilds == REBUILDS:
             self._stream("blocks were lost again and again")
             return
         self.rebuilds += 1
-        self.parts = self._read()
-        self._check_rows(sum(rows for rows, _ in self.parts))
-        old, new = (
-            combined([sums["weight_of_class"] for _, sums in parts], lambda a, b: b if a is None else a + b)
-            for parts in (before, self.parts)
-        )
-        if not np.allclose(old, new, rtol=SAME_WEIGHT, atol=0.0):
-            raise DataError("a fit reads the same rows several times, and the source changed during the fit: fit again")
+        self._check(self._read())
 
-    def _check_rows(self, rows: int) -> None:
-        if rows != self.rows:
+    def _are_all(self, parts: Collection[Part]) -> bool:
+        """Whether these are the rows of the fit, all of them and no others."""
+        same = math.isclose(sum(part.mark for part in parts), self._mark, rel_tol=SAME_MARK)
+        return same and sum(part.rows or 0 for part in parts) == self.rows
+
+    def _check(self, parts: Collection[Part]) -> None:
+        """Raise DataError unless these are the rows of the fit."""
+        if not self._are_all(parts):
             raise DataError(
-                f"a fit reads the same rows several times, and the source changed during the fit: {self.rows:,} rows "
-                f"at first and {rows:,} now; fit again"
+                "a fit reads the same rows several times, and the source changed during the fit: "
+                f"{self.rows:,} rows at first, now {sum(part.rows or 0 for part in parts):,}, or others; fit again"
             )
 
     def _stream(self, reason: str) -> None:
@@ -175,35 +173,45 @@ def cores_of(table: DataFrame) -> int:
 def worked(batches: Iterable[pa.RecordBatch], work: Work, form: Form) -> Iterator[pa.RecordBatch]:
     """Work over the blocks that descriptors describe; without rows where a block is gone."""
     for batch in batches:
-        for described in batch.select(["part", "folder", "rows"]).to_pylist():
+        for described in batch.select(["part", "folder", "rows", "mark"]).to_pylist():
             block = opened(described["folder"] or "", described["rows"], form)
-            done = None if block is None else work(block)
-            yield descriptor(described["part"], None, None if block is None else described["rows"], done)
+            if block is None:
+                yield descriptor(described["part"], Part(None, 0.0, None))
+            else:
+                yield descriptor(described["part"], Part(described["rows"], described["mark"], work(block)))
 
 
 def streamed(batches: Iterable[pa.RecordBatch], work: Work, combine: Combine, fit: Fit) -> Iterator[pa.RecordBatch]:
     """Work over a partition of the table itself."""
-    sums, rows = None, 0
+    sums, rows, mark = None, 0, 0.0
     for batch in batches:
         block, _ = block_of(batch, fit.form, None)
-        rows += len(block.y)
+        rows, mark = rows + len(block.y), mark + mark_of(block)
         sums = combine(sums, work(block))
-    yield descriptor(part_id(), None, rows, sums)
+    yield descriptor(part_id(), Part(rows, mark, sums))
 
 
 def summarised(batches: Iterable[pa.RecordBatch], fit: Fit) -> Iterator[pa.RecordBatch]:
     """What `written` sums, with nothing written."""
-    rows, sums = write_batches(batches, None, fit)
-    yield descriptor(part_id(), None, rows, sums)
+    yield descriptor(part_id(), write_batches(batches, None, fit))
 
 
-def collected(results: DataFrame) -> dict[int, tuple[int | None, Sums | None]]:
-    """Rows and sums by partition."""
+def collected(results: DataFrame) -> dict[int, Part]:
+    """What was described of each partition, in their order."""
+    rows = sorted(results.collect(), key=lambda row: int(row["part"]))
     return {
-        row["part"]: (row["rows"], None if row["sums"] is None else unpacked(row["sums"])) for row in results.collect()
+        row["part"]: Part(
+            row["rows"], row["mark"], None if row["sums"] is None else unpacked(row["sums"]), row["folder"]
+        )
+        for row in rows
     }
 
 
-def combined(sums: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Any:
-    """Sums of all partitions together."""
-    return reduce(combine, sums, None)
+def combined(parts: Mapping[int, Part], combine: Combine) -> Sums:
+    """Sums of all partitions together, in their order."""
+    total: Sums | None = None
+    for place in sorted(parts):
+        sums = parts[place].sums
+        total = total if sums is None else combine(total, sums)
+    assert total is not None
+    return total

@@ -37,7 +37,7 @@ def drawn(rows: TrainingRows, space: Space, found: Totals) -> Block | None:
     same have the same hash, and come together or not at all; where that makes the sample worth less than half of its
     rows it is drawn by the place in the partition.
     """
-    counts = np.sum([sums["rows_of_class"] for _, sums in rows.parts], axis=0)
+    counts = np.sum([sums["rows_of_class"] for sums in rows.parts], axis=0)
     size = space.free.size
     meant = float(np.clip(PER_PARAMETER * size, *ROWS))
     meant = min(meant, max(WORK / size**2, 5 * size), NUMBERS / space.shape[1])

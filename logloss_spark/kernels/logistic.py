@@ -136,7 +136,7 @@ def loss_gradient_and_hessian(block: Block, theta: Array, standard: Standardizat
 def summed(
     block: Block, theta: Array, standard: Standardization, parts: Iterable[slice], hessian: Array | None
 ) -> dict[str, Array]:
-    """The sums of `loss_and_gradient`; blocks of a Hessian, of features about the block's centre, are added in place."""
+    """The sums of `loss_and_gradient`; those of a Hessian, of features about the block's centre, are added in place."""
     loss, held = 0.0, 0.0
     of_features, of_intercept = np.zeros((len(theta), theta.shape[1] - 1)), np.zeros(len(theta))
     for rows in parts:

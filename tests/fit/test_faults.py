@@ -25,12 +25,14 @@ import logloss_spark as ls
 folder, master, what = sys.argv[1:]
 local = Path(folder, "local")
 spark = (SparkSession.builder.master(master).config("spark.ui.enabled", "false")
-         .config("spark.local.dir", str(local)).config("spark.executor.memory", "512m").config("spark.locality.wait", "100ms")
+         .config("spark.local.dir", str(local)).config("spark.executor.memory", "512m")
+         .config("spark.locality.wait", "100ms")
          .config("spark.sql.files.maxPartitionBytes", "20k").getOrCreate())
 spark.sparkContext.setLogLevel("OFF")
 
 def executors():
-    found = subprocess.run(["pgrep", "-f", f"CoarseGrainedExecutorBackend.*--worker-url"], capture_output=True, text=True)
+    asked = ["pgrep", "-f", "CoarseGrainedExecutorBackend.*--worker-url"]
+    found = subprocess.run(asked, capture_output=True, text=True)
     mine = [int(pid) for pid in found.stdout.split()]
     return [pid for pid in mine if str(local) in Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")]
 

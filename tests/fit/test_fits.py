@@ -12,12 +12,9 @@ from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
 from logloss_spark import DataError, InvalidRows, LogisticModel, SpecError, fit_logistic
-from logloss_spark.fit import fitting, passes
-from logloss_spark.fit.blocks import local_folders
-from logloss_spark.fit.passes import StreamedFit, TrainingRows
+from logloss_spark.fit.passes import StreamedFit
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 
 ROWS = 600

@@ -1,5 +1,7 @@
 """The solvers on problems in memory, whose answers are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -73,7 +75,7 @@ def test_the_objective_never_rises():
         at = evaluate(penalty, hessian=hessian)
         found = minimised(at, at(np.ones(6)), model, penalty, gap=1e-15, max_iter=100)
         values = [step.objective for step in found.history]
-        assert all(after <= before + 1e-14 for before, after in zip(values, values[1:], strict=False))
+        assert all(after <= before + 1e-14 for before, after in itertools.pairwise(values))
 
 
 def test_max_iter_is_told_from_convergence():

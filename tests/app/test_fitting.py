@@ -1,0 +1,110 @@
+"""The commands `fit` and `score` on real files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from logloss_spark import LogisticModel, SpecError
+from logloss_spark.app.cli import main
+from logloss_spark.app.config import FitConfig, read_config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """Training rows of two months, two of them without a label, and how to run a command on them."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, 2))
+    label = (x[:, 0] + rng.logistic(size=400) > 0).astype(float)
+    label[:2] = np.nan
+    frame = pd.DataFrame(x, columns=["a", "b"]).assign(y=pd.array(label).astype("Int64"), month=1 + np.arange(400) % 2)
+    (tmp_path / "rows").mkdir()
+    frame.to_parquet(tmp_path / "rows" / "part.parquet")
+    config = tmp_path / "fit.toml"
+    config.write_text(
+        f'[input]\npath = "{tmp_path}/rows"\n[columns]\nfeatures = ["a", "b"]\nlabel = "y"\n'
+        f'[output]\nmodel = "{tmp_path}/model"\n'
+        f'[score]\npath = "{tmp_path}/rows"\noutput = "{tmp_path}/scored"\npartition_by = ["month"]\n'
+    )
+
+    def run(command: str, *overrides: str) -> SimpleNamespace:
+        sets = [word for override in overrides for word in ("--set", override)]
+        capsys.readouterr()
+        code = main([command, "--config", str(config), *sets])
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err, folder=tmp_path)
+
+    return run
+
+
+def test_a_model_is_fitted_written_and_scores_a_table(job, spark) -> None:
+    fitted = job("fit")
+    assert fitted.code == 0, fitted.err
+    assert "iteration   0  objective" in fitted.err
+    assert "rows left out: null_label 2" in fitted.out
+    assert "read 400 rows" in fitted.out
+    model = LogisticModel.load(str(fitted.folder / "model"))
+    assert model.report.rows == 398
+
+    scored = job("score")
+    assert scored.code == 0, scored.err
+    table = spark.read.parquet(str(scored.folder / "scored"))
+    assert {folder.name for folder in (scored.folder / "scored").glob("month=*")} == {"month=1", "month=2"}
+    rows = table.toPandas()
+    z = rows[["a", "b"]].to_numpy() @ model.coefficients[0] + model.intercepts[0]
+    np.testing.assert_allclose(rows["logit"], z, rtol=1e-12)
+    np.testing.assert_allclose(rows["probability"], 1 / (1 + np.exp(-z)), rtol=1e-12)
+
+
+def test_invalid_rows_are_quarantined_with_their_reason(job, spark, tmp_path) -> None:
+    done = job("fit", f"output.invalid={tmp_path}/unfit", "fit.on_invalid=quarantine")
+    assert done.code == 0, done.err
+    rows = spark.read.parquet(str(tmp_path / "unfit")).toPandas()
+    assert list(rows.columns) == ["a", "b", "y", "month", "row_status"]
+    assert rows["row_status"].tolist() == ["null_label", "null_label"]
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "code", "says"),
+    [
+        ("fit", "columns.label=yy", 2, "label column 'yy' is not in the table; it has: a, b, y, month. Did you"),
+        ("fit", "fit.solver=sgd", 2, "[fit] solver cannot be 'sgd'"),
+        ("fit", "fit.reg_parm=1.0", 2, "unknown key 'reg_parm' in [fit]"),
+        ("fit", "input.path=/no/such/rows", 4, "/no/such/rows cannot be read"),
+        ("fit", "fit.on_invalid=fail", 4, "tolerated_share of invalid rows is 0, and 2 of 400 are: null_label 2"),
+        ("fit", "fit.on_invalid=quarantine", 2, "[output] has no path for them"),
+        ("fit", "fit.classes=[0, 1, 2]", 4, "none of positive weight has y = 2"),
+        ("score", "score.partition_by=[\"day\"]", 2, "partition_by names 'day', which is not in the table"),
+        ("score", "output.model=/no/such/model", 4, "/no/such/model"),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_line_and_nothing_is_written(job, command, override, code, says) -> None:
+    done = job(command, override)
+    lines = [line for line in done.err.splitlines() if not line.startswith("iteration")]
+    assert done.code == code, done.err
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert not (done.folder / "model").exists()
+    assert not (done.folder / "scored").exists()
+
+
+def test_an_output_that_exists_is_refused_before_the_first_pass(job) -> None:
+    assert job("fit").code == 0
+    again = job("fit")
+    assert again.code == 2
+    assert "iteration" not in again.err
+    assert job("fit", "output.mode=overwrite").code == 0
+
+
+def test_the_example_config_can_be_read_and_is_the_defaults() -> None:
+    read = read_config(str(ROOT / "conf" / "fit.toml"), of=FitConfig)
+    assert read.training.solver == "gd"
+    assert read.score is not None
+    with pytest.raises(SpecError, match=r"unknown section \[evaluate\]"):
+        read_config(str(ROOT / "conf" / "evaluate.toml"), of=FitConfig)
