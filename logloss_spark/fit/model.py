@@ -274,7 +274,7 @@ def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
     """Write a text through Spark, so that it lands where tables do."""
     spark = active_session()
     lines = spark.createDataFrame([(line,) for line in text.splitlines()], "value string")
-    lines.coalesce(1).write.mode("overwrite" if overwrite else "errorifexists").text(path)
+    lines.coalesce(1).write.mode("overwrite" if overwrite else "error").text(path)
 
 
 def load_text(path: str) -> str:

@@ -59,8 +59,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
     return SimpleNamespace(run=run, predictions=predictions, out=tmp_path / "out", folder=tmp_path)
 
 
-@pytest.mark.connect
-@pytest.mark.parametrize("engine", ["pandas", "native"])
+@pytest.mark.parametrize("engine", ["pandas", pytest.param("native", marks=pytest.mark.connect)])
 def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession, engine: str) -> None:
     ran = job.run(f"evaluate.engine={engine}", BY_DAY, outputs=["reliability", "state"])
     assert (ran.code, ran.err) == (0, "")

@@ -59,19 +59,27 @@ spark.stop()
 """
 
 
-@pytest.fixture
-def folder(tmp_path) -> Iterator[Path]:
-    """Rows to fit on, and the answer of a fit that nothing happened to."""
+def rows_in(folder: Path) -> Path:
+    """Write rows to fit on."""
     rng = np.random.default_rng(11)
     x = rng.normal(size=(4000, 3))
     label = (x @ [1.0, -2.0, 0.5] + rng.logistic(size=4000) > 0).astype(int)
-    (tmp_path / "rows").mkdir()
+    (folder / "rows").mkdir()
     frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=label)
     for place in range(4):
-        frame[place::4].to_parquet(tmp_path / "rows" / f"part-{place}.parquet")
-    (tmp_path / "fit.py").write_text(FIT)
-    yield tmp_path
-    shutil.rmtree(tmp_path, ignore_errors=True)
+        frame[place::4].to_parquet(folder / "rows" / f"part-{place}.parquet")
+    (folder / "fit.py").write_text(FIT)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bereaved(tmp_path_factory) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """A fit on a cluster that loses an executor, under way while the other test runs."""
+    folder = rows_in(tmp_path_factory.mktemp("executor"))
+    process = started(folder, "local-cluster[2,1,1024]", "executor")
+    yield folder, process
+    process.kill()
+    process.wait()
 
 
 def started(folder: Path, master: str, what: str) -> subprocess.Popen[str]:
@@ -126,15 +134,8 @@ def blocks_in(folder: Path) -> list[str]:
     return [name for _, names, _ in os.walk(folder / "local") for name in names if name.startswith("logloss-")]
 
 
-def test_an_executor_killed_in_the_middle_of_a_fit_changes_nothing(folder) -> None:
-    objective, rows, killed, left = answer(started(folder, "local-cluster[2,1,1024]", "executor"))
-    assert killed == 1
-    assert rows == 4000
-    assert left == 0
-    assert objective == pytest.approx(exact(folder), rel=1e-11)
-
-
-def test_a_driver_that_was_killed_resumes_from_its_checkpoint(folder) -> None:
+def test_a_driver_that_was_killed_resumes_from_its_checkpoint(tmp_path) -> None:
+    folder = rows_in(tmp_path)
     process = started(folder, "local[2]", "driver")
     assert process.stdout is not None
     for line in process.stdout:
@@ -156,4 +157,13 @@ def test_a_driver_that_was_killed_resumes_from_its_checkpoint(folder) -> None:
     objective, *_ = json.loads(
         next(line for line in out.splitlines() if line.startswith("MODEL ")).removeprefix("MODEL ")
     )
+    assert objective == pytest.approx(exact(folder), rel=1e-11)
+
+
+def test_an_executor_killed_in_the_middle_of_a_fit_changes_nothing(bereaved) -> None:
+    folder, process = bereaved
+    objective, rows, killed, left = answer(process)
+    assert killed == 1
+    assert rows == 4000
+    assert left == 0
     assert objective == pytest.approx(exact(folder), rel=1e-11)
