@@ -83,7 +83,6 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     asked = config.score
     if asked is None:
         raise SpecError("the section [score] is missing: it says what to score, and where the table goes")
-    model = LogisticModel.load(config.output.model)
     source = read_table(
         spark, path=asked.path, table=asked.table, format=asked.format, options=asked.options, where=asked.where
     )
@@ -95,6 +94,7 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     outputs = {"scored": asked.output}
     roots = folders(spark, source, path=asked.path, name=asked.table)
     check_outputs(spark, outputs, mode=config.output.mode, apart_from=roots)
+    model = LogisticModel.load(config.output.model)
     scored = model.transform(source, probability=asked.probability, logit=asked.logit, prediction=asked.prediction)
     write_tables(
         spark,

@@ -235,7 +235,9 @@ def minimised(
     for iteration in range(first, first + max_iter + 1):
         d = model.direction(point, penalty)
         slope = float(point.gradient @ d + penalty.l1 @ (np.abs(point.x + d) - np.abs(point.x)))
-        expected = max(-(slope + 0.5 * float(d @ model.product(d))), 0.0)
+        # At the model's minimum its curvature along the step is the slope, unless an L1 penalty has a part in that.
+        curved = float(d @ model.product(d)) if penalty.l1.any() else -slope
+        expected = max(-(slope + 0.5 * curved), 0.0)
         norm = float(np.abs(stationarity(point, penalty)).max(initial=0.0))
         history.append(
             Step(iteration, point.objective, point.loss, norm, expected, step, passes, point.seconds, point.held_loss)

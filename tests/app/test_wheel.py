@@ -20,7 +20,17 @@ def test_the_wheel_in_an_empty_environment_runs_the_demos_evaluation(tmp_path: P
     (wheel,) = tmp_path.glob("logloss_spark-*.whl")
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "-c", ROOT / "conf" / "constraints.txt", f"{wheel}[spark]")
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "-c",
+        ROOT / "conf" / "constraints.txt",
+        f"{wheel}[spark]",
+    )
     write_predictions(tmp_path / "predictions")
 
     paths = {"input.path": "predictions"} | {
