@@ -19,7 +19,7 @@ SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.python.unix.domain.socket.enabled": "true",  # a Python task is 25 ms cheaper, and there are thousands
     "spark.sql.warehouse.dir": "build/spark-warehouse",
-    "spark.local.dir": str(Path.cwd() / "build" / "spark-local"),  # blocks of fits lie there, and tests look for them
+    "spark.local.dir": "build/spark-local",  # blocks of fits lie there, and tests look for them
 }
 
 
