@@ -20,8 +20,6 @@ from logloss_spark.kernels.sums import Array
 DESCRIPTOR = "part int, folder string, rows bigint, mark double, sums binary"
 """One row per partition: where its block is (null: it could not be written), and what was summed over its rows."""
 
-DTYPES = {"indptr": np.int64, "indices": np.int32}
-
 
 @dataclass(frozen=True)
 class Fit:

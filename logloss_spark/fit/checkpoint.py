@@ -3,13 +3,14 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.inputs import TrainingTable
+from logloss_spark.fit.model import active_session
 from logloss_spark.fit.objective import Totals
 from logloss_spark.fit.training import Training
 from logloss_spark.kernels.sums import Array
@@ -28,7 +29,7 @@ class Checkpoint:
     rows: int
     found: Totals
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What must be the same for a fit to go on: the objective and the rows."""
         asked = {name: value for name, value in asdict(self.training).items() if name not in LIMITS}
@@ -43,7 +44,7 @@ class Checkpoint:
 
         Raises SpecError where the folder holds another fit.
         """
-        spark = active()
+        spark = active_session()
         try:
             lines = [row["value"] for row in spark.read.text(f"{self.path.rstrip('/')}/iteration-*").collect()]
         except PySparkException as error:
@@ -64,12 +65,5 @@ class Checkpoint:
     def keep(self, iteration: int, theta: Array) -> None:
         """Write an iteration, unless it is there."""
         line = json.dumps({"iteration": iteration, "fingerprint": self.fingerprint, "theta": theta.tolist()})
-        table = active().createDataFrame([(line,)], "value string").coalesce(1)
+        table = active_session().createDataFrame([(line,)], "value string").coalesce(1)
         table.write.mode("ignore").text(f"{self.path.rstrip('/')}/iteration-{iteration:05d}")
-
-
-def active() -> SparkSession:
-    """The session of the caller."""
-    session = SparkSession.getActiveSession()
-    assert session is not None
-    return session

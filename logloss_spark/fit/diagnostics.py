@@ -91,15 +91,13 @@ def collinear_directions(rows: TrainingRows, space: Space, weight: float) -> Arr
 
 def involved(directions: Array) -> tuple[int, ...]:
     """The places of the columns that take part in some directions, those of the largest weight first."""
-    size = np.sqrt((directions * directions).sum(axis=1))
+    return places_above(np.sqrt((directions * directions).sum(axis=1)), INVOLVED)
+
+
+def places_above(size: Array, share: float) -> tuple[int, ...]:
+    """The places of what is larger than a share of the largest, the largest first."""
     order = np.argsort(-size, kind="stable")
-    return tuple(int(place) for place in order if size[place] > INVOLVED * size.max(initial=0.0))
-
-
-def separating(reach: Array) -> tuple[int, ...]:
-    """The places of the columns that separate, by how far they move a row."""
-    order = np.argsort(-reach, kind="stable")
-    return tuple(int(place) for place in order if reach[place] > SEPARATING * reach.max(initial=0.0))
+    return tuple(int(place) for place in order if size[place] > share * size.max(initial=0.0))
 
 
 def separation(rows: TrainingRows, space: Space, point: Point, collinear: Array, shares: Array) -> Separation | None:
@@ -136,7 +134,7 @@ def separated_along(rows: TrainingRows, space: Space, direction: Array) -> Separ
     low, high = float(found["low"][0]), float(found["high"][0])
     if not (high > 0 and low >= -TOUCHING * high):
         return None
-    return Separation(low > TOUCHING * high, separating(found["reach"]))
+    return Separation(low > TOUCHING * high, places_above(found["reach"], SEPARATING))
 
 
 def complement(space: Space, basis: Array, collinear: Array) -> Array:

@@ -231,20 +231,19 @@ class Fitting:
         if drawn is None:
             point = self.evaluate(x)
             return point, sample.model_at(point) if point.hessian is not None else DenseModel(np.diag(curvature))
-        begin, model = sample.start(drawn, self.space, self.found, x)
-        if resume:
-            begin, model = x, sample.model_of_sample(drawn, self.space, self.found, x)
+        of_sample = sample.model_of_sample if resume else sample.start
+        begin, model = of_sample(drawn, self.space, self.found, x)
         point = self.evaluate(begin)
         knowing_nothing = self.found.label_entropy if self.training.fit_intercept else math.log(len(self.table.classes))
         if not resume and self.training.offset is None and not point.objective <= knowing_nothing * (1 + 1e-9):
             # The sample misled: start from what is known of all rows.
-            point, model = self.evaluate(x), sample.model_of_sample(drawn, self.space, self.found, x)
+            begin, model = sample.model_of_sample(drawn, self.space, self.found, x)
+            point = self.evaluate(begin)
         return point, sample.model_at(point) if point.hessian is not None else model
 
     def evaluate(self, x: Array, *, hessian: bool = False) -> Point:
         """A pass: the objective at a point."""
-        evaluate = objective(self.rows, self.space, self.found, hessian=hessian or self.solver == "newton")
-        return evaluate(x)
+        return objective(self.rows, self.space, self.found, x, hessian=hessian or self.solver == "newton")
 
     def solved(self, start: Point, model: Model, first: int) -> Minimum:
         """The solver's way from a start."""

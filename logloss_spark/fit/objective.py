@@ -130,17 +130,13 @@ def space_of(training: Training, found: Totals, classes: int) -> Space:
     return Space(Standardization(mean, scale), free, penalty)
 
 
-def objective(rows: TrainingRows, space: Space, found: Totals, *, hessian: bool = False) -> Callable[[Array], Point]:
-    """The penalised mean loss of all rows as a function of the solver's coordinates; each call is a pass."""
+def objective(rows: TrainingRows, space: Space, found: Totals, x: Array, *, hessian: bool) -> Point:
+    """The penalised mean loss of all rows at the solver's coordinates; a pass."""
+    began = time.monotonic()
     kernel = loss_gradient_and_hessian if hessian else loss_and_gradient
-
-    def evaluate(x: Array) -> Point:
-        began = time.monotonic()
-        sums = rows.sums(partial(kernel, theta=space.theta(x), standard=space.standard))
-        point = point_of(x, sums, space, found.weight, found.held)
-        return replace(point, seconds=time.monotonic() - began)
-
-    return evaluate
+    sums = rows.sums(partial(kernel, theta=space.theta(x), standard=space.standard))
+    point = point_of(x, sums, space, found.weight, found.held)
+    return replace(point, seconds=time.monotonic() - began)
 
 
 def local_objective(block: Block, space: Space) -> Callable[[Array], Point]:

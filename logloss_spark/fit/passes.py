@@ -56,8 +56,7 @@ class TrainingRows:
     A context manager: leaving it takes the blocks away, whatever happened.
     """
 
-    def __init__(self, training: TrainingTable, *, cores: int | None = None) -> None:
-        self.table = training.table
+    def __init__(self, training: TrainingTable) -> None:
         self.form = Form(training.form, training.width, training.sparse)
         self.classes = len(training.classes)
         self.name = uuid4().hex[:12]
@@ -65,8 +64,7 @@ class TrainingRows:
         self.rebuilds = 0
         self.streamed = False
         self._descriptors: DataFrame | None = None
-        partitions = cores_of(self.table) if cores is None else cores
-        self._source = self.table.coalesce(partitions)
+        self._source = training.table.coalesce(cores_of(training.table))
         parts = self._read()
         self.parts = [part.sums for part in parts if part.sums is not None]
         self.rows = sum(part.rows or 0 for part in parts)
@@ -83,8 +81,7 @@ class TrainingRows:
             if self._are_all(found.values()):
                 return combined(found, combine)
             self._rebuild()
-        fit = Fit(self.name, self.rebuilds, self.form, self.classes)
-        found = collected(over(self._source, streamed, work=work, combine=combine, fit=fit))
+        found = collected(over(self._source, streamed, work=work, combine=combine, form=self.form))
         self._check(found.values())
         return combined(found, combine)
 
@@ -181,11 +178,11 @@ def worked(batches: Iterable[pa.RecordBatch], work: Work, form: Form) -> Iterato
                 yield descriptor(described["part"], Part(described["rows"], described["mark"], work(block)))
 
 
-def streamed(batches: Iterable[pa.RecordBatch], work: Work, combine: Combine, fit: Fit) -> Iterator[pa.RecordBatch]:
+def streamed(batches: Iterable[pa.RecordBatch], work: Work, combine: Combine, form: Form) -> Iterator[pa.RecordBatch]:
     """Work over a partition of the table itself."""
     sums, rows, mark = None, 0, 0.0
     for batch in batches:
-        block, _ = block_of(batch, fit.form, None)
+        block, _ = block_of(batch, form, None)
         rows, mark = rows + len(block.y), mark + mark_of(block)
         sums = combine(sums, work(block))
     yield descriptor(part_id(), Part(rows, mark, sums))

@@ -89,22 +89,24 @@ def start(sample: Block, space: Space, found: Totals, begin: Array) -> tuple[Arr
 
     A column that the sample hardly saw is given the curvature that its variance over all rows lets expect.
     """
-    width = space.shape[1] - 1
-    flat = Space(Standardization(np.zeros(width), np.ones(width)), space.free, space.penalty)
     curvature = mean_curvature(space, found)
-    ridge = RIDGE * curvature
-    bent = replace(flat, penalty=Penalty(space.penalty.l2 + ridge, space.penalty.l1))
+    bent = replace(of_standardised(space), penalty=Penalty(space.penalty.l2 + RIDGE * curvature, space.penalty.l1))
     evaluate = local_objective(sample, bent)
     first = evaluate(begin)
     minimum = minimised(evaluate, first, model_at(first), bent.penalty, gap=1e-6 * found.label_entropy, max_iter=30)
     return minimum.point.x, metric(sample, space, minimum.point, curvature)
 
 
-def model_of_sample(sample: Block, space: Space, found: Totals, x: Array) -> DenseModel:
-    """The model that a sample makes of the objective at a point."""
+def model_of_sample(sample: Block, space: Space, found: Totals, x: Array) -> tuple[Array, DenseModel]:
+    """A point that is given, and the model that a sample makes of the objective there."""
+    point = local_objective(sample, of_standardised(space))(x)
+    return x, metric(sample, space, point, mean_curvature(space, found))
+
+
+def of_standardised(space: Space) -> Space:
+    """The same coordinates for features that have been standardised."""
     width = space.shape[1] - 1
-    flat = Space(Standardization(np.zeros(width), np.ones(width)), space.free, space.penalty)
-    return metric(sample, space, local_objective(sample, flat)(x), mean_curvature(space, found))
+    return replace(space, standard=Standardization(np.zeros(width), np.ones(width)))
 
 
 def metric(sample: Block, space: Space, point: Point, curvature: Array) -> DenseModel:

@@ -11,8 +11,10 @@ An L1 penalty stays as it is in the model (proximal Newton), so that coefficient
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -90,6 +92,8 @@ class Minimum:
 
 
 Evaluate = Callable[[Array], Point]
+Factor = tuple[Array, Array, float, float]
+"""B s, y, s'Bs and s'y of a step, B being the matrix before it."""
 
 
 class Model(Protocol):
@@ -169,21 +173,14 @@ class LimitedModel:
 
     def product(self, d: Array) -> Array:
         """The matrix times a vector, unrolled from the diagonal by the steps."""
-        columns = self.factors()
-        diagonal = self.scaled()
-        total = diagonal * d
-        for bs, y, sbs, sy in columns:
-            total = total + y * (y @ d) / sy - bs * (bs @ d) / sbs
-        return total
+        return unrolled(self.scaled(), self.factors(), d)
 
-    def factors(self) -> list[tuple[Array, Array, float, float]]:
-        """B s, y, s'Bs and s'y of each step, B being the matrix before it."""
-        found: list[tuple[Array, Array, float, float]] = []
+    def factors(self) -> list[Factor]:
+        """What each step added to the matrix."""
+        found: list[Factor] = []
         diagonal = self.scaled()
         for s, y in zip(self.steps, self.changes, strict=True):
-            bs = diagonal * s
-            for earlier_bs, earlier_y, sbs, sy in found:
-                bs = bs + earlier_y * (earlier_y @ s) / sy - earlier_bs * (earlier_bs @ s) / sbs
+            bs = unrolled(diagonal, found, s)
             found.append((bs, y, float(s @ bs), float(s @ y)))
         return found
 
@@ -200,6 +197,14 @@ class LimitedModel:
         if not s @ y > 1e-12 * math.sqrt((s @ s) * (y @ y)):
             return self
         return replace(self, steps=(*self.steps, s)[-REMEMBERED:], changes=(*self.changes, y)[-REMEMBERED:])
+
+
+def unrolled(diagonal: Array, factors: Sequence[Factor], d: Array) -> Array:
+    """The product of a vector with the matrix that steps made of a diagonal."""
+    total = diagonal * d
+    for bs, y, sbs, sy in factors:
+        total = total + y * (y @ d) / sy - bs * (bs @ d) / sbs
+    return total
 
 
 def minimised(
@@ -292,13 +297,11 @@ def solved(matrix: Array, gradient: Array) -> Array:
     """The solution of a system whose matrix is positive, or nearly: where it is singular, that of least norm."""
     scale = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
     balanced = matrix / np.outer(scale, scale)
-    try:
+    with suppress(np.linalg.LinAlgError):
         factor = np.linalg.cholesky(balanced)
         if np.diag(factor).min(initial=1.0) > 1e-6:
             half = np.linalg.solve(factor, gradient / scale)
             return np.asarray(np.linalg.solve(factor.T, half) / scale)
-    except np.linalg.LinAlgError:
-        return of_least_norm(matrix, gradient)
     return of_least_norm(matrix, gradient)
 
 
@@ -355,14 +358,8 @@ def approached(model: LimitedModel, gradient: Array, x: Array, l1: Array, steps:
     Beck, Teboulle, A fast iterative shrinkage-thresholding algorithm, SIAM J. Imaging Sciences 2 (2009); restarted as
     in O'Donoghue, Candes, Adaptive restart for accelerated gradient schemes, Found. Comput. Math. 15 (2015).
     """
-    diagonal, factors = model.scaled(), model.factors()
-
-    def product(d: Array) -> Array:
-        total = diagonal * d
-        for bs, y, sbs, sy in factors:
-            total = total + y * (y @ d) / sy - bs * (bs @ d) / sbs
-        return total
-
+    diagonal = model.scaled()
+    product = partial(unrolled, diagonal, model.factors())
     probe = np.ones_like(x)
     for _ in range(20):  # power iterations for the largest eigenvalue in that metric
         probe = product(probe) / diagonal
