@@ -11,7 +11,13 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
 from logloss_spark.evaluate.evaluation import log_loss
-from logloss_spark.fit.estimator import LogisticRegressionGD, LogisticRegressionGDModel, ReadAsJson, Written
+from logloss_spark.fit.estimator import (
+    LogisticRegressionGD,
+    LogisticRegressionGDModel,
+    ReadAsJson,
+    Written,
+    weight_column,
+)
 from logloss_spark.rows.inputs import quoted
 
 __all__ = ["LogLossEvaluator", "LogisticRegressionGD", "LogisticRegressionGDModel"]
@@ -45,7 +51,6 @@ class LogLossEvaluator(Evaluator, HasLabelCol, HasProbabilityCol, HasWeightCol, 
         return False
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        weight = self.getOrDefault(self.weightCol) if self.isDefined(self.weightCol) else None
         first = dataset.select(F.size(vector_values(self.getProbabilityCol())).alias("size")).head()
         if first is None or first["size"] is None or first["size"] < 2:
             raise DataError(f"column {self.getProbabilityCol()!r} must hold the probabilities of two classes or more")
@@ -53,7 +58,7 @@ class LogLossEvaluator(Evaluator, HasLabelCol, HasProbabilityCol, HasWeightCol, 
             dataset,
             self.getLabelCol(),
             self.getProbabilityCol(),
-            weight=weight or None,
+            weight=weight_column(self),
             classes=tuple(range(first["size"])),
             eps=self.getOrDefault(self.eps),
         )

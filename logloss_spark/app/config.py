@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import dacite
 
 from logloss_spark.errors import SpecError, did_you_mean
 from logloss_spark.evaluate.metrics import Reporting
 from logloss_spark.evaluate.tables import METRICS, reporting_of
-from logloss_spark.fit.training import Family, Solver, Training, columns_or_one
+from logloss_spark.fit.training import Family, OnInvalid, Solver, Training, columns_or_one
 from logloss_spark.spec import Clip, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many, one_of
 
-OnInvalid = Literal["count", "quarantine", "fail"]
 Mode = Literal["errorifexists", "overwrite"]
 Section = TypeVar("Section")
 
@@ -30,6 +29,8 @@ DATED = ("input", "output", "score")
 class Input:
     """Where the predictions are: a path in a format of Spark's, with its reader options, or a catalog table."""
 
+    section: ClassVar[str] = "input"
+
     path: str | None = None
     table: str | None = None
     format: str = "parquet"
@@ -38,7 +39,7 @@ class Input:
 
     def __post_init__(self) -> None:
         if bool(self.path) == bool(self.table):
-            raise SpecError(f"[input] has either path or table, and {'both' if self.path else 'neither'} came")
+            raise SpecError(f"[{self.section}] has either path or table, and {'both' if self.path else 'neither'} came")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,23 +192,16 @@ class ModelOutput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Score(Input):
     """What to score with the model, as in [input]; where the scored table goes, and what its new columns are called."""
 
+    section: ClassVar[str] = "score"
+
     output: str
-    path: str | None = None
-    table: str | None = None
-    format: str = "parquet"
-    options: dict[str, str | bool | int | float] = field(default_factory=dict)
-    where: str | None = None
     partition_by: list[str] = field(default_factory=list)
     probability: str = "probability"
     logit: str = "logit"
     prediction: str = "prediction"
-
-    def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.table):
-            raise SpecError(f"[score] has either path or table, and {'both' if self.path else 'neither'} came")
 
 
 @dataclass(frozen=True, kw_only=True)

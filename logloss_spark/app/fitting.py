@@ -6,12 +6,13 @@ import warnings
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.config import FitConfig
+from logloss_spark.app.jobs import read_input
 from logloss_spark.errors import InvalidRows, SpecError, counted, did_you_mean
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.inputs import invalid_rows, training_table
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.solvers import Step
-from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
+from logloss_spark.io.tables import check_outputs, folders, write_tables
 
 
 def fit(spark: SparkSession, config: FitConfig) -> str:
@@ -32,9 +33,7 @@ def fit(spark: SparkSession, config: FitConfig) -> str:
         As the config or the input breaks its contract. Then nothing has been written.
     """
     given, output, training = config.input, config.output, config.training
-    source = read_table(
-        spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
-    )
+    source = read_input(spark, given)
     roots = folders(spark, source, path=given.path, name=given.table)
     check_outputs(spark, output.paths, mode=output.mode, apart_from=roots)
     with warnings.catch_warnings():
@@ -83,9 +82,7 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     asked = config.score
     if asked is None:
         raise SpecError("the section [score] is missing: it says what to score, and where the table goes")
-    source = read_table(
-        spark, path=asked.path, table=asked.table, format=asked.format, options=asked.options, where=asked.where
-    )
+    source = read_input(spark, asked)
     for name in asked.partition_by:
         if name not in source.columns:
             raise SpecError(

@@ -8,7 +8,7 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from logloss_spark.app.config import Config
+from logloss_spark.app.config import Config, Input
 from logloss_spark.errors import DataError, SpecError, counted, listed
 from logloss_spark.evaluate.evaluation import Evaluation, held, remarks_on, summary
 from logloss_spark.evaluate.state import merge, read_scale
@@ -39,9 +39,7 @@ def evaluate(spark: SparkSession, config: Config) -> str:
         As the config or the input breaks its contract. Then nothing has been written.
     """
     given, output, outputs = config.input, config.output, config.output.paths
-    source = read_table(
-        spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
-    )
+    source = read_input(spark, given)
     evaluation = Evaluation(source, config.predictions, config.reporting)
     roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
@@ -103,6 +101,13 @@ def metrics_of_states(spark: SparkSession, config: Config, paths: Sequence[str])
         write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
     read = f"read {counted(len(paths), 'state')}: {', '.join(paths)}"
     return "\n".join([report(frame, config), read, *written(outputs)])
+
+
+def read_input(spark: SparkSession, given: Input) -> DataFrame:
+    """The table that a section of a config names."""
+    return read_table(
+        spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
+    )
 
 
 @contextmanager

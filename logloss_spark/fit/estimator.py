@@ -174,11 +174,10 @@ class LogisticRegressionGD(
         return self._set(**given)
 
     def _fit(self, dataset: DataFrame) -> "LogisticRegressionGDModel":
-        weight = self.getOrDefault(self.weightCol) if self.isDefined(self.weightCol) else None
         training = Training(
             features=self.getFeaturesCol(),
             label=self.getLabelCol(),
-            weight=weight or None,
+            weight=weight_column(self),
             family=self.getOrDefault("family"),
             reg_param=float(self.getRegParam()),
             elastic_net_param=float(self.getElasticNetParam()),
@@ -262,3 +261,8 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
         present = scored.withColumn("_kept", F.col("_logit").isNotNull())
         columns = {name: column for name, column in added.items() if name}
         return present.withColumns(columns).select(*map(quoted, dataset.columns), *map(quoted, columns))
+
+
+def weight_column(stage: HasWeightCol) -> str | None:
+    """The name of a stage's weight; an empty one is none, as it is to Spark."""
+    return stage.getWeightCol() or None if stage.isDefined(stage.weightCol) else None
