@@ -1,13 +1,15 @@
 """Passes over the rows of a fit: from blocks on local disk, or where there are none from the table itself."""
 
 import math
+import pickle
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from types import TracebackType
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+from pyspark import cloudpickle
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -90,18 +92,18 @@ class TrainingRows:
         if self._descriptors is None:
             return
         descriptors, self._descriptors = self._descriptors, None
-        over(descriptors, removed, name=self.name).collect()
+        try:
+            over(descriptors, removed, name=self.name).collect()
+        except PySparkException:  # what was fitted is right nevertheless
+            message = "blocks of this fit could not be taken away: they stay on local disk until their executors end"
+            warnings.warn(message, stacklevel=2)
         descriptors.unpersist()
 
     def __enter__(self) -> "TrainingRows":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        try:
-            self.close()
-        except PySparkException:
-            if error is None:
-                raise
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _read(self) -> list[Part]:
         """Make the blocks; what is summed in each partition. Without a disk or a cache passes will stream."""
@@ -151,10 +153,15 @@ class TrainingRows:
 
 
 def over(table: DataFrame, function: Callable[..., Iterator[pa.RecordBatch]], **given: Any) -> DataFrame:
-    """A function of the batches of each partition over a table; what it gives is described as blocks are."""
+    """A function of the batches of each partition over a table; what it gives is described as blocks are.
+
+    It is pickled here and once. Spark Connect pickles the functions of a plan anew for each request, and finds what is
+    cached by comparing bytes; but a class that is pickled by value changes when its first instance is.
+    """
+    pickled = cloudpickle.dumps(partial(function, **given))  # type: ignore[no-untyped-call]
 
     def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return function(batches, **given)
+        return pickle.loads(pickled)(batches)
 
     return table.mapInArrow(on_batches, DESCRIPTOR)
 

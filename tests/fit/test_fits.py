@@ -14,6 +14,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark import DataError, InvalidRows, LogisticModel, SpecError, fit_logistic
+from logloss_spark.fit.batches import Form
+from logloss_spark.fit.blocks import Fit
 from logloss_spark.fit.passes import StreamedFit
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 from tests.conftest import SETTINGS
@@ -257,7 +259,6 @@ def test_scoring_gives_the_probability_of_the_logit_and_null_for_rows_it_cannot_
     assert (rest["prediction"] == z.argmax(axis=1)).all()
 
 
-@pytest.mark.connect
 def test_a_fit_that_was_killed_goes_on_where_it_was(table, tmp_path) -> None:
     path = str(tmp_path / "checkpoint")
     asked = {"features": FEATURES, "label": "label", "solver": "lbfgs"}
@@ -296,6 +297,22 @@ def test_blocks_are_gone_after_success_and_after_failure(table) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit_logistic(table, features=FEATURES, label="label", progress=interrupted)
     assert set(block_folders()) == before
+
+
+@pytest.mark.connect
+def test_blocks_are_written_once(table) -> None:
+    for pickled in (Fit, Form):  # as in the first fit of a process
+        if "__slotnames__" in vars(pickled):
+            del pickled.__slotnames__
+    before = set(block_folders())
+    found = []
+
+    def count(step) -> None:
+        (folder,) = set(block_folders()) - before
+        found.append(len(list(folder.iterdir())))
+
+    fit_logistic(table, features=FEATURES, label="label", progress=count)
+    assert set(found) == {2}
 
 
 @pytest.mark.parametrize("losses", [1, 10])
