@@ -73,7 +73,6 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     assert metrics == {"all": 1999, "day=1": 1000, "day=2": 999}
 
 
-@pytest.mark.connect
 def test_a_stored_state_gives_the_metrics_of_its_table(job: SimpleNamespace, spark: SparkSession) -> None:
     assert job.run(BY_DAY, outputs=["state"]).code == 0
     stored = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["day"]]).orderBy("slice").collect()

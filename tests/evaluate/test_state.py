@@ -69,7 +69,6 @@ def parts(table):
         evaluation.close()
 
 
-@pytest.mark.connect
 def test_merging_states_equals_evaluating_the_union(metrics, parts):
     assert_same_metrics(ls.metrics(ls.merge(*parts), by=BY).toPandas(), metrics)
 
@@ -216,7 +215,6 @@ def test_states_made_differently_refuse_to_merge_and_say_what_differs(small, wha
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.connect
 def test_states_of_another_eps_refuse_to_merge(spark):
     df = spark.createDataFrame([(1, 0.9)], "label int, p double")
     states = [ls.evaluate(df, label="label", prediction="p", eps=eps).state for eps in (1e-15, 1e-9)]

@@ -37,25 +37,43 @@ print(json.dumps(told))
 """
 
 
-@pytest.fixture(scope="module", params=["python", "spark-submit"])
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """One run of PROGRAM by a user who turned the UI on: what it told, what it left on stderr, and who started it."""
-    folder = tmp_path_factory.mktemp("a user")
+STARTERS = ("python", "spark-submit")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimpleNamespace]:
+    """PROGRAM run by a user who turned the UI on, by each starter at once: what it told, and what it left on stderr."""
+    started = {starter: start(starter, tmp_path_factory.mktemp("a user")) for starter in STARTERS}
+    return {starter: finished(process) for starter, process in started.items()}
+
+
+def start(starter: str, folder: Path) -> subprocess.Popen[str]:
     program = folder / "program.py"
     program.write_text(PROGRAM)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
     env |= {"PYTHONPATH": str(ROOT), "SPARK_CONF_DIR": str(folder), "SPARK_HOME": pyspark.__path__[0]}
-    if request.param == "python":
+    if starter == "python":
         (folder / "spark-defaults.conf").write_text("spark.ui.enabled true\nspark.driver.memory 700m\n")
         command = [sys.executable]
     else:
         env["PYSPARK_DRIVER_PYTHON"] = sys.executable
         submit = os.path.join(env["SPARK_HOME"], "bin", "spark-submit")
         command = [submit, "--conf", "spark.ui.enabled=true", "--driver-memory", "700m"]
-    ran = subprocess.run([*command, str(program)], env=env, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    *errors, told = ran.stdout.splitlines()
-    return SimpleNamespace(errors=errors, told=json.loads(told), stderr=ran.stderr)
+    return subprocess.Popen(
+        [*command, str(program)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> SimpleNamespace:
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    *errors, told = out.splitlines()
+    return SimpleNamespace(errors=errors, told=json.loads(told), stderr=err)
+
+
+@pytest.fixture(params=STARTERS)
+def run(request: pytest.FixtureRequest, runs: dict[str, SimpleNamespace]) -> SimpleNamespace:
+    return runs[request.param]
 
 
 def test_what_the_user_set_is_kept(run: Any) -> None:
