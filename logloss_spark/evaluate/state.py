@@ -26,7 +26,7 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
@@ -113,12 +113,16 @@ def columns_of(scale: Scale) -> tuple[str, ...]:
 
 def added(parts: DataFrame, scale: Scale) -> DataFrame:
     """Rows of one or more states, summed into one state."""
-    sums = [F.sum(name).alias(name) for name in columns_of(scale)]
     return (
         parts.groupBy(*map(quoted, scale.slices), "part", "place")
-        .agg(*sums)
+        .agg(*totals(scale))
         .withColumn("fingerprint", F.lit(scale.fingerprint()))
     )
+
+
+def totals(scale: Scale) -> list[Column]:
+    """Each sum of a state, summed further; as SQL, which takes a third of the calls to the JVM."""
+    return [F.expr(f"sum({name}) AS {name}") for name in columns_of(scale)]
 
 
 def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
@@ -202,6 +206,6 @@ def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]], bins:
         "place",
     ).agg(
         reduce(add, rolled, F.lit(0).cast("bigint")).alias("grouping_id"),
-        *[F.sum(name).alias(name) for name in columns_of(scale)],
+        *totals(scale),
     )
     return summed.where((F.col("part") != SCALE_ROW) | (F.col("grouping_id") == 2 ** len(slices) - 1))

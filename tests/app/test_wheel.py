@@ -18,19 +18,11 @@ ROOT = Path(__file__).parents[2]
 def test_the_wheel_in_an_empty_environment_runs_the_demos_evaluation(tmp_path: Path) -> None:
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("logloss_spark-*.whl")
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
-    run(
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-compile",
-        "-c",
-        ROOT / "conf" / "constraints.txt",
-        f"{wheel}[spark]",
-    )
+    pinned = ["-c", ROOT / "conf" / "constraints.txt"]
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    run(*pip, "install", "--quiet", "--no-compile", *pinned, f"{wheel}[spark]")
     write_predictions(tmp_path / "predictions")
 
     paths = {"input.path": "predictions"} | {

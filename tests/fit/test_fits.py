@@ -38,6 +38,18 @@ def table(spark: SparkSession):
     return spark.createDataFrame(frame()).repartition(3).cache()
 
 
+@pytest.fixture(scope="module")
+def plain(table):
+    """The fit of the table by default."""
+    return fit_logistic(table, features=FEATURES, label="label")
+
+
+@pytest.fixture(scope="module")
+def by_lbfgs(table):
+    """Its fit with more steps."""
+    return fit_logistic(table, features=FEATURES, label="label", solver="lbfgs")
+
+
 def mean_loss(data: pd.DataFrame, coefficients, intercepts, weight=None) -> float:
     x, y = data[FEATURES].to_numpy(), data["label"].to_numpy(float)
     w = np.ones(len(y)) if weight is None else data[weight].to_numpy()
@@ -168,18 +180,16 @@ def test_weights_are_repetitions(spark) -> None:
     np.testing.assert_allclose(by_weight.standard_errors, by_rows.standard_errors, rtol=1e-6)
 
 
-def test_features_of_very_different_scale_and_little_variance(spark) -> None:
+def test_features_of_very_different_scale_and_little_variance(spark, plain) -> None:
     data = frame().assign(a=lambda f: f["a"] * 1e-6, c=lambda f: f["c"] * 1e6, b=lambda f: 10.2 + (f["b"] - 10.2) / 100)
     scaled = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label")
-    plain = fit_logistic(spark.createDataFrame(frame()), features=FEATURES, label="label")
     assert scaled.report.log_loss == pytest.approx(plain.report.log_loss, rel=1e-11)
     np.testing.assert_allclose(scaled.coefficients * [1e-6, 0.01, 1e6], plain.coefficients, rtol=1e-5)
 
 
-def test_a_constant_column_gets_zero_and_leaves_the_others_alone(spark) -> None:
+def test_a_constant_column_gets_zero_and_leaves_the_others_alone(spark, plain) -> None:
     data = spark.createDataFrame(frame()).withColumn("constant", F.lit(1e9))
     model = fit_logistic(data, features=[*FEATURES, "constant"], label="label")
-    plain = fit_logistic(spark.createDataFrame(frame()), features=FEATURES, label="label")
     assert model.coefficients[0, 3] == 0.0
     np.testing.assert_allclose(model.coefficients[0, :3], plain.coefficients[0], rtol=1e-9)
     assert np.isnan(model.standard_errors[0, 3])
@@ -211,11 +221,10 @@ def test_class_weights_are_factors_of_the_weight(spark) -> None:
     assert balanced.report.label_entropy == pytest.approx(np.log(2), rel=1e-12)
 
 
-def test_an_initial_model_saves_the_way(table) -> None:
-    model = fit_logistic(table, features=FEATURES, label="label")
-    again = fit_logistic(table, features=FEATURES, label="label", initial=model, tol=1e-9)
+def test_an_initial_model_saves_the_way(table, plain) -> None:
+    again = fit_logistic(table, features=FEATURES, label="label", initial=plain, tol=1e-9)
     assert again.report.iterations == 0
-    np.testing.assert_allclose(again.coefficients, model.coefficients, rtol=1e-12)
+    np.testing.assert_allclose(again.coefficients, plain.coefficients, rtol=1e-12)
 
 
 def test_early_stopping_takes_the_best_point_on_the_validation_rows(spark) -> None:
@@ -259,7 +268,7 @@ def test_scoring_gives_the_probability_of_the_logit_and_null_for_rows_it_cannot_
     assert (rest["prediction"] == z.argmax(axis=1)).all()
 
 
-def test_a_fit_that_was_killed_goes_on_where_it_was(table, tmp_path) -> None:
+def test_a_fit_that_was_killed_goes_on_where_it_was(table, by_lbfgs, tmp_path) -> None:
     path = str(tmp_path / "checkpoint")
     asked = {"features": FEATURES, "label": "label", "solver": "lbfgs"}
 
@@ -274,9 +283,8 @@ def test_a_fit_that_was_killed_goes_on_where_it_was(table, tmp_path) -> None:
         fit_logistic(table, **asked, checkpoint=path, progress=killed)
     seen = []
     resumed = fit_logistic(table, **asked, checkpoint=path, progress=seen.append)
-    whole = fit_logistic(table, **asked)
     assert seen[0].iteration == 3
-    assert resumed.report.objective == pytest.approx(whole.report.objective, rel=1e-12)
+    assert resumed.report.objective == pytest.approx(by_lbfgs.report.objective, rel=1e-12)
     with pytest.raises(SpecError, match="another fit"):
         fit_logistic(table, **asked | {"reg_param": 0.1}, checkpoint=path)
 
@@ -316,7 +324,7 @@ def test_blocks_are_written_once(table) -> None:
 
 
 @pytest.mark.parametrize("losses", [1, 10])
-def test_blocks_that_are_lost_change_nothing(table, losses) -> None:
+def test_blocks_that_are_lost_change_nothing(table, by_lbfgs, losses) -> None:
     before = set(block_folders())
     count = 0
 
@@ -327,11 +335,10 @@ def test_blocks_that_are_lost_change_nothing(table, losses) -> None:
             for folder in set(block_folders()) - before:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    whole = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs", progress=lose)
-    assert model.report.objective == pytest.approx(whole.report.objective, rel=1e-13)
+    assert model.report.objective == pytest.approx(by_lbfgs.report.objective, rel=1e-13)
     assert model.report.rows == ROWS
     assert model.report.rebuilds == min(losses, 2)
     assert any(issubclass(warning.category, StreamedFit) for warning in caught) == (losses > 2)
@@ -367,18 +374,17 @@ def test_a_source_that_changes_stops_the_fit(spark, tmp_path) -> None:
 
 
 @pytest.mark.connect
-def test_where_caching_is_refused_the_fit_streams(table, monkeypatch) -> None:
+def test_where_caching_is_refused_the_fit_streams(table, plain, monkeypatch) -> None:
     from pyspark.errors import AnalysisException
 
     def refused(self, *_):
         raise AnalysisException("no caching here", {})
 
-    whole = fit_logistic(table, features=FEATURES, label="label")
     monkeypatch.setattr(type(table), "persist", refused)
     with pytest.warns(StreamedFit, match="refuses to cache"):
         model = fit_logistic(table, features=FEATURES, label="label")
     assert model.report.streamed
-    np.testing.assert_allclose(model.coefficients, whole.coefficients, rtol=1e-8)
+    np.testing.assert_allclose(model.coefficients, plain.coefficients, rtol=1e-8)
 
 
 def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
