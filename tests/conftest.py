@@ -17,6 +17,7 @@ SETTINGS = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",  # small data: 200 tasks a shuffle would be all that a test does
     "spark.sql.adaptive.enabled": "false",  # nor second thoughts between two; jobs in processes have the default
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",  # a collector that takes no core of two for itself
     "spark.ui.showConsoleProgress": "false",
     "spark.python.unix.domain.socket.enabled": "true",  # a Python task is 25 ms cheaper, and there are thousands
     "spark.sql.warehouse.dir": "build/spark-warehouse",

@@ -15,7 +15,7 @@ from logloss_spark.fit.objective import Totals
 from logloss_spark.fit.training import Training
 from logloss_spark.kernels.sums import Array
 
-LIMITS = ("max_iter", "tol", "patience", "solver", "on_invalid")
+LIMITS = ("max_iter", "tol", "patience", "solver", "on_invalid", "tolerated_share")
 """What may change between two calls: it is no part of the objective."""
 
 

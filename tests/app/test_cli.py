@@ -59,9 +59,9 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
     return SimpleNamespace(run=run, predictions=predictions, out=tmp_path / "out", folder=tmp_path)
 
 
-@pytest.mark.parametrize("engine", ["pandas", pytest.param("native", marks=pytest.mark.connect)])
-def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession, engine: str) -> None:
-    ran = job.run(f"evaluate.engine={engine}", BY_DAY, outputs=["reliability", "state"])
+@pytest.mark.connect
+def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession) -> None:
+    ran = job.run(BY_DAY, outputs=["reliability", "state"])
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[-5:] == [
         "1 row of 2,000 not scored: null_label 1",
@@ -71,10 +71,6 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     assert {path.name for path in job.out.iterdir()} == {"metrics", "reliability", "state"}
     metrics = {row["slice"]: row["n"] for row in spark.read.parquet(str(job.out / "metrics")).collect()}
     assert metrics == {"all": 1999, "day=1": 1000, "day=2": 999}
-
-
-def test_a_stored_state_gives_the_metrics_of_its_table(job: SimpleNamespace, spark: SparkSession) -> None:
-    assert job.run(BY_DAY, outputs=["state"]).code == 0
     stored = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["day"]]).orderBy("slice").collect()
     table = spark.read.parquet(str(job.predictions))
     with ls.evaluate(table, label="y", prediction="p", by=[["day"]], engine="native") as evaluation:

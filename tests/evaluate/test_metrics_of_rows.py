@@ -40,7 +40,7 @@ COUNTS = ["n", "minority", "few", "clipped", "zero"]
 WITH_ERRORS = ["log_loss", "brier", "normalized_entropy", "information_gain", "calibration_ratio"]
 
 
-OVER_CONNECT = ("probability", "4 probabilities, soft")
+OVER_CONNECT = ("4 probabilities, soft",)
 
 
 @pytest.fixture(
