@@ -28,6 +28,9 @@ WORK = 4e9
 RIDGE = 1e-6
 """What the sample's objective is bent by, as a share of its curvature, so that it has a minimum if it is separated."""
 
+HALF_SEEN = 0.5
+"""A column of which the sample has less than this share of the variance is one that it hardly saw."""
+
 
 def drawn(rows: TrainingRows, space: Space, found: Totals) -> Block | None:
     """A sample of the rows, with standardised features; None where a class is missing in it.
@@ -114,7 +117,8 @@ def metric(sample: Block, space: Space, point: Point, curvature: Array) -> Dense
     assert point.hessian is not None
     x = dense(sample.x)
     seen = (sample.weight @ (x * x)) / sample.weight.sum()
-    unseen = np.append(np.maximum(1.0 - seen, 0.0), 0.0)
+    # A little less than the whole variance is chance: to add that would drown the directions of least curvature.
+    unseen = np.append(np.where(seen < HALF_SEEN, 1.0 - seen, 0.0), 0.0)
     unseen_of_each = np.tile(unseen, (space.shape[0], 1))[space.free]
     return DenseModel(point.hessian + np.diag(curvature * (unseen_of_each + RIDGE)))
 

@@ -449,3 +449,16 @@ def test_a_sample_does_not_depend_on_the_partitions(spark, monkeypatch) -> None:
     first, second = (model.report.history[0].objective for model in models)
     assert first == pytest.approx(second, rel=1e-9)
     assert models[0].report.iterations > 1
+
+
+def test_nearly_collinear_features_take_few_iterations(spark, monkeypatch) -> None:
+    monkeypatch.setattr("logloss_spark.fit.sample.ROWS", (2_000, 2_000))
+    rng = np.random.default_rng(9)
+    turned, _ = np.linalg.qr(rng.normal(size=(8, 8)))
+    x = rng.normal(size=(8_000, 8)) * np.geomspace(1.0, 1e-3, 8) @ turned
+    y = (x @ rng.normal(size=8) + rng.logistic(size=8_000) > 0).astype(int)
+    table = spark.createDataFrame(pd.DataFrame(x).add_prefix("x").assign(y=y))
+    model = fit_logistic(table, features=[f"x{place}" for place in range(8)], label="y")
+    assert model.report.condition > 1e5
+    # The sample's Hessian is off by sqrt(8 / 2,000) in each direction, however small its curvature: two digits a step.
+    assert 1 <= model.report.iterations <= 8
