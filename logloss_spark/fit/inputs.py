@@ -16,7 +16,7 @@ from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, Floa
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.fit.batches import Form, statuses
 from logloss_spark.fit.training import Training
-from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label, present, quoted
+from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label, present, quoted, types_of
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.spec import Label
 
@@ -63,7 +63,7 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
     DataError
         A table whose label has one class or none.
     """
-    types = {field.name: field.dataType for field in df.schema.fields}
+    types = types_of(df)
     for name in training.feature_columns:
         present(df, "feature", name)
     for role in ("label", "weight", "offset", "validation"):
@@ -88,7 +88,7 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
 
 def training_columns(df: DataFrame, training: Training, classes: tuple[Label, ...], form: Layout) -> list[Column]:
     """The columns of a fit under their few names."""
-    types = {field.name: field.dataType for field in df.schema.fields}
+    types = types_of(df)
     weight = quoted(training.weight).cast("double") if training.weight is not None else None
     if training.class_weight is not None:
         weight = weighted_by_class(df, training, classes, types[training.label], weight)
@@ -168,7 +168,7 @@ def feature_names(df: DataFrame, training: Training, form: Layout) -> tuple[Layo
     if form == "columns":
         return form, training.feature_columns, False
     (column,) = training.feature_columns
-    types = {field.name: field.dataType for field in df.schema.fields}
+    types = types_of(df)
     (features,) = feature_columns(types, training, form)
     is_vector = form == "vector"
     stored = F.size(features["values"] if is_vector else features)

@@ -22,7 +22,7 @@ from logloss_spark.fit.training import Training
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import has_vectors, quoted
+from logloss_spark.rows.inputs import has_vectors, quoted, types_of
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
 from logloss_spark.spec import Label
@@ -343,7 +343,7 @@ def probability_column(logit: Column) -> Column:
 
 def score_column(df: DataFrame, model: LogisticModel) -> Column:
     """The logit of each row, or for several classes an array of them."""
-    types = {field.name: field.dataType for field in df.schema.fields}
+    types = types_of(df)
     training = Training(features=model.features, label="", offset=model.offset)
     for name in (*training.feature_columns, *([model.offset] if model.offset else [])):
         if name not in types:

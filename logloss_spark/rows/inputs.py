@@ -76,7 +76,7 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
     SpecError
         A column that is not there, or of a type that its role cannot have.
     """
-    types = {field.name: field.dataType for field in df.schema.fields}
+    types = types_of(df)
     for role, columns in (
         ("label", spec.label),
         ("prediction", spec.prediction),
@@ -134,6 +134,14 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
 def has_vectors(df: DataFrame) -> bool:
     """Whether a table has columns of a user-defined type, such as ML vectors."""
     return any(isinstance(field.dataType, UserDefinedType) for field in df.schema.fields)
+
+
+def types_of(df: DataFrame) -> dict[str, DataType]:
+    """The type of each column; raises SpecError for anything but a table of Spark's."""
+    if not isinstance(df, DataFrame):
+        kind = f"{type(df).__module__.split('.')[0]} {type(df).__name__}"
+        raise SpecError(f"the table is a Spark DataFrame, and a {kind} came; spark.createDataFrame makes one of pandas")
+    return {field.name: field.dataType for field in df.schema.fields}
 
 
 def present(df: DataFrame, role: str, name: str) -> None:

@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
 from pyspark.sql import functions as F
@@ -292,3 +293,16 @@ def test_an_array_type_is_told_from_its_element(spark):
         [], StructType([StructField("label", IntegerType()), StructField("p", ArrayType(DoubleType()))])
     )
     assert not inputs(df, Predictions(label="label", prediction="p")).scalar
+
+
+@pytest.mark.connect
+def test_a_table_that_is_not_sparks_is_refused_in_one_line(spark):
+    frame = pd.DataFrame({"y": [0, 1], "p": [0.1, 0.9]})
+    for call in (
+        lambda: ls.evaluate(frame, label="y", prediction="p"),
+        lambda: ls.log_loss(frame, "y", "p"),
+        lambda: ls.fit_logistic(frame, features=["p"], label="y"),
+    ):
+        with pytest.raises(SpecError, match="is a Spark DataFrame, and a pandas DataFrame came"):
+            call()
+    assert ls.log_loss(spark.createDataFrame(frame), "y", "p") > 0
