@@ -18,6 +18,9 @@ COLLINEAR = 1e-10
 SEPARATED = 1e-5
 """A direction in which the loss has this share of the curvature that its features have may separate the classes."""
 
+PERFECT = 1e-6
+"""A loss below this share of the labels' entropy is that of classes that are all but told apart."""
+
 SUSPICIOUS = 1e-4
 """A condition number above the inverse of this is looked into: columns may be collinear, or classes separated."""
 

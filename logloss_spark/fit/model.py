@@ -313,7 +313,7 @@ def remarks(report: Report) -> list[str]:
         )
     if report.collinear:
         lines.append(
-            f"collinear, so that only their sum is determined (the solution of least norm is given): "
+            f"collinear, so that not each of their coefficients is determined (the solution of least norm is given): "
             f"{shortened(report.collinear)}"
         )
     if report.invalid:

@@ -462,3 +462,10 @@ def test_nearly_collinear_features_take_few_iterations(spark, monkeypatch) -> No
     assert model.report.condition > 1e5
     # The sample's Hessian is off by sqrt(8 / 2,000) in each direction, however small its curvature: two digits a step.
     assert 1 <= model.report.iterations <= 8
+
+
+def test_a_label_among_the_features_separates_and_the_fit_says_so(spark) -> None:
+    table = spark.createDataFrame(frame()).withColumn("copy", F.col("label"))
+    model = fit_logistic(table, features=["a", "copy"], label="label")
+    assert (model.report.status, model.report.separation) == ("separated", "complete")
+    assert model.standard_errors is None
