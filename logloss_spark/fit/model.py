@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError
+from logloss_spark.errors import SpecError, counted
 from logloss_spark.fit.batches import Form, features
 from logloss_spark.fit.inputs import feature_columns, form_of
 from logloss_spark.fit.solvers import Step
@@ -175,7 +175,7 @@ class LogisticModel:
         """The fit in words and its coefficients as a table."""
         report, table = self.report, self.table
         lines = [
-            f"Logistic regression on {report.rows:,} rows, {len(self.feature_names):,} features, "
+            f"Logistic regression on {report.rows:,} rows, {counted(len(self.feature_names), 'feature')}, "
             f"{len(self.classes)} classes",
             *remarks(report),
             f"log loss {report.log_loss:.6g} nats, label entropy {report.label_entropy:.6g}, "
@@ -198,7 +198,7 @@ class LogisticModel:
 
     def __repr__(self) -> str:
         return (
-            f"LogisticModel({len(self.feature_names)} features, {len(self.classes)} classes, "
+            f"LogisticModel({counted(len(self.feature_names), 'feature')}, {len(self.classes)} classes, "
             f"log loss {self.report.log_loss:.6g}, {self.report.status})"
         )
 
@@ -302,7 +302,7 @@ def remarks(report: Report) -> list[str]:
         "separated": "NOT converged: the classes are separated, the loss has no minimum",
     }
     lines = [
-        f"{words[report.status]} ({report.solver}, {report.iterations} iterations, {report.passes} passes, "
+        f"{words[report.status]} ({report.solver}, {counted(report.iterations, 'iteration')}, {report.passes} passes, "
         f"gradient {report.gradient_norm:.1e})"
     ]
     if report.separation is not None:
