@@ -55,6 +55,11 @@ class Separation:
     columns: tuple[int, ...]
 
 
+def suspicious(curvature: Curvature, loss: float, label_entropy: float) -> bool:
+    """Whether a fit's end is worth the passes that look for columns that are collinear or that separate."""
+    return curvature.smallest <= SUSPICIOUS * curvature.largest or loss <= PERFECT * label_entropy
+
+
 def contrasts(space: Space) -> Array:
     """A basis of the coordinates without shifts of all classes together, which change no probability.
 

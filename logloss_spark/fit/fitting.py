@@ -293,11 +293,7 @@ class Fitting:
         flat = np.zeros((self.table.width, 0))
         if point.hessian is not None and self.size:
             curvature = diagnostics.curvature_of(point, diagnostics.contrasts(space))
-            flat_or_perfect = (
-                curvature.smallest <= diagnostics.SUSPICIOUS * curvature.largest
-                or point.loss <= diagnostics.PERFECT * self.found.label_entropy
-            )
-            if unpenalised and flat_or_perfect:
+            if unpenalised and diagnostics.suspicious(curvature, point.loss, self.found.label_entropy):
                 flat = diagnostics.collinear_directions(self.rows, space, self.found.weight)
                 separated = diagnostics.separation(self.rows, space, point, flat, self.found.shares)
             if unpenalised and separated is None and not flat.shape[1]:

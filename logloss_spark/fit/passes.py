@@ -158,7 +158,7 @@ def over(table: DataFrame, function: Callable[..., Iterator[pa.RecordBatch]], **
     It is pickled here and once. Spark Connect pickles the functions of a plan anew for each request, and finds what is
     cached by comparing bytes; but a class that is pickled by value changes when its first instance is.
     """
-    pickled = cloudpickle.dumps(partial(function, **given))  # type: ignore[no-untyped-call]
+    pickled = cloudpickle.dumps(partial(function, **given))  # type: ignore[no-untyped-call]  # it has no types
 
     def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return pickle.loads(pickled)(batches)
