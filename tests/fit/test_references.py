@@ -79,7 +79,7 @@ def test_car_claims_with_an_offset_as_in_r(spark: SparkSession, shared) -> None:
     assert_agrees_with_r(model, sets.r_glm(shared, "dataCar offset"))
 
 
-@pytest.mark.parametrize("c", ["1,B=-1", "3.0711587482e-05,B=-1"])
+@pytest.mark.parametrize("c", ["1,B=-1", "0.01,B=-1", "3.0711587482e-05,B=-1"])
 def test_a9a_as_in_liblinear(spark: SparkSession, shared, c) -> None:
     table = sets.libsvm(spark, shared / "train" / "a9a.libsvm.gz", 123, 1)
     published = sets.liblinear(shared, "a9a")[f"C={c}"]
