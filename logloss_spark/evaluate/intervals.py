@@ -5,10 +5,9 @@ independent (the linearisation of survey statistics; Särndal, Swensson & Wretma
 squares come from the moments of a state, so that no row is read again.
 """
 
-from statistics import NormalDist
-
 import numpy as np
 
+from logloss_spark.kernels.distributions import normal_quantile
 from logloss_spark.kernels.sums import Array
 
 FEW = 30
@@ -39,19 +38,8 @@ def standard_error(sum_of_squares: Array, rows: Array) -> Array:
         return np.where(rows > 1, np.sqrt(rows / (rows - 1.0) * sum_of_squares), np.nan)
 
 
-def quantile(confidence: float) -> float:
-    """The normal quantile of a two-sided interval.
-
-    Examples
-    --------
-    >>> round(quantile(0.95), 6)
-    1.959964
-    """
-    return NormalDist().inv_cdf(0.5 + confidence / 2.0)
-
-
 def with_interval(name: str, estimate: Array, error: Array, confidence: float) -> dict[str, Array]:
     """An estimate, its standard error and its interval, under their four names."""
     with np.errstate(all="ignore"):
-        reach = quantile(confidence) * error
+        reach = normal_quantile(confidence) * error
         return {name: estimate, f"{name}_se": error, f"{name}_low": estimate - reach, f"{name}_high": estimate + reach}

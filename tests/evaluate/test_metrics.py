@@ -1,13 +1,11 @@
 """Metrics are functions of sums: what they do where sums cancel, vanish or overflow. No Spark."""
 
-from statistics import NormalDist
-
 import numpy as np
 import pytest
 
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.calibration import calibration_errors
-from logloss_spark.evaluate.intervals import centred_square, quantile, standard_error
+from logloss_spark.evaluate.intervals import centred_square, standard_error
 from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING, Reporting, Sums, metrics_of
 
 LN2 = np.log(2.0)
@@ -119,11 +117,6 @@ def test_metrics_come_in_the_order_in_which_they_are_declared():
 def test_the_lower_end_of_the_log_loss_is_not_below_zero():
     loss = np.array([0.0, 0.0, 0.0, 5.0])
     assert measured(np.array([0.0, 1.0, 1.0, 0.0]), np.full(4, 0.5), np.ones(4), loss)["log_loss_low"] == 0
-
-
-@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
-def test_a_quantile_is_that_of_a_two_sided_normal_interval(confidence):
-    assert NormalDist().cdf(quantile(confidence)) - NormalDist().cdf(-quantile(confidence)) == pytest.approx(confidence)
 
 
 def test_a_centred_square_is_never_negative():
