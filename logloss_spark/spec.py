@@ -26,6 +26,8 @@ class Predictions:
         The column of the forecast (number, array or ML vector), or one column per class.
     weight : str, optional
         The column of non-negative weights.
+    cluster : str, optional
+        The column of what rows hang together by, such as a user.
     by : tuple of tuples of str
         The grouping sets beside the global row.
     kind : "probability" or "logit"
@@ -48,6 +50,7 @@ class Predictions:
     label: str | tuple[str, ...]
     prediction: str | tuple[str, ...]
     weight: str | None = None
+    cluster: str | None = None
     by: tuple[tuple[str, ...], ...] = ()
     kind: Kind = "probability"
     classes: tuple[Label, ...] | None = None
@@ -64,8 +67,10 @@ class Predictions:
         between("eps", self.eps, 0.0, 0.5)
         if not isinstance(self.sum_tolerance, (int, float)) or not 0.0 <= self.sum_tolerance < 1.0:
             raise SpecError(f"sum_tolerance must lie in [0, 1), not {self.sum_tolerance!r}")
-        if self.weight is not None and not isinstance(self.weight, str):
-            raise SpecError(f"weight is given by the name of a column, and {self.weight!r} came")
+        for role in ("weight", "cluster"):
+            column = getattr(self, role)
+            if column is not None and not isinstance(column, str):
+                raise SpecError(f"{role} is given by the name of a column, and {column!r} came")
         if isinstance(self.prediction, tuple) and len(self.prediction) < 2:
             raise SpecError(
                 f"a prediction in columns has one for each class, two or more, and {list(self.prediction)} came; "

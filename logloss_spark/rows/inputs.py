@@ -1,7 +1,7 @@
 """The columns that a spec names, found in a table's schema and brought to one type each.
 
-After this floor there are only four names: `slice_0` …, `label`, `prediction` and `weight`. It is the one place that
-looks at types: a label keeps its own (it is compared, never cast), predictions and weights become doubles.
+After this floor there are only these names: `slice_0` …, `label`, `prediction`, `weight` and `bucket`. It is the one
+place that looks at types: a label keeps its own (it is compared, never cast), predictions and weights become doubles.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,16 @@ CHAINED_CLASSES = 32
 """Up to here a class label is found by comparisons in a row, which Spark compiles; beyond, in an array."""
 
 
+BUCKETS = 64
+"""Clusters are put into so many buckets by a hash: unlike the sums of clusters, those of buckets are few, and add."""
+
 NESTED = ("array", "map", "struct", "variant")
-"""Types that a slice cannot have."""
+"""Types that a slice or a cluster cannot have."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A table of predictions under its four names, and what its schema says of them.
+    """A table of predictions under its few names, and what its schema says of them.
 
     `index` is the class of a hard label, 0..K-1, null where it is none of them (None for soft labels);
     `label_nan` is true where a label is NaN.
@@ -48,6 +51,7 @@ class Inputs:
     scalar: bool
     soft: bool
     weighted: bool
+    clustered: bool
     index: Column | None
     label_nan: Column
     has_vectors: bool
@@ -81,13 +85,15 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
         ("label", spec.label),
         ("prediction", spec.prediction),
         ("weight", spec.weight or ()),
+        ("cluster", spec.cluster or ()),
         ("slice", spec.slices),
     ):
         for name in [columns] if isinstance(columns, str) else columns:
             present(df, role, name)
-    for name in spec.slices:
-        if isinstance(types[name], UserDefinedType) or types[name].typeName() in NESTED:
-            raise SpecError(f"slice column {name!r} must hold plain values, not {types[name].simpleString()}")
+    for role, names in (("slice", spec.slices), ("cluster", (spec.cluster,) if spec.cluster else ())):
+        for name in names:
+            if isinstance(types[name], UserDefinedType) or types[name].typeName() in NESTED:
+                raise SpecError(f"{role} column {name!r} must hold plain values, not {types[name].simpleString()}")
 
     scalar = isinstance(spec.prediction, str) and is_number(types[spec.prediction])
     prediction = scores(types, "prediction", spec.prediction)
@@ -120,15 +126,26 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
             label.alias("label"),
             prediction.alias("prediction"),
             *weights,
+            *([bucket(types[spec.cluster], quoted(spec.cluster)).alias("bucket")] if spec.cluster else []),
         ),
         classes=classes,
         scalar=scalar,
         soft=spec.soft_labels,
         weighted=bool(weights),
+        clustered=spec.cluster is not None,
         index=index,
         label_nan=label_nan,
         has_vectors=has_vectors(df),
     )
+
+
+def bucket(type_: DataType, cluster: Column) -> Column:
+    """The bucket of each cluster, 0..63, null where there is none: by xxHash64, whose seed Spark fixes.
+
+    A number falls into one bucket whatever the type of its column: tables of different days need not agree on it.
+    """
+    plain = cluster.cast("bigint") if isinstance(type_, IntegralType) else cluster
+    return F.when(cluster.isNotNull(), F.pmod(F.xxhash64(plain), F.lit(BUCKETS)).cast("int"))
 
 
 def has_vectors(df: DataFrame) -> bool:

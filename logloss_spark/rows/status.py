@@ -28,6 +28,7 @@ STATUSES = (
     "null_weight",
     "nan_weight",
     "negative_weight",
+    "null_cluster",
 )
 """Every status, the reasons in the order in which they are looked for. A code is a place in here."""
 
@@ -35,6 +36,8 @@ STATUSES = (
 def status_code(rows: Inputs, spec: Predictions) -> Column:
     """The status of each row of `rows.table`, as its place in `STATUSES`."""
     reasons = label_reasons(rows, spec) | prediction_reasons(rows, spec) | (weight_reasons() if rows.weighted else {})
+    if rows.clustered:
+        reasons["null_cluster"] = F.col("bucket").isNull()
     chain = reduce(
         lambda found, reason: found.when(reasons[reason], STATUSES.index(reason)), reasons, F.when(F.lit(False), 0)
     )

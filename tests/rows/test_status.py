@@ -82,7 +82,28 @@ def test_the_column_function_says_what_the_evaluation_says(rows, form):
 
 
 def test_every_status_can_be_produced(rows):
-    assert {row["found"] for row in rows} == set(STATUSES)
+    assert {row["found"] for row in rows} == set(STATUSES) - {"null_cluster"}  # of tables with clusters, below
+
+
+def test_a_row_without_a_cluster_cannot_be_scored_and_any_other_reason_comes_first(spark):
+    df = spark.createDataFrame([(1, 0.5, "a"), (1, 0.5, None), (7, 0.5, None)], "label int, p double, user string")
+    spec = Predictions(label="label", prediction="p", cluster="user", engine="native")
+    table = with_loss(inputs(df, spec), spec)
+    assert [row.status for row in table.select(status_name(F.col("status")).alias("status")).collect()] == [
+        "ok",
+        "null_cluster",
+        "unknown_label",
+    ]
+
+
+def test_a_cluster_has_one_of_64_buckets_whatever_the_type_of_its_number(spark):
+    df = spark.range(1000).selectExpr("id", "CAST(id AS INT) AS small", "1 AS label", "0.5D AS p")
+    buckets = [
+        [row.bucket for row in inputs(df, Predictions(label="label", prediction="p", cluster=name)).table.collect()]
+        for name in ("id", "small")
+    ]
+    assert buckets[0] == buckets[1]
+    assert set(buckets[0]) == set(range(64))
 
 
 @pytest.mark.parametrize("form", FORMS)
