@@ -1,32 +1,331 @@
-"""Do forecasts mean what they say: the calibration error from bins of the score. NumPy only."""
+"""Do forecasts mean what they say, and where does their loss come from: from the cells of a state. NumPy only.
+
+Arrays are of shape (n, bins), a row per slice, unless it says otherwise; metrics are of shape (n,), NaN where a slice
+has no weight.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from logloss_spark.kernels.distributions import normal_p_value
+from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.sums import Array
 
+MOST_CERTAIN = 745.0
+"""ln of the smallest double: no logit of a cell is further from 0."""
 
-def calibration_errors(weight: Array, labels: Array, predictions: Array) -> tuple[Array, Array]:
-    """Expected and maximum calibration error.
+COX_STEPS = 50
+"""Newton steps after which two coefficients that have not settled never will: the classes are separated."""
 
-    The weighted mean over bins of |mean label - mean prediction|, and its maximum (Naeini, Cooper & Hauskrecht 2015).
+
+@dataclass(frozen=True)
+class Cells:
+    """Sums over the rows of n slices by bin of the score; 0 where a bin is empty.
+
+    `bins` are the bins of the grid, ascending, `of_other` the sum of w(1 - p), which is as exact as that of w p.
+    """
+
+    bins: npt.NDArray[np.int64]
+    weight: Array
+    squares: Array
+    labels: Array
+    squared_labels: Array
+    predictions: Array
+    of_other: Array
+
+    @staticmethod
+    def of_state(bins: npt.NDArray[np.int64], sums: Mapping[str, Array]) -> "Cells":
+        """The cells of a state, in which `wp` above one half is the sum of w(1 - p)."""
+        w, tail, upper = sums["w"], sums["wp"], bins >= HALF
+        return Cells(
+            bins=bins,
+            weight=w,
+            squares=sums["w2"],
+            labels=sums["wy"],
+            squared_labels=sums["w2y"],
+            predictions=np.where(upper, w - tail, tail),
+            of_other=np.where(upper, tail, w - tail),
+        )
+
+    @property
+    def total(self) -> Array:
+        """The weight of each slice, (n, 1)."""
+        return np.asarray(self.weight.sum(axis=1, keepdims=True))
+
+    @property
+    def label_mean(self) -> Array:
+        """The mean label of each cell; NaN where it is empty."""
+        with np.errstate(all="ignore"):
+            return self.labels / self.weight
+
+    def merged(self, group: npt.NDArray[np.int64]) -> "Cells":
+        """The same sums by fewer bins: those of one group, groups ascending, become one."""
+        if not group.size:
+            return self
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        return Cells(
+            group[starts],
+            *(
+                np.add.reduceat(sums, starts, axis=1)
+                for sums in (
+                    self.weight,
+                    self.squares,
+                    self.labels,
+                    self.squared_labels,
+                    self.predictions,
+                    self.of_other,
+                )
+            ),
+        )
+
+    def equal_width(self, count: int) -> "Cells":
+        """The same sums by equal-width bins."""
+        return self.merged(coarse_bin(self.bins, count))
+
+
+def entropy(share: Array) -> Array:
+    """Entropy of a binary share, nats; 0 at both ends."""
+    with np.errstate(all="ignore"):
+        return _share_of(share, -np.log(share)) + _share_of(1.0 - share, -np.log1p(-share))
+
+
+def variance(share: Array) -> Array:
+    """What entropy is to log loss, to the Brier score: p(1 - p)."""
+    return share * (1.0 - share)
+
+
+def _share_of(share: Array, loss: Array) -> Array:
+    return np.where(share == 0.0, 0.0, share * loss)
+
+
+def mean_over(cells: Cells, values: Array) -> Array:
+    """The weighted mean over the cells of a slice, (n,); empty cells do not count."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.sum(np.where(cells.weight > 0, cells.weight * values, 0.0), axis=1) / cells.total[:, 0])
+
+
+def cross_entropies(cells: Cells, cap: float) -> Array:
+    """Cross-entropy of each cell's mean label under its mean prediction, each class's loss at most `cap`."""
+    with np.errstate(all="ignore"):
+        surprise = np.minimum(_surprisal(cells.predictions, cells.of_other), cap)
+        surprise_of_other = np.minimum(_surprisal(cells.of_other, cells.predictions), cap)
+        y = cells.label_mean
+        return _share_of(y, surprise) + _share_of(1.0 - y, surprise_of_other)
+
+
+def _surprisal(part: Array, rest: Array) -> Array:
+    # -ln of part / (part + rest), by the smaller of both, which has the digits.
+    whole = part + rest
+    return np.where(part > rest, -np.log1p(-rest / whole), -np.log(part / whole))
+
+
+def quadratic_scores(cells: Cells) -> Array:
+    """The Brier score of each cell's mean label under its mean prediction."""
+    with np.errstate(all="ignore"):
+        gap = (cells.labels - cells.predictions) / cells.weight
+        return gap * gap + variance(cells.label_mean)
+
+
+def binned_decomposition(
+    cells: Cells, scores: Array, uncertainty: Callable[[Array], Array], loss: Array
+) -> dict[str, Array]:
+    """Murphy's decomposition: loss = uncertainty - resolution + reliability + rest.
 
     Parameters
     ----------
-    weight, labels, predictions : arrays of shape (n, bins)
-        Sums of w, wy and wp of each slice and bin; 0 where a bin is empty.
+    cells : those of the bins
+    scores : (n, bins), the score of each bin's mean label under its mean prediction
+    uncertainty : the score of a share under itself: `entropy`, or `variance` for Brier
+    loss : (n,), the mean score of the rows
 
     Returns
     -------
-    ece, mce : arrays of shape (n,), in [0, 1]; NaN where a slice has no weight
+    `resolution`, `reliability`, both at least 0 but for rounding, and `rest`, of any sign: what varies within bins
+
+    References
+    ----------
+    Murphy, A new vector partition of the probability score, J. Appl. Meteorol. 12 (1973), for Brier; Bröcker,
+    Reliability, sufficiency, and the decomposition of proper scores, Q. J. R. Meteorol. Soc. 135 (2009), for all.
+    """
+    with np.errstate(all="ignore"):
+        overall = uncertainty(cells.labels.sum(axis=1) / cells.total[:, 0])
+        within = mean_over(cells, uncertainty(cells.label_mean))
+        at_means = mean_over(cells, scores)
+        return {"resolution": overall - within, "reliability": at_means - within, "rest": loss - at_means}
+
+
+def corp_decomposition(
+    cells: Cells, scores: Array, uncertainty: Callable[[Array], Array], pooled_labels: Array, loss: Array
+) -> dict[str, Array]:
+    """The decomposition of CORP: loss = uncertainty - discrimination + miscalibration + rest.
+
+    Parameters
+    ----------
+    cells, scores, uncertainty, loss :
+        As in `binned_decomposition`, by the finest bins.
+    pooled_labels : (n, bins), the isotonic label means
+
+    References
+    ----------
+    Dimitriadis, Gneiting, Jordan, Stable reliability diagrams for probabilistic classifiers, PNAS 118 (2021).
+    """
+    with np.errstate(all="ignore"):
+        overall = uncertainty(cells.labels.sum(axis=1) / cells.total[:, 0])
+        recalibrated = mean_over(cells, uncertainty(pooled_labels))
+        at_means = mean_over(cells, scores)
+        return {
+            "miscalibration": at_means - recalibrated,
+            "discrimination": overall - recalibrated,
+            "corp_rest": loss - at_means,
+        }
+
+
+def pooled(weight: Array, labels: Array) -> Array:
+    """The isotonic fit to the label means of bins, by pooling adjacent violators.
+
+    Parameters
+    ----------
+    weight, labels : arrays of shape (n, bins)
+        Sums of w and wy, the bins in the order of the score.
+
+    Returns
+    -------
+    array of shape (n, bins), not decreasing; NaN where a bin is empty
 
     Examples
     --------
-    >>> ece, mce = calibration_errors(np.array([[1.0, 3.0]]), np.array([[0.5, 3.0]]), np.array([[0.25, 2.7]]))
-    >>> ece.round(4).tolist(), mce.round(4).tolist()
-    ([0.1375], [0.25])
+    >>> pooled(np.array([[2.0, 0.0, 1.0, 1.0]]), np.array([[1.0, 0.0, 0.0, 1.0]])).round(4).tolist()
+    [[0.3333, nan, 0.3333, 1.0]]
+
+    References
+    ----------
+    Ayer et al., An empirical distribution function for sampling with incomplete information, Ann. Math. Statist. 26
+    (1955).
+    """
+    fitted = np.full(weight.shape, np.nan)
+    for row in range(len(weight)):
+        filled = np.flatnonzero(weight[row] > 0)
+        blocks: list[tuple[float, float, int]] = []
+        for w, wy in zip(weight[row, filled].tolist(), labels[row, filled].tolist(), strict=True):
+            block = (w, wy, 1)
+            # Compared as products: a quotient of sums would make violators of equal means.
+            while blocks and blocks[-1][1] * block[0] >= block[1] * blocks[-1][0]:
+                above = blocks.pop()
+                block = (above[0] + block[0], above[1] + block[1], above[2] + block[2])
+            blocks.append(block)
+        means = [wy / w for w, wy, _ in blocks]
+        fitted[row, filled] = np.repeat(means, [count for *_, count in blocks])
+    return fitted
+
+
+def calibration_errors(cells: Cells) -> dict[str, Array]:
+    """Expected and maximum calibration error, and the one whose bias is taken off.
+
+    Parameters
+    ----------
+    cells : those of equal-width bins
+
+    Returns
+    -------
+    `ece`, the mean of |mean label - mean prediction| over bins, in [0, 1]; `mce`, its maximum; `ece_debiased`, the root
+    of the mean square less what chance alone adds to it, ȳ(1 - ȳ)/(n_eff - 1) a bin; 0 where chance explains all
+
+    References
+    ----------
+    Naeini, Cooper, Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015. Kumar, Liang,
+    Ma, Verified uncertainty calibration, NeurIPS 2019, for the debiased estimator.
     """
     with np.errstate(all="ignore"):
-        gaps = np.abs(labels - predictions)
-        total = weight.sum(axis=1)
-        largest = np.where(weight > 0, gaps / weight, 0.0).max(axis=1, initial=0.0)
-        return gaps.sum(axis=1) / total, np.where(total > 0, largest, np.nan)
+        gaps = np.abs(cells.labels - cells.predictions) / cells.weight
+        rows = cells.weight**2 / cells.squares
+        chance = np.where(rows > 1.0, variance(cells.label_mean) / (rows - 1.0), 0.0)
+        largest = np.where(cells.weight > 0, gaps, 0.0).max(axis=1, initial=0.0)
+        return {
+            "ece": mean_over(cells, gaps),
+            "mce": np.where(cells.total[:, 0] > 0, largest, np.nan),
+            "ece_debiased": np.sqrt(np.maximum(mean_over(cells, gaps**2 - chance), 0.0)),
+        }
+
+
+def adaptive_calibration_error(cells: Cells, count: int) -> Array:
+    """Calibration error over `count` groups of nearly equal weight, cut between cells, (n,).
+
+    A cell belongs to the group that holds its middle: of 10 groups the first is all cells whose middle is below 10 % of
+    the weight.
+
+    References
+    ----------
+    Nguyen, O'Connor, Posterior calibration and exploratory analysis for natural language processing models, EMNLP 2015.
+    """
+    with np.errstate(all="ignore"):
+        middle = (np.cumsum(cells.weight, axis=1) - cells.weight / 2.0) / cells.total
+        group = np.minimum(np.nan_to_num(middle * count), count - 1).astype(np.intp)
+        gaps = np.zeros((len(group), count))
+        np.add.at(gaps, (np.arange(len(group))[:, np.newaxis], group), cells.labels - cells.predictions)
+        return np.asarray(np.abs(gaps).sum(axis=1) / cells.total[:, 0])
+
+
+def expectation_tests(moments: Mapping[str, Array]) -> dict[str, Array]:
+    """Whether Brier score and log loss are what the forecasts themselves expect, as z with its two-sided p-value.
+
+    Both sum up how far a row's score is from its expectation, over the root of the variance that the forecasts imply.
+
+    References
+    ----------
+    Spiegelhalter, Probabilistic prediction in patient management and clinical trials, Statist. Med. 5 (1986).
+    """
+    with np.errstate(all="ignore"):
+        of_brier = _standardised(moments["ws"], moments["w2s"])
+        of_loss = _standardised(moments["wl"] - moments["wh"], moments["w2e"])
+    return {
+        "spiegelhalter_z": of_brier,
+        "spiegelhalter_p_value": normal_p_value(of_brier),
+        "expected_loss_z": of_loss,
+        "expected_loss_p_value": normal_p_value(of_loss),
+    }
+
+
+def _standardised(excess: Array, square: Array) -> Array:
+    return np.where((square > 0) & np.isfinite(excess), excess / np.sqrt(square), np.nan)
+
+
+def cox(cells: Cells, cap: float) -> dict[str, Array]:
+    """Cox's calibration: intercept and slope of the logistic regression of the label on the forecast's logit.
+
+    (0, 1) where forecasts mean what they say; a slope below 1 says that they are too extreme. Each cell stands at the
+    logit of its mean prediction, whose certain ends are drawn in to `cap`. NaN where there is no maximum: one class,
+    one cell, or classes that the score separates.
+
+    References
+    ----------
+    Cox, Two further applications of a model for binary regression, Biometrika 45 (1958).
+    """
+    end = min(cap, MOST_CERTAIN)
+    with np.errstate(all="ignore"):
+        x = np.clip(np.log(cells.predictions / cells.of_other), -end, end)
+        x = np.where(cells.weight > 0, x, 0.0)
+        w, wy = cells.weight / cells.total, cells.labels / cells.total
+        intercept, slope = np.zeros((2, len(w), 1))
+        moving = np.full(len(w), np.inf)
+        for _ in range(COX_STEPS):
+            p = 1.0 / (1.0 + np.exp(-(intercept + slope * x)))
+            pull, curve = wy - w * p, w * p * (1.0 - p)
+            g0, g1 = pull.sum(axis=1), (pull * x).sum(axis=1)
+            h0, h1, h2 = curve.sum(axis=1), (curve * x).sum(axis=1), (curve * x * x).sum(axis=1)
+            determinant = h0 * h2 - h1 * h1
+            steps = (h2 * g0 - h1 * g1) / determinant, (h0 * g1 - h1 * g0) / determinant
+            # Far from the optimum a whole step may overshoot: none moves a coefficient by more than 1.
+            moving = np.maximum(*np.abs(steps))
+            damping = 1.0 / np.maximum(moving, 1.0)
+            intercept = intercept + (steps[0] * damping)[:, np.newaxis]
+            slope = slope + (steps[1] * damping)[:, np.newaxis]
+            if not np.any(moving > 1e-12):
+                break
+    settled = moving < 1e-6
+    return {
+        "cox_intercept": np.where(settled, intercept[:, 0], np.nan),
+        "cox_slope": np.where(settled, slope[:, 0], np.nan),
+    }

@@ -145,6 +145,7 @@ def evaluate(
     soft_labels: bool = False,
     eps: float = 1e-15,
     clip: Clip = "eps",
+    cluster: str | None = None,
     confidence: float = 0.95,
     sum_tolerance: float = 1e-5,
     ece_bins: int = 10,
@@ -174,8 +175,10 @@ def evaluate(
         The label is a share or a distribution.
     eps, clip :
         The loss of a class is at most -ln eps; `clip="none"` lets it be infinite. Logits are never capped.
+    cluster : str, optional
+        What rows hang together by, such as a user: errors and intervals then take clusters as independent, not rows.
     confidence : float
-        The coverage of the intervals, which take rows as independent.
+        The coverage of the intervals.
     sum_tolerance : float
         How far a distribution's sum may be from 1.
     ece_bins : int
@@ -214,6 +217,7 @@ def evaluate(
         label=one_name_or_many(label),
         prediction=one_name_or_many(prediction),
         weight=weight,
+        cluster=cluster,
         by=grouping_sets(by),
         kind=kind,
         classes=None if classes is None else tuple(classes),

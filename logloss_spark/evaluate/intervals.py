@@ -1,13 +1,16 @@
-"""Standard errors and intervals from second moments. NumPy only; arrays of one entry per slice.
+"""Standard errors and intervals: from second moments, or from the sums of buckets of clusters. NumPy only.
 
 An estimate that is a ratio of sums has influences e_i that sum to 0; its variance is n/(n-1) sum e_i^2 when rows are
 independent (the linearisation of survey statistics; Särndal, Swensson & Wretman 1992, section 5.5). The sums of
-squares come from the moments of a state, so that no row is read again.
+squares come from the moments of a state, so that no row is read again. Where rows hang together by clusters, each
+cluster belongs to one of 64 buckets by a hash, and buckets are independent: B/(B-1) sum_b (sum of e_i in b)^2.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
-from logloss_spark.kernels.distributions import normal_quantile
+from logloss_spark.kernels.distributions import normal_quantile, student_quantile
 from logloss_spark.kernels.sums import Array
 
 FEW = 30
@@ -15,6 +18,11 @@ FEW = 30
 
 NOISE = 1e-12
 """A centred square below this part of what it was subtracted from is rounding, since sums agree to 1e-12."""
+
+REPLICATES = 400
+"""Of a bootstrap: its standard error is then known to 4 %, less than 64 buckets leave open (9 %)."""
+
+_SEED = 1
 
 
 def centred_square(square: Array, product: Array, weight: Array, mean: Array) -> Array:
@@ -33,13 +41,78 @@ def square_of_terms(*terms: Array) -> Array:
 
 
 def standard_error(sum_of_squares: Array, rows: Array) -> Array:
-    """sqrt(n/(n-1) sum e^2), NaN for fewer than two rows."""
+    """sqrt(n/(n-1) sum e^2), NaN for fewer than two rows (or buckets), or where the sum is infinite."""
     with np.errstate(all="ignore"):
-        return np.where(rows > 1, np.sqrt(rows / (rows - 1.0) * sum_of_squares), np.nan)
+        error = np.sqrt(rows / (rows - 1.0) * sum_of_squares)
+        return np.where((rows > 1) & np.isfinite(sum_of_squares), error, np.nan)
 
 
-def with_interval(name: str, estimate: Array, error: Array, confidence: float) -> dict[str, Array]:
+def difference_of_sums(sums: Array, expected: Array) -> Array:
+    """A sum less what it was to be, and exactly 0 where nothing but rounding is left."""
+    with np.errstate(all="ignore"):
+        difference = sums - expected
+        return np.where(np.abs(difference) <= NOISE * np.abs(sums), 0.0, difference)
+
+
+def bootstrap_error(estimate: Callable[[Array], Array], buckets: Array) -> Array:
+    """The standard error of an estimate that has no formula, by a Poisson bootstrap over buckets of clusters.
+
+    Each replicate gives each bucket a Poisson(1) number of copies, whatever partitions its rows came from.
+
+    Parameters
+    ----------
+    estimate : from sums of shape (m, ...) to estimates of shape (m,)
+    buckets : array of shape (64, ...), the sums of one slice by bucket
+
+    Returns
+    -------
+    array of shape (), NaN where fewer than two buckets hold rows
+
+    References
+    ----------
+    Chamandy et al., Estimating uncertainty for massive data streams, Google technical report (2012).
+    """
+    filled = np.count_nonzero(np.any(buckets.reshape(len(buckets), -1) != 0.0, axis=1))
+    if filled < 2:
+        return np.array(np.nan)
+    copies = poisson_copies(REPLICATES, len(buckets))
+    found = estimate(np.tensordot(copies, buckets, axes=1))
+    found = found[np.isfinite(found)]
+    if len(found) < 2:
+        return np.array(np.nan)
+    return np.asarray(np.sqrt(filled / (filled - 1.0)) * np.std(found, ddof=1))
+
+
+def poisson_copies(replicates: int, buckets: int) -> Array:
+    """Poisson(1) numbers that depend on replicate and bucket alone, by a hash: of any version of NumPy the same.
+
+    Examples
+    --------
+    >>> poisson_copies(400, 64).mean().round(2)
+    np.float64(1.0)
+
+    References
+    ----------
+    Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, for the hash (SplitMix64).
+    """
+    x = np.arange(1, replicates * buckets + 1, dtype=np.uint64) + np.uint64(_SEED << 32)
+    with np.errstate(over="ignore"):
+        x = x * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    uniform = (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    chances = np.cumsum(np.exp(-1.0) / np.cumprod(np.concatenate([[1.0], np.arange(1.0, 20.0)])))
+    return np.searchsorted(chances, uniform, side="right").astype(np.float64).reshape(replicates, buckets)
+
+
+def with_interval(name: str, estimate: Array, error: Array, quantile: Array | float) -> dict[str, Array]:
     """An estimate, its standard error and its interval, under their four names."""
     with np.errstate(all="ignore"):
-        reach = normal_quantile(confidence) * error
+        reach = quantile * error
         return {name: estimate, f"{name}_se": error, f"{name}_low": estimate - reach, f"{name}_high": estimate + reach}
+
+
+def quantile_of(confidence: float, buckets: Array | None) -> Array | float:
+    """The quantile of an interval: normal, or of Student's t for so many buckets of clusters, one degree fewer."""
+    return normal_quantile(confidence) if buckets is None else student_quantile(confidence, buckets - 1.0)

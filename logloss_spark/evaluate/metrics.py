@@ -1,26 +1,51 @@
 """Metrics: functions of a state's sums, and of nothing else. NumPy only; arrays of one entry per slice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.calibration import calibration_errors
-from logloss_spark.evaluate.intervals import FEW, centred_square, square_of_terms, standard_error, with_interval
+from logloss_spark.evaluate.calibration import (
+    Cells,
+    adaptive_calibration_error,
+    binned_decomposition,
+    calibration_errors,
+    corp_decomposition,
+    cox,
+    cross_entropies,
+    entropy,
+    expectation_tests,
+    pooled,
+    quadratic_scores,
+    variance,
+)
+from logloss_spark.evaluate.intervals import (
+    FEW,
+    bootstrap_error,
+    centred_square,
+    difference_of_sums,
+    quantile_of,
+    square_of_terms,
+    standard_error,
+    with_interval,
+)
+from logloss_spark.evaluate.ranking import area_under_curve, ranking, squared_influence_of_auc
 from logloss_spark.kernels.divergence import binary_kl, kl
-from logloss_spark.kernels.grid import coarse_edges
+from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin, coarse_edges
 from logloss_spark.kernels.sums import Array, compensated_sum
 from logloss_spark.spec import between
 
 LN2 = float(np.log(2.0))
-INTERVALS = ("log_loss", "brier", "normalized_entropy", "information_gain", "calibration_ratio")
-"""The metrics that come with `_se`, `_low` and `_high`."""
+INTERVALS = ("log_loss", "brier", "normalized_entropy", "information_gain", "calibration_ratio", "ece", "auc")
+"""The metrics that come with `_se`, `_low` and `_high`; ece with clusters alone."""
 
 PER_CLASS = ("label_mean", "prediction_mean", "calibration_ratio")
 """Where there are K classes these are arrays, one entry per class; so are the error and interval of the last."""
 
-LEADING = ("weight", "n_eff", "minority", "few")
+LEADING = ("weight", "n_eff", "minority", "few", "buckets")
 CENTRAL = tuple(
     name
     for metric in (
@@ -39,12 +64,40 @@ CENTRAL = tuple(
         "brier",
         "ece",
         "mce",
+        "ece_debiased",
+        "ece_adaptive",
+        "log_loss_resolution",
+        "log_loss_reliability",
+        "log_loss_rest",
+        "log_loss_miscalibration",
+        "log_loss_discrimination",
+        "log_loss_corp_rest",
+        "brier_resolution",
+        "brier_reliability",
+        "brier_rest",
+        "brier_miscalibration",
+        "brier_discrimination",
+        "brier_corp_rest",
+        "spiegelhalter_z",
+        "spiegelhalter_p_value",
+        "expected_loss_z",
+        "expected_loss_p_value",
+        "cox_intercept",
+        "cox_slope",
+        "auc",
+        "auc_bound",
+        "average_precision",
+        "average_precision_bound",
+        "ks",
+        "ks_bound",
+        "accuracy",
+        "top_k_accuracy",
     )
     for name in ([metric, f"{metric}_se", f"{metric}_low", f"{metric}_high"] if metric in INTERVALS else [metric])
 )
 TRAILING = ("clipped", "clipped_weight", "clipped_loss_share", "zero", "zero_weight", "zero_loss_share")
-COUNTS = ("minority", "clipped", "zero")
-"""Metrics that count rows."""
+COUNTS = ("minority", "buckets", "clipped", "zero")
+"""Metrics that count rows, or buckets of clusters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,18 +147,34 @@ class Reporting:
 class Sums:
     """The sums of n slices, as arrays by the names of `evaluate.state`.
 
-    `moments` are of shape (n,); `classes` (n, K), of which binary forecasts have only the counts; `cells`
-    (n, ece_bins); `clipped` and `zero` (n,). What a slice does not have is 0.
+    `moments` are of shape (n,); `classes` (n, K), of which binary forecasts have only the counts; `ranks` (n, 5);
+    `clipped` and `zero` (n,). `buckets` are of shape (n, 64, thin bins) and `bucket_classes` (n, 64, K), of which there
+    are none without clusters; `thin` are the thin bins that there are. What a slice does not have is 0.
     """
 
     moments: Mapping[str, Array]
     classes: Mapping[str, Array]
-    cells: Mapping[str, Array]
+    cells: Cells
+    ranks: Mapping[str, Array]
     clipped: Mapping[str, Array]
     zero: Mapping[str, Array]
+    buckets: Mapping[str, Array]
+    bucket_classes: Mapping[str, Array]
+    thin: npt.NDArray[np.int64]
     scalar: bool
     soft_labels: bool
+    clustered: bool
     shift: float
+    cap: float
+
+    def by_bucket(self, name: str) -> Array:
+        """A sum by bucket of clusters, (n, 64)."""
+        return np.asarray(self.buckets[name].sum(axis=2))
+
+    @property
+    def filled_buckets(self) -> Array:
+        """How many buckets hold rows."""
+        return np.asarray(np.count_nonzero(self.by_bucket("w"), axis=1), dtype=np.float64)
 
 
 def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
@@ -113,35 +182,39 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
 
     Returns
     -------
-    dict of arrays of shape (n,), or (n, K) for those of `PER_CLASS` where the forecast is one per class
+    dict of arrays of shape (n,), or (n, K) for those of `PER_CLASS` where the forecast is one per class, and (n, k) for
+    `top_k_accuracy`
     """
     m = sums.moments
     with np.errstate(all="ignore"):
-        loss = m["wl"] / m["w"]
+        loss, brier_score = m["wl"] / m["w"], m["wb"] / m["w"]
         labels, predictions = class_means(sums)
         minority = sums.classes["n"].min(axis=1)
-        ece, mce = calibration_errors(sums.cells["w"], sums.cells["wy"], sums.cells["wp"])
         found = {
             "weight": m["w"],
             "n_eff": m["w"] ** 2 / m["w2"],
             "minority": minority,
             "few": np.where(minority < FEW, 1.0, 0.0),
+            "buckets": sums.filled_buckets,
             "log_loss_bits": loss / LN2,
             "perplexity": np.exp(loss),
             "label_entropy": entropy_against(labels, labels),
             "prediction_entropy": m["wh"] / m["w"],
             "overconfidence": (m["wl"] - m["wh"]) / m["w"],
             "kl_marginal": binary_kl(labels[:, 1], predictions[:, 1]) if sums.scalar else kl(labels, predictions),
-            "ece": ece,
-            "mce": mce,
             **log_loss(sums, loss, reporting),
-            **brier(sums, reporting),
+            **brier(sums, brier_score, reporting),
             **relative_to_baseline(sums, loss, labels, reporting),
             **means(sums, labels, predictions, reporting),
+            **calibration(sums, reporting),
+            **decompositions(sums, loss, brier_score, reporting),
+            **ranks(sums, reporting),
+            **accuracies(sums),
             **share_of_loss("clipped", sums.clipped, m["wl"]),
             **share_of_loss("zero", sums.zero, m["wl"]),
         }
-    return {name: found[name] for name in (*LEADING, *CENTRAL, *TRAILING)}
+    undefined = np.full(loss.shape, np.nan)
+    return {name: found.get(name, undefined) for name in (*LEADING, *CENTRAL, *TRAILING)}
 
 
 def class_means(sums: Sums) -> tuple[Array, Array]:
@@ -159,11 +232,35 @@ def entropy_against(labels: Array, shares: Array) -> Array:
     return compensated_sum(terms)
 
 
+def estimated(
+    sums: Sums, reporting: Reporting, name: str, estimate: Array, squares: Array, of_bucket: Array
+) -> dict[str, Array]:
+    """An estimate with its error and interval.
+
+    Parameters
+    ----------
+    estimate : (n,) or (n, K)
+    squares : the same shape, the sum of the squared influences of its rows
+    of_bucket : (n, 64) or (n, 64, K), the sum of the influences of each bucket; looked at where there are clusters
+    """
+    units = (sums.filled_buckets if sums.clustered else sums.moments["n"]).reshape(-1, *[1] * (estimate.ndim - 1))
+    squares = np.sum(of_bucket**2, axis=1) if sums.clustered else squares
+    quantile = quantile_of(reporting.confidence, units if sums.clustered else None)
+    return with_interval(name, estimate, standard_error(squares, units), quantile)
+
+
 def log_loss(sums: Sums, loss: Array, reporting: Reporting) -> dict[str, Array]:
     """The mean loss with its interval, which ends at 0 where it would go below."""
-    error = error_of(sums, squared_deviation_of_loss(sums, loss) / sums.moments["w"] ** 2)
-    interval = with_interval("log_loss", loss, error, reporting.confidence)
+    weight = sums.moments["w"]
+    squares = squared_deviation_of_loss(sums, loss) / weight**2
+    interval = estimated(sums, reporting, "log_loss", loss, squares, excess_by_bucket(sums, "wl", loss))
     return interval | {"log_loss_low": np.maximum(interval["log_loss_low"], 0.0)}
+
+
+def excess_by_bucket(sums: Sums, name: str, mean: Array) -> Array:
+    """The influences on a mean, summed by bucket: (sum of w x - mean * sum of w) / W."""
+    expected = mean[:, np.newaxis] * sums.by_bucket("w")
+    return difference_of_sums(sums.by_bucket(name), expected) / sums.moments["w"][:, np.newaxis]
 
 
 def squared_deviation_of_loss(sums: Sums, loss: Array) -> Array:
@@ -179,12 +276,11 @@ def squared_deviation_of_loss(sums: Sums, loss: Array) -> Array:
     return centred_square(square, product, m["w2"], mean)
 
 
-def brier(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+def brier(sums: Sums, mean: Array, reporting: Reporting) -> dict[str, Array]:
     """The mean Brier score with its interval."""
     m = sums.moments
-    mean = m["wb"] / m["w"]
-    error = error_of(sums, centred_square(m["w2bb"], m["w2b"], m["w2"], mean) / m["w"] ** 2)
-    return with_interval("brier", mean, error, reporting.confidence)
+    squares = centred_square(m["w2bb"], m["w2b"], m["w2"], mean) / m["w"] ** 2
+    return estimated(sums, reporting, "brier", mean, squares, excess_by_bucket(sums, "wb", mean))
 
 
 def relative_to_baseline(sums: Sums, loss: Array, labels: Array, reporting: Reporting) -> dict[str, Array]:
@@ -196,9 +292,29 @@ def relative_to_baseline(sums: Sums, loss: Array, labels: Array, reporting: Repo
     shares = labels if given is None else np.broadcast_to(np.array(given), labels.shape)
     denominator = entropy_against(labels, shares)
     ratio = np.where(denominator > 0.0, loss / denominator, np.nan)
-    error = error_of(sums, squared_influence_of_ratio(sums, loss, labels, shares, denominator, ratio))
-    normalized = with_interval("normalized_entropy", ratio, error, reporting.confidence)
-    return normalized | with_interval("information_gain", 1.0 - ratio, error, reporting.confidence)
+    squares = squared_influence_of_ratio(sums, loss, labels, shares, denominator, ratio)
+    of_bucket = influence_of_ratio_by_bucket(sums, loss, labels, shares, denominator, ratio)
+    return {
+        name: value
+        for metric, estimate in (("normalized_entropy", ratio), ("information_gain", 1.0 - ratio))
+        for name, value in estimated(sums, reporting, metric, estimate, squares, of_bucket).items()
+    }
+
+
+def influence_of_ratio_by_bucket(
+    sums: Sums, loss: Array, labels: Array, shares: Array, denominator: Array, ratio: Array
+) -> Array:
+    """The influences on loss / denominator, summed by bucket."""
+    logs = np.where(shares > 0.0, np.log(shares), 0.0)
+    if sums.scalar:
+        positives = sums.by_bucket("wy") - labels[:, 1:] * sums.by_bucket("w")
+        of_labels = (logs[:, 1:] - logs[:, :1]) * positives
+    else:
+        excess = sums.bucket_classes["wy"] - labels[:, np.newaxis, :] * sums.by_bucket("w")[:, :, np.newaxis]
+        of_labels = np.einsum("nbk,nk->nb", excess, logs)
+    of_loss = excess_by_bucket(sums, "wl", loss)
+    weight = sums.moments["w"][:, np.newaxis]
+    return (of_loss + ratio[:, np.newaxis] * of_labels / weight) / denominator[:, np.newaxis]
 
 
 def squared_influence_of_ratio(
@@ -234,23 +350,107 @@ def means(sums: Sums, labels: Array, predictions: Array, reporting: Reporting) -
         ratio = np.where(label > 0.0, prediction / label, np.nan)
         # p - C y = (p - y) - (C - 1) y, and of a scalar forecast (p - y)^2 is Brier.
         squares = centred_square(m["w2b"], m["w2uy"], m["w2yy"], ratio - 1.0)
-        error = error_of(sums, squares / positives**2)
+        of_bucket = difference_of_sums(sums.by_bucket("wp"), ratio[:, np.newaxis] * sums.by_bucket("wy"))
     else:
         c = sums.classes
-        label, prediction = labels, predictions
+        label, prediction, positives = labels, predictions, c["wy"]
         ratio = np.where(label > 0.0, prediction / label, np.nan)
         squares = centred_square(c["w2pp"], c["w2py"], c["w2yy"], ratio)
-        error = standard_error(squares / c["wy"] ** 2, m["n"][:, np.newaxis])
-    interval = with_interval("calibration_ratio", ratio, error, reporting.confidence)
+        buckets = sums.bucket_classes
+        of_bucket = difference_of_sums(buckets["wp"], ratio[:, np.newaxis, :] * buckets["wy"])
+    squares, of_bucket = squares / positives**2, of_bucket / positives[:, np.newaxis]
+    interval = estimated(sums, reporting, "calibration_ratio", ratio, squares, of_bucket)
     return {"label_mean": label, "prediction_mean": prediction} | interval
+
+
+def calibration(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+    """Calibration errors over equal-width bins and bins of equal weight; for K classes of the top class."""
+    errors = calibration_errors(sums.cells.equal_width(reporting.ece_bins))
+    coarse = coarse_bin_of_thin(reporting.ece_bins)
+    names = ("w", "wy", "wp")
+
+    def ece(replicates: Array) -> Array:
+        assert coarse is not None
+        weight, labels, predictions = (grouped(replicates[..., i], coarse[sums.thin]) for i in range(len(names)))
+        return np.asarray(np.abs(labels - predictions).sum(axis=1) / weight.sum(axis=1))
+
+    error = np.full(len(errors["ece"]), np.nan) if coarse is None else bootstrapped(sums, ece, names)
+    interval = with_interval("ece", errors["ece"], error, quantile_of(reporting.confidence, sums.filled_buckets))
+    return (
+        errors
+        | interval
+        | {
+            "ece_low": np.maximum(interval["ece_low"], 0.0),
+            "ece_adaptive": adaptive_calibration_error(sums.cells, reporting.ece_bins),
+        }
+    )
+
+
+def grouped(sums: Array, group: npt.NDArray[np.int64]) -> Array:
+    """Sums of shape (m, bins) by groups of bins, which ascend."""
+    return np.add.reduceat(sums, np.flatnonzero(np.diff(group, prepend=-1)), axis=1)
+
+
+def bootstrapped(sums: Sums, estimate: Callable[[Array], Array], names: Sequence[str]) -> Array:
+    """The bootstrap's standard error of an estimate from these sums, (m, thin bins, names), by buckets of clusters."""
+    if not sums.clustered:
+        return np.full(len(sums.moments["w"]), np.nan)
+    together = np.stack([sums.buckets[name] for name in names], axis=3)
+    return np.array([bootstrap_error(estimate, of_slice) for of_slice in together])
+
+
+def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Reporting) -> dict[str, Array]:
+    """Where log loss and Brier score come from, by bins and by CORP; and what else only binary forecasts have."""
+    if not sums.scalar:
+        return {}
+    cells = sums.cells
+    bins, pooled_labels = cells.equal_width(reporting.ece_bins), pooled(cells.weight, cells.labels)
+    found: dict[str, Array] = {}
+    for name, mean, uncertainty, scores in (
+        ("log_loss", loss, entropy, partial(cross_entropies, cap=sums.cap)),
+        ("brier", brier_score, variance, quadratic_scores),
+    ):
+        parts = binned_decomposition(bins, scores(bins), uncertainty, mean)
+        parts |= corp_decomposition(cells, scores(cells), uncertainty, pooled_labels, mean)
+        found |= {f"{name}_{part}": value for part, value in parts.items()}
+    return found | expectation_tests(sums.moments) | cox(cells, sums.cap)
+
+
+def ranks(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+    """How well binary forecasts rank, with the error of the AUC."""
+    if not sums.scalar:
+        return {}
+    found = ranking(sums.cells)
+
+    def auc(replicates: Array) -> Array:
+        return area_under_curve(replicates[..., 1], replicates[..., 0] - replicates[..., 1])
+
+    if sums.clustered:
+        error = bootstrapped(sums, auc, ("w", "wy"))
+        quantile = quantile_of(reporting.confidence, sums.filled_buckets)
+    else:
+        squares = np.nan if sums.soft_labels else squared_influence_of_auc(sums.cells, found["auc"])
+        error = standard_error(np.asarray(squares), sums.moments["n"])
+        quantile = quantile_of(reporting.confidence, None)
+    interval = with_interval("auc", found["auc"], error, quantile)
+    low, high = np.maximum(interval["auc_low"], 0.0), np.minimum(interval["auc_high"], 1.0)
+    return found | interval | {"auc_low": low, "auc_high": high}
+
+
+def accuracies(sums: Sums) -> dict[str, Array]:
+    """The share of rows whose likeliest class happened, of K classes also whether it was among the first k."""
+    cells, total = sums.cells, sums.moments["w"]
+    if sums.scalar:
+        right = np.where(cells.bins >= HALF, cells.labels, cells.weight - cells.labels)
+        return {"accuracy": right.sum(axis=1) / total}
+    among = np.cumsum(sums.ranks["w"], axis=1) / total[:, np.newaxis]
+    return {
+        "accuracy": cells.labels.sum(axis=1) / total,
+        "top_k_accuracy": np.full_like(among, np.nan) if sums.soft_labels else among,
+    }
 
 
 def share_of_loss(name: str, part: Mapping[str, Array], loss: Array) -> dict[str, Array]:
     """Rows, weight and share of the loss of a part of the rows; the share is 0 where they have no loss."""
     share = np.where(part["wl"] == 0.0, 0.0, part["wl"] / loss)
     return {name: part["n"], f"{name}_weight": part["w"], f"{name}_loss_share": share}
-
-
-def error_of(sums: Sums, squares: Array) -> Array:
-    """The standard error of an estimate whose squared influences sum to `squares`; NaN where that is infinite."""
-    return np.where(np.isfinite(squares), standard_error(squares, sums.moments["n"]), np.nan)

@@ -8,8 +8,11 @@ part           place                  what is summed
 a status       null                   `n`: rows of that status
 moments        null                   the moments that metrics and their errors need
 clipped, zero  null                   `n`, `w`, `wl` of those rows
-cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `wp`, `wl`, `w2v`
+cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
 class          the class              `n`: rows in which it happened; for K classes its moments, too
+rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
+bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
+bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
 scale          null                   nothing: one row per state, so that an empty one has a fingerprint, too
 =============  =====================  ==============================================================
 
@@ -32,7 +35,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.rows.inputs import Inputs, quoted
+from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted
 from logloss_spark.spec import Kind, Label, Predictions, slices_of
 
 STATE_VERSION = 1
@@ -43,9 +46,18 @@ MOMENTS = ("w", "w2", "wl", "w2l", "w2ll", "w2d", "w2dd", "wb", "w2b", "w2bb", "
 BINARY_MOMENTS = ("wy", "w2y", "w2yy", "w2ly", "wp", "w2p", "w2uy", "ws", "w2s", "w2v", "w2e")
 """Those of a binary forecast: s = (y - p)(1 - 2p) with w2s its expected square, (1 - 2p)^2 v; e = v logit(p)^2."""
 
-CELL = ("w", "w2", "wy", "wp", "wl", "w2v")
+CELL = ("w", "w2", "wy", "w2y", "wp", "wl", "w2v")
 CLASS = ("wy", "w2y", "wly", "w2ly", "wyy", "w2yy", "wp", "w2p", "wpp", "w2pp", "wpy", "w2py")
 PARTIAL = ("w", "wl")
+BUCKET = ("w", "wl", "wb", "wy", "wp")
+BUCKET_CLASS = ("wy", "wp")
+
+BUCKET_STRIDE = 1024
+"""The place of a bucket's bin is this times the bucket, plus the thin bin."""
+
+RANKS = 5
+"""Top-k accuracy is known up to this k."""
+
 SCALE_ROW = "scale"
 
 
@@ -54,7 +66,7 @@ class Scale:
     """What states must share to be added: what was scored, and how.
 
     `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
-    (p - y)^2 and not a sum over classes.
+    (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters.
     """
 
     version: int
@@ -67,6 +79,12 @@ class Scale:
     eps: float
     grid: int
     slices: tuple[str, ...]
+    buckets: int = 0
+
+    @property
+    def cap(self) -> float:
+        """The largest loss that one class can bring, in nats."""
+        return -math.log(self.eps) if self.kind == "probability" and self.clip == "eps" else math.inf
 
     @property
     def shift(self) -> float:
@@ -102,6 +120,7 @@ def scale_of(rows: Inputs, spec: Predictions) -> Scale:
         eps=spec.eps,
         grid=VERSION,
         slices=spec.slices,
+        buckets=BUCKETS if rows.clustered else 0,
     )
 
 
@@ -182,24 +201,27 @@ def read_scale(state: DataFrame) -> Scale:
     return Scale.from_fingerprint(prints[0])
 
 
-def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]], bins: int) -> DataFrame:
-    """A state added up to the global row and these grouping sets, its cells merged to equal-width bins.
-
-    Columns are the state's, where a slice column is null if it was rolled up, and `grouping_id`: as in Spark's SQL
-    the bits say which slice columns were, the last column's being the lowest. `wp` of a cell is the sum of w p.
-    """
+def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
+    """The cells of a state by equal-width bins, `wp` the sum of w p in all of them."""
     coarse = literal_array(coarse_bin(np.arange(BINS), bins), "int")
-    in_cell = F.col("part") == "cell"
-    normal = state.withColumns(
+    return state.where("part = 'cell'").withColumns(
         {
-            "wp": F.when(in_cell & (F.col("place") >= HALF), F.col("w") - F.col("wp")).otherwise(F.col("wp")),
-            "place": F.when(in_cell, F.get(coarse, F.col("place"))).otherwise(F.col("place")),
+            "wp": F.when(F.col("place") >= HALF, F.col("w") - F.col("wp")).otherwise(F.col("wp")),
+            "place": F.get(coarse, F.col("place")),
         }
     )
+
+
+def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
+    """A state added up to the global row and these grouping sets.
+
+    Columns are the state's, where a slice column is null if it was rolled up, and `grouping_id`: as in Spark's SQL
+    the bits say which slice columns were, the last column's being the lowest.
+    """
     slices = slices_of(by)
     sets = dict.fromkeys([(), *map(tuple, by)])
     rolled = [F.grouping(quoted(name)).cast("bigint") * 2**place for place, name in enumerate(reversed(slices))]
-    summed = normal.groupingSets(
+    summed = state.groupingSets(
         [[quoted(name) for name in columns] + [F.col("part"), F.col("place")] for columns in sets],
         *map(quoted, slices),
         "part",

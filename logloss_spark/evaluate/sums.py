@@ -10,17 +10,22 @@ from pyspark.sql import functions as F
 
 from logloss_spark.evaluate.state import (
     BINARY_MOMENTS,
+    BUCKET,
+    BUCKET_CLASS,
+    BUCKET_STRIDE,
     CELL,
     CLASS,
     MOMENTS,
     PARTIAL,
+    RANKS,
     SCALE_ROW,
     Scale,
     added,
     columns_of,
     scale_of,
 )
-from logloss_spark.kernels.grid import HALF
+from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
+from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import Inputs, slice_name
 from logloss_spark.rows.scored import scored
 from logloss_spark.rows.status import STATUSES
@@ -30,10 +35,13 @@ UNROLLED_CLASSES = 32
 """Up to here the moments of classes are sums in the same pass; beyond, the rows are read a second time."""
 
 DECODED = {
-    "scored": "cell >= 0",
+    "scored": f"cell >= 0 AND cell < {8 * BUCKET_STRIDE}",
+    "bucketed": f"cell >= {8 * BUCKET_STRIDE}",
     "status": f"element_at(array{STATUSES}, if(cell < 0, -cell, 1))",
     "bin": "shiftright(cell, 3)",
-    "upper": f"shiftright(cell, 3) >= {HALF}",
+    "in_bucket": f"shiftright(cell, 3) - {BUCKET_STRIDE}",
+    "upper": f"if(cell < {8 * BUCKET_STRIDE}, shiftright(cell, 3) >= {HALF}, "
+    f"shiftright(cell, 3) % {BUCKET_STRIDE} >= {THIN_HALF})",
     "positive": "(shiftright(cell, 2) & 1) = 1",
     "clipped": "(shiftright(cell, 1) & 1) = 1",
     "zero": "(cell & 1) = 1",
@@ -41,10 +49,10 @@ DECODED = {
 """What `cell_code` packed, as SQL."""
 
 TAIL_MOMENTS = {"wp": "if(upper, w - wt, wt)", "w2p": "if(upper, w2 - w2t, w2t)"}
+OF_CLASSES = {"wy": "if(positive, w, 0D)", "w2y": "if(positive, w2, 0D)"}
 BINARY_OF_SHARES = {name: name for name in BINARY_MOMENTS} | TAIL_MOMENTS
 BINARY_OF_CLASSES = BINARY_OF_SHARES | {
-    "wy": "if(positive, w, 0D)",
-    "w2y": "if(positive, w2, 0D)",
+    **OF_CLASSES,
     "w2yy": "if(positive, w2, 0D)",
     "w2ly": "if(positive, w2l, 0D)",
     "w2uy": "if(positive, if(upper, -w2t, w2t - w2), 0D)",
@@ -59,14 +67,26 @@ def state_of(rows: Inputs, spec: Predictions) -> DataFrame:
     keys = [slice_name(place) for place in range(len(scale.slices))]
     table = scored(rows, spec)
     # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
-    by_cell = table.withColumn("cell", cell_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, scale))
+    by_cell = table.withColumn("cell", grouping_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, scale))
     groups = by_cell.selectExpr("*", *(f"{sql} AS {name}" for name, sql in DECODED.items()))
     parts = groups.select(*keys, F.explode(F.expr(state_rows(rows, scale))).alias("row")).select(*keys, "row.*")
     if not rows.scalar and rows.size > UNROLLED_CLASSES:
-        parts = parts.unionByName(class_rows(table, keys, rows), allowMissingColumns=True)
+        for further in class_rows(table, keys, rows):
+            parts = parts.unionByName(further, allowMissingColumns=True)
     anchor = parts.sparkSession.range(1).select(F.lit(SCALE_ROW).alias("part"), F.lit(0).cast("bigint").alias("n"))
     parts = parts.unionByName(anchor, allowMissingColumns=True)
     return added(parts.withColumnsRenamed(dict(zip(keys, scale.slices, strict=True))), scale)
+
+
+def grouping_code(rows: Inputs) -> Column:
+    """The code of a row's group; with clusters every scored row is in two, that of its cell and that of its bucket."""
+    cell = cell_code(rows)
+    if not rows.clustered:
+        return cell
+    thin = F.get(literal_array(THIN_BIN, "int"), F.col("bin"))
+    place = (F.col("bucket") + 1) * BUCKET_STRIDE + thin
+    positive = F.lit(0) if rows.soft else F.when(F.col("y") == 1, 4).otherwise(0)
+    return F.explode(F.array_compact(F.array(cell, F.when(cell >= 0, place * 8 + positive))))
 
 
 def cell_code(rows: Inputs) -> Column:
@@ -106,11 +126,10 @@ def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
             "w2e": weighted_sum(rows, 2, F.col("logit_variance")),
         }
     if rows.soft:
-        sums["wy"] = weighted_sum(rows, 1, y)
+        sums |= {"wy": weighted_sum(rows, 1, y), "w2y": weighted_sum(rows, 2, y)}
     if rows.soft and rows.scalar:
         p = F.when(F.col("upper"), 1 - tail).otherwise(tail)
         sums |= {
-            "w2y": weighted_sum(rows, 2, y),
             "w2yy": weighted_sum(rows, 2, y, y),
             "w2ly": weighted_sum(rows, 2, loss, y),
             "w2uy": weighted_sum(rows, 2, p - y, y),
@@ -118,6 +137,10 @@ def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
         }
     if rows.soft and rows.scalar:
         sums |= {"n_0": F.count_if(y < 1), "n_1": F.count_if(y > 0)}
+    for rank in ranks(rows):
+        here = F.col("rank") == rank
+        weight = F.when(here, F.col("weight") if rows.weighted else 1.0).otherwise(0.0)
+        sums |= {f"n_rank_{rank}": F.count_if(here), f"w_rank_{rank}": F.sum(weight)}
     for k in unrolled_classes(rows):
         of_class = class_sums(rows, F.get("labels", F.lit(k)), F.get("probabilities", F.lit(k)))
         sums |= {f"{name}_{k}": total for name, total in of_class.items()}
@@ -144,6 +167,11 @@ def weighted_sum(rows: Inputs, power: int, *factors: Column) -> Column:
     return F.sum(reduce(mul, terms)) if terms else F.count(F.lit(1)).cast("double")
 
 
+def ranks(rows: Inputs) -> range:
+    """The ranks of what happened that are counted."""
+    return range(0 if rows.scalar or rows.soft else min(RANKS, rows.size))
+
+
 def unrolled_classes(rows: Inputs) -> range:
     """The classes whose moments are summed in the same pass as everything else."""
     return range(rows.size if not rows.scalar and rows.size <= UNROLLED_CLASSES else 0)
@@ -155,27 +183,36 @@ def state_rows(rows: Inputs, scale: Scale) -> str:
     SQL, because hundreds of columns that are built one by one are thousands of calls to the JVM: half a second.
     """
     moments = {name: name for name in MOMENTS} | {"w2d": f"w2l - {scale.shift!r}D * w2"}
-    cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if rows.soft else {"wy": "if(positive, w, 0D)"})
+    cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if rows.soft else OF_CLASSES)
+    bucket = {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | ({} if rows.soft else OF_CLASSES)
     part = {name: name for name in PARTIAL}
     binary = (BINARY_OF_SHARES if rows.soft else BINARY_OF_CLASSES) if rows.scalar else {}
     structs = [
-        "named_struct('part', status, 'place', CAST(NULL AS INT), 'n', n" + sums_as_sql({}, scale) + ")",
-        state_row("moments", "NULL", "scored", moments | binary, scale),
-        state_row("cell", "bin", "scored", cell, scale),
-        state_row("clipped", "NULL", "scored AND clipped", part, scale),
-        state_row("zero", "NULL", "scored AND zero", part, scale),
+        state_row("status", "NULL", "NOT bucketed", {}, scale),
+        state_row("'moments'", "NULL", "scored", moments | binary, scale),
+        state_row("'cell'", "bin", "scored", cell, scale),
+        state_row("'clipped'", "NULL", "scored AND clipped", part, scale),
+        state_row("'zero'", "NULL", "scored AND zero", part, scale),
     ]
     if rows.scalar:
         counts = ("n_0", "n_1") if rows.soft else ("if(positive, 0L, n)", "if(positive, n, 0L)")
-        structs += [state_row("class", str(k), "scored", {"n": count}, scale) for k, count in enumerate(counts)]
+        structs += [state_row("'class'", str(k), "scored", {"n": count}, scale) for k, count in enumerate(counts)]
+    for rank in ranks(rows):
+        structs.append(state_row("'rank'", str(rank), "scored", {"n": f"n_rank_{rank}", "w": f"w_rank_{rank}"}, scale))
+    if rows.clustered:
+        structs.append(state_row("'bucket'", "in_bucket", "bucketed", bucket, scale))
     for k in unrolled_classes(rows):
-        structs.append(state_row("class", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, scale))
+        structs.append(state_row("'class'", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, scale))
+        if rows.clustered:
+            place = f"in_bucket div {BUCKET_STRIDE} * {rows.size} + {k}"
+            sums = {name: f"{name}_{k}" for name in ("n", *BUCKET_CLASS)}
+            structs.append(state_row("'bucket_class'", place, "bucketed", sums, scale))
     return f"array_compact(array({', '.join(structs)}))"
 
 
 def state_row(part: str, place: str, condition: str, sums: dict[str, str], scale: Scale) -> str:
     """One row of a state as SQL for a struct, null where the condition does not hold."""
-    fields = f"'part', '{part}', 'place', CAST({place} AS INT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, scale)}"
+    fields = f"'part', {part}, 'place', CAST({place} AS INT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, scale)}"
     return f"if({condition}, named_struct({fields}), NULL)"
 
 
@@ -184,13 +221,26 @@ def sums_as_sql(sums: dict[str, str], scale: Scale) -> str:
     return "".join(f", '{name}', {sums.get(name, 'CAST(NULL AS DOUBLE)')}" for name in columns_of(scale)[1:])
 
 
-def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> DataFrame:
-    """The rows of the part `class` for many classes: a second read, in which every row becomes one row per class."""
+def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> list[DataFrame]:
+    """The rows of the part `class` for many classes: a second read, in which every row becomes one row per class.
+
+    With clusters there is a third for `bucket_class`.
+    """
     weight = ["weight"] if rows.weighted else []
+    bucket = ["bucket"] if rows.clustered else []
     valid = table.where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
     exploded = valid.select(
-        *keys, *weight, "loss", F.posexplode(F.arrays_zip("labels", "probabilities")).alias("place", "of_class")
+        *keys,
+        *weight,
+        *bucket,
+        "loss",
+        F.posexplode(F.arrays_zip("labels", "probabilities")).alias("place", "of_class"),
     )
     sums = class_sums(rows, F.col("of_class.labels"), F.col("of_class.probabilities"))
     summed = exploded.groupBy(*keys, "place").agg(*[total.alias(name) for name, total in sums.items()])
-    return summed.withColumn("part", F.lit("class"))
+    found = [summed.withColumn("part", F.lit("class"))]
+    if rows.clustered:
+        place = (F.col("bucket") * rows.size + F.col("place")).alias("place")
+        by_bucket = exploded.groupBy(*keys, place).agg(*[sums[name].alias(name) for name in ("n", *BUCKET_CLASS)])
+        found.append(by_bucket.withColumn("part", F.lit("bucket_class")))
+    return found

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
 
 from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.evaluate.calibration import Cells
 from logloss_spark.evaluate.metrics import (
     CENTRAL,
     COUNTS,
@@ -20,7 +22,21 @@ from logloss_spark.evaluate.metrics import (
     Sums,
     metrics_of,
 )
-from logloss_spark.evaluate.state import BINARY_MOMENTS, CLASS, MOMENTS, PARTIAL, Scale, read_scale, rolled_up
+from logloss_spark.evaluate.state import (
+    BINARY_MOMENTS,
+    BUCKET,
+    BUCKET_CLASS,
+    BUCKET_STRIDE,
+    CELL,
+    CLASS,
+    MOMENTS,
+    PARTIAL,
+    RANKS,
+    Scale,
+    equal_width_cells,
+    read_scale,
+    rolled_up,
+)
 from logloss_spark.kernels.grid import coarse_edges
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.bins import literal_array
@@ -28,8 +44,10 @@ from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import grouping_sets, slices_of
 
-IN_BIN = ("w", "wy", "wp")
 METRICS = (*LEADING, *CENTRAL, *TRAILING)
+
+PIECE = 256
+"""Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 100 MB."""
 
 
 def metrics(
@@ -111,7 +129,7 @@ def metrics_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...
     reporting.shares(len(scale.classes))
     # mapInArrow looks columns up by unquoted names, and a slice column may have any.
     inner = {name: slice_name(place) for place, name in enumerate(slices_of(by))}
-    rolled = rolled_up(state, scale, by, reporting.ece_bins)
+    rolled = rolled_up(state, scale, by)
     wide = one_row_per_slice(rolled, scale, slices_of(by)).withColumnsRenamed(inner)
     kept = [*inner.values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = [wide.schema[name] for name in kept] + [StructField(name, metric_type(name, scale)) for name in METRICS]
@@ -129,7 +147,7 @@ def reliability_table(
 ) -> DataFrame:
     """What `reliability` returns, for a state whose scale is known."""
     check_slices(scale, by)
-    cells = rolled_up(state, scale, by, reporting.ece_bins).where("part = 'cell'")
+    cells = rolled_up(equal_width_cells(state, reporting.ece_bins), scale, by)
     edges = literal_array(coarse_edges(reporting.ece_bins), "double")
     slices = slices_of(by)
     return cells.select(
@@ -180,8 +198,11 @@ def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) ->
         *[of_part(status, "n", status) for status in STATUSES],
         *[of_part("moments", name, name) for name in ("n", *moments_of(scale))],
         *[of_part(part, name, f"{part}_{name}") for part in ("clipped", "zero") for name in ("n", *PARTIAL)],
-        entries("cell", IN_BIN, "cells"),
+        entries("cell", CELL, "cells"),
         entries("class", class_columns(scale), "classes"),
+        entries("rank", ("w",), "ranks"),
+        entries("bucket", BUCKET, "buckets"),
+        entries("bucket_class", BUCKET_CLASS, "bucket_classes"),
     )
     counted = wide.fillna(0, ["n", *STATUSES])
     return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
@@ -203,6 +224,8 @@ def metric_type(name: str, scale: Scale) -> DataType:
         return LongType()
     if name == "few":
         return BooleanType()
+    if name == "top_k_accuracy":
+        return ArrayType(DoubleType())
     per_class = not scale.scalar and name.removesuffix("_se").removesuffix("_low").removesuffix("_high") in PER_CLASS
     return ArrayType(DoubleType()) if per_class else DoubleType()
 
@@ -211,41 +234,69 @@ def measured_batches(
     batches: Iterable[pa.RecordBatch], *, scale: Scale, reporting: Reporting, kept: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """Rows of `one_row_per_slice` as rows of metrics."""
-    for batch in batches:
-        found = metrics_of(sums_of(batch, scale, reporting), reporting)
-        arrays = [batch.column(name) for name in kept] + [arrow_metric(name, values) for name, values in found.items()]
-        yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *found])
+    for whole in batches:
+        for start in range(0, whole.num_rows, PIECE):
+            batch = whole.slice(start, PIECE)
+            found = metrics_of(sums_of(batch, scale), reporting)
+            measured = [arrow_metric(name, values) for name, values in found.items()]
+            arrays = [batch.column(name) for name in kept] + measured
+            yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *found])
 
 
-def sums_of(batch: pa.RecordBatch, scale: Scale, reporting: Reporting) -> Sums:
+def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
     """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
 
     def column(name: str) -> Array:
         return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
 
+    classes = np.arange(len(scale.classes))
+    bins = np.unique(places_of(batch.column("cells")))
+    thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
     return Sums(
         moments={name: column(name) for name in ("n", *moments_of(scale))},
-        classes=matrices(batch.column("classes"), class_columns(scale), len(scale.classes)),
-        cells=matrices(batch.column("cells"), IN_BIN, reporting.ece_bins),
+        classes=matrices(batch.column("classes"), class_columns(scale), classes),
+        cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
+        ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
         clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
         zero={name: column(f"zero_{name}") for name in ("n", *PARTIAL)},
+        buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, scale),
+        bucket_classes=by_bucket(batch.column("bucket_classes"), BUCKET_CLASS, len(classes), classes, scale),
+        thin=thin,
         scalar=scale.scalar,
         soft_labels=scale.soft_labels,
+        clustered=scale.buckets > 0,
         shift=scale.shift,
+        cap=scale.cap,
     )
 
 
-def matrices(lists: pa.ListArray, names: Sequence[str], size: int) -> dict[str, Array]:
-    """Lists of structs with a `place` as one (n, size) matrix for each of the other fields."""
+def by_bucket(
+    lists: pa.ListArray, names: Sequence[str], stride: int, bins: npt.NDArray[np.int64], scale: Scale
+) -> dict[str, Array]:
+    """Lists of structs whose `place` is stride * bucket + bin, as one (n, buckets, bins) array for each other field."""
+    places = (np.arange(scale.buckets)[:, np.newaxis] * stride + bins).ravel()
+    return {
+        name: matrix.reshape(len(lists), scale.buckets, len(bins))
+        for name, matrix in matrices(lists, names, places).items()
+    }
+
+
+def matrices(lists: pa.ListArray, names: Sequence[str], places: npt.NDArray[np.int64]) -> dict[str, Array]:
+    """Lists of structs with a `place` as one (n, places) matrix for each of the other fields; places ascend."""
     entries = lists.flatten()
     row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
-    place = entries.field("place").to_numpy(zero_copy_only=False)
+    column = np.searchsorted(places, places_of(lists))
     filled = {}
     for name in names:
-        matrix = np.zeros((len(lists), size))
-        matrix[row, place] = entries.field(name).to_numpy(zero_copy_only=False)
+        matrix = np.zeros((len(lists), len(places)))
+        matrix[row, column] = entries.field(name).to_numpy(zero_copy_only=False)
         filled[name] = matrix
     return filled
+
+
+def places_of(lists: pa.ListArray) -> npt.NDArray[np.int64]:
+    """The place of every struct in lists."""
+    return lists.flatten().field("place").to_numpy(zero_copy_only=False)
 
 
 def arrow_metric(name: str, values: Array) -> pa.Array:
@@ -254,6 +305,8 @@ def arrow_metric(name: str, values: Array) -> pa.Array:
         return pa.array(values.astype(np.int64))
     if name == "few":
         return pa.array(values != 0.0)
+    if name == "top_k_accuracy" and values.ndim == 1:
+        return pa.nulls(len(values), pa.list_(pa.float64()))
     entries = pa.array(values.ravel(), from_pandas=True)
     if values.ndim == 1:
         return entries

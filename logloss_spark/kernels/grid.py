@@ -188,6 +188,23 @@ BINS: int = EDGES.size + 1
 # The first bin at or above one half.
 HALF: int = int(np.searchsorted(EDGES, 0.5)) + 1
 
+# Of these edges are the bins that sums of clusters are counted in, which 64 buckets multiply: twentieths, and five per
+# decade with their mirror image. A standard error needs no finer ones.
+_THIN_EQUAL_WIDTH = 20
+_THIN_EDGES: Array = np.concatenate(
+    [
+        [5e-324],
+        np.unique(np.concatenate([_DECADES[::8], _equal_width_edges(_THIN_EQUAL_WIDTH), 1.0 - _DECADES[::8]])),
+        [1.0],
+    ]
+)
+
+# The thin bin that each bin of the grid lies in.
+THIN_BIN: Bins = np.searchsorted(_THIN_EDGES, np.concatenate([[0.0], EDGES]), side="right")
+THIN_BINS: int = _THIN_EDGES.size + 1
+THIN_HALF: int = int(THIN_BIN[HALF])
+
+THIN_BIN.setflags(write=False)
 EDGES.setflags(write=False)
 LOGIT_EDGES.setflags(write=False)
 
@@ -254,6 +271,19 @@ def coarse_edges(count: int) -> Array:
         divisors = ", ".join(str(d) for d in range(1, _EQUAL_WIDTH + 1) if _EQUAL_WIDTH % d == 0)
         raise ValueError(f"equal-width bins must divide {_EQUAL_WIDTH}, {count} does not. Use one of {divisors}")
     return np.concatenate([[0.0], _equal_width_edges(count), [1.0]])
+
+
+def coarse_bin_of_thin(count: int) -> Bins | None:
+    """Equal-width bin that each thin bin lies in; None where `count` does not divide 20, whose edges cut thin bins.
+
+    Examples
+    --------
+    >>> coarse_bin_of_thin(10)[[0, THIN_HALF, THIN_BINS - 1]].tolist()
+    [0, 5, 9]
+    """
+    if _THIN_EQUAL_WIDTH % count:
+        return None
+    return np.searchsorted(coarse_edges(count)[1:-1], np.concatenate([[0.0], _THIN_EDGES]), side="right")
 
 
 def coarse_bin(bins: Bins, count: int) -> Bins:

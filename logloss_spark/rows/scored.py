@@ -45,7 +45,7 @@ def without_nulls(rows: Inputs) -> dict[str, Column]:
 def scored(rows: Inputs, spec: Predictions) -> DataFrame:
     """The table with every term of a row.
 
-    Columns, besides the slices, `weight` (if there is one) and `status`
+    Columns, besides the slices, `weight` and `bucket` (if there are any) and `status`
     -------
     loss : nats
     brier : (p - y)^2, or its sum over the classes
@@ -57,17 +57,25 @@ def scored(rows: Inputs, spec: Predictions) -> DataFrame:
     clipped, zero : whether a class that happened had a probability below eps; of 0
     variance, logit_variance : p(1 - p) and p(1 - p) logit(p)^2 (binary only)
     probabilities, labels : one per class (K classes only)
+    rank : how many classes come before the one that happened, of equals the earlier ones (K classes, hard labels)
     """
     table = with_loss(rows, spec)
     terms = binary_terms(table, rows, spec) if rows.scalar else class_terms(table, rows, spec)
     slices = map(slice_name, range(len(spec.slices)))
-    return terms.select(*slices, *(["weight"] if rows.weighted else []), "status", "loss", *added_columns(rows))
+    return terms.select(*slices, *role_columns(rows), "status", "loss", *added_columns(rows))
+
+
+def role_columns(rows: Inputs) -> list[str]:
+    """The columns of roles that a table need not have."""
+    return (["weight"] if rows.weighted else []) + (["bucket"] if rows.clustered else [])
 
 
 def added_columns(rows: Inputs) -> list[str]:
     """The names of the terms beside the loss."""
     both = ["brier", "entropy", "y", "tail", "upper", "bin", "clipped", "zero"]
-    return both + (["variance", "logit_variance"] if rows.scalar else ["probabilities", "labels"])
+    if rows.scalar:
+        return [*both, "variance", "logit_variance"]
+    return [*both, "probabilities", "labels", *([] if rows.soft else ["rank"])]
 
 
 def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
@@ -152,6 +160,7 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     else:  # ln p of a class that is all but certain has no digits left; its loss has
         losses = native_engine.class_losses(score, spec)
         entropy = compensated_sum(F.zip_with(probabilities, losses, native_engine.share_of))
+    ranked = {} if rows.soft else {"rank": rank_of(score, F.col("index"))}
     return table.withColumns(
         {
             "brier": compensated_sum(F.zip_with(labels, probabilities, lambda q, p: (p - q) * (p - q))),
@@ -161,8 +170,16 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
             "tail": tail,
             "bin": corrected_bin(top, "probability", F.col("certain_bin")),
             **extremes(happened, spec),
+            **ranked,
         }
     )
+
+
+def rank_of(scores: Column, index: Column) -> Column:
+    """How many classes come before a class by their score, of equals the earlier ones."""
+    own = F.get(scores, index)
+    ahead = F.filter(scores, lambda score, place: (score > own) | ((score == own) & (place < index)))
+    return F.size(ahead)
 
 
 def surprisal_share(p: Column) -> Column:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.calibration import calibration_errors
 from logloss_spark.evaluate.intervals import centred_square, standard_error
 from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING, Reporting, Sums, metrics_of
+from tests.evaluate.test_calibration import cells_of
 
 LN2 = np.log(2.0)
 
@@ -24,18 +24,22 @@ def binary_sums(y, p, w, loss):
     of_square |= {"w2y": y, "w2yy": y * y, "w2ly": loss * y, "w2uy": u * y, "w2s": 0, "w2v": 0, "w2e": 0}
     factors = of_weight | {name: w * factor for name, factor in of_square.items()}
     moments = {name: np.array([np.sum(w * factor)]) for name, factor in factors.items()}
-    cell = np.searchsorted(np.arange(1, 10) / 10, p, side="right")
-    in_bins = {"w": w, "wy": w * y, "wp": w * p}
     none = {"n": np.zeros(1), "w": np.zeros(1), "wl": np.zeros(1)}
     return Sums(
         moments=moments | {"n": np.array([np.count_nonzero(w)], float)},
         classes={"n": np.array([[np.sum(y < 1), np.sum(y > 0)]], float)},
-        cells={name: np.bincount(cell, values, 10)[np.newaxis] for name, values in in_bins.items()},
+        cells=cells_of(y, p, w),
+        ranks={"w": np.zeros((1, 5))},
         clipped=none,
         zero=none,
+        buckets=dict.fromkeys(("w", "wl", "wb", "wy", "wp"), np.zeros((1, 0, 0))),
+        bucket_classes={},
+        thin=np.arange(0),
         scalar=True,
         soft_labels=False,
+        clustered=False,
         shift=LN2,
+        cap=np.inf,
     )
 
 
@@ -130,11 +134,6 @@ def test_a_standard_error_needs_two_rows():
     found = standard_error(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, 2.0]))
     assert np.isnan(found[:2]).all()
     assert found[2] == pytest.approx(np.sqrt(2))
-
-
-def test_calibration_errors_of_a_slice_without_weight_are_null():
-    ece, mce = calibration_errors(np.zeros((1, 4)), np.zeros((1, 4)), np.zeros((1, 4)))
-    assert np.isnan([ece, mce]).all()
 
 
 @pytest.mark.parametrize("baseline", [0.0, 1.0, -0.1, (0.5, 0.6), (0.2, 0.3, 0.5), (float("nan"), 0.5)])

@@ -1,0 +1,100 @@
+"""How well forecasts rank: AUC, average precision and Kolmogorov-Smirnov, from the cells of a state. NumPy only.
+
+Rows that fall into one bin of the score count as tied; the bounds say how far that may be from the rows' own order.
+"""
+
+import numpy as np
+
+from logloss_spark.evaluate.calibration import Cells
+from logloss_spark.kernels.sums import Array
+
+
+def ranking(cells: Cells) -> dict[str, Array]:
+    """AUC, average precision and KS of n slices, each with its bound; NaN where a class has no weight.
+
+    Parameters
+    ----------
+    cells : of the finest bins; a row counts wy as positive and w(1 - y) as negative
+
+    Returns
+    -------
+    dict of arrays of shape (n,) in [0, 1]: `auc`, `average_precision`, `ks` and `<name>_bound`, the largest distance
+    from what the rows themselves would give
+
+    References
+    ----------
+    Hanley, McNeil, The meaning and use of the area under a ROC curve, Radiology 143 (1982). Average precision is that
+    of scikit-learn: precision at each threshold, weighted by the recall it adds.
+    """
+    positive, negative = cells.labels, cells.weight - cells.labels
+    # From the highest score down: what is at or above a cell, and what is above it.
+    positive, negative = positive[:, ::-1], negative[:, ::-1]
+    true, false = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
+    true_above, false_above = true - positive, false - negative
+    with np.errstate(all="ignore"):
+        positives, negatives = positive.sum(axis=1), negative.sum(axis=1)
+        pairs = positives * negatives
+        tied = (negative * positive).sum(axis=1) / pairs / 2.0
+
+        precision = _mean(positive * _ratio(true, true + false), positives)
+        best = _mean(positive * _ratio(true, true + false_above), positives)
+        worst = _mean(_area_behind_the_negatives(true_above, false, positive), positives)
+
+        gap = np.abs(true / positives[:, np.newaxis] - false / negatives[:, np.newaxis])
+        first_positive = np.abs(true / positives[:, np.newaxis] - false_above / negatives[:, np.newaxis])
+        first_negative = np.abs(true_above / positives[:, np.newaxis] - false / negatives[:, np.newaxis])
+        ks = gap.max(axis=1, initial=0.0)
+        most = np.maximum(first_positive, first_negative).max(axis=1, initial=0.0)
+        # A slice without one of the classes has no order to speak of.
+        defined = np.where(pairs > 0, 1.0, np.nan)
+        return {
+            "auc": area_under_curve(cells.labels, cells.weight - cells.labels),
+            "auc_bound": tied,
+            "average_precision": precision,
+            "average_precision_bound": np.maximum(best - precision, precision - worst),
+            "ks": ks * defined,
+            "ks_bound": np.maximum(most - ks, 0.0) * defined,
+        }
+
+
+def area_under_curve(positive: Array, negative: Array) -> Array:
+    """AUC of m rows of sums by bins, ascending, ties counting one half: (m,)."""
+    with np.errstate(all="ignore"):
+        below = np.cumsum(negative, axis=1) - negative / 2.0
+        return np.asarray((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
+
+
+def squared_influence_of_auc(cells: Cells, auc: Array) -> Array:
+    """Sum of the squared influences of the rows on the AUC, of labels 0 and 1, (n,).
+
+    A positive row moves it by how many of the negatives it is above, less the AUC, and the other way round.
+
+    References
+    ----------
+    DeLong, DeLong, Clarke-Pearson, Comparing the areas under two or more correlated ROC curves, Biometrics 44 (1988).
+    """
+    positive, negative = cells.labels, cells.weight - cells.labels
+    with np.errstate(all="ignore"):
+        positives, negatives = (part.sum(axis=1, keepdims=True) for part in (positive, negative))
+        below = (np.cumsum(negative, axis=1) - negative / 2.0) / negatives
+        above = 1.0 - (np.cumsum(positive, axis=1) - positive / 2.0) / positives
+        of_positive = (below - auc[:, np.newaxis]) / positives
+        of_negative = (above - auc[:, np.newaxis]) / negatives
+        squares = cells.squared_labels * of_positive**2 + (cells.squares - cells.squared_labels) * of_negative**2
+        return np.asarray(squares.sum(axis=1))
+
+
+def _mean(sums: Array, total: Array) -> Array:
+    return np.asarray(sums.sum(axis=1) / total)
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    return np.where(whole > 0, part / whole, 0.0)
+
+
+def _area_behind_the_negatives(true: Array, false: Array, positive: Array) -> Array:
+    """The least that the precision sums up to over a cell's positives: all of its negatives come first.
+
+    It is the integral of (true + t) / (true + false + t) for t up to `positive`; sums at the ends of steps exceed it.
+    """
+    return positive - false * np.where(false > 0, np.log1p(_ratio(positive, true + false)), 0.0)
