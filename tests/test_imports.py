@@ -12,7 +12,7 @@ FILES = {file.relative_to(PACKAGE): file for file in sorted(PACKAGE.rglob("*.py"
 
 # app -> report -> evaluate, fit -> rows -> kernels; spec and errors at the ground; io beside report.
 GROUND = {"errors", "spec"}
-STANDARD = {"collections", "dataclasses", "typing"}
+STANDARD = {"collections", "dataclasses", "math", "statistics", "typing"}
 MAY_IMPORT = {
     "errors": set(),
     "spec": {"errors"},
