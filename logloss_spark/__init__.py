@@ -1,6 +1,7 @@
 """Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice."""
 
 from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, SpecError
+from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate, log_loss
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import metrics, reliability
@@ -16,6 +17,7 @@ __all__ = [
     "LogLossError",
     "LogisticModel",
     "SpecError",
+    "drift",
     "evaluate",
     "fit_logistic",
     "functions",
