@@ -22,6 +22,7 @@ from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import BINS, EDGES, Bins
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
+from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import grouping_sets, named, slices_of
 
 MOST_BINS = 20
@@ -40,6 +41,9 @@ clip, eps), and whether its label was a class or a share, moves neither."""
 LOW: Array = np.concatenate([[0.0], EDGES])
 HIGH: Array = np.concatenate([[0.0], EDGES[1:], [1.0]])
 """Where each cell of the grid begins and ends. Exactly 0 and exactly 1 are cells that end where they begin."""
+
+PARTS = ("moments", "cell", "class", SCALE_ROW, *STATUSES)
+"""The parts of a state that are rolled up; a slice whose rows all could not be scored has statuses alone."""
 
 SIDES = ("reference", "current")
 COUNTED = tuple(f"{side}_{name}" for name in ("n", "weight") for side in SIDES)
@@ -153,14 +157,14 @@ def drift(
     slices = (*of_partition, *common)
     check_names(slices)
 
-    reference = rolled_up(reference_state, scales[0], sets)
+    old, new = (state.where(F.col("part").isin(*PARTS)) for state in (reference_state, current_state))
+    reference = rolled_up(old, scales[0], sets)
     if partition is None:
-        current = rolled_up(current_state, scales[1], sets)
+        current = rolled_up(new, scales[1], sets)
     else:
-        partitions = current_state.where(F.col("part") != SCALE_ROW).select(quoted(partition)).distinct()
-        reference = reference.crossJoin(partitions)
+        reference = reference.crossJoin(new.where(F.col("part") != SCALE_ROW).select(quoted(partition)).distinct())
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
-        of_each = rolled_up(current_state, scales[1], [(*of_partition, *names) for names in ((), *sets)])
+        of_each = rolled_up(new, scales[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
     return measured(both_sides(reference, current, slices), slices, scales[0])
 
