@@ -162,7 +162,8 @@ def drift(
     if partition is None:
         current = rolled_up(new, scales[1], sets)
     else:
-        reference = reference.crossJoin(new.where(F.col("part") != SCALE_ROW).select(quoted(partition)).distinct())
+        partitions = new.where(F.col("part") != SCALE_ROW).select(quoted(partition)).distinct()
+        reference = reference.crossJoin(partitions)
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
         of_each = rolled_up(new, scales[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
