@@ -4,7 +4,7 @@ from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError
 from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate, log_loss
 from logloss_spark.evaluate.state import merge
-from logloss_spark.evaluate.tables import metrics, reliability
+from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.rows import functions
@@ -17,6 +17,7 @@ __all__ = [
     "LogLossError",
     "LogisticModel",
     "SpecError",
+    "by_class",
     "drift",
     "evaluate",
     "fit_logistic",

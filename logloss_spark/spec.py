@@ -10,6 +10,7 @@ from logloss_spark.errors import SpecError, did_you_mean
 Kind = Literal["probability", "logit"]
 Clip = Literal["eps", "none"]
 Engine = Literal["pandas", "native"]
+Source = Literal["cells", "exact"]
 Label = bool | int | float | str
 Columns = str | Sequence[str]
 

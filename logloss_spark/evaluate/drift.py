@@ -273,12 +273,12 @@ def population(batch: pa.RecordBatch, side: str, scale: Scale) -> Population:
         batch.column(f"{side}_{name}").to_numpy(zero_copy_only=False).astype(float)
         for name in ("n", "weight", "w2", "wy")
     )
-    cells = matrices(batch.column(f"{side}_cells"), ["w"], BINS)["w"]
+    cells = matrices(batch.column(f"{side}_cells"), ["w"], np.arange(BINS))["w"]
     with np.errstate(all="ignore"):
         if scale.scalar:
             label_mean = wy / w
         else:
-            classes = matrices(batch.column(f"{side}_classes"), ["wy"], len(scale.classes))
+            classes = matrices(batch.column(f"{side}_classes"), ["wy"], np.arange(len(scale.classes)))
             label_mean = classes["wy"] / w[:, np.newaxis]
     return Population(n, w, w2, cells, label_mean)
 

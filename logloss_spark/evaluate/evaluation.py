@@ -3,9 +3,9 @@
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from pyspark.errors import PySparkException
@@ -13,14 +13,26 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, listed
+from logloss_spark.evaluate.exact import scores_of, with_pooling, with_ranking
 from logloss_spark.evaluate.metrics import Reporting
 from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
-from logloss_spark.evaluate.tables import METRICS, metrics_table, reliability_table, reporting_of
+from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, status_code, status_name
-from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many
+from logloss_spark.spec import (
+    Clip,
+    Columns,
+    Engine,
+    Kind,
+    Label,
+    Predictions,
+    Source,
+    grouping_sets,
+    one_name_or_many,
+    one_of,
+)
 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
@@ -56,6 +68,8 @@ class Evaluation:
         One row per slice: see `metrics`.
     reliability : DataFrame
         One row per slice and bin of the score.
+    by_class : DataFrame
+        One row per slice and class.
     state : DataFrame
         The sums themselves: store them, `merge` them, read metrics off them again.
     invalid : DataFrame
@@ -65,9 +79,18 @@ class Evaluation:
     go, and so does leaving a `with` block.
     """
 
-    def __init__(self, df: DataFrame, spec: Predictions, reporting: Reporting) -> None:
+    def __init__(
+        self,
+        df: DataFrame,
+        spec: Predictions,
+        reporting: Reporting,
+        *,
+        auc: Source = "cells",
+        calibration: Source = "cells",
+    ) -> None:
         self._df, self._spec, self._reporting = df, spec, reporting
         self._rows = inputs(df, spec)
+        self._sorted = sorted_rows(self._rows, auc=auc, calibration=calibration)
         self._scale = scale_of(self._rows, spec)
         reporting.shares(len(self._scale.classes))
         check_names(spec, self._scale.slices, columns_of(self._scale))
@@ -80,12 +103,20 @@ class Evaluation:
     @property
     def metrics(self) -> DataFrame:
         """One row per slice: the global row, and one per group of each grouping set."""
-        return metrics_table(self.state, self._scale, self._spec.by, self._reporting)
+        table = metrics_table(self.state, self._scale, self._spec.by, self._reporting)
+        for exactly in self._sorted:
+            table = exactly(table, scores_of(self._rows, self._spec), self._spec.slices)
+        return table
 
     @property
     def reliability(self) -> DataFrame:
         """One row per slice and bin of the score."""
         return reliability_table(self.state, self._scale, self._spec.by, self._reporting)
+
+    @property
+    def by_class(self) -> DataFrame:
+        """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
+        return class_table(self.state, self._scale, self._spec.by)
 
     @property
     def invalid(self) -> DataFrame:
@@ -127,6 +158,11 @@ class Evaluation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation of {self._spec.prediction!r} by {list(map(list, self._spec.by))}: .show() prints its metrics"
+        )
+
     def _repr_html_(self) -> str:
         frame = self.to_pandas(20)
         remarks = "".join(f"<p>{line}</p>" for line in remarks_on(frame.iloc[0]))
@@ -150,6 +186,8 @@ def evaluate(
     sum_tolerance: float = 1e-5,
     ece_bins: int = 10,
     baseline: float | Sequence[float] | None = None,
+    auc: Source = "cells",
+    calibration: Source = "cells",
     engine: Engine = "pandas",
 ) -> Evaluation:
     """Evaluate a table of probabilistic predictions, whole and by slices, in one pass over its rows.
@@ -185,6 +223,9 @@ def evaluate(
         The equal-width bins of ece, mce and the reliability table; they divide 200.
     baseline : float or list of float, optional
         The class shares that normalized_entropy compares with; by default each slice's own.
+    auc, calibration : "cells" or "exact"
+        Whether ranking (auc, average_precision, ks) and the decomposition of CORP are read off the cells of the state,
+        or off the rows themselves, which are then read and sorted once more for each.
     engine : "pandas" or "native"
         NumPy kernels in Python workers, or the same formulas as Spark expressions.
 
@@ -227,7 +268,21 @@ def evaluate(
         sum_tolerance=sum_tolerance,
         engine=engine,
     )
-    return Evaluation(df, spec, reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline))
+    reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
+    return Evaluation(df, spec, reporting, auc=auc, calibration=calibration)
+
+
+def sorted_rows(rows: Inputs, *, auc: Source, calibration: Source) -> list[Callable[..., DataFrame]]:
+    """What replaces metrics that are read off cells by those of the rows, as far as that is asked for."""
+    asked = {"auc": (auc, with_ranking), "calibration": (calibration, with_pooling)}
+    for name, (source, _) in asked.items():
+        one_of(name, source, get_args(Source))
+        if source == "exact" and not rows.scalar:
+            raise SpecError(
+                f'{name}="exact" sorts binary forecasts, and the prediction is one per class: '
+                "give the positive class's as a number"
+            )
+    return [exactly for source, exactly in asked.values() if source == "exact"]
 
 
 def log_loss(

@@ -9,7 +9,7 @@ a status       null                   `n`: rows of that status
 moments        null                   the moments that metrics and their errors need
 clipped, zero  null                   `n`, `w`, `wl` of those rows
 cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
-class          the class              `n`: rows in which it happened; for K classes its moments, too
+class          the class              `n`: rows in which it happened, `wl` of them; for K classes its moments
 rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
 bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
 bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes

@@ -196,7 +196,8 @@ def state_rows(rows: Inputs, scale: Scale) -> str:
     ]
     if rows.scalar:
         counts = ("n_0", "n_1") if rows.soft else ("if(positive, 0L, n)", "if(positive, n, 0L)")
-        structs += [state_row("'class'", str(k), "scored", {"n": count}, scale) for k, count in enumerate(counts)]
+        losses = ({}, {}) if rows.soft else ({"wl": "if(positive, 0D, wl)"}, {"wl": "if(positive, wl, 0D)"})
+        structs += [state_row("'class'", str(k), "scored", {"n": counts[k]} | losses[k], scale) for k in (0, 1)]
     for rank in ranks(rows):
         structs.append(state_row("'rank'", str(rank), "scored", {"n": f"n_rank_{rank}", "w": f"w_rank_{rank}"}, scale))
     if rows.clustered:

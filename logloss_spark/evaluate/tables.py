@@ -37,6 +37,7 @@ from logloss_spark.evaluate.state import (
     read_scale,
     rolled_up,
 )
+from logloss_spark.kernels.distributions import normal_quantile
 from logloss_spark.kernels.grid import coarse_edges
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.bins import literal_array
@@ -96,25 +97,53 @@ def metrics(
     return metrics_table(state, read_scale(state), grouping_sets(by), reporting)
 
 
-def reliability(state: DataFrame, *, by: Sequence[Sequence[str]] = (), ece_bins: int = 10) -> DataFrame:
+def reliability(
+    state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence: float = 0.95, ece_bins: int = 10
+) -> DataFrame:
     """The reliability table of a state: per slice and bin of the score what was forecast and what happened.
 
     Parameters
     ----------
-    state, by, ece_bins :
+    state, by, confidence, ece_bins :
         As in `metrics`. For K classes the score is the top class's probability, and the label whether it happened.
 
     Returns
     -------
     DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `bin` (0..ece_bins-1), `bin_low`, `bin_high`, `n`,
-    `weight`, `prediction_mean`, `label_mean` and `log_loss`, for bins that hold rows
+    `weight`, `n_eff`, `prediction_mean`, `label_mean` and `log_loss`, for bins that hold rows; `label_low` and
+    `label_high`, Wilson's interval of the mean label for n_eff rows; `consistency_low` and `consistency_high`, where it
+    would lie if forecasts meant what they say
 
     Raises
     ------
     SpecError
         A table that is no state, or a slice column that it does not have.
     """
-    return reliability_table(state, read_scale(state), grouping_sets(by), Reporting(ece_bins=ece_bins))
+    return reliability_table(
+        state, read_scale(state), grouping_sets(by), Reporting(confidence=confidence, ece_bins=ece_bins)
+    )
+
+
+def by_class(state: DataFrame, *, by: Sequence[Sequence[str]] = ()) -> DataFrame:
+    """A state by the class that happened: what each was forecast, how often it happened, its part of the loss.
+
+    Parameters
+    ----------
+    state, by :
+        As in `metrics`.
+
+    Returns
+    -------
+    DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `class`, `n` (rows in which it happened), `weight`,
+    `label_mean`, `prediction_mean`, `calibration_ratio`, `log_loss` (the mean where it happened; null for the shares of
+    a binary label) and `log_loss_share`, its part of the slice's loss
+
+    Raises
+    ------
+    SpecError
+        A table that is no state, or a slice column that it does not have.
+    """
+    return class_table(state, read_scale(state), grouping_sets(by))
 
 
 def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence[float] | None) -> Reporting:
@@ -150,7 +179,12 @@ def reliability_table(
     cells = rolled_up(equal_width_cells(state, reporting.ece_bins), scale, by)
     edges = literal_array(coarse_edges(reporting.ece_bins), "double")
     slices = slices_of(by)
-    return cells.select(
+    rows, label, prediction = F.expr("w * w / w2"), F.expr("wy / w"), F.expr("wp / w")
+    z = normal_quantile(reporting.confidence)
+    middle = (label + z * z / 2 / rows) / (1 + z * z / rows)
+    wilson = z * F.sqrt(label * (1 - label) / rows + z * z / 4 / rows / rows) / (1 + z * z / rows)
+    consistent = z * F.sqrt("w2v") / F.col("w")
+    return cells.where("w > 0").select(
         *map(quoted, slices),
         "grouping_id",
         slice_text(slices).alias("slice"),
@@ -159,9 +193,40 @@ def reliability_table(
         F.get(edges, F.col("place") + 1).alias("bin_high"),
         "n",
         F.col("w").alias("weight"),
-        (F.col("wp") / F.col("w")).alias("prediction_mean"),
-        (F.col("wy") / F.col("w")).alias("label_mean"),
-        (F.col("wl") / F.col("w")).alias("log_loss"),
+        rows.alias("n_eff"),
+        prediction.alias("prediction_mean"),
+        label.alias("label_mean"),
+        F.greatest(middle - wilson, F.lit(0.0)).alias("label_low"),
+        F.least(middle + wilson, F.lit(1.0)).alias("label_high"),
+        F.greatest(prediction - consistent, F.lit(0.0)).alias("consistency_low"),
+        F.least(prediction + consistent, F.lit(1.0)).alias("consistency_high"),
+        F.expr("wl / w").alias("log_loss"),
+    )
+
+
+def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...]) -> DataFrame:
+    """What `by_class` returns, for a state whose scale is known."""
+    check_slices(scale, by)
+    slices = slices_of(by)
+    wide = one_row_per_slice(rolled_up(state.where("part IN ('moments', 'class')"), scale, by), scale, slices)
+    own = {name: F.col("class")[name] for name in class_columns(scale)}
+    if scale.scalar:  # the sums of the negative class are what the positive one leaves
+        positive = F.col("class.place") == 1
+        own |= {name: F.when(positive, F.col(name)).otherwise(F.col("w") - F.col(name)) for name in ("wy", "wp")}
+    loss = own["wl" if scale.scalar else "wly"]
+    names = F.array(*[F.lit(str(name)) for name in scale.classes])
+    return wide.withColumn("class", F.explode("classes")).select(
+        *map(quoted, slices),
+        "grouping_id",
+        "slice",
+        F.get(names, F.col("class.place")).alias("class"),
+        own["n"].alias("n"),
+        own["wy"].alias("weight"),
+        (own["wy"] / F.col("w")).alias("label_mean"),
+        (own["wp"] / F.col("w")).alias("prediction_mean"),
+        F.try_divide(own["wp"], own["wy"]).alias("calibration_ratio"),
+        F.try_divide(loss, own["wy"]).alias("log_loss"),
+        F.try_divide(loss, F.col("wl")).alias("log_loss_share"),
     )
 
 
@@ -215,7 +280,7 @@ def moments_of(scale: Scale) -> tuple[str, ...]:
 
 def class_columns(scale: Scale) -> tuple[str, ...]:
     """The sums that a class of this scale has."""
-    return ("n",) if scale.scalar else ("n", *CLASS)
+    return ("n", "wl") if scale.scalar else ("n", *CLASS)
 
 
 def metric_type(name: str, scale: Scale) -> DataType:

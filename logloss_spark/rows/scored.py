@@ -55,7 +55,7 @@ def scored(rows: Inputs, spec: Predictions) -> DataFrame:
     upper : whether that probability is one half or more
     bin : its bin of the score grid
     clipped, zero : whether a class that happened had a probability below eps; of 0
-    variance, logit_variance : p(1 - p) and p(1 - p) logit(p)^2 (binary only)
+    score, variance, logit_variance : the prediction as it came, p(1 - p) and p(1 - p) logit(p)^2 (binary only)
     probabilities, labels : one per class (K classes only)
     rank : how many classes come before the one that happened, of equals the earlier ones (K classes, hard labels)
     """
@@ -74,7 +74,7 @@ def added_columns(rows: Inputs) -> list[str]:
     """The names of the terms beside the loss."""
     both = ["brier", "entropy", "y", "tail", "upper", "bin", "clipped", "zero"]
     if rows.scalar:
-        return [*both, "variance", "logit_variance"]
+        return [*both, "score", "variance", "logit_variance"]
     return [*both, "probabilities", "labels", *([] if rows.soft else ["rank"])]
 
 
@@ -118,6 +118,7 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
             "entropy": p * finite[0] + one_minus_p * finite[1],
             "bin": corrected_bin(F.col("prediction"), spec.kind, F.col("certain_bin")),
             **extremes(happened, spec),
+            "score": F.col("prediction"),
             "variance": variance,
             "logit_variance": variance * (finite[1] - finite[0]) * (finite[1] - finite[0]),
         }
