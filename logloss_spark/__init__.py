@@ -3,6 +3,7 @@
 from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, SpecError
 from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate, log_loss
+from logloss_spark.evaluate.explain import explain
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic
@@ -20,6 +21,7 @@ __all__ = [
     "by_class",
     "drift",
     "evaluate",
+    "explain",
     "fit_logistic",
     "functions",
     "log_loss",

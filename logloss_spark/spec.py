@@ -1,9 +1,9 @@
 """Which columns mean what, and under which conventions they are scored."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from logloss_spark.errors import SpecError, did_you_mean
 
@@ -11,8 +11,23 @@ Kind = Literal["probability", "logit"]
 Clip = Literal["eps", "none"]
 Engine = Literal["pandas", "native"]
 Source = Literal["cells", "exact"]
+LossName = Literal[
+    "cross_entropy",
+    "hinge",
+    "smooth_hinge",
+    "squared",
+    "exponential",
+    "savage",
+    "tangent",
+    "focal",
+    "label_smoothed",
+]
+Loss = LossName | Callable[..., Any]
 Label = bool | int | float | str
 Columns = str | Sequence[str]
+
+LOSSES: tuple[str, ...] = get_args(LossName)
+"""The losses that have a name here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +56,8 @@ class Predictions:
     sum_tolerance : float
         How far the sum of a distribution may be from 1.
     engine : "pandas" or "native"
+    loss : a name of `LOSSES`, or a function of labels and predictions
+        What the loss of a row is; `eps` and `clip` are those of cross-entropy alone.
 
     Raises
     ------
@@ -60,11 +77,20 @@ class Predictions:
     clip: Clip = "eps"
     sum_tolerance: float = 1e-5
     engine: Engine = "pandas"
+    loss: Loss = "cross_entropy"
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, ("probability", "logit"))
         one_of("clip", self.clip, ("eps", "none"))
         one_of("engine", self.engine, ("pandas", "native"))
+        if callable(self.loss):
+            own_name(self.loss_name)
+        else:
+            one_of("loss", self.loss, LOSSES)
+        if self.loss != "cross_entropy" and self.engine == "native":
+            raise SpecError(
+                f"engine='native' computes cross_entropy alone, and loss {self.loss_name!r} came: leave engine out"
+            )
         between("eps", self.eps, 0.0, 0.5)
         if not isinstance(self.sum_tolerance, (int, float)) or not 0.0 <= self.sum_tolerance < 1.0:
             raise SpecError(f"sum_tolerance must lie in [0, 1), not {self.sum_tolerance!r}")
@@ -88,6 +114,11 @@ class Predictions:
     def slices(self) -> tuple[str, ...]:
         """The columns of all grouping sets."""
         return slices_of(self.by)
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in a word: a function's own name, or nothing where it has none."""
+        return getattr(self.loss, "__name__", "") if callable(self.loss) else self.loss
 
     @property
     def cap(self) -> float:
@@ -138,6 +169,15 @@ def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raise SpecError unless `value` is one of the words allowed."""
     if value not in allowed:
         raise SpecError(f"{name} cannot be {value!r}; {did_you_mean(str(value), allowed)}")
+
+
+def own_name(name: str) -> None:
+    """Raise SpecError unless a loss function has a name, and one that tells it from the losses that there are."""
+    if not name.isidentifier() or name in LOSSES:
+        raise SpecError(
+            "a loss function has a name of its own, by which states know what they hold, and "
+            f"{repr(name) if name else 'one without'} came: define it with `def`, under another name"
+        )
 
 
 def between(name: str, value: float, low: float, high: float) -> None:

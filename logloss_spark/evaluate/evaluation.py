@@ -14,11 +14,12 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, listed
 from logloss_spark.evaluate.exact import scores_of, with_pooling, with_ranking
-from logloss_spark.evaluate.metrics import Reporting
+from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
 from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of
 from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, status_code, status_name
 from logloss_spark.spec import (
@@ -27,6 +28,7 @@ from logloss_spark.spec import (
     Engine,
     Kind,
     Label,
+    Loss,
     Predictions,
     Source,
     grouping_sets,
@@ -47,12 +49,15 @@ SHOWN = (
     "log_loss",
     "log_loss_low",
     "log_loss_high",
+    "loss",
+    "loss_low",
+    "loss_high",
     "normalized_entropy",
     "calibration_ratio",
     "brier",
     "ece",
 )
-"""What a person is shown first."""
+"""What a person is shown first, of what there is."""
 
 RESULT_COLUMNS = {"slice", "grouping_id", "rows", "n", "part", "place", "fingerprint", "bin", "bin_low", "bin_high"}
 INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", "zero") for name in ("n", *PARTIAL))}
@@ -91,9 +96,11 @@ class Evaluation:
         self._df, self._spec, self._reporting = df, spec, reporting
         self._rows = inputs(df, spec)
         self._sorted = sorted_rows(self._rows, auc=auc, calibration=calibration)
+        check_loss(self._rows, spec)
         self._scale = scale_of(self._rows, spec)
         reporting.shares(len(self._scale.classes))
-        check_names(spec, self._scale.slices, columns_of(self._scale))
+        metrics = columns_of_loss(METRICS, self._scale.loss).values()
+        check_names(spec, self._scale.slices, [*columns_of(self._scale), *metrics])
 
     @cached_property
     def state(self) -> DataFrame:
@@ -189,6 +196,7 @@ def evaluate(
     auc: Source = "cells",
     calibration: Source = "cells",
     engine: Engine = "pandas",
+    loss: Loss = "cross_entropy",
 ) -> Evaluation:
     """Evaluate a table of probabilistic predictions, whole and by slices, in one pass over its rows.
 
@@ -228,6 +236,15 @@ def evaluate(
         or off the rows themselves, which are then read and sorted once more for each.
     engine : "pandas" or "native"
         NumPy kernels in Python workers, or the same formulas as Spark expressions.
+    loss : str or function
+        "cross_entropy", or another loss: "focal" and "label_smoothed" for two classes or K; for a forecast that is one
+        number also "hinge", "smooth_hinge", "squared", "exponential", "savage" and "tangent", of the margin of its
+        logit (see `logloss_spark.kernels.margin`). Or a NumPy function `loss(y, p)` with a name of its own: it gets
+        the rows that can be scored, labels as places of classes (with `soft_labels` as shares) and predictions as they
+        came, (n,) or (n, K), and returns n numbers. Functions of a notebook or a script travel to the workers by
+        themselves; one of a module that workers lack does after
+        `pyspark.cloudpickle.register_pickle_by_value(module)`. The mean is then called `loss`, and what means something
+        of cross-entropy alone is left out; `eps` and `clip` cap no other loss.
 
     Returns
     -------
@@ -267,6 +284,7 @@ def evaluate(
         clip=clip,
         sum_tolerance=sum_tolerance,
         engine=engine,
+        loss=loss,
     )
     reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
     return Evaluation(df, spec, reporting, auc=auc, calibration=calibration)
@@ -338,20 +356,28 @@ def log_loss(
     )
     rows = inputs(df, spec)
     found = mean_loss(rows, spec)
-    reasons = {status: found[status] for status in STATUSES[1:] if found[status]}
-    total = found["ok"] + sum(reasons.values())
-    if not found["w"]:
+    report_left_out(found, weight=found["w"], what="log loss")
+    return float(found["wl"] / found["w"])
+
+
+def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
+    """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
+
+    For functions whose answer has no better place to say so; the warning points at their caller.
+    """
+    reasons = {status: counts[status] for status in STATUSES[1:] if counts[status]}
+    total = counts["ok"] + sum(reasons.values())
+    if not weight:
         raise DataError(
-            f"log loss needs a row of positive weight that can be scored, and none of {total:,} can"
+            f"{what} needs a row of positive weight that can be scored, and none of {total:,} can"
             + (f": {listed(reasons)}" if reasons else "")
         )
     if reasons:
         warnings.warn(
-            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the log loss: {listed(reasons)}",
+            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: " + listed(reasons),
             InvalidRows,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return float(found["wl"] / found["w"])
 
 
 def mean_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
@@ -400,25 +426,30 @@ def check_names(spec: Predictions, slices: Sequence[str], state_columns: Sequenc
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """The main metrics of a frame of all, rounded to what a reader takes in; what is one per class is left out."""
-    numbers = frame[list(SHOWN[1:])].select_dtypes("number")
+    numbers = frame[[name for name in SHOWN[1:] if name in frame]].select_dtypes("number")
     return pd.concat([frame["slice"], numbers], axis=1).round(5)
 
 
 def remarks_on(overall: "pd.Series[Any]") -> list[str]:
     """What a reader should know of a slice, by its row of metrics."""
     reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
+    loss = "log_loss" if "log_loss" in overall else "loss"
     lines = []
     if reasons:
         dropped = counted(sum(reasons.values()), "row")
         lines.append(f"{dropped} of {overall['rows']:,} not scored: {listed(reasons)}")
     if overall["clipped"]:
-        capped = "" if math.isinf(overall["log_loss"]) else f", {overall['clipped_loss_share']:.1%} of the loss"
+        capped = "" if math.isinf(overall[loss]) else f", {overall['clipped_loss_share']:.1%} of the loss"
         lines.append(
             f"{counted(overall['clipped'], 'row')} gave what happened a probability below eps"
             f" ({overall['zero']:,} gave it 0){capped}"
         )
-    if math.isinf(overall["log_loss"]):
-        lines.append("log_loss is inf: with clip='none' one impossible event that happens costs everything")
+    if math.isinf(overall[loss]):
+        lines.append(
+            "log_loss is inf: with clip='none' one impossible event that happens costs everything"
+            if loss == "log_loss"
+            else "loss is inf: one row whose loss has no bound costs everything"
+        )
     return lines
 
 

@@ -1,6 +1,6 @@
 """Metrics: functions of a state's sums, and of nothing else. NumPy only; arrays of one entry per slice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -96,8 +96,40 @@ CENTRAL = tuple(
     for name in ([metric, f"{metric}_se", f"{metric}_low", f"{metric}_high"] if metric in INTERVALS else [metric])
 )
 TRAILING = ("clipped", "clipped_weight", "clipped_loss_share", "zero", "zero_weight", "zero_loss_share")
+OF_CROSS_ENTROPY = (
+    "log_loss_bits",
+    "perplexity",
+    "normalized_entropy",
+    "information_gain",
+    "prediction_entropy",
+    "overconfidence",
+    "kl_marginal",
+    "log_loss_resolution",
+    "log_loss_reliability",
+    "log_loss_rest",
+    "log_loss_miscalibration",
+    "log_loss_discrimination",
+    "log_loss_corp_rest",
+    "expected_loss",
+)
+"""Metrics that mean something of cross-entropy alone; of another loss they are left out, and log_loss is `loss`."""
+
 COUNTS = ("minority", "buckets", "clipped", "zero")
 """Metrics that count rows, or buckets of clusters."""
+
+
+def columns_of_loss(metrics: Iterable[str], loss: str) -> dict[str, str]:
+    """The metrics that a loss has, each with its column: another loss than cross-entropy is no log loss.
+
+    Examples
+    --------
+    >>> columns_of_loss(("log_loss", "log_loss_bits", "brier"), "hinge")
+    {'log_loss': 'loss', 'brier': 'brier'}
+    """
+    if loss == "cross_entropy":
+        return {name: name for name in metrics}
+    kept = [name for name in metrics if not name.startswith(OF_CROSS_ENTROPY)]
+    return {name: name.removeprefix("log_") if name.startswith("log_loss") else name for name in kept}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +198,7 @@ class Sums:
     clustered: bool
     shift: float
     cap: float
+    least_loss: float = 0.0
 
     def by_bucket(self, name: str) -> Array:
         """A sum by bucket of clusters, (n, 64)."""
@@ -250,11 +283,11 @@ def estimated(
 
 
 def log_loss(sums: Sums, loss: Array, reporting: Reporting) -> dict[str, Array]:
-    """The mean loss with its interval, which ends at 0 where it would go below."""
+    """The mean loss with its interval, which ends where no loss is less."""
     weight = sums.moments["w"]
     squares = squared_deviation_of_loss(sums, loss) / weight**2
     interval = estimated(sums, reporting, "log_loss", loss, squares, excess_by_bucket(sums, "wl", loss))
-    return interval | {"log_loss_low": np.maximum(interval["log_loss_low"], 0.0)}
+    return interval | {"log_loss_low": np.maximum(interval["log_loss_low"], sums.least_loss)}
 
 
 def excess_by_bucket(sums: Sums, name: str, mean: Array) -> Array:

@@ -36,7 +36,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted
-from logloss_spark.spec import Kind, Label, Predictions, slices_of
+from logloss_spark.spec import LOSSES, Kind, Label, Predictions, slices_of
 
 STATE_VERSION = 1
 
@@ -91,6 +91,11 @@ class Scale:
         """ln K: the loss of a forecast that knows nothing."""
         return math.log(len(self.classes))
 
+    @property
+    def least_loss(self) -> float:
+        """0 for every loss that has a name here; of a user's function nothing is known."""
+        return 0.0 if self.loss in LOSSES else -math.inf
+
     def fingerprint(self) -> str:
         """The scale as one line of JSON; every row of a state carries it."""
         return json.dumps(asdict(self))
@@ -111,7 +116,7 @@ def scale_of(rows: Inputs, spec: Predictions) -> Scale:
     """The scale on which a table is scored under a spec."""
     return Scale(
         version=STATE_VERSION,
-        loss="cross_entropy",
+        loss=spec.loss_name,
         kind=spec.kind,
         classes=rows.classes,
         scalar=rows.scalar,

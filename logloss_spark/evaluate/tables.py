@@ -20,6 +20,7 @@ from logloss_spark.evaluate.metrics import (
     TRAILING,
     Reporting,
     Sums,
+    columns_of_loss,
     metrics_of,
 )
 from logloss_spark.evaluate.state import (
@@ -110,9 +111,9 @@ def reliability(
     Returns
     -------
     DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `bin` (0..ece_bins-1), `bin_low`, `bin_high`, `n`,
-    `weight`, `n_eff`, `prediction_mean`, `label_mean` and `log_loss`, for bins that hold rows; `label_low` and
-    `label_high`, Wilson's interval of the mean label for n_eff rows; `consistency_low` and `consistency_high`, where it
-    would lie if forecasts meant what they say
+    `weight`, `n_eff`, `prediction_mean`, `label_mean` and `log_loss` (`loss` of another loss), for bins that hold rows;
+    `label_low` and `label_high`, Wilson's interval of the mean label for n_eff rows; `consistency_low` and
+    `consistency_high`, where it would lie if forecasts meant what they say
 
     Raises
     ------
@@ -161,7 +162,10 @@ def metrics_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...
     rolled = rolled_up(state, scale, by)
     wide = one_row_per_slice(rolled, scale, slices_of(by)).withColumnsRenamed(inner)
     kept = [*inner.values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
-    fields = [wide.schema[name] for name in kept] + [StructField(name, metric_type(name, scale)) for name in METRICS]
+    columns = columns_of_loss(METRICS, scale.loss)
+    fields = [wide.schema[name] for name in kept] + [
+        StructField(column, metric_type(name, scale)) for name, column in columns.items()
+    ]
     measured = partial(measured_batches, scale=scale, reporting=reporting, kept=kept)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -200,7 +204,7 @@ def reliability_table(
         F.least(middle + wilson, F.lit(1.0)).alias("label_high"),
         F.greatest(prediction - consistent, F.lit(0.0)).alias("consistency_low"),
         F.least(prediction + consistent, F.lit(1.0)).alias("consistency_high"),
-        F.expr("wl / w").alias("log_loss"),
+        F.expr("wl / w").alias(columns_of_loss(["log_loss"], scale.loss)["log_loss"]),
     )
 
 
@@ -215,6 +219,7 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
         own |= {name: F.when(positive, F.col(name)).otherwise(F.col("w") - F.col(name)) for name in ("wy", "wp")}
     loss = own["wl" if scale.scalar else "wly"]
     names = F.array(*[F.lit(str(name)) for name in scale.classes])
+    named = columns_of_loss(["log_loss", "log_loss_share"], scale.loss)
     return wide.withColumn("class", F.explode("classes")).select(
         *map(quoted, slices),
         "grouping_id",
@@ -225,8 +230,8 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
         (own["wy"] / F.col("w")).alias("label_mean"),
         (own["wp"] / F.col("w")).alias("prediction_mean"),
         F.try_divide(own["wp"], own["wy"]).alias("calibration_ratio"),
-        F.try_divide(loss, own["wy"]).alias("log_loss"),
-        F.try_divide(loss, F.col("wl")).alias("log_loss_share"),
+        F.try_divide(loss, own["wy"]).alias(named["log_loss"]),
+        F.try_divide(loss, F.col("wl")).alias(named["log_loss_share"]),
     )
 
 
@@ -303,9 +308,9 @@ def measured_batches(
         for start in range(0, whole.num_rows, PIECE):
             batch = whole.slice(start, PIECE)
             found = metrics_of(sums_of(batch, scale), reporting)
-            measured = [arrow_metric(name, values) for name, values in found.items()]
-            arrays = [batch.column(name) for name in kept] + measured
-            yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *found])
+            columns = columns_of_loss(found, scale.loss)
+            arrays = [batch.column(name) for name in kept] + [arrow_metric(name, found[name]) for name in columns]
+            yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *columns.values()])
 
 
 def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
@@ -332,6 +337,7 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
         clustered=scale.buckets > 0,
         shift=scale.shift,
         cap=scale.cap,
+        least_loss=scale.least_loss,
     )
 
 

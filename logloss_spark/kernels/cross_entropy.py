@@ -21,8 +21,8 @@ def _surprisal(p: Array, cap: float) -> Array:
     return np.minimum(0.0 - np.log(p), cap)
 
 
-def _share_of(share: Array, loss: Array) -> Array:
-    # A class that has no share of the label adds nothing, even where its loss is infinite.
+def share_of(share: Array, loss: Array) -> Array:
+    """What a class adds to a loss: share * loss, and nothing where it has no share, even of an infinite loss."""
     return np.where(share == 0.0, 0.0, share * loss)
 
 
@@ -70,7 +70,7 @@ def binary_from_probability(y: Array, p: Array, *, cap: float = np.inf) -> Array
     y, p = _floats(y), _floats(p)
     with np.errstate(all="ignore"):
         loss_of_negative = np.minimum(0.0 - np.log1p(-p), cap)
-        return _share_of(y, _surprisal(p, cap)) + _share_of(1.0 - y, loss_of_negative)
+        return share_of(y, _surprisal(p, cap)) + share_of(1.0 - y, loss_of_negative)
 
 
 def binary_from_logit(y: Array, z: Array) -> Array:
@@ -101,7 +101,7 @@ def binary_from_logit(y: Array, z: Array) -> Array:
     y, z = _floats(y), _floats(z)
     with np.errstate(all="ignore"):
         rest = np.log1p(np.exp(-np.abs(z)))
-        return _share_of(y, np.maximum(-z, 0.0) + rest) + _share_of(1.0 - y, np.maximum(z, 0.0) + rest)
+        return share_of(y, np.maximum(-z, 0.0) + rest) + share_of(1.0 - y, np.maximum(z, 0.0) + rest)
 
 
 def categorical_from_probabilities(k: ClassIndex, p: Array, *, cap: float = np.inf) -> Array:
@@ -188,7 +188,7 @@ def distribution_from_probabilities(q: Array, p: Array, *, cap: float = np.inf) 
     """
     q, p = _floats(q), _floats(p)
     with np.errstate(all="ignore"):
-        return compensated_sum(_share_of(q, _surprisal(p, cap)))
+        return compensated_sum(share_of(q, _surprisal(p, cap)))
 
 
 def distribution_from_logits(q: Array, z: Array) -> Array:
@@ -216,8 +216,28 @@ def distribution_from_logits(q: Array, z: Array) -> Array:
     if z.size == 0:
         return np.full(z.shape[0], np.nan)
     with np.errstate(all="ignore"):
-        behind, log_sum = _behind_the_top(z)
-        return compensated_sum(_share_of(q, behind + log_sum[:, np.newaxis]))
+        return compensated_sum(share_of(q, class_losses_from_logits(z)))
+
+
+def class_losses_from_logits(z: Array) -> Array:
+    """-ln p of each class, whichever happened, under one logit per class.
+
+    Parameters
+    ----------
+    z : array of shape (n, K), K at least 1, any float; one +inf is a certain class, -inf an impossible one
+
+    Returns
+    -------
+    array of shape (n, K), nats, in [0, inf]
+
+    Examples
+    --------
+    >>> class_losses_from_logits(np.array([[0.0, 0.0], [np.inf, 0.0]])).round(4).tolist()
+    [[0.6931, 0.6931], [0.0, inf]]
+    """
+    with np.errstate(all="ignore"):
+        behind, log_sum = _behind_the_top(_floats(z))
+        return behind + log_sum[:, np.newaxis]
 
 
 def binary_entropy(p: Array) -> Array:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from logloss_spark.rows import native_engine, pandas_engine
 from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.native_engine import INFINITY, compensated_sum
 from logloss_spark.rows.status import status_code
 from logloss_spark.spec import Predictions
@@ -29,7 +30,8 @@ def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
     judged = table.withColumns({"status": status_code(rows, spec), **index})
     filled = without_nulls(rows)
     judged = judged.withColumns(filled) if filled else judged  # Connect takes no empty dict
-    return judged.withColumn("loss", CROSS_ENTROPY[spec.engine](rows, spec))
+    loss_of_row = CROSS_ENTROPY[spec.engine] if spec.loss == "cross_entropy" else other_loss
+    return judged.withColumn("loss", loss_of_row(rows, spec))
 
 
 def without_nulls(rows: Inputs) -> dict[str, Column]:
@@ -47,7 +49,7 @@ def scored(rows: Inputs, spec: Predictions) -> DataFrame:
 
     Columns, besides the slices, `weight` and `bucket` (if there are any) and `status`
     -------
-    loss : nats
+    loss : that of the spec; cross-entropy in nats
     brier : (p - y)^2, or its sum over the classes
     entropy : the loss that the forecast itself expects, nats
     y : the binary label or share; for K classes whether the top class happened, or its share
@@ -117,7 +119,7 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
             "brier": error * error,
             "entropy": p * finite[0] + one_minus_p * finite[1],
             "bin": corrected_bin(F.col("prediction"), spec.kind, F.col("certain_bin")),
-            **extremes(happened, spec),
+            **extremes(happened, rows, spec),
             "score": F.col("prediction"),
             "variance": variance,
             "logit_variance": variance * (finite[1] - finite[0]) * (finite[1] - finite[0]),
@@ -170,7 +172,7 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
             "upper": upper,
             "tail": tail,
             "bin": corrected_bin(top, "probability", F.col("certain_bin")),
-            **extremes(happened, spec),
+            **extremes(happened, rows, spec),
             **ranked,
         }
     )
@@ -188,11 +190,12 @@ def surprisal_share(p: Column) -> Column:
     return F.when(p > 0, -p * F.ln(p)).otherwise(0.0)
 
 
-def extremes(happened: Column, spec: Predictions) -> dict[str, Column]:
+def extremes(happened: Column, rows: Inputs, spec: Predictions) -> dict[str, Column]:
     """Whether what happened (of several classes the least likely) had hardly any probability, or none.
 
     A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
     """
     if spec.kind == "logit":
-        return {"clipped": F.lit(False), "zero": F.col("loss") == INFINITY}
+        loss = F.col("loss") if spec.loss == "cross_entropy" else native_engine.cross_entropy(rows, spec)
+        return {"clipped": F.lit(False), "zero": loss == INFINITY}
     return {"clipped": happened < spec.eps, "zero": happened == 0}

@@ -17,6 +17,7 @@ from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
 from pyspark.sql.types import IntegerType, StructField, StructType
 
 import logloss_spark as ls
+from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows import functions as L
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.pandas_engine import cross_entropy
@@ -85,12 +86,18 @@ ARGUMENTS = {
     "bin_of_logit": (Z,),
     "coarse_edges": (10,),
     "coarse_bin": (K, 10),
+    "class_losses_from_logits": (ZK,),
+    "share_of": (P, P),
+    **{name: (Z,) for name in MARGIN_LOSSES},
+    **{name: (PK, PK) for name in CLASS_LOSSES},
+    "margin_loss": (np.square, Y, Z),
+    "logit": (P,),
 }
 
 
 def test_every_kernel_runs_where_the_package_is_absent(tmp_path):
     calls = {}
-    for room in ("cross_entropy", "divergence", "grid", "sums"):
+    for room in ("cross_entropy", "divergence", "grid", "margin", "sums"):
         module = import_module(f"logloss_spark.kernels.{room}")
         for name, function in getmembers(module, isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):

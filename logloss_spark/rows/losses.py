@@ -1,0 +1,106 @@
+"""The loss of a row where it is not cross-entropy: one that has a name, or a function of the user's. Python workers.
+
+Functions see the rows that can be scored and no others: a user's function need not know what else a table may hold.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import SpecError
+from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, class_losses, logit, margin_loss
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.pandas_engine import Kernel, numbers, vectorised
+from logloss_spark.spec import Kind, Predictions
+
+
+def other_loss(rows: Inputs, spec: Predictions) -> Column:
+    """The loss of each row of a judged table (columns `status`, `label` or `index`, `prediction`)."""
+    label = F.col("label") if rows.soft else F.col("index")
+    kernel = kernel_of(spec)
+    return vectorised(partial(losses_of_valid, kernel, rows.size), "double")(
+        label, F.col("prediction"), F.col("status")
+    )
+
+
+def losses_of_valid(kernel: Kernel, size: int, label: pa.Array, score: pa.Array, status: pa.Array) -> pa.Array:
+    """Losses of the rows of an Arrow batch whose status is `ok`; NaN for the others, which nobody reads."""
+    valid = numbers(status, size) == 0
+    losses = np.full(len(valid), np.nan)
+    if valid.any():
+        losses[valid] = kernel(numbers(label, size)[valid], numbers(score, size)[valid])
+    return pa.array(losses, from_pandas=False)
+
+
+def kernel_of(spec: Predictions) -> Kernel:
+    """The loss of a spec: labels (n,) or (n, K) and scores (n,) or (n, K) to losses (n,)."""
+    return partial(given_loss, spec.loss, spec.loss_name) if callable(spec.loss) else named_loss(spec.loss, spec.kind)
+
+
+def named_loss(name: str, kind: Kind) -> Kernel:
+    """The loss of this name: of hard labels as places of classes, or of shares."""
+    if name in MARGIN_LOSSES:
+        return partial(loss_of_margin, MARGIN_LOSSES[name], kind)
+    return partial(loss_of_classes, CLASS_LOSSES[name], kind)
+
+
+def loss_of_margin(loss: Callable[[Array], Array], kind: Kind, y: Array, score: Array) -> Array:
+    """A function of the margin, for binary forecasts."""
+    return margin_loss(loss, y, score if kind == "logit" else logit(score))
+
+
+def loss_of_classes(loss: Callable[[Array, Array], Array], kind: Kind, y: Array, score: Array) -> Array:
+    """A function of what each class loses, for any forecast."""
+    losses = class_losses(score, logits=kind == "logit")
+    if y.ndim == 2:
+        return loss(y, losses)
+    shares = [1 - y, y] if score.ndim == 1 else [y == k for k in range(score.shape[1])]
+    return loss(np.stack(shares, axis=1).astype(np.float64), losses)
+
+
+def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: Array) -> Array:
+    """A user's function, held to its contract: one number per row.
+
+    Raises SpecError where it fails, or returns anything else.
+    """
+    try:
+        losses = np.asarray(loss(y, score), dtype=np.float64)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SpecError(
+            f"loss {name!r} is called with arrays of labels and predictions, and failed: {reason}"
+        ) from error
+    if losses.shape != (len(y),):
+        raise SpecError(
+            f"loss {name!r} returns one number per row, an array of shape {(len(y),)}, and one of {losses.shape} came"
+        )
+    wrong = np.flatnonzero(np.isnan(losses))
+    if wrong.size:
+        row = f"label {y[wrong[0]]} and prediction {score[wrong[0]]}"
+        raise SpecError(f"loss {name!r} returns a number for every row that can be scored, and gave NaN for {row}")
+    return losses
+
+
+def check_loss(rows: Inputs, spec: Predictions) -> None:
+    """Raise SpecError where the loss does not fit the forecast, before a row is read.
+
+    A user's function is tried on the forecast that knows nothing, for one row more than there are classes.
+    """
+    if spec.loss in MARGIN_LOSSES and not rows.scalar:
+        raise SpecError(
+            f"loss {spec.loss!r} is of the margin of a binary forecast given as one number, and this one has "
+            f"{rows.size} entries: for classes there are cross_entropy, {', '.join(CLASS_LOSSES)}, or a function"
+        )
+    if callable(spec.loss):
+        index = np.arange(rows.size + 1) % rows.size
+        shape = index.shape if rows.scalar else (*index.shape, rows.size)
+        label = index if not rows.soft else index.astype(np.float64) if rows.scalar else np.eye(rows.size)[index]
+        score = np.full(shape, 0.0 if spec.kind == "logit" else 1.0 / rows.size)
+        given_loss(spec.loss, spec.loss_name, label, score)
