@@ -219,24 +219,49 @@ def distribution_from_logits(q: Array, z: Array) -> Array:
         return compensated_sum(share_of(q, class_losses_from_logits(z)))
 
 
-def class_losses_from_logits(z: Array) -> Array:
-    """-ln p of each class, whichever happened, under one logit per class.
+def class_losses_from_probabilities(p: Array) -> Array:
+    """-ln p of each class, whichever happened, under probabilities.
 
     Parameters
     ----------
-    z : array of shape (n, K), K at least 1, any float; one +inf is a certain class, -inf an impossible one
+    p : array of shape (n,), in [0, 1], of the positive one of two classes, or (n, K), one per class
 
     Returns
     -------
-    array of shape (n, K), nats, in [0, inf]
+    array of shape (n, 2), the negative class first, or (n, K); nats, in [0, inf]
+
+    Examples
+    --------
+    >>> class_losses_from_probabilities(np.array([0.25, 0.0])).round(4).tolist()
+    [[0.2877, 1.3863], [0.0, inf]]
+    """
+    p = _floats(p)
+    with np.errstate(all="ignore"):
+        return 0.0 - (np.log(p) if p.ndim == 2 else np.stack([np.log1p(-p), np.log(p)], axis=1))
+
+
+def class_losses_from_logits(z: Array) -> Array:
+    """-ln p of each class, whichever happened, under logits.
+
+    Parameters
+    ----------
+    z : array of shape (n,), any float, of the positive one of two classes; or (n, K), K at least 1, one per class,
+        where one +inf is a certain class, -inf an impossible one
+
+    Returns
+    -------
+    array of shape (n, 2), the negative class first, or (n, K); nats, in [0, inf]
 
     Examples
     --------
     >>> class_losses_from_logits(np.array([[0.0, 0.0], [np.inf, 0.0]])).round(4).tolist()
     [[0.6931, 0.6931], [0.0, inf]]
     """
+    z = _floats(z)
+    if z.ndim == 1:
+        return np.stack([binary_from_logit(label, z) for label in (np.zeros(z.size), np.ones(z.size))], axis=1)
     with np.errstate(all="ignore"):
-        behind, log_sum = _behind_the_top(_floats(z))
+        behind, log_sum = _behind_the_top(z)
         return behind + log_sum[:, np.newaxis]
 
 

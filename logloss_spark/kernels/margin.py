@@ -9,12 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from logloss_spark.kernels.cross_entropy import (
-    binary_from_logit,
-    binary_from_probability,
-    class_losses_from_logits,
-    share_of,
-)
+from logloss_spark.kernels.cross_entropy import share_of
 from logloss_spark.kernels.sums import Array, compensated_sum
 
 FOCUS = 2.0
@@ -282,29 +277,3 @@ def logit(p: Array) -> Array:
     """
     with np.errstate(all="ignore"):
         return np.log(p) - np.log1p(-p)
-
-
-def class_losses(score: Array, *, logits: bool) -> Array:
-    """-ln p of each class, whichever happened.
-
-    Parameters
-    ----------
-    score : array of shape (n,), of the positive of two classes, or (n, K)
-    logits : whether scores are logits, and not probabilities
-
-    Returns
-    -------
-    array of shape (n, 2), the negative class first, or (n, K); nats, in [0, inf]
-
-    Examples
-    --------
-    >>> class_losses(np.array([0.25]), logits=False).round(4).tolist()
-    [[0.2877, 1.3863]]
-    """
-    if score.ndim == 1:
-        loss = binary_from_logit if logits else binary_from_probability
-        return np.stack([loss(np.zeros(len(score)), score), loss(np.ones(len(score)), score)], axis=1)
-    if logits:
-        return class_losses_from_logits(score)
-    with np.errstate(all="ignore"):
-        return 0.0 - np.log(score)

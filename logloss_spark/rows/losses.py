@@ -14,7 +14,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
-from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, class_losses, logit, margin_loss
+from logloss_spark.kernels.cross_entropy import class_losses_from_logits, class_losses_from_probabilities
+from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, logit, margin_loss
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.pandas_engine import Kernel, numbers, vectorised
@@ -58,7 +59,7 @@ def loss_of_margin(loss: Callable[[Array], Array], kind: Kind, y: Array, score: 
 
 def loss_of_classes(loss: Callable[[Array, Array], Array], kind: Kind, y: Array, score: Array) -> Array:
     """A function of what each class loses, for any forecast."""
-    losses = class_losses(score, logits=kind == "logit")
+    losses = class_losses_from_logits(score) if kind == "logit" else class_losses_from_probabilities(score)
     if y.ndim == 2:
         return loss(y, losses)
     shares = [1 - y, y] if score.ndim == 1 else [y == k for k in range(score.shape[1])]

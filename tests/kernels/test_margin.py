@@ -8,13 +8,14 @@ from sklearn.metrics import hinge_loss
 from logloss_spark.kernels.cross_entropy import (
     binary_from_logit,
     categorical_from_logits,
+    class_losses_from_logits,
+    class_losses_from_probabilities,
     distribution_from_logits,
     distribution_from_probabilities,
 )
 from logloss_spark.kernels.margin import (
     CLASS_LOSSES,
     MARGIN_LOSSES,
-    class_losses,
     focal,
     hinge,
     label_smoothed,
@@ -146,13 +147,13 @@ def test_focal_is_its_formula():
         exact = np.array([as_double(exact_focal(p)) for p in P])
     happened = np.tile([0.0, 1.0], (P.size, 1))
     # The square of 1 - p, a logarithm, a product.
-    np.testing.assert_allclose(focal(happened, class_losses(P, logits=False)), exact, rtol=8 * 2.0**-52)
+    np.testing.assert_allclose(focal(happened, class_losses_from_probabilities(P)), exact, rtol=8 * 2.0**-52)
 
 
 def test_focal_of_logits_has_the_limits_of_its_margin():
     z = np.array([-INF, -1e6, -800.0, 800.0, 1e6, INF])
     happened = np.tile([0.0, 1.0], (z.size, 1))
-    assert focal(happened, class_losses(z, logits=True)).tolist() == [INF, 1e6, 800.0, 0.0, 0.0, 0.0]
+    assert focal(happened, class_losses_from_logits(z)).tolist() == [INF, 1e6, 800.0, 0.0, 0.0, 0.0]
 
 
 def test_label_smoothing_is_the_cross_entropy_of_smoothed_labels():
@@ -161,7 +162,7 @@ def test_label_smoothing_is_the_cross_entropy_of_smoothed_labels():
         q, p = rng.dirichlet(np.ones(classes), (2, 50))
         q[::2] = np.eye(classes)[rng.integers(0, classes, 25)]
         wanted = distribution_from_probabilities(0.9 * q + 0.1 / classes, p)
-        np.testing.assert_allclose(label_smoothed(q, class_losses(p, logits=False)), wanted, rtol=1e-14)
+        np.testing.assert_allclose(label_smoothed(q, class_losses_from_probabilities(p)), wanted, rtol=1e-14)
         brute = -((0.9 * q + 0.1 / classes) * np.log(p)).sum(axis=1)
         np.testing.assert_allclose(wanted, brute, rtol=1e-14)
 
@@ -171,7 +172,7 @@ def test_two_classes_and_one_number_are_one_forecast(name):
     rng = np.random.default_rng(73)
     p, y = rng.random(50), rng.random(50)
     q = np.stack([1 - y, y], axis=1)
-    one, two = class_losses(p, logits=False), class_losses(np.stack([1 - p, p], axis=1), logits=False)
+    one, two = class_losses_from_probabilities(p), class_losses_from_probabilities(np.stack([1 - p, p], axis=1))
     np.testing.assert_allclose(CLASS_LOSSES[name](q, one), CLASS_LOSSES[name](q, two), rtol=1e-12)  # 1 - p is rounded
 
 
@@ -181,16 +182,16 @@ def test_logits_and_their_softmax_are_one_forecast(name, classes):
     z = np.random.default_rng(74).normal(size=(50, classes)) * 3
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     q = np.eye(classes)[np.arange(50) % classes]
-    found = CLASS_LOSSES[name](q, class_losses(z, logits=True))
+    found = CLASS_LOSSES[name](q, class_losses_from_logits(z))
     # Near p = 1 what is left of 1 - p has the rounding of p, relative to 1e-3 or so squared.
-    np.testing.assert_allclose(found, CLASS_LOSSES[name](q, class_losses(p, logits=False)), rtol=1e-9)
+    np.testing.assert_allclose(found, CLASS_LOSSES[name](q, class_losses_from_probabilities(p)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", CLASS_LOSSES)
 def test_classes_that_are_certain_or_impossible_give_a_limit(name):
     p = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
     q = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
-    found = CLASS_LOSSES[name](q, class_losses(p, logits=False))
+    found = CLASS_LOSSES[name](q, class_losses_from_probabilities(p))
     # Smoothing gives every class a share, and one that is ruled out then costs infinity.
     wanted = {"focal": [0.0, INF, np.log(2) / 4], "label_smoothed": [INF, INF, INF]}[name]
     np.testing.assert_allclose(found, wanted, rtol=1e-15)
@@ -198,7 +199,7 @@ def test_classes_that_are_certain_or_impossible_give_a_limit(name):
 
 def test_the_losses_of_classes_are_those_of_rows_in_which_they_happened():
     z = np.concatenate([np.random.default_rng(75).normal(size=(20, 4)) * 30, [[0.0, INF, 1.0, -INF]]])
-    losses = class_losses(z, logits=True)
+    losses = class_losses_from_logits(z)
     for k in range(4):
         np.testing.assert_array_equal(losses[:, k], categorical_from_logits(np.full(21, k), z))
         np.testing.assert_array_equal(losses[:, k], distribution_from_logits(np.tile(np.eye(4)[k], (21, 1)), z))
@@ -206,6 +207,6 @@ def test_the_losses_of_classes_are_those_of_rows_in_which_they_happened():
 
 def test_no_rows_have_no_losses():
     for score in (np.zeros(0), np.zeros((0, 3))):
-        for logits in (True, False):
-            losses = class_losses(score, logits=logits)
+        for class_losses in (class_losses_from_logits, class_losses_from_probabilities):
+            losses = class_losses(score)
             assert focal(np.zeros(losses.shape), losses).shape == (0,)
