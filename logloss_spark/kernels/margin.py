@@ -129,8 +129,8 @@ def savage(v: Array) -> Array:
 
     Examples
     --------
-    >>> savage(np.array([-np.inf, 0.0, 40.0, np.inf])).round(38).tolist()
-    [1.0, 0.25, 1.805e-35, 0.0]
+    >>> savage(np.array([-np.inf, 0.0, 1.0, np.inf])).round(4).tolist()
+    [1.0, 0.25, 0.0723, 0.0]
 
     References
     ----------

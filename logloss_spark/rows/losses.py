@@ -24,11 +24,8 @@ from logloss_spark.spec import Kind, Predictions
 
 def other_loss(rows: Inputs, spec: Predictions) -> Column:
     """The loss of each row of a judged table (columns `status`, `label` or `index`, `prediction`)."""
-    label = F.col("label") if rows.soft else F.col("index")
-    kernel = kernel_of(spec)
-    return vectorised(partial(losses_of_valid, kernel, rows.size), "double")(
-        label, F.col("prediction"), F.col("status")
-    )
+    losses = vectorised(partial(losses_of_valid, kernel_of(spec), rows.size), "double")
+    return losses(F.col("label") if rows.soft else F.col("index"), F.col("prediction"), F.col("status"))
 
 
 def losses_of_valid(kernel: Kernel, size: int, label: pa.Array, score: pa.Array, status: pa.Array) -> pa.Array:
@@ -84,7 +81,8 @@ def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: 
         )
     wrong = np.flatnonzero(np.isnan(losses))
     if wrong.size:
-        row = f"label {y[wrong[0]]} and prediction {score[wrong[0]]}"
+        with np.printoptions(threshold=6, edgeitems=2):  # a distribution over many classes, in one line
+            row = f"label {y[wrong[0]]} and prediction {score[wrong[0]]}"
         raise SpecError(f"loss {name!r} returns a number for every row that can be scored, and gave NaN for {row}")
     return losses
 

@@ -70,7 +70,6 @@ def by_hand(form, name):
     return np.where(shares > 0, shares * np.where(shares > 0, costs, 0), 0).sum(axis=1)
 
 
-@pytest.mark.connect
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:overflow")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_named_loss_of_a_row_is_its_formula(spark, form):
