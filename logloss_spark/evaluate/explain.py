@@ -108,11 +108,11 @@ def explain(
     >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2), (0, 0.6)], "label int, p double")
     >>> losses = ls.explain(df, label="label", prediction="p").round(4)
     >>> losses = losses[losses["loss"].isin(["cross_entropy", "hinge", "savage"])]
-    >>> print(losses[["loss", "mean", "coin_flip", "proper", "constant", "reliability", "bound"]].to_string(index=False))
-             loss   mean  coin_flip  proper  constant  reliability  bound
-    cross_entropy 0.4149     0.6931    True       2.0       0.4149 0.8299
-            hinge 0.4685     1.0000   False       NaN          NaN    NaN
-           savage 0.1367     0.2500    True       1.0       0.1367 0.4149
+    >>> print(losses[["loss", "mean", "coin_flip", "proper", "reliability", "bound"]].to_string(index=False))
+             loss   mean  coin_flip  proper  reliability  bound
+    cross_entropy 0.4149     0.6931    True       0.4149 0.8299
+            hinge 0.4685     1.0000   False          NaN    NaN
+           savage 0.1367     0.2500    True       0.1367 0.4149
 
     References
     ----------

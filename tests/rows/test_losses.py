@@ -12,7 +12,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.io.spark_errors import translated
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.inputs import inputs
-from logloss_spark.rows.losses import check_loss, other_loss
+from logloss_spark.rows.losses import check_loss, given_loss, other_loss
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.spec import LOSSES, Predictions
 
@@ -171,6 +171,12 @@ def test_a_loss_that_does_not_fit_is_refused_before_a_row_is_read(spark, form, l
     spec = spec_of(form, loss)
     with pytest.raises(SpecError, match=line) as refused:
         check_loss(inputs(table_of(spark, form), spec), spec)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_row_of_many_classes_is_told_in_one_line():
+    with pytest.raises(SpecError, match=r"gave NaN for label 0 and prediction \[0\.001 0\.001 \.\.\. ") as refused:
+        given_loss(not_a_number, "not_a_number", np.arange(2), np.full((2, 1000), 1e-3))
     assert "\n" not in str(refused.value)
 
 

@@ -20,6 +20,7 @@ import logloss_spark as ls
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows import functions as L
 from logloss_spark.rows.inputs import inputs
+from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.pandas_engine import cross_entropy
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.spec import Predictions
@@ -131,9 +132,23 @@ def test_every_loss_of_the_pandas_engine_runs_where_the_package_is_absent(spark,
         same(found[name], function(*batch))
 
 
+def test_every_other_loss_runs_where_the_package_is_absent(spark, tmp_path):
+    label, prediction = pa.array([1, 0, -1]), BINARY[1]
+    df = spark.createDataFrame(pa.table({"y": label, "p": prediction}))
+    batch = (label, prediction, pa.array([0, 0, 6]))  # codes of statuses: the last row has a label that is no class
+    calls = {}
+    for loss in (*MARGIN_LOSSES, *CLASS_LOSSES, np.subtract):
+        spec = Predictions(label="y", prediction="p", loss=loss)
+        calls[spec.loss_name] = (sent_by(lambda spec=spec: other_loss(inputs(df, spec), spec)), batch)
+    found = in_a_worker(calls, tmp_path)
+    for name, (function, arguments) in calls.items():
+        same(found[name], function(*arguments))
+
+
 def sent_by(make):
     """The function that a column carries to the workers."""
     import logloss_spark.rows.functions as functions_room
+    import logloss_spark.rows.losses as losses_room
     import logloss_spark.rows.pandas_engine as engine_room
 
     sent = []
@@ -147,6 +162,7 @@ def sent_by(make):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(engine_room, "vectorised", spying)
         patched.setattr(functions_room, "vectorised", spying)
+        patched.setattr(losses_room, "vectorised", spying)
         make()
     (function,) = sent
     return function
