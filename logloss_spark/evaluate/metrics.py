@@ -110,7 +110,8 @@ OF_CROSS_ENTROPY = (
     "log_loss_miscalibration",
     "log_loss_discrimination",
     "log_loss_corp_rest",
-    "expected_loss",
+    "expected_loss_z",
+    "expected_loss_p_value",
 )
 """Metrics that mean something of cross-entropy alone; of another loss they are left out, and log_loss is `loss`."""
 
