@@ -1,11 +1,13 @@
 """What a fit is asked for: which columns mean what, the objective, and how to minimise it."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from logloss_spark.errors import SpecError
-from logloss_spark.spec import Label, between, distinct, one_of
+from logloss_spark.spec import Label, between, distinct, named, one_of
 
 Family = Literal["auto", "binomial", "multinomial"]
 Solver = Literal["gd", "lbfgs", "newton"]
@@ -38,7 +40,7 @@ class Training:
         Iterations without a better loss on the validation rows, after which the fit stops.
     on_invalid, tolerated_share :
         Rows that cannot be fitted on are left out, up to this share of all: by default any, or none where `on_invalid`
-        is "fail".
+        is "fail". "quarantine" is "count" to the fit: it is the job that writes such rows.
 
     Raises
     ------
@@ -69,15 +71,20 @@ class Training:
         one_of("family", self.family, ("auto", "binomial", "multinomial"))
         one_of("solver", self.solver, ("gd", "lbfgs", "newton"))
         one_of("on_invalid", self.on_invalid, ("count", "quarantine", "fail"))
-        if not 0.0 <= self.tolerance <= 1.0:
-            raise SpecError(f"tolerated_share is a share of the rows, from 0 to 1, and {self.tolerance!r} came")
-        at_least("reg_param", self.reg_param, 0.0)
-        at_least("max_iter", self.max_iter, 0)
-        at_least("patience", self.patience, 1)
+        for role in ("label", "weight", "offset", "validation"):
+            name = getattr(self, role)
+            if not isinstance(name, str) and (name is not None or role == "label"):
+                raise SpecError(f"{role} is given by the name of a column, and {name!r} came")
+        for switch in ("fit_intercept", "standardization"):
+            if not isinstance(getattr(self, switch), bool):
+                raise SpecError(f"{switch} is True or False, and {getattr(self, switch)!r} came")
+        if self.tolerated_share is not None:
+            within("tolerated_share", self.tolerated_share, 0, 1)
+        within("reg_param", self.reg_param, 0)
+        within("elastic_net_param", self.elastic_net_param, 0, 1)
+        within("max_iter", self.max_iter, 0, whole=True)
+        within("patience", self.patience, 1, whole=True)
         between("tol", self.tol, 0.0, 1.0)
-        at_least("elastic_net_param", self.elastic_net_param, 0.0)
-        if self.elastic_net_param > 1.0:
-            raise SpecError(f"elastic_net_param lies between 0 (L2) and 1 (L1), and {self.elastic_net_param!r} came")
         if isinstance(self.features, tuple):
             if not self.features:
                 raise SpecError("features names the columns to fit on, and none came")
@@ -88,6 +95,11 @@ class Training:
                 raise SpecError(f"classes names the labels there can be, two or more; it has {list(self.classes)}")
         if isinstance(self.class_weight, str):
             one_of("class_weight", self.class_weight, ("balanced",))
+        elif isinstance(self.class_weight, Mapping):
+            for label, factor in self.class_weight.items():
+                within(f"class_weight of {label!r}", factor, 0)
+        elif self.class_weight is not None:
+            raise SpecError(f"class_weight is 'balanced' or maps classes to factors, and {self.class_weight!r} came")
         if self.offset is not None and (self.family == "multinomial" or len(self.classes or ()) > 2):
             raise SpecError("an offset is added to the one logit of two classes, and the family is multinomial")
 
@@ -102,12 +114,24 @@ class Training:
         return (self.features,) if isinstance(self.features, str) else self.features
 
 
-def at_least(name: str, value: Any, low: float) -> None:
-    """Raise SpecError unless `value` is a number of `low` or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < float("inf"):
-        raise SpecError(f"{name} must be {low:g} or more, and {value!r} came")
+def within(name: str, value: Any, low: int, high: float = math.inf, *, whole: bool = False) -> None:
+    """Raise SpecError unless `value` is a finite number from `low` to `high`, and `whole` where that is asked."""
+    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or value == math.inf:
+        what = "a whole number" if whole else "a number"
+        limits = f"of {low} or more" if high == math.inf else f"from {low} to {high}"
+        raise SpecError(f"{name} must be {what} {limits}, and {value!r} came")
 
 
 def columns_or_one(features: str | Sequence[str]) -> str | tuple[str, ...]:
     """The features as one column's name or as a tuple of names."""
-    return features if isinstance(features, str) else tuple(features)
+    return features if isinstance(features, str) else named("features", features)
+
+
+def listed_classes(classes: Sequence[Label] | None) -> tuple[Label, ...] | None:
+    """The classes as a tuple, where they are given."""
+    if classes is None:
+        return None
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise SpecError(f"classes is a list of the labels there can be, and {classes!r} came")
+    return tuple(classes)
