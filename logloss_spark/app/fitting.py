@@ -40,8 +40,9 @@ def fit(spark: SparkSession, config: FitConfig) -> str:
         warnings.simplefilter("ignore", InvalidRows)  # the report counts them
         model = fitted(source, training, checkpoint=config.fit.checkpoint, progress=told)
     lines = [model.summary(), ""]
-    read = model.report.rows + sum(model.report.invalid.values())
-    lines.append(f"read {counted(read, 'row')} of {given.table or given.path}, fitted on {model.report.rows:,}")
+    report = model.report
+    held = f", {report.held:,} held out" if training.validation else ""
+    lines.append(f"read {counted(report.read, 'row')} of {given.table or given.path}, fitted on {report.rows:,}{held}")
     if output.invalid:
         invalid = invalid_rows(source, training, training_table(source, training))
         kept = invalid if model.report.invalid else invalid.limit(0)
@@ -81,7 +82,9 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     """
     asked = config.score
     if asked is None:
-        raise SpecError("the section [score] is missing: it says what to score, and where the table goes")
+        raise SpecError(
+            "the section [score] is missing: it says what to score, path or table, and where that goes, output"
+        )
     source = read_input(spark, asked)
     for name in asked.partition_by:
         if name not in source.columns:

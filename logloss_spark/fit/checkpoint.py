@@ -12,6 +12,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.fit.inputs import TrainingTable
 from logloss_spark.fit.model import active_session
 from logloss_spark.fit.objective import Totals
+from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.training import Training
 from logloss_spark.kernels.sums import Array
 
@@ -39,8 +40,8 @@ class Checkpoint:
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def resumed(self) -> tuple[int, Array] | None:
-        """The last iteration and its parameters; None where there is none yet.
+    def resumed(self) -> list[tuple[Step, Array]]:
+        """The iterations so far and their parameters, in order.
 
         Raises SpecError where the folder holds another fit.
         """
@@ -49,21 +50,19 @@ class Checkpoint:
             lines = [row["value"] for row in spark.read.text(f"{self.path.rstrip('/')}/iteration-*").collect()]
         except PySparkException as error:
             if "PATH_NOT_FOUND" in str(error):
-                return None
+                return []
             raise
         kept = [json.loads(line) for line in lines]
-        if not kept:
-            return None
         if any(entry["fingerprint"] != self.fingerprint for entry in kept):
             raise SpecError(
                 f"checkpoint {self.path} is of another fit: of other rows, columns or penalties; give each fit a "
                 "folder of its own"
             )
-        last = max(kept, key=lambda entry: int(entry["iteration"]))
-        return int(last["iteration"]), np.array(last["theta"], dtype=np.float64)
+        known = [(Step(**entry["step"]), np.array(entry["theta"], dtype=np.float64)) for entry in kept]
+        return sorted(known, key=lambda entry: entry[0].iteration)
 
-    def keep(self, iteration: int, theta: Array) -> None:
+    def keep(self, step: Step, theta: Array) -> None:
         """Write an iteration, unless it is there."""
-        line = json.dumps({"iteration": iteration, "fingerprint": self.fingerprint, "theta": theta.tolist()})
+        line = json.dumps({"fingerprint": self.fingerprint, "step": asdict(step), "theta": theta.tolist()})
         table = active_session().createDataFrame([(line,)], "value string").coalesce(1)
-        table.write.mode("ignore").text(f"{self.path.rstrip('/')}/iteration-{iteration:05d}")
+        table.write.mode("ignore").text(f"{self.path.rstrip('/')}/iteration-{step.iteration:05d}")

@@ -4,32 +4,36 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from typing import Literal
 
 import numpy as np
 from pyspark.sql import DataFrame
 
-from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, listed
+from logloss_spark.errors import SpecError
 from logloss_spark.fit import diagnostics, sample
-from logloss_spark.fit.batches import STATUSES
 from logloss_spark.fit.checkpoint import Checkpoint
+from logloss_spark.fit.contract import (
+    check_classes,
+    check_sizes,
+    check_validation,
+    judged,
+    rows_by_status,
+    rows_held,
+)
 from logloss_spark.fit.inputs import TrainingTable, training_table
 from logloss_spark.fit.model import LogisticModel, Report
 from logloss_spark.fit.objective import Space, Totals, objective, space_of, totals
 from logloss_spark.fit.passes import TrainingRows
-from logloss_spark.fit.solvers import DenseModel, LimitedModel, Minimum, Model, Point, Step, minimised
-from logloss_spark.fit.training import ClassWeight, Family, OnInvalid, Solver, Training, columns_or_one
+from logloss_spark.fit.solvers import OPTIMAL, DenseModel, LimitedModel, Minimum, Model, Point, Step, minimised
+from logloss_spark.fit.training import ClassWeight, Family, Solver, Training, columns_or_one, listed_classes
 from logloss_spark.kernels.sums import Array
-from logloss_spark.spec import Label
+from logloss_spark.spec import Label, one_of
 
 DENSE_PARAMETERS = 2000
 """Up to here the objective's curvature is kept as a matrix on the driver, 32 MB; beyond, steps are remembered."""
 
 DIAGNOSED = 1000
 """Features up to which the Hessian of all rows is looked at in the end."""
-
-BROKEN = ("unknown_label", "feature_length", "negative_weight")
-"""What breaks a training table's contract, as a null does not: nobody meant it."""
 
 Progress = Callable[[Step], None]
 
@@ -55,7 +59,7 @@ def fit_logistic(
     patience: int = 3,
     initial: LogisticModel | None = None,
     checkpoint: str | None = None,
-    on_invalid: OnInvalid = "count",
+    on_invalid: Literal["count", "fail"] = "count",
     tolerated_share: float | None = None,
     progress: Progress | None = None,
 ) -> LogisticModel:
@@ -73,15 +77,18 @@ def fit_logistic(
     label : str
         The class: numbers, booleans or strings.
     weight, offset, validation : str, optional
-        What a row counts for; what is added to the logit of two classes; true for rows to hold out.
+        What a row counts for; what is added to the logit of two classes; true for rows to hold out. A weight is a
+        frequency: a row of weight 3 is three rows, and so it is to standard errors, which fall by the root of c where
+        all weights are multiplied by c. Those of sampling or importance weights are too small by that.
     classes : sequence, optional
         (negative, positive), or K classes; by default those in the table, in order.
     class_weight : "balanced" or mapping from class to factor
-        Factors of the weights; "balanced" makes all classes weigh the same.
+        Factors of the weights; "balanced" makes all classes weigh the same. What the report says, log loss and label
+        entropy included, is then of the rows so reweighted, and so are the probabilities.
     family : "auto", "binomial" or "multinomial"
         A multinomial fit has a row of coefficients for each class.
     reg_param, elastic_net_param : float
-        The strength of the penalty, and its share of L1.
+        The strength of the penalty, and its share of L1, which without a strength is nothing, and warned of.
     fit_intercept, standardization : bool
         Without standardization the penalty is over the coefficients of the features as they came.
     solver : "gd", "lbfgs" or "newton"
@@ -89,11 +96,13 @@ def fit_logistic(
     max_iter, tol : int, float
         At most so many steps; how far above the optimum the objective may end, as a share of the labels' entropy.
     patience : int
-        With `validation`: iterations without a better loss there, after which the best point is taken.
+        With `validation`: iterations without a better loss there, after which the fit stops. Whyever it stops, the
+        model is that of the iteration whose loss on the validation rows was the least. `gd` starts at the optimum of a
+        sample and has few iterations to choose from; `lbfgs` starts from the classes' shares.
     initial : LogisticModel, optional
         Where to start.
     checkpoint : str, optional
-        A folder that keeps each iteration: the same call goes on where it was.
+        A folder that keeps each iteration: the same call goes on where it was, its history included.
     on_invalid : "count" or "fail"
         Rows with nulls, NaN or infinite features are left out, with a warning that counts them, or are an error.
     tolerated_share : float, optional
@@ -126,13 +135,18 @@ def fit_logistic(
     Nocedal, Wright, Numerical optimization (2006); Lee, Sun, Saunders, Proximal Newton-type methods for minimizing
     composite functions, SIAM J. Optimization 24 (2014).
     """
+    one_of("on_invalid", on_invalid, ("count", "fail"))
+    if checkpoint is not None and not isinstance(checkpoint, str):
+        raise SpecError(f"checkpoint is the path of a folder, as a string, and {checkpoint!r} came")
+    if progress is not None and not callable(progress):
+        raise SpecError(f"progress is a function of a Step, and {progress!r} came")
     training = Training(
         features=columns_or_one(features),
         label=label,
         weight=weight,
         offset=offset,
         validation=validation,
-        classes=None if classes is None else tuple(classes),
+        classes=listed_classes(classes),
         class_weight=class_weight,
         family=family,
         reg_param=reg_param,
@@ -146,6 +160,9 @@ def fit_logistic(
         on_invalid=on_invalid,
         tolerated_share=tolerated_share,
     )
+    if training.elastic_net_param and not training.reg_param:
+        message = "elastic_net_param is the share of L1 in the penalty, and reg_param = 0 makes it none"
+        warnings.warn(message, UserWarning, stacklevel=2)
     return fitted(df, training, initial=initial, checkpoint=checkpoint, progress=progress)
 
 
@@ -163,8 +180,10 @@ def fitted(
         check_initial(initial, table)
     with TrainingRows(table) as rows:
         invalid = judged(rows, training)
-        found = totals(rows, table.width)
+        check_validation(rows, training)
         check_classes(rows, table, training)
+        found = totals(rows, table.width)
+        check_sizes(found, table, training)
         space = space_of(training, found, len(table.classes))
         saved = None if checkpoint is None else Checkpoint(checkpoint, training, table, rows.rows, found)
         return Fitting(training, table, rows, found, space, saved, progress).run(initial, invalid)
@@ -200,18 +219,26 @@ class Fitting:
 
     def run(self, initial: LogisticModel | None, invalid: dict[str, int]) -> LogisticModel:
         """Go from the start to the model."""
-        resumed = self.saved.resumed() if self.saved is not None else None
-        first = 0
-        if resumed is not None:
-            first, x = resumed
-            start, model = self.begun(self.space.coordinates(x), resume=True)
+        kept = self.saved.resumed() if self.saved is not None else []
+        if kept:
+            minimum = self.resumed(kept)
         elif initial is not None:
             theta = self.space.from_raw(initial.coefficients, initial.intercepts)
-            start, model = self.begun(self.space.coordinates(theta), resume=True)
+            minimum = self.solved(*self.begun(self.space.coordinates(theta), resume=True))
         else:
-            start, model = self.begun(self.null_point(), resume=False)
-        minimum = self.certified(self.solved(start, model, first))
-        return self.model_of(minimum, invalid)
+            minimum = self.solved(*self.begun(self.null_point(), resume=False))
+        return self.model_of(self.certified(minimum), invalid)
+
+    def resumed(self, kept: Sequence[tuple[Step, Array]]) -> Minimum:
+        """The solver's way from where a fit was killed, its history with what came before."""
+        *earlier, (last, theta) = kept
+        best = None
+        if earlier and self.training.validation is not None:
+            step, best_theta = min(reversed(kept), key=lambda entry: entry[0].validation_loss or 0.0)
+            best = None if step is last else (self.evaluate(self.space.coordinates(best_theta)), step)
+        start, model = self.begun(self.space.coordinates(theta), resume=True)
+        minimum = self.solved(start, model, first=last.iteration, best=best)
+        return replace(minimum, history=(*(step for step, _ in earlier), *minimum.history))
 
     def null_point(self) -> Array:
         """The forecast that knows the shares of the classes alone."""
@@ -245,24 +272,32 @@ class Fitting:
         """A pass: the objective at a point."""
         return objective(self.rows, self.space, self.found, x, hessian=hessian or self.solver == "newton")
 
-    def solved(self, start: Point, model: Model, first: int) -> Minimum:
-        """The solver's way from a start."""
+    def solved(
+        self, start: Point, model: Model, first: int = 0, *, told: int = -1, best: tuple[Point, Step] | None = None
+    ) -> Minimum:
+        """The solver's way from a start; iterations up to `told` have been told of."""
+
+        def note(step: Step, point: Point) -> None:
+            if step.iteration > told:
+                self.noted(step, point)
+
         return minimised(
             self.evaluate,
             start,
             model,
             self.space.penalty,
             gap=self.training.tol * self.found.label_entropy,
-            max_iter=self.training.max_iter - first,
+            max_iter=max(self.training.max_iter - first, 0),
             patience=self.training.patience if self.training.validation is not None else None,
-            on_step=self.noted,
+            on_step=note,
             first=first,
+            best=best,
         )
 
     def noted(self, step: Step, point: Point) -> None:
-        """Keep an iteration, and tell of it; one that a stage starts with has been told."""
+        """Keep an iteration, and tell of it."""
         if self.saved is not None:
-            self.saved.keep(step.iteration, self.space.theta(point.x))
+            self.saved.keep(step, self.space.theta(point.x))
         if self.progress is not None:
             self.progress(step)
 
@@ -273,16 +308,16 @@ class Fitting:
         point = minimum.point if minimum.point.hessian is not None else self.evaluate(minimum.point.x, hessian=True)
         if minimum.status != "gradient":
             return replace(minimum, point=point)
-        done = minimum.history[-1].iteration
-        last = self.solved(point, sample.model_at(point), done)
-        seen = replace(minimum.history[-1], gap=last.history[0].gap)
+        done = minimum.step.iteration
+        last = self.solved(point, sample.model_at(point), done, told=done)
+        seen = replace(minimum.step, gap=last.history[0].gap)
         history = (*minimum.history[:-1], seen, *last.history[1:])
         if last.point.hessian is None:
             # One step from an optimum the Hessian is the same to all digits that a standard error has.
             near = len(last.history) <= 2
             exact = replace(last.point, hessian=point.hessian) if near else self.evaluate(last.point.x, hessian=True)
             last = replace(last, point=exact)
-        return replace(last, history=history)
+        return replace(last, step=seen if last.step.iteration == done else last.step, history=history)
 
     def model_of(self, minimum: Minimum, invalid: dict[str, int]) -> LogisticModel:
         """The model at a minimum, with all that can be said of it."""
@@ -296,7 +331,7 @@ class Fitting:
             if unpenalised and diagnostics.suspicious(curvature, point.loss, self.found.label_entropy):
                 flat = diagnostics.collinear_directions(self.rows, space, self.found.weight)
                 separated = diagnostics.separation(self.rows, space, point, flat, self.found.shares)
-            if unpenalised and separated is None and not flat.shape[1]:
+            if unpenalised and minimum.status in OPTIMAL and separated is None and not flat.shape[1]:
                 spread = diagnostics.covariance(space, point, self.found.weight)
                 errors = None if spread is None else diagnostics.standard_errors(space, spread)
         if flat.shape[1]:  # of all solutions the one of least norm
@@ -305,7 +340,7 @@ class Fitting:
             shift = theta.mean(axis=0) * (np.ones(theta.shape[1]) if unpenalised else np.eye(theta.shape[1])[-1])
             theta = np.where(space.free, theta - shift, theta)
         coefficients, intercepts = space.raw(theta)
-        names, last = self.table.names, minimum.history[-1]
+        names, step = self.table.names, minimum.step
         entropy = self.found.label_entropy
         return LogisticModel(
             features=self.training.features,
@@ -320,17 +355,21 @@ class Fitting:
                 status="separated" if separated is not None else minimum.status,
                 converged=minimum.converged and separated is None,
                 solver=self.solver,
-                iterations=last.iteration,
+                iterations=minimum.history[-1].iteration,
+                best_iteration=step.iteration,
                 passes=self.rows.passes,
-                rows=self.rows.rows,
+                read=sum(rows_by_status(self.rows).values()),
+                rows=self.rows.rows - rows_held(self.rows),
+                held=rows_held(self.rows),
                 weight=self.found.weight,
                 invalid=invalid,
                 objective=point.objective,
                 log_loss=point.loss,
                 label_entropy=entropy,
                 normalized_entropy=point.loss / entropy,
-                gradient_norm=last.gradient_norm,
-                gap=last.gap,
+                validation_loss=step.validation_loss,
+                gradient_norm=step.gradient_norm,
+                gap=step.gap,
                 smallest_curvature=None if curvature is None else curvature.smallest,
                 largest_curvature=None if curvature is None else curvature.largest,
                 condition=None if curvature is None else curvature.condition,
@@ -344,53 +383,10 @@ class Fitting:
         )
 
 
-def judged(rows: TrainingRows, training: Training) -> dict[str, int]:
-    """How many rows of the table cannot be fitted on, by reason.
-
-    Raises DataError where rows break the table's contract, or where `on_invalid` tolerates none.
-    """
-    statuses = reduce(np.add, [sums["statuses"] for sums in rows.parts], np.zeros(len(STATUSES)))
-    invalid = {status: int(n) for status, n in zip(STATUSES[1:], statuses[1:], strict=True) if n}
-    total = int(statuses.sum())
-    broken = {status: n for status, n in invalid.items() if status in BROKEN}
-    if broken:
-        rules = {
-            "unknown_label": f"labels are among the classes that were given, and column {training.label!r} has others",
-            "feature_length": f"vectors of features have one length, and column {training.features!r} has several",
-            "negative_weight": f"weights are not negative, and column {training.weight!r} has such",
-        }
-        worst = next(status for status in rules if status in broken)
-        raise DataError(f"{rules[worst]}: {counted(broken[worst], 'row')} of {total:,}")
-    if sum(invalid.values()) > training.tolerance * total:
-        raise DataError(
-            f"tolerated_share of invalid rows is {training.tolerance:g}, and {sum(invalid.values()):,} of {total:,} "
-            f"are: {listed(invalid)}"
-        )
-    if not rows.rows:
-        why = f": {listed(invalid)}" if invalid else ""
-        raise DataError(f"a fit needs rows of positive weight, and none of {total:,} is one{why}")
-    if invalid:
-        warnings.warn(
-            f"{counted(sum(invalid.values()), 'row')} of {total:,} left out of the fit: {listed(invalid)}",
-            InvalidRows,
-            stacklevel=4,
-        )
-    return invalid
-
-
-def check_classes(rows: TrainingRows, table: TrainingTable, training: Training) -> None:
-    """Raise DataError unless every class has weight."""
-    weights = reduce(np.add, [sums["weight_of_class"] for sums in rows.parts])
-    empty = [label for label, weight in zip(table.classes, weights, strict=True) if not weight > 0]
-    if empty:
-        raise DataError(
-            f"a fit needs rows of every class, and none of positive weight has {training.label} = {empty[0]!r} "
-            f"(classes {list(table.classes)})"
-        )
-
-
 def check_initial(initial: LogisticModel, table: TrainingTable) -> None:
     """Raise SpecError unless a model fits a table."""
+    if not isinstance(initial, LogisticModel):
+        raise SpecError(f"initial is a LogisticModel, and {initial!r} came")
     if initial.feature_names != table.names or initial.classes != table.classes:
         raise SpecError(
             f"the initial model must have the fit's features and classes; it has {len(initial.feature_names)} features "

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError, counted
+from logloss_spark.errors import DataError, SpecError, counted
 from logloss_spark.fit.batches import Form, features
 from logloss_spark.fit.inputs import feature_columns, form_of
 from logloss_spark.fit.solvers import Step
@@ -28,7 +29,7 @@ from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
 from logloss_spark.spec import Label
 
 FORMAT = "logloss_spark.LogisticModel"
-VERSION = 1
+VERSION = 2
 SHOWN = 40
 """Coefficients that a summary prints."""
 
@@ -38,22 +39,30 @@ class Report:
     """What a fit did.
 
     `status` is why it ended: `gradient` (near enough to the optimum), `objective` (no step changes it by more than
-    rounding), `validation`, `max_iter`, `line_search`, `separated`. Losses and gradients are means, in nats; curvature
-    is that of the mean penalised objective over standardised features.
+    rounding), `validation` (an earlier point was better on the rows held out), `max_iter`, `line_search`, `separated`;
+    `converged` is true for the first three. Of the `read` rows of the table the fit is on `rows`, `held` are those
+    of validation; the others are `invalid` or weigh nothing. The model is the point of `best_iteration`, the last of
+    all `iterations` but for validation; loss, objective, gradient, gap and curvature are of that point. Losses and
+    gradients are means over the weighted rows, in nats; curvature is that of the mean penalised objective over
+    standardised features. `passes` are those of the last call, where a fit was resumed.
     """
 
     status: str
     converged: bool
     solver: str
     iterations: int
+    best_iteration: int
     passes: int
+    read: int
     rows: int
+    held: int
     weight: float
     invalid: dict[str, int]
     objective: float
     log_loss: float
     label_entropy: float
     normalized_entropy: float
+    validation_loss: float | None
     gradient_norm: float
     gap: float
     smallest_curvature: float | None
@@ -233,14 +242,20 @@ class LogisticModel:
     @staticmethod
     def from_json(text: str) -> "LogisticModel":
         """Read what `to_json` wrote. Anything else raises SpecError."""
+        rule = f"a model is JSON that to_json wrote (format {FORMAT}, version {VERSION}), and this is none"
         try:
             fields = json.loads(text)
         except ValueError as error:
-            raise SpecError(f"a model is JSON that to_json wrote, and this is none: {error}") from error
+            raise SpecError(f"{rule}: {error}") from error
         if not isinstance(fields, Mapping) or fields.get("format") != FORMAT or fields.get("version") != VERSION:
-            raise SpecError(
-                f"a model is JSON that to_json wrote (format {FORMAT}, version {VERSION}), and this is none"
-            )
+            raise SpecError(rule)
+        try:
+            return LogisticModel._from_fields(fields)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise SpecError(f"{rule}: {type(error).__name__} {error}") from error
+
+    @staticmethod
+    def _from_fields(fields: Mapping[str, Any]) -> "LogisticModel":
         logits, report = fields["logits"], fields["report"]
         errors = "standard_errors" in logits[0]
         names = tuple(logits[0]["coefficients"])
@@ -261,25 +276,41 @@ class LogisticModel:
         )
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
-        """Write the model as JSON to a folder, wherever Spark writes."""
+        """Write the model as JSON to a folder, wherever Spark writes; SpecError where something is there."""
         save_text(self.to_json(), path, overwrite=overwrite)
 
     @staticmethod
     def load(path: str) -> "LogisticModel":
-        """Read a model that `save` wrote."""
-        return LogisticModel.from_json(load_text(path))
+        """Read a model that `save` wrote; DataError where there is nothing, SpecError where there is something else."""
+        text = load_text(path)
+        try:
+            return LogisticModel.from_json(text)
+        except SpecError as error:
+            raise SpecError(f"{path} holds no model: {error}") from error
 
 
 def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
     """Write a text through Spark, so that it lands where tables do."""
     spark = active_session()
     lines = spark.createDataFrame([(line,) for line in text.splitlines()], "value string")
-    lines.coalesce(1).write.mode("overwrite" if overwrite else "error").text(path)
+    try:
+        lines.coalesce(1).write.mode("overwrite" if overwrite else "error").text(path)
+    except PySparkException as error:
+        if "PATH_ALREADY_EXISTS" not in str(error):
+            raise
+        raise SpecError(
+            f"a model is written where nothing is, and {path} exists: name another path, or overwrite it"
+        ) from error
 
 
 def load_text(path: str) -> str:
     """Read what `save_text` wrote."""
-    lines = active_session().read.text(path, wholetext=True).collect()
+    try:
+        lines = active_session().read.text(path, wholetext=True).collect()
+    except PySparkException as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
+        raise DataError(f"a model is read from where it was saved, and nothing is at {path}: check the path") from error
     return "\n".join(row["value"] for row in lines)
 
 
@@ -296,7 +327,7 @@ def remarks(report: Report) -> list[str]:
     words = {
         "gradient": "converged",
         "objective": "converged: no step changes the objective by more than rounding",
-        "validation": "stopped: the loss on the validation rows no longer fell",
+        "validation": "stopped: the loss on the validation rows had been smaller before",
         "max_iter": "NOT converged: max_iter was reached",
         "line_search": "NOT converged: no step along the last direction made the objective smaller",
         "separated": "NOT converged: the classes are separated, the loss has no minimum",
@@ -305,6 +336,13 @@ def remarks(report: Report) -> list[str]:
         f"{words[report.status]} ({report.solver}, {counted(report.iterations, 'iteration')}, {report.passes} passes, "
         f"gradient {report.gradient_norm:.1e})"
     ]
+    if report.validation_loss is not None:
+        lines.append(
+            f"the model is that of iteration {report.best_iteration}, with the least log loss on "
+            f"{counted(report.held, 'validation row')}: {report.validation_loss:.6g} nats"
+        )
+    if report.status in ("validation", "max_iter", "line_search"):
+        lines.append("no standard errors, which are those of an optimum")
     if report.separation is not None:
         rows = "every row" if report.separation == "complete" else "some rows"
         lines.append(

@@ -44,10 +44,11 @@ class Totals:
         return float(-(shares * np.log(shares)).sum())
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def totals(rows: TrainingRows, width: int) -> Totals:
     """Mean and weighted variance of each feature, from the moments of blocks about centres of their own.
 
-    The variance is Spark's, the sum of squares over W - sum(w^2)/W.
+    The variance is Spark's, the sum of squares over W - sum(w^2)/W. Not finite where numbers are too large to square.
 
     References
     ----------

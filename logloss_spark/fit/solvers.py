@@ -30,6 +30,9 @@ MOST_TRIALS = 12
 ROUNDING = 4e-15
 """Relative differences of objectives that rounding explains."""
 
+OPTIMAL = ("gradient", "objective")
+"""The ends of a fit whose point is an optimum of the objective."""
+
 REMEMBERED = 20
 """Steps that L-BFGS remembers: more than is usual, as a pass costs more than they do."""
 
@@ -83,9 +86,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where a solver ended, and why."""
+    """Where a solver ended, and why; `step` is the line of the history that led to the point."""
 
     point: Point
+    step: Step
     status: str
     converged: bool
     history: tuple[Step, ...] = field(default=())
@@ -218,25 +222,27 @@ def minimised(
     patience: int | None = None,
     on_step: Callable[[Step, Point], None] = lambda step, point: None,
     first: int = 0,
+    best: tuple[Point, Step] | None = None,
 ) -> Minimum:
-    """Go from a point to the minimum.
+    """Go from a point to the minimum; where points have a loss on rows held out, to the point with the least.
 
     Parameters
     ----------
     gap : float
         How far above the optimum the objective may end, by the model's estimate, in nats.
     patience : int, optional
-        Iterations without a better loss on the rows held out, after which to stop at the best point.
+        Iterations without a better loss on the rows held out, after which to stop.
     on_step : called after each iteration
-    first : the number of the start, where a fit goes on
+    first, best : the number of the start, and the best point before it, where a fit goes on
 
     Returns
     -------
     Minimum: `converged` if the gap is small enough (status `gradient`) or no step changes the objective by more than
-    rounding (`objective`); otherwise status `max_iter`, `line_search` or `validation`.
+    rounding (`objective`), or if an earlier point than that was better on the rows held out (`validation`); otherwise
+    status `max_iter` or `line_search`.
     """
-    point, best, history = start, start, []
-    step, passes, since_best = 0.0, 1, 0
+    point, history = start, list[Step]()
+    step, passes = 0.0, 1
     for iteration in range(first, first + max_iter + 1):
         d = model.direction(point, penalty)
         slope = float(point.gradient @ d + penalty.l1 @ (np.abs(point.x + d) - np.abs(point.x)))
@@ -244,27 +250,43 @@ def minimised(
         curved = float(d @ model.product(d)) if penalty.l1.any() else -slope
         expected = max(-(slope + 0.5 * curved), 0.0)
         norm = float(np.abs(stationarity(point, penalty)).max(initial=0.0))
-        history.append(
-            Step(iteration, point.objective, point.loss, norm, expected, step, passes, point.seconds, point.held_loss)
+        line = Step(
+            iteration, point.objective, point.loss, norm, expected, step, passes, point.seconds, point.held_loss
         )
-        on_step(history[-1], point)
-        if point.held_loss is not None and patience is not None:
-            if best.held_loss is None or point.held_loss < best.held_loss or point is start:
-                best, since_best = point, 0
-            elif (since_best := since_best + 1) >= patience:
-                return Minimum(best, "validation", True, tuple(history))
+        history.append(line)
+        on_step(line, point)
+        if best is None or at_least_as_good(line, best[1]):
+            best = point, line
         if expected <= gap:
-            return Minimum(point, "gradient", True, tuple(history))
+            return ended(best, history, "gradient")
         if not slope < 0:
-            return Minimum(point, "objective", True, tuple(history))
+            return ended(best, history, "objective")
+        if patience is not None and iteration - best[1].iteration >= patience:
+            return ended(best, history, "validation")
         if iteration == first + max_iter:
             break
         new, step, passes = searched(evaluate, point, d, slope, penalty)
         if new is None:
             flat = abs(slope) <= 1e3 * ROUNDING * abs(point.objective)
-            return Minimum(point, "objective" if flat else "line_search", flat, tuple(history))
+            return ended(best, history, "objective" if flat else "line_search")
         model, point = model.learned(point, new), new
-    return Minimum(point, "max_iter", False, tuple(history))
+    assert best is not None
+    return ended(best, history, "max_iter")
+
+
+def at_least_as_good(line: Step, best: Step) -> bool:
+    """Whether a point is as good as an earlier one on the rows held out; without such rows each is."""
+    if line.validation_loss is None or best.validation_loss is None:
+        return True
+    return line.validation_loss <= best.validation_loss
+
+
+def ended(best: tuple[Point, Step], history: Sequence[Step], status: str) -> Minimum:
+    """The best point; where that comes before an optimum, it is the validation that chose it."""
+    point, step = best
+    if status in OPTIMAL and step is not history[-1]:
+        status = "validation"
+    return Minimum(point, step, status, status in (*OPTIMAL, "validation"), tuple(history))
 
 
 def searched(

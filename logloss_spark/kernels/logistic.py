@@ -232,13 +232,14 @@ def standardised(block: Block, rows: slice, standard: Standardization) -> Array:
 
 def moments(x: Matrix, weight: Array) -> dict[str, Array]:
     """Sums of a batch of features that mean and variance are made of: `w`, `w2`, `wx` and `wxx`."""
-    if isinstance(x, np.ndarray):
-        squares = np.einsum("i,ij,ij->j", weight, x, x)
-    else:
-        squares = transposed_times(type(x)(x.indptr, x.indices, x.values * x.values, x.width), weight)
-    return {
-        "w": np.array([weight.sum()]),
-        "w2": np.array([weight @ weight]),
-        "wx": transposed_times(x, weight),
-        "wxx": squares,
-    }
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(x, np.ndarray):
+            squares = np.einsum("i,ij,ij->j", weight, x, x)
+        else:
+            squares = transposed_times(type(x)(x.indptr, x.indices, x.values * x.values, x.width), weight)
+        return {
+            "w": np.array([weight.sum()]),
+            "w2": np.array([weight @ weight]),
+            "wx": transposed_times(x, weight),
+            "wxx": squares,
+        }

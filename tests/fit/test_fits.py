@@ -69,7 +69,7 @@ def test_a_fit_reports_what_it_did(table) -> None:
     assert 0 < report.smallest_curvature <= report.largest_curvature
     assert report.condition == report.largest_curvature / report.smallest_curvature
     assert [step.iteration for step in model.report.history] == list(range(report.iterations + 1))
-    assert {step.iteration for step in seen} == set(range(report.iterations + 1))
+    assert [step.iteration for step in seen] == list(range(report.iterations + 1))
     assert list(model.history.columns)[:3] == ["iteration", "objective", "loss"]
     for text in ("converged", "condition number", "(intercept)", "p_value"):
         assert text in model.summary()
@@ -227,19 +227,45 @@ def test_an_initial_model_saves_the_way(table, plain) -> None:
     np.testing.assert_allclose(again.coefficients, plain.coefficients, rtol=1e-12)
 
 
-def test_early_stopping_takes_the_best_point_on_the_validation_rows(spark) -> None:
+@pytest.fixture(scope="module")
+def noise(spark):
+    """120 rows of 40 features, one of which matters: every other row is held out, and a fit to the rest overfits."""
     rng = np.random.default_rng(8)
     x = rng.normal(size=(120, 40))
     y = (x[:, 0] + rng.logistic(size=120) > 0).astype(int)
     rows = [(int(label), row.tolist(), bool(place % 2)) for place, (label, row) in enumerate(zip(y, x, strict=True))]
-    table = spark.createDataFrame(rows, "y int, x array<double>, held boolean")
-    model = fit_logistic(table, features="x", label="y", validation="held", solver="lbfgs", patience=2)
-    losses = [step.validation_loss for step in model.report.history]
-    assert model.report.status == "validation"
-    x_held, y_held = x[1::2], y[1::2]
+    return spark.createDataFrame(rows, "y int, x array<double>, held boolean").cache(), x[1::2], y[1::2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"patience": 2}, "validation"),
+        ({"reg_param": 0.1, "patience": 99}, "validation"),
+        ({"max_iter": 6}, "max_iter"),
+    ],
+)
+def test_with_validation_rows_the_model_is_the_one_of_their_least_loss(noise, asked, status) -> None:
+    table, x_held, y_held = noise
+    model = fit_logistic(table, features="x", label="y", validation="held", solver="lbfgs", **{"patience": 99} | asked)
+    report, history = model.report, model.history
+    assert (report.status, report.rows, report.held, report.read, report.weight) == (status, 60, 60, 120, 60)
     z = x_held @ model.coefficients[0] + model.intercepts[0]
-    assert np.logaddexp(0, np.where(y_held == 1, -z, z)).mean() == pytest.approx(min(losses), rel=1e-9)
-    assert model.report.weight == 60
+    assert np.logaddexp(0, np.where(y_held == 1, -z, z)).mean() == pytest.approx(report.validation_loss, rel=1e-9)
+    best = history.iloc[history["validation_loss"].idxmin()]
+    assert report.best_iteration == best["iteration"] < report.iterations == history["iteration"].max()
+    assert (report.validation_loss, report.objective, report.gradient_norm, report.gap) == tuple(
+        best[["validation_loss", "objective", "gradient_norm", "gap"]]
+    )
+    assert model.standard_errors is None
+    assert f"the model is that of iteration {report.best_iteration}, with the least log loss on 60" in model.summary()
+
+
+@pytest.mark.parametrize(("held", "word"), [("true", "all"), ("y = 7", "none")])
+def test_validation_rows_are_some_rows_and_not_all(table, held, word) -> None:
+    marked = table.withColumn("held", F.expr(held.replace("y", "label")))
+    with pytest.raises(DataError, match=f"column 'held' holds out {word} of 600 rows"):
+        fit_logistic(marked, features=FEATURES, label="label", validation="held")
 
 
 @pytest.mark.connect
@@ -247,7 +273,11 @@ def test_a_model_is_the_same_after_it_was_saved(table, tmp_path) -> None:
     model = fit_logistic(table, features=FEATURES, label="label", offset="offset")
     path = str(tmp_path / "model")
     model.save(path)
+    with pytest.raises(SpecError, match=r"a model is written where nothing is, and .*/model exists"):
+        model.save(path)
     model.save(path, overwrite=True)
+    with pytest.raises(DataError, match=r"nothing is at .*/modle"):
+        LogisticModel.load(str(tmp_path / "modle"))
     loaded = LogisticModel.load(path)
     assert loaded.to_json() == model.to_json()
     assert json.loads(model.to_json())["logits"][0]["coefficients"].keys() == set(FEATURES)
@@ -268,25 +298,47 @@ def test_scoring_gives_the_probability_of_the_logit_and_null_for_rows_it_cannot_
     assert (rest["prediction"] == z.argmax(axis=1)).all()
 
 
+class KilledError(Exception):
+    """What ends a fit in the middle."""
+
+
+def killed_at(iteration: int):
+    """A listener that ends its fit."""
+
+    def progress(step) -> None:
+        if step.iteration == iteration:
+            raise KilledError
+
+    return progress
+
+
 def test_a_fit_that_was_killed_goes_on_where_it_was(table, by_lbfgs, tmp_path) -> None:
     path = str(tmp_path / "checkpoint")
     asked = {"features": FEATURES, "label": "label", "solver": "lbfgs"}
-
-    class KilledError(Exception):
-        pass
-
-    def killed(step) -> None:
-        if step.iteration == 3:
-            raise KilledError
-
     with pytest.raises(KilledError):
-        fit_logistic(table, **asked, checkpoint=path, progress=killed)
+        fit_logistic(table, **asked, checkpoint=path, progress=killed_at(3))
     seen = []
     resumed = fit_logistic(table, **asked, checkpoint=path, progress=seen.append)
     assert seen[0].iteration == 3
     assert resumed.report.objective == pytest.approx(by_lbfgs.report.objective, rel=1e-12)
+    assert resumed.history["iteration"].tolist() == list(range(resumed.report.iterations + 1))
+    first, whole = resumed.history["objective"][:4], by_lbfgs.history["objective"][:4]
+    assert first.tolist() == pytest.approx(whole.tolist(), rel=1e-12)
     with pytest.raises(SpecError, match="another fit"):
         fit_logistic(table, **asked | {"reg_param": 0.1}, checkpoint=path)
+    short = fit_logistic(table, **asked, checkpoint=path, max_iter=1)  # fewer than have been done
+    assert short.report.iterations == resumed.report.iterations
+
+
+def test_a_fit_that_was_killed_knows_its_best_point_on_the_validation_rows(noise, tmp_path) -> None:
+    asked = {"features": "x", "label": "y", "validation": "held", "solver": "lbfgs", "max_iter": 6, "patience": 99}
+    whole = fit_logistic(noise[0], **asked)
+    assert whole.report.best_iteration < 4
+    with pytest.raises(KilledError):
+        fit_logistic(noise[0], **asked, checkpoint=str(tmp_path), progress=killed_at(4))
+    resumed = fit_logistic(noise[0], **asked, checkpoint=str(tmp_path))
+    assert resumed.report.best_iteration == whole.report.best_iteration
+    np.testing.assert_allclose(resumed.coefficients, whole.coefficients, rtol=1e-9)
 
 
 def block_folders() -> list[Path]:
@@ -405,8 +457,12 @@ def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
     with pytest.warns(InvalidRows, match="9 rows of 13 left out"):
         model = fit_logistic(table, **asked)
     assert model.report.invalid == dict.fromkeys(bad, 1) | {"null_features": 2}
-    with pytest.raises(DataError, match="tolerated_share of invalid rows is 0, and 9 of 13 are"):
+    with pytest.raises(DataError, match="on_invalid = 'fail' lets no row be invalid, and 9 of 13 rows cannot"):
         fit_logistic(table, **asked, on_invalid="fail")
+    with pytest.raises(
+        DataError, match=r"tolerated_share is 0\.5, and 9 of 13 rows cannot be fitted on: null_features"
+    ):
+        fit_logistic(table, **asked, tolerated_share=0.5)
 
 
 @pytest.mark.parametrize(
@@ -420,9 +476,12 @@ def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
         ([(1, 1.0, 0.0), (0, 2.0, 0.0)], {"weight": "w"}, DataError, "rows of positive weight, and none of 2"),
         ([(1, 1.0, 1.0)], {"features": ["z"]}, SpecError, "feature column 'z' is not in the table"),
         ([(1, 1.0, 1.0)], {"label": "yy"}, SpecError, "label column 'yy' is not in the table"),
-        ([(1, 1.0, 1.0)], {"reg_param": -1.0}, SpecError, "reg_param must be 0 or more"),
+        ([(1, 1.0, 1.0)], {"reg_param": -1.0}, SpecError, "reg_param must be a number of 0 or more"),
         ([(1, 1.0, 1.0)], {"solver": "sgd"}, SpecError, "solver cannot be 'sgd'"),
-        ([(1, 1.0, 1.0)], {"elastic_net_param": 2.0}, SpecError, "elastic_net_param lies between 0"),
+        ([(1, 1.0, 1.0)], {"elastic_net_param": 2.0}, SpecError, "elastic_net_param must be a number from 0 to 1"),
+        ([(1, 1.0, 1.0)], {"on_invalid": "quarantine"}, SpecError, "on_invalid cannot be 'quarantine'"),
+        ([(1, 1e200, 1.0), (0, 2.0, 1.0)], {}, DataError, "'x' has numbers too large to square"),
+        ([(1, 1.0, 1e300), (0, 2.0, 1.0)], {"weight": "w"}, DataError, "those of column 'w' do not"),
         ([(1, 1.0, 1.0)], {"offset": "w", "family": "multinomial"}, SpecError, "an offset is added to the one logit"),
     ],
 )
@@ -430,6 +489,61 @@ def test_bad_input_is_told_in_one_line(spark, rows, asked, error, says) -> None:
     table = spark.createDataFrame(rows, "y int, x double, w double")
     with pytest.raises(error, match=says) as raised:
         fit_logistic(table, **{"features": ["x"], "label": "y"} | asked)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"max_iter": "10"}, "max_iter must be a whole number of 0 or more, and '10' came"),
+        ({"max_iter": 2.5}, "max_iter must be a whole number"),
+        ({"reg_param": None}, "reg_param must be a number of 0 or more, and None came"),
+        ({"tolerated_share": "a"}, "tolerated_share must be a number from 0 to 1, and 'a' came"),
+        ({"classes": 5}, "classes is a list of the labels there can be, and 5 came"),
+        ({"class_weight": 3}, "class_weight is 'balanced' or maps classes to factors, and 3 came"),
+        ({"class_weight": {1: -1.0}}, "class_weight of 1 must be a number of 0 or more"),
+        ({"label": None}, "label is given by the name of a column, and None came"),
+        ({"weight": 1}, "weight is given by the name of a column, and 1 came"),
+        ({"features": 5}, "features is given by the names of columns, and 5 came"),
+        ({"fit_intercept": "no"}, "fit_intercept is True or False, and 'no' came"),
+        ({"initial": "m"}, "initial is a LogisticModel, and 'm' came"),
+        ({"checkpoint": 3}, "checkpoint is the path of a folder, as a string, and 3 came"),
+        ({"progress": 3}, "progress is a function of a Step, and 3 came"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_told_in_one_line(table, asked, says) -> None:
+    with pytest.raises(SpecError, match=says):
+        fit_logistic(table, **{"features": FEATURES, "label": "label"} | asked)
+
+
+def test_numbers_of_numpy_are_numbers(table) -> None:
+    model = fit_logistic(
+        table, features=FEATURES, label="label", max_iter=np.int64(0), reg_param=np.float32(0.5), solver="lbfgs"
+    )
+    assert model.report.iterations == 0
+
+
+def test_a_share_of_no_penalty_is_warned_of(table) -> None:
+    with pytest.warns(UserWarning, match="elastic_net_param is the share of L1 in the penalty, and reg_param = 0"):
+        fit_logistic(table, features=FEATURES, label="label", elastic_net_param=0.5, max_iter=0, solver="lbfgs")
+
+
+def test_standard_errors_are_those_of_an_optimum(table) -> None:
+    model = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs", max_iter=2)
+    assert model.report.status == "max_iter"
+    assert model.standard_errors is None
+    assert model.table["p_value"].isna().all()
+    assert "no standard errors" in model.summary()
+
+
+@pytest.mark.parametrize(
+    "text", ["PAR1", '{"format": "other"}', '{"format": "logloss_spark.LogisticModel", "version": 2}']
+)
+def test_what_is_no_model_is_refused(spark, tmp_path, text) -> None:
+    path = str(tmp_path / "foreign")
+    spark.createDataFrame([(text,)], "value string").coalesce(1).write.text(path)
+    with pytest.raises(SpecError, match="foreign holds no model: a model is JSON that to_json wrote") as raised:
+        LogisticModel.load(path)
     assert "\n" not in str(raised.value)
 
 
