@@ -4,6 +4,7 @@ import math
 import pickle
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -66,7 +67,8 @@ class TrainingRows:
         self.rebuilds = 0
         self.streamed = False
         self._descriptors: DataFrame | None = None
-        self._source = training.table.coalesce(cores_of(training.table))
+        self._cores = cores_of(training.table)
+        self._source = training.table.coalesce(self._cores)
         parts = self._read()
         self.parts = [part.sums for part in parts if part.sums is not None]
         self.rows = sum(part.rows or 0 for part in parts)
@@ -110,14 +112,26 @@ class TrainingRows:
         fit = Fit(self.name, self.rebuilds, self.form, self.classes)
         made = over(self._source, written, fit=fit)
         try:
-            self._descriptors = made.persist()
+            kept = made.persist()
         except PySparkException:
             self._stream("this Spark refuses to cache")
             return list(collected(over(self._source, summarised, fit=fit)).values())
-        described = collected(self._descriptors)
+        try:
+            described = collected(kept)
+        except BaseException:
+            self._abandon(kept)
+            raise
+        self._descriptors = kept
         if any(part.rows and part.folder is None for part in described.values()):
             self._stream("the executors have no local disk to spare")
         return list(described.values())
+
+    def _abandon(self, descriptors: DataFrame) -> None:
+        """Take away what was written before the first pass ended, without going on with that pass."""
+        descriptors.unpersist()
+        everywhere = descriptors.sparkSession.range(0, self._cores, 1, self._cores)
+        with suppress(PySparkException):
+            over(everywhere, removed, name=self.name).collect()
 
     def _ask(self, descriptors: DataFrame, work: Work) -> dict[int, Part]:
         """Work over the blocks of these descriptors."""

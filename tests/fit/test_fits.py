@@ -1,7 +1,11 @@
 """Fits of made tables: layouts, edges, checkpoints, lost blocks, bad input."""
 
 import json
+import os
 import shutil
+import signal
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -357,6 +361,38 @@ def test_blocks_are_gone_after_success_and_after_failure(table) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit_logistic(table, features=FEATURES, label="label", progress=interrupted)
     assert set(block_folders()) == before
+
+
+@pytest.mark.connect
+def test_ctrl_c_while_blocks_are_written_takes_them_away(spark, tmp_path) -> None:
+    before, begun, over = set(block_folders()), tmp_path / "begun", tmp_path / "over"
+
+    def endless(batches):
+        import time
+
+        for batch in batches:
+            if batch["x"][0].as_py() > 0:
+                begun.touch()
+                while not over.exists():
+                    time.sleep(0.05)
+            yield batch
+
+    def interrupt() -> None:
+        written: set[Path] = set()
+        while not (begun.exists() and written) and time.monotonic() < deadline:
+            written = {file for folder in set(block_folders()) - before for file in folder.glob("*/centre")}
+            os.sched_yield()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    deadline = time.monotonic() + 60
+    rows = spark.range(0, 200, 1, 2).selectExpr("cast(id % 2 as int) AS y", "double(id >= 100) AS x")
+    other = threading.Thread(target=interrupt)
+    other.start()
+    with pytest.raises(KeyboardInterrupt):
+        fit_logistic(rows.mapInArrow(endless, rows.schema), features=["x"], label="y", classes=[0, 1])
+    other.join()
+    assert set(block_folders()) == before
+    over.touch()
 
 
 @pytest.mark.connect
