@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +30,16 @@ STATUSES = (
 """What a row can be, in the order in which it is decided: the first that applies."""
 
 CODE = {status: code for code, status in enumerate(STATUSES)}
+Layout = Literal["columns", "array", "vector"]
 Codes = npt.NDArray[np.int8]
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class Form:
-    """How features come and are kept: `layout` is "columns", "array" or "vector"."""
+    """How features come, and how many; `sparse` if rows are kept in compressed form."""
 
-    layout: str
+    layout: Layout
     width: int
     sparse: bool
 

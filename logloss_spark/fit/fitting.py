@@ -78,8 +78,8 @@ def fit_logistic(
         The class: numbers, booleans or strings.
     weight, offset, validation : str, optional
         What a row counts for; what is added to the logit of two classes; true for rows to hold out. A weight is a
-        frequency: a row of weight 3 is three rows, and so it is to standard errors, which fall by the root of c where
-        all weights are multiplied by c. Those of sampling or importance weights are too small by that.
+        frequency: a row of weight 3 is three rows, to standard errors too, which fall by the root of c where all
+        weights are multiplied by c; with sampling weights they do not hold.
     classes : sequence, optional
         (negative, positive), or K classes; by default those in the table, in order.
     class_weight : "balanced" or mapping from class to factor
@@ -96,8 +96,8 @@ def fit_logistic(
     max_iter, tol : int, float
         At most so many steps; how far above the optimum the objective may end, as a share of the labels' entropy.
     patience : int
-        With `validation`: iterations without a better loss there, after which the fit stops. Whyever it stops, the
-        model is that of the iteration whose loss on the validation rows was the least. `gd` starts at the optimum of a
+        With `validation`: iterations without a smaller loss there, after which the fit stops. Whatever ends it, the
+        model is that of the iteration with the least loss on the validation rows. `gd` starts at the optimum of a
         sample and has few iterations to choose from; `lbfgs` starts from the classes' shares.
     initial : LogisticModel, optional
         Where to start.
@@ -182,7 +182,7 @@ def fitted(
         invalid = judged(rows, training)
         check_validation(rows, training)
         check_classes(rows, table, training)
-        found = totals(rows, table.width)
+        found = totals(rows, table.form.width)
         check_sizes(found, table, training)
         space = space_of(training, found, len(table.classes))
         saved = None if checkpoint is None else Checkpoint(checkpoint, training, table, rows.rows, found)
@@ -325,7 +325,7 @@ class Fitting:
         theta = space.theta(point.x)
         unpenalised = self.training.reg_param == 0.0
         curvature, separated, errors = None, None, None
-        flat = np.zeros((self.table.width, 0))
+        flat = np.zeros((self.table.form.width, 0))
         if point.hessian is not None and self.size:
             curvature = diagnostics.curvature_of(point, diagnostics.contrasts(space))
             if unpenalised and diagnostics.suspicious(curvature, point.loss, self.found.label_entropy):
@@ -390,5 +390,5 @@ def check_initial(initial: LogisticModel, table: TrainingTable) -> None:
     if initial.feature_names != table.names or initial.classes != table.classes:
         raise SpecError(
             f"the initial model must have the fit's features and classes; it has {len(initial.feature_names)} features "
-            f"and classes {list(initial.classes)}, the table {table.width} and {list(table.classes)}"
+            f"and classes {list(initial.classes)}, the table {table.form.width} and {list(table.classes)}"
         )

@@ -7,14 +7,13 @@ After this floor there are only these names: `label` (the class 0..K-1, or below
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, FloatType, UserDefinedType
 
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.fit.batches import Form, statuses
+from logloss_spark.fit.batches import Form, Layout, statuses
 from logloss_spark.fit.training import Training
 from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label, present, quoted, types_of
 from logloss_spark.rows.pandas_engine import vectorised
@@ -26,31 +25,20 @@ MOST_CLASSES = 1000
 INNER = "training"
 """The struct of a fit's own columns, beside the row that they come from."""
 
+Types = Mapping[str, DataType]
+
 LABEL_STATUS = {"null_label": -1, "nan_label": -2, "unknown_label": -3}
 """What stands in the place of a class that cannot be had."""
 
 
-Layout = Literal["columns", "array", "vector"]
-
-
 @dataclass(frozen=True)
 class TrainingTable:
-    """A training table under its own few names.
-
-    `form` says how features come: as columns, as arrays or as ML vectors; `width` is their number, and `sparse` whether
-    rows are kept in compressed form. `names` are those of the features.
-    """
+    """A training table under its own few names. `form` says how features come, `names` are those of the features."""
 
     table: DataFrame
     classes: tuple[Label, ...]
-    form: Layout
+    form: Form
     names: tuple[str, ...]
-    sparse: bool
-
-    @property
-    def width(self) -> int:
-        """The number of features."""
-        return len(self.names)
 
 
 def training_table(df: DataFrame, training: Training) -> TrainingTable:
@@ -79,22 +67,24 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
             f"validation column {training.validation!r} must be boolean, true for rows to hold out, not {came}"
         )
 
-    form, names, sparse = feature_names(df, training, form_of(types, training))
+    layout, names, sparse = feature_names(df, types, training)
     classes = classes_of(df, training)
     if training.offset is not None and len(classes) > 2:
         raise SpecError(f"an offset is added to the one logit of two classes, and there are {len(classes)}")
-    return TrainingTable(df.select(*training_columns(df, training, classes, form)), classes, form, names, sparse)
+    table = df.select(*training_columns(df, types, training, classes, layout))
+    return TrainingTable(table, classes, Form(layout, len(names), sparse), names)
 
 
-def training_columns(df: DataFrame, training: Training, classes: tuple[Label, ...], form: Layout) -> list[Column]:
+def training_columns(
+    df: DataFrame, types: Types, training: Training, classes: tuple[Label, ...], layout: Layout
+) -> list[Column]:
     """The columns of a fit under their few names."""
-    types = types_of(df)
     weight = quoted(training.weight).cast("double") if training.weight is not None else None
     if training.class_weight is not None:
         weight = weighted_by_class(df, training, classes, types[training.label], weight)
     return [
         class_code(types[training.label], training.label, classes).alias("label"),
-        *feature_columns(types, training, form),
+        *feature_columns(types, training, layout),
         *([weight.alias("weight")] if weight is not None else []),
         *([quoted(training.offset).cast("double").alias("offset")] if training.offset is not None else []),
         *([F.coalesce(quoted(training.validation), F.lit(False)).alias("held")] if training.validation else []),
@@ -104,16 +94,16 @@ def training_columns(df: DataFrame, training: Training, classes: tuple[Label, ..
 def invalid_rows(df: DataFrame, training: Training, table: TrainingTable) -> DataFrame:
     """The rows that cannot be fitted on, as they came, with the reason in `row_status`; lazy, a read of its own."""
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
-    judged = partial(statuses, names=tuple(columns), form=Form(table.form, table.width, table.sparse))
+    judged = partial(statuses, names=tuple(columns), form=table.form)
     whole = df.select(
         F.struct(*map(quoted, df.columns)).alias("row"),
-        F.struct(*training_columns(df, training, table.classes, table.form)).alias(INNER),
+        F.struct(*training_columns(df, types_of(df), training, table.classes, table.form.layout)).alias(INNER),
     )
     marked = whole.withColumn("row_status", vectorised(judged, "string")(*columns.values()))
     return marked.where(F.col("row_status") != "ok").select("row.*", "row_status")
 
 
-def form_of(types: Mapping[str, DataType], training: Training) -> Layout:
+def layout_of(types: Types, training: Training) -> Layout:
     """How the features come."""
     if isinstance(training.features, str):
         type_ = types[training.features]
@@ -130,14 +120,14 @@ def form_of(types: Mapping[str, DataType], training: Training) -> Layout:
     return "columns"
 
 
-def feature_columns(types: Mapping[str, DataType], training: Training, form: Layout) -> list[Column]:
+def feature_columns(types: Types, training: Training, layout: Layout) -> list[Column]:
     """The features as workers read them: numbers, an array of them, or what a vector is made of."""
-    if form == "columns":
+    if layout == "columns":
         return [
             quoted(name).cast("double").alias(f"feature_{place}") for place, name in enumerate(training.feature_columns)
         ]
     (name,) = training.feature_columns
-    if form == "vector":
+    if layout == "vector":
         return [vector_parts(quoted(name)).alias("features")]
     of_vectors = isinstance(types[name], UserDefinedType)
     entries = dense(F.unwrap_udt(quoted(name))) if of_vectors else quoted(name).cast("array<double>")
@@ -160,17 +150,17 @@ def vector_parts(column: Column) -> Column:
     )
 
 
-def feature_names(df: DataFrame, training: Training, form: Layout) -> tuple[Layout, tuple[str, ...], bool]:
+def feature_names(df: DataFrame, types: Types, training: Training) -> tuple[Layout, tuple[str, ...], bool]:
     """How features are read, their names, and whether to keep rows compressed: the first rows tell.
 
     Vectors that are dense are read as arrays, and a sparse one among them is filled up.
     """
-    if form == "columns":
-        return form, training.feature_columns, False
+    layout = layout_of(types, training)
+    if layout == "columns":
+        return layout, training.feature_columns, False
     (column,) = training.feature_columns
-    types = types_of(df)
-    (features,) = feature_columns(types, training, form)
-    is_vector = form == "vector"
+    (features,) = feature_columns(types, training, layout)
+    is_vector = layout == "vector"
     stored = F.size(features["values"] if is_vector else features)
     width = F.when(features["type"] == 0, features["size"]).otherwise(stored) if is_vector else stored
     first = df.where(quoted(column).isNotNull()).select(width.alias("width"), stored.alias("stored")).head(100)
@@ -181,7 +171,7 @@ def feature_names(df: DataFrame, training: Training, form: Layout) -> tuple[Layo
         raise DataError(f"feature column {column!r} must hold features, and its first row has none")
     filled = all(row["stored"] == row["width"] for row in first)
     sparse = 8 * sum(row["stored"] for row in first) < size * len(first)
-    return "array" if filled else form, declared_names(df, column, size), sparse
+    return "array" if filled else layout, declared_names(df, column, size), sparse
 
 
 def declared_names(df: DataFrame, column: str, width: int) -> tuple[str, ...]:

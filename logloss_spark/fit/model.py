@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, SpecError, counted
 from logloss_spark.fit.batches import Form, features
-from logloss_spark.fit.inputs import feature_columns, form_of
+from logloss_spark.fit.inputs import feature_columns, layout_of
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.training import Training
 from logloss_spark.kernels.logistic import multinomial_terms
@@ -386,7 +386,7 @@ def score_column(df: DataFrame, model: LogisticModel) -> Column:
     for name in (*training.feature_columns, *([model.offset] if model.offset else [])):
         if name not in types:
             raise SpecError(f"the model needs the column {name!r}, and the table has {', '.join(df.columns)}")
-    layout = form_of(types, training)
+    layout = layout_of(types, training)
     form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
     names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
     columns = feature_columns(types, training, layout)

@@ -60,7 +60,7 @@ class TrainingRows:
     """
 
     def __init__(self, training: TrainingTable) -> None:
-        self.form = Form(training.form, training.width, training.sparse)
+        self.form = training.form
         self.classes = len(training.classes)
         self.name = uuid4().hex[:12]
         self.passes = 0
