@@ -12,7 +12,7 @@ scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --s
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
-.PHONY: help setup test demo bench bench-fit errors lint types check clean
+.PHONY: help setup test demo bench bench-fit coverage errors lint types check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -42,6 +42,9 @@ bench: setup ## time the engines beside their peers
 
 bench-fit: setup ## time the fitter beside MLlib and scikit-learn
 	$(spark) $(BIN)/python benchmarks/fit.py
+
+coverage: setup ## measure how often intervals cover what they estimate
+	$(BIN)/python benchmarks/coverage.py
 
 errors: setup ## measure the largest error of a row against mpmath
 	$(spark) $(BIN)/python benchmarks/errors.py

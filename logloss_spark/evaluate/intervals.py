@@ -14,7 +14,7 @@ from logloss_spark.kernels.distributions import normal_quantile, student_quantil
 from logloss_spark.kernels.sums import Array
 
 FEW = 30
-"""Below this many rows of the rarer class intervals do not cover what they claim."""
+"""Below this many rows of the rarer class, as far as weights let them count, intervals do not cover what they claim."""
 
 NOISE = 1e-12
 """A centred square below this part of what it was subtracted from is rounding, since sums agree to 1e-12."""

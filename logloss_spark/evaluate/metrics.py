@@ -223,12 +223,13 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
     with np.errstate(all="ignore"):
         loss, brier_score = m["wl"] / m["w"], m["wb"] / m["w"]
         labels, predictions = class_means(sums)
-        minority = sums.classes["n"].min(axis=1)
+        minority, n_eff = sums.classes["n"].min(axis=1), m["w"] ** 2 / m["w2"]
         found = {
             "weight": m["w"],
-            "n_eff": m["w"] ** 2 / m["w2"],
+            "n_eff": n_eff,
             "minority": minority,
-            "few": np.where(minority < FEW, 1.0, 0.0),
+            # Uneven weights leave as little to go by as few rows do.
+            "few": np.where(minority * np.minimum(n_eff / m["n"], 1.0) >= FEW, 0.0, 1.0),
             "buckets": sums.filled_buckets,
             "log_loss_bits": loss / LN2,
             "perplexity": np.exp(loss),

@@ -79,7 +79,7 @@ def metrics(
     brier, labels, predictions = mean(w, brier_of_row), means(w, r.y), means(w, r.p)
     found: dict[str, Any] = {"n": n, "weight": total, "n_eff": total**2 / fsum(w**2)}
     found["minority"] = int((r.y > 0).sum(axis=0).min())
-    found["few"] = found["minority"] < 30
+    found["few"] = found["minority"] * found["n_eff"] / n < 30
     found |= {"log_loss": loss, "log_loss_bits": loss / np.log(2), "perplexity": np.exp(loss), "brier": brier}
     found["log_loss_se"] = error(w * (r.loss - loss) / total)
     found["brier_se"] = error(w * (brier_of_row - brier) / total)

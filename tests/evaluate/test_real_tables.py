@@ -8,7 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
+import sklearn.calibration
 import sklearn.metrics
+from pyspark.sql import functions as F
 
 import logloss_spark as ls
 
@@ -77,14 +80,21 @@ def binary(shared):
 
 
 @pytest.fixture(scope="module")
-def measured_binary(spark, binary, tmp_path_factory):
-    """Every binary table, by its groups under scikit-learn's clip, and whole under ours."""
+def evaluated_binary(spark, binary, tmp_path_factory):
+    """Every binary table by its groups, under scikit-learn's clip."""
     df = stored(spark, binary, tmp_path_factory.mktemp("binary"))
-    by = [["table"], ["table", "group"]]
-    return (
-        ls.evaluate(df, label="label", prediction="p", by=by, eps=SKLEARN_EPS).to_pandas().set_index("slice"),
-        ls.evaluate(df, label="label", prediction="p", by=[["table"]], engine="native").to_pandas().set_index("slice"),
-    )
+    with ls.evaluate(
+        df, label="label", prediction="p", by=[["table"], ["table", "group"]], eps=SKLEARN_EPS
+    ) as evaluation:
+        yield df, evaluation
+
+
+@pytest.fixture(scope="module")
+def measured_binary(evaluated_binary):
+    """Every binary table, by its groups under scikit-learn's clip, and whole under ours."""
+    df, evaluation = evaluated_binary
+    ours = ls.evaluate(df, label="label", prediction="p", by=[["table"]], engine="native")
+    return evaluation.to_pandas().set_index("slice"), ours.to_pandas().set_index("slice")
 
 
 def scorable(frame):
@@ -164,6 +174,86 @@ def test_the_brier_scores_of_the_finnish_rain_forecasts_are_the_printed_ones(mea
     for name, brier in printed.items():
         # Printed to three places: 0.14448 as .144, 0.17798 as .178.
         assert metrics.loc[f"table={name}", "brier"] == pytest.approx(brier, abs=0.0006)
+
+
+def test_the_decompositions_of_the_finnish_rain_forecasts_are_the_printed_ones(evaluated_binary):
+    _, evaluation = evaluated_binary
+    # Forecasts are tenths: each has a bin of its own from twenty bins on.
+    metrics = ls.metrics(evaluation.state, by=[["table"]], ece_bins=20).toPandas().set_index("slice")
+    printed = {
+        "p24 POP": (0.025, 0.060, 0.179, 0.194),
+        "p24 POPhi": (0.003, 0.020, 0.054, 0.312),
+        "p48 POP": (0.027, 0.036, 0.187, 0.047),
+        "p48 POPhi": (0.003, 0.011, 0.052, 0.146),
+    }
+    for name, (reliability, resolution, uncertainty, skill) in printed.items():
+        row = metrics.loc[f"table=fmi/{name}"]
+        found = {
+            "reliability": (row["brier_reliability"], reliability),
+            "resolution": (row["brier_resolution"], resolution),
+            "uncertainty": (row["label_mean"] * (1 - row["label_mean"]), uncertainty),
+            "skill": ((row["brier_resolution"] - row["brier_reliability"]) / (uncertainty_of(row)), skill),
+        }
+        for part, (value, wanted) in found.items():
+            # Printed to three places, some of them cut instead of rounded.
+            assert value == pytest.approx(wanted, abs=0.0011), (name, part)
+        assert row["brier_rest"] == pytest.approx(0, abs=SUMS)
+
+
+def uncertainty_of(row):
+    return row["label_mean"] * (1 - row["label_mean"])
+
+
+def test_ranking_and_accuracy_of_binary_tables_are_those_of_scikit_learn(binary, measured_binary):
+    metrics, _ = measured_binary
+    for name, frame in binary.groupby("table"):
+        valid, row = scorable(frame), metrics.loc[f"table={name}"]
+        y, p = valid.label.astype(int), valid.p
+        false, true, _ = sklearn.metrics.roc_curve(y, p, drop_intermediate=False)
+        wanted = {
+            "auc": sklearn.metrics.roc_auc_score(y, p),
+            "average_precision": sklearn.metrics.average_precision_score(y, p),
+            "ks": np.abs(true - false).max(),
+        }
+        for measure, value in wanted.items():
+            assert abs(row[measure] - value) <= row[f"{measure}_bound"] + SUMS, (name, measure)
+            assert row[f"{measure}_bound"] < 0.05, (name, measure)  # forecasts in whole percents are tied indeed
+        assert row["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(y, p >= 0.5), rel=SUMS)
+
+
+def test_reliability_tables_are_calibration_curves_of_scikit_learn_with_wilsons_band(binary, evaluated_binary):
+    _, evaluation = evaluated_binary
+    table = evaluation.reliability.where("slice LIKE 'table=%' AND slice NOT LIKE '%group=%'").toPandas()
+    for name, frame in binary.groupby("table"):
+        valid, found = scorable(frame), table[table.slice == f"table={name}"].sort_values("bin")
+        # Theirs are (a, b], and ours [a, b): forecasts on an edge go elsewhere.
+        edge = np.isin(valid.p.to_numpy(), np.arange(1, 10) / 10).any()
+        if not edge:
+            labels, predictions = sklearn.calibration.calibration_curve(valid.label, valid.p, n_bins=10)
+            np.testing.assert_allclose(found.label_mean, labels, rtol=SUMS)
+            np.testing.assert_allclose(found.prediction_mean, predictions, rtol=SUMS)
+        for _, bin_ in found.iterrows():
+            happened = round(bin_.label_mean * bin_.n)
+            wilson = scipy.stats.binomtest(happened, int(bin_.n)).proportion_ci(0.95, method="wilson")
+            assert bin_.label_low == pytest.approx(wilson.low, rel=1e-10, abs=1e-15)
+            assert bin_.label_high == pytest.approx(wilson.high, rel=1e-10)
+            p = valid.p[(valid.p >= bin_.bin_low) & ((valid.p < bin_.bin_high) | (bin_.bin == 9))]
+            reach = scipy.stats.norm.ppf(0.975) * np.sqrt((p * (1 - p)).sum()) / len(p)
+            assert bin_.consistency_high == pytest.approx(min(p.mean() + reach, 1), rel=1e-10)
+            assert bin_.consistency_low == pytest.approx(max(p.mean() - reach, 0), rel=1e-10, abs=1e-15)
+
+
+def test_538s_own_twenty_bins_are_made_of_fortieths(shared, evaluated_binary):
+    _, evaluation = evaluated_binary
+    frame = read(shared, "538_raw_forecasts_2021.csv.gz")
+    name = "table=538_raw_forecasts_2021.csv.gz/all"
+    fortieths = ls.reliability(evaluation.state, by=[["table"]], ece_bins=40).where(F.col("slice") == name).toPandas()
+    fortieths["bucket"] = np.floor(20 * fortieths.bin_low + 0.5 + 1e-9) / 20
+    fortieths["happened"] = fortieths.label_mean * fortieths.n
+    found = fortieths.groupby("bucket")[["n", "happened"]].sum()
+    wanted = frame.groupby("bucket").outcome.agg(["size", "sum"])
+    assert found.n.tolist() == wanted["size"].tolist()
+    np.testing.assert_allclose(found.happened, wanted["sum"], rtol=SUMS)
 
 
 def three_classes(shared):
@@ -272,6 +362,48 @@ def test_tables_of_classes_score_as_the_reference_says_under_both_clips(shared, 
         assert under_ours.loc[slice_, "log_loss"] == pytest.approx(wanted["raw_clip_1e15"], rel=SUMS), slice_
         assert under_ours.loc[slice_, "brier"] == pytest.approx(wanted["brier_sum"], rel=SUMS), slice_
         assert under_ours.loc[slice_, "zero"] == wanted["truth_p0"], slice_
+
+
+def test_accuracy_of_tables_of_classes_is_that_of_scikit_learn_up_to_five(categorical):
+    frame, columns, metrics, _ = categorical
+    labels = range(len(columns))
+    for name, of_table in frame.groupby("table"):
+        valid, row = of_table[of_table.label.notna()], metrics.loc[f"table={name}"]
+        p, y = valid[columns].to_numpy(), valid.label.astype(int)
+        assert row["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(y, p.argmax(axis=1)), rel=SUMS)
+        assert row["top_k_accuracy"][0] == row["accuracy"]
+        # Of equals scikit-learn takes the last class first, we the first: only tables without ties at k agree.
+        for k in range(2, min(len(columns), 5)):
+            ranked = np.sort(p, axis=1)[:, ::-1]
+            if (ranked[:, k - 1] > ranked[:, k]).all():
+                wanted = sklearn.metrics.top_k_accuracy_score(y, p, k=k, labels=labels)
+                assert row["top_k_accuracy"][k - 1] == pytest.approx(wanted, rel=SUMS), (name, k)
+        among = np.mean((p > p[np.arange(len(y)), y][:, None]).sum(axis=1) + earlier_equals(p, y) < 2)
+        assert row["top_k_accuracy"][1] == pytest.approx(among, rel=SUMS)
+
+
+def earlier_equals(p, y):
+    """How many classes before the one that happened were given just as much."""
+    own = p[np.arange(len(y)), y][:, None]
+    return ((p == own) & (np.arange(p.shape[1]) < y.to_numpy()[:, None])).sum(axis=1)
+
+
+@pytest.mark.parametrize("categorical", ["FluSight", "hpc_cv"], indirect=True)
+def test_the_loss_of_each_class_is_that_of_its_rows(categorical, spark):
+    frame, columns, *_ = categorical
+    df = spark.createDataFrame(frame.assign(label=frame.label.astype("Int64"))[["group", "label", *columns]])
+    with ls.evaluate(df, label="label", prediction=columns, engine="native") as evaluation:
+        found = evaluation.by_class.toPandas().set_index("class")
+    valid = frame[frame.label.notna()]
+    p, y = valid[columns].to_numpy(), valid.label.astype(int).to_numpy()
+    loss = np.minimum(-np.log(np.maximum(p[np.arange(len(y)), y], 1e-300)), -np.log(1e-15))
+    for k in range(len(columns)):
+        row = found.loc[str(k)]
+        assert row["n"] == row["weight"] == np.sum(y == k)
+        assert row["log_loss"] == pytest.approx(loss[y == k].mean(), rel=SUMS)
+        assert row["log_loss_share"] == pytest.approx(loss[y == k].sum() / loss.sum(), rel=SUMS)
+        assert row["calibration_ratio"] == pytest.approx(p[:, k].mean() / np.mean(y == k), rel=1e-11)
+    assert found.log_loss_share.sum() == pytest.approx(1, rel=SUMS)
 
 
 # FluSight says how often what happened was ruled out; hpc_cv holds one forecast between the two clips.
