@@ -77,7 +77,7 @@ def hanging_together(rng: np.random.Generator, clusters: int, size: int, share: 
 
 
 def of_clusters(clusters: int, size: int, weighted: bool, differences: bool, seed: int = 72) -> tuple[float, float]:
-    """The coverage where rows hang together: of the intervals by cluster, and of those that take rows as independent."""
+    """The coverage where rows hang together: of intervals by cluster, and of those that take rows as independent."""
     rng = np.random.default_rng(seed)
     loss, truth = hanging_together(rng, clusters, size), float(np.exp(0.125))
     if differences:
