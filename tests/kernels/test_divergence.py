@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from logloss_spark.kernels.divergence import binary_kl, kl
+from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 
 pytestmark = pytest.mark.filterwarnings("error")
 settings.register_profile("kernels", derandomize=True, deadline=None, database=None)
@@ -236,3 +236,47 @@ def test_single_precision_is_compared_in_double():
     q, p = np.array([[0.2, 0.8]], dtype=np.float32), np.array([[0.3, 0.7]], dtype=np.float32)
     assert kl(q, p).dtype == np.float64
     np.testing.assert_array_equal(kl(q, p), kl(q.astype(float), p.astype(float)))
+
+
+def softmax(z):
+    shares = [mp.exp(exactly(x)) for x in z]
+    return [share / mp.fsum(shares) for share in shares]
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+# What the rounding of a surprisal of order 10 leaves of a ratio that is `apart` from 1.
+@pytest.mark.parametrize(("apart", "relative"), [(100.0, 1e-13), (3.0, 1e-13), (1e-2, 1e-11), (1e-6, 1e-7)])
+def test_kl_of_logits_is_that_of_their_distributions(classes, apart, relative):
+    rng = np.random.default_rng(23)
+    z = rng.normal(size=(20, classes)) * 5
+    v = z + apart * rng.normal(size=z.shape)
+    with mp.workdps(DIGITS):
+        exact = [
+            mp.fsum(a * mp.log(a / b) for a, b in zip(softmax(q), softmax(p), strict=True))
+            for q, p in zip(z, v, strict=True)
+        ]
+    np.testing.assert_allclose(kl_from_logits(z, v), np.array(exact, dtype=float), rtol=relative)
+
+
+def test_a_binary_divergence_of_logits_is_that_of_two_classes():
+    z, v = np.random.default_rng(24).normal(size=(2, 50)) * 10
+    p, q = (1 / (1 + np.exp(-logit)) for logit in (v, z))
+    # 1 / (1 + e^-z) has lost what it rounds away of 1 - p: up to 1e-13 of it at z = 10, and more beyond.
+    np.testing.assert_allclose(kl_from_logits(z, v), binary_kl(q, p), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("z", "v", "nats"),
+    [
+        (0.0, 0.0, 0.0),
+        (INF, INF, 0.0),
+        (-INF, -INF, 0.0),
+        (0.0, INF, INF),
+        (INF, 0.0, np.log(2)),
+        (INF, -INF, INF),
+        (0.0, -1000.0, 500 - np.log(2)),  # e^-1000 is 0 to a double
+        (-1000.0, 0.0, np.log(2)),
+    ],
+)
+def test_divergence_of_logits_at_its_limits(z, v, nats):
+    assert kl_from_logits(np.array([z]), np.array([v]))[0] == pytest.approx(nats, rel=1e-15, abs=0.0)
