@@ -11,7 +11,9 @@ from typing import NoReturn
 from pyspark.sql import SparkSession
 
 from logloss_spark.app import fitting, jobs
-from logloss_spark.app.config import Config, FitConfig, read_config
+from logloss_spark.app.config import read_config
+from logloss_spark.app.evaluate_config import EvaluateConfig
+from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.errors import LogLossError, SpecError
 from logloss_spark.io.session import quiet, session
 from logloss_spark.io.spark_errors import from_spark, translated
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         with running(f"logloss-spark {arguments.command}") as spark:
             print(FITTING[arguments.command](spark, asked))
         return
-    config = read_config(arguments.config, of=Config, **given)
+    config = read_config(arguments.config, of=EvaluateConfig, **given)
     with running(f"logloss-spark {arguments.command}") as spark:
         if arguments.command == "evaluate":
             print(jobs.evaluate(spark, config))

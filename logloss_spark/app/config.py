@@ -1,265 +1,34 @@
-"""The config of a job: TOML, overrides and a run date in; frozen dataclasses out. Nothing here starts Spark."""
+"""Reading a config: TOML, overrides and a run date in; frozen dataclasses out. Nothing here starts Spark."""
 
 import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import dacite
 
 from logloss_spark.errors import SpecError, did_you_mean
-from logloss_spark.evaluate.metrics import Reporting
-from logloss_spark.evaluate.tables import METRICS, reporting_of
-from logloss_spark.fit.training import Family, OnInvalid, Solver, Training, columns_or_one
-from logloss_spark.spec import Clip, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many, one_of
+from logloss_spark.spec import one_of
 
-Mode = Literal["errorifexists", "overwrite"]
-Section = TypeVar("Section")
+Config = TypeVar("Config")
 
 RUN_DATE = "{run_date}"
 DATED = ("input", "output", "score")
 """The sections that hold paths and filters, in which `{run_date}` is filled in."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """Where the predictions are: a path in a format of Spark's, with its reader options, or a catalog table."""
-
-    section: ClassVar[str] = "input"
-
-    path: str | None = None
-    table: str | None = None
-    format: str = "parquet"
-    options: dict[str, str | bool | int | float] = field(default_factory=dict)
-    where: str | None = None
-
-    def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.table):
-            raise SpecError(f"[{self.section}] has either path or table, and {'both' if self.path else 'neither'} came")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which columns mean what; a list where each class has its own."""
-
-    label: str | list[str]
-    prediction: str | list[str]
-    weight: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """How to score, by which slices, what to report, and what becomes of rows that cannot be scored.
-
-    Most are the arguments of `logloss_spark.evaluate`. `metrics` names the metrics to keep, all by default.
-    `tolerated_share` is the largest share of invalid rows with which the job still succeeds: by default 0 where
-    `on_invalid` is "fail", otherwise 1.
-    """
-
-    by: list[list[str]] | list[str] | str = field(default_factory=list)
-    kind: Kind = "probability"
-    classes: list[Label] | None = None
-    soft_labels: bool = False
-    eps: float = 1e-15
-    clip: Clip = "eps"
-    confidence: float = 0.95
-    sum_tolerance: float = 1e-5
-    ece_bins: int = 10
-    baseline: float | list[float] | None = None
-    engine: Engine = "pandas"
-    metrics: list[str] | None = None
-    on_invalid: OnInvalid = "count"
-    tolerated_share: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.metrics or ():
-            one_of("an entry of metrics", name, METRICS)
-        if not 0.0 <= self.tolerance <= 1.0:
-            raise SpecError(f"tolerated_share is a share of the rows, from 0 to 1, and {self.tolerance!r} came")
-
-    @property
-    def tolerance(self) -> float:
-        """`tolerated_share`, or what `on_invalid` says where it is not given."""
-        return self.tolerated_share if self.tolerated_share is not None else 0.0 if self.on_invalid == "fail" else 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """Where the tables go: a folder each, or none (an empty path is none, too)."""
-
-    metrics: str | None = None
-    reliability: str | None = None
-    state: str | None = None
-    invalid: str | None = None
-    format: str = "parquet"
-    mode: Mode = "errorifexists"
-
-    @property
-    def paths(self) -> dict[str, str]:
-        """The paths that are given, by the name of their table."""
-        found = {name: getattr(self, name) for name in ("metrics", "reliability", "state", "invalid")}
-        return {name: path for name, path in found.items() if path}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """A job that evaluates a table of predictions."""
-
-    input: Input
-    columns: Columns
-    evaluate: Evaluate = Evaluate()
-    output: Output = Output()
-
-    def __post_init__(self) -> None:
-        if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
-            raise SpecError(
-                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
-            )
-
-    @property
-    def predictions(self) -> Predictions:
-        """The spec of the table."""
-        columns, evaluate = self.columns, self.evaluate
-        return Predictions(
-            label=one_name_or_many(columns.label),
-            prediction=one_name_or_many(columns.prediction),
-            weight=columns.weight,
-            by=grouping_sets(evaluate.by),
-            kind=evaluate.kind,
-            classes=None if evaluate.classes is None else tuple(evaluate.classes),
-            soft_labels=evaluate.soft_labels,
-            eps=evaluate.eps,
-            clip=evaluate.clip,
-            sum_tolerance=evaluate.sum_tolerance,
-            engine=evaluate.engine,
-        )
-
-    @property
-    def reporting(self) -> Reporting:
-        """How metrics are read off the state."""
-        evaluate = self.evaluate
-        return reporting_of(confidence=evaluate.confidence, ece_bins=evaluate.ece_bins, baseline=evaluate.baseline)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingColumns:
-    """Which columns of a training table mean what."""
-
-    features: str | list[str]
-    label: str
-    weight: str | None = None
-    offset: str | None = None
-    validation: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """What to fit, and how: the arguments of `logloss_spark.fit_logistic`."""
-
-    classes: list[Label] | None = None
-    class_weight: Literal["balanced"] | dict[str, float] | None = None
-    family: Family = "auto"
-    reg_param: float = 0.0
-    elastic_net_param: float = 0.0
-    fit_intercept: bool = True
-    standardization: bool = True
-    solver: Solver = "gd"
-    max_iter: int = 100
-    tol: float = 1e-12
-    patience: int = 3
-    checkpoint: str | None = None
-    on_invalid: OnInvalid = "count"
-    tolerated_share: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOutput:
-    """Where the model goes, the rows that could not be fitted on, and what to do where something is."""
-
-    model: str
-    invalid: str | None = None
-    format: str = "parquet"
-    mode: Mode = "errorifexists"
-
-    @property
-    def paths(self) -> dict[str, str]:
-        """The paths that are given, by the name of what is written there."""
-        return {"model": self.model} | ({"invalid": self.invalid} if self.invalid else {})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score(Input):
-    """What to score with the model, as in [input]; where the scored table goes, and what its new columns are called."""
-
-    section: ClassVar[str] = "score"
-
-    output: str
-    partition_by: list[str] = field(default_factory=list)
-    probability: str = "probability"
-    logit: str = "logit"
-    prediction: str = "prediction"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """A job that fits a model to a table, and one that scores another with it."""
-
-    input: Input
-    columns: TrainingColumns
-    output: ModelOutput
-    fit: Fit = Fit()
-    score: Score | None = None
-
-    def __post_init__(self) -> None:
-        if self.fit.on_invalid == "quarantine" and not self.output.invalid:
-            raise SpecError(
-                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
-            )
-
-    @property
-    def training(self) -> Training:
-        """The fit, as the library takes it."""
-        columns, asked = vars(self.columns), vars(self.fit)
-        weights = self.fit.class_weight
-        return Training(
-            **columns | {"features": columns_or_one(self.columns.features)},
-            **{name: value for name, value in asked.items() if name not in ("checkpoint", "classes", "class_weight")},
-            classes=None if self.fit.classes is None else tuple(self.fit.classes),
-            class_weight={label_of(key): factor for key, factor in weights.items()}
-            if isinstance(weights, dict)
-            else weights,
-        )
-
-
-def label_of(key: str) -> Label:
-    """A label as the key of a TOML table, which is always a string: a whole number if it reads as one.
-
-    Examples
-    --------
-    >>> label_of("1"), label_of("late")
-    (1, 'late')
-    """
-    return int(key) if key.lstrip("-").isdigit() else key
-
-
-AnyConfig = TypeVar("AnyConfig", Config, FitConfig)
-
-
-def read_config(
-    path: str, *, of: type[AnyConfig], overrides: Sequence[str] = (), run_date: str | None = None
-) -> AnyConfig:
+def read_config(path: str, *, of: type[Config], overrides: Sequence[str] = (), run_date: str | None = None) -> Config:
     """Read a config, and check all of it that can be checked without data.
 
     Parameters
     ----------
     path : str
         A TOML file.
-    of : Config or FitConfig
-        What it configures.
+    of : type
+        The dataclass of the config, which checks itself; its fields are the sections, dataclasses or dictionaries.
     overrides : sequence of "section.key=value"
         Values as TOML writes them; a bare word is a string.
     run_date : str, as 2026-01-31
@@ -277,12 +46,9 @@ def read_config(
         given = merged(given, overriding(override))
     given |= {name: dated(given[name], run_date) for name in DATED if name in given}
     try:
-        config = structured(given, of)
-        # They check what they are made of.
-        _ = (config.predictions, config.reporting) if isinstance(config, Config) else config.training
+        return structured(given, of)
     except SpecError as error:
         raise SpecError(f"config {path}: {error}") from error
-    return config
 
 
 def parsed(path: str) -> dict[str, Any]:
@@ -362,10 +128,10 @@ def check_date(text: str) -> None:
     raise SpecError(f"--run-date is a date as 2026-01-31, and {text!r} came")
 
 
-def structured(given: Mapping[str, Any], of: type[AnyConfig]) -> AnyConfig:
+def structured(given: Mapping[str, Any], of: type[Config]) -> Config:
     """A dictionary as a config; SpecError names the section and the key of what is wrong in it."""
     sections = {name: section_type(hint) for name, hint in get_type_hints(of).items()}
-    optional = {key.name for key in dataclasses.fields(of) if not _required(key)}
+    optional = {key.name for key in dataclasses.fields(of) if not _required(key)}  # type: ignore[arg-type]
     for name, section in given.items():
         if name not in sections:
             raise SpecError(f"unknown section [{name}]; {did_you_mean(name, sections)}")
@@ -374,17 +140,23 @@ def structured(given: Mapping[str, Any], of: type[AnyConfig]) -> AnyConfig:
     for name, of_type in sections.items():
         if name not in given and name not in optional and any(_required(key) for key in dataclasses.fields(of_type)):
             raise SpecError(f"the section [{name}] is missing")
-    return of(**{name: filled(sections[name], name, section) for name, section in given.items()})
+    free = {name for name, of_type in sections.items() if get_origin(of_type) is dict}
+    return of(
+        **{name: section if name in free else filled(sections[name], name, section) for name, section in given.items()}
+    )
 
 
 def section_type(hint: Any) -> Any:
-    """The dataclass of a section that may be left out."""
-    return next((option for option in get_args(hint) if option is not type(None)), hint)
+    """What a section is, also one that may be left out."""
+    optional = get_origin(hint) in (UnionType, Union)
+    return next(option for option in get_args(hint) if option is not type(None)) if optional else hint
 
 
-def filled(of_type: type[Section], name: str, given: Mapping[str, Any]) -> Section:
-    """A section as its dataclass."""
-    keys = {key.name: key for key in dataclasses.fields(of_type)}  # type: ignore[arg-type]
+def filled(of_type: Any, name: str, given: Mapping[str, Any]) -> Any:
+    """A section as its dataclass; one whose keys are free stays the dictionary that it is."""
+    if get_origin(of_type) is dict:
+        return given
+    keys = {key.name: key for key in dataclasses.fields(of_type)}
     for key in given:
         if key not in keys:
             raise SpecError(f"unknown key {key!r} in [{name}]; {did_you_mean(key, keys)}")

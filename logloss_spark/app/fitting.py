@@ -5,7 +5,7 @@ import warnings
 
 from pyspark.sql import SparkSession
 
-from logloss_spark.app.config import FitConfig
+from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.app.jobs import read_input
 from logloss_spark.errors import InvalidRows, SpecError, counted, did_you_mean
 from logloss_spark.fit.fitting import fitted

@@ -8,11 +8,12 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from logloss_spark.app.config import Config, Input
+from logloss_spark.app.evaluate_config import EvaluateConfig
+from logloss_spark.app.sections import Input, Tolerance
 from logloss_spark.errors import DataError, SpecError, counted, listed
 from logloss_spark.evaluate.evaluation import Evaluation, held, remarks_on, summary
 from logloss_spark.evaluate.state import merge, read_scale
-from logloss_spark.evaluate.tables import METRICS, metrics, reliability
+from logloss_spark.evaluate.tables import METRICS, metrics, reliability, set_name
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.status import STATUSES
@@ -21,13 +22,13 @@ PRINTED = 20
 """Slices that are printed of each grouping set; the tables hold all."""
 
 
-def evaluate(spark: SparkSession, config: Config) -> str:
+def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
     """Evaluate a table of predictions and write what the config asks for.
 
     Parameters
     ----------
     spark : SparkSession
-    config : Config
+    config : EvaluateConfig
 
     Returns
     -------
@@ -47,7 +48,7 @@ def evaluate(spark: SparkSession, config: Config) -> str:
         counts = rows_by_status(evaluation.state)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_length(evaluation, config))
-        judge(counts, config)
+        judge(counts, config.evaluate, section="evaluate")
         with kept(evaluation.metrics) as table:
             frame = first_slices(table, config.predictions.slices)
             tables = {
@@ -62,13 +63,13 @@ def evaluate(spark: SparkSession, config: Config) -> str:
     return "\n".join([report(frame, config), read, *written(outputs)])
 
 
-def metrics_of_states(spark: SparkSession, config: Config, paths: Sequence[str]) -> str:
+def metrics_of_states(spark: SparkSession, config: EvaluateConfig, paths: Sequence[str]) -> str:
     """Read metrics off stored states, merged into one, and write `[output]` metrics and reliability if they are named.
 
     Parameters
     ----------
     spark : SparkSession
-    config : Config
+    config : EvaluateConfig
         Of it `by`, `metrics`, `confidence`, `ece_bins` and `baseline` count, and `[output]`.
     paths : sequence of str
         Where states are stored; none is the config's own.
@@ -131,22 +132,22 @@ def invalid_of(counts: Mapping[str, int]) -> dict[str, int]:
     return {status: count for status, count in counts.items() if status != "ok" and count}
 
 
-def judge(counts: Mapping[str, int], config: Config) -> None:
-    """Raise DataError where more rows are invalid than the config tolerates."""
+def judge(counts: Mapping[str, int], asked: Tolerance, *, section: str) -> None:
+    """Raise DataError where more rows are invalid than a section of the config tolerates."""
     reasons, total = invalid_of(counts), sum(counts.values())
     invalid = sum(reasons.values())
-    if invalid > config.evaluate.tolerance * total:
+    if invalid > asked.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4
         advice = f"mend them, or tolerate {enough:g}"
         if max(reasons, key=lambda status: reasons[status]) == "unknown_label":
-            advice = "name the labels that the column holds with `classes` in [evaluate]"
+            advice = f"name the labels that the column holds with `classes` in [{section}]"
         raise DataError(
-            f"tolerated_share of invalid rows is {config.evaluate.tolerance:g}, and {invalid:,} of {total:,} are: "
+            f"tolerated_share of invalid rows is {asked.tolerance:g}, and {invalid:,} of {total:,} are: "
             f"{listed(reasons)}; {advice}"
         )
 
 
-def wrong_length(evaluation: Evaluation, config: Config) -> str:
+def wrong_length(evaluation: Evaluation, config: EvaluateConfig) -> str:
     """The error of a table whose every prediction has another length than there are classes."""
     row = evaluation.invalid.where("row_status = 'prediction_length'").first()
     assert row is not None
@@ -164,7 +165,7 @@ def shortened(names: Sequence[object], length: int = 5) -> str:
     return ", ".join(map(str, names[:length])) + (", ..." if len(names) > length else "")
 
 
-def chosen_metrics(table: DataFrame, config: Config) -> DataFrame:
+def chosen_metrics(table: DataFrame, config: EvaluateConfig) -> DataFrame:
     """The table of metrics, with those alone that the config names; all where it names none."""
     chosen = config.evaluate.metrics
     return table if chosen is None else table.drop(*[name for name in METRICS if name not in chosen])
@@ -184,7 +185,7 @@ def first_slices(table: DataFrame, slices: Sequence[str]) -> pd.DataFrame:
     return numbered.where(F.col("place") <= PRINTED).orderBy(F.desc("grouping_id"), "place").toPandas()
 
 
-def report(frame: pd.DataFrame, config: Config) -> str:
+def report(frame: pd.DataFrame, config: EvaluateConfig) -> str:
     """The main metrics of the first slices, or those that were asked for, and what a reader should know of them."""
     chosen = config.evaluate.metrics
     shown = summary(frame) if chosen is None else frame[["slice", "rows", "n", *chosen]].round(5)
@@ -195,12 +196,6 @@ def report(frame: pd.DataFrame, config: Config) -> str:
             by = set_name(grouping_id, config.predictions.slices)
             lines.append(f"by {by}: the first {PRINTED} of {total:,} slices")
     return "\n".join([*lines, *remarks_on(frame.iloc[0])])
-
-
-def set_name(grouping_id: int, slices: Sequence[str]) -> str:
-    """The columns of a grouping set; its number has a bit for each column rolled up, the last column's the lowest."""
-    kept = [name for place, name in enumerate(reversed(slices)) if not grouping_id >> place & 1]
-    return " and ".join(reversed(kept))
 
 
 def written(outputs: Mapping[str, str]) -> list[str]:

@@ -255,6 +255,12 @@ def slice_text(slices: Sequence[str]) -> Column:
     return F.when(everything, "all").otherwise(F.concat_ws("/", *words)) if words else F.lit("all")
 
 
+def set_name(grouping_id: int, slices: Sequence[str]) -> str:
+    """The columns of a grouping set; its number has a bit for each column rolled up, the last column's the lowest."""
+    kept = [name for place, name in enumerate(reversed(slices)) if not grouping_id >> place & 1]
+    return " and ".join(reversed(kept))
+
+
 def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) -> DataFrame:
     """All sums of a slice in one row: moments as columns, cells and classes as arrays of structs."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from logloss_spark.app.config import Config, read_config
+from logloss_spark.app.config import read_config
+from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.errors import SpecError
 
 MINIMAL = """
@@ -23,8 +24,8 @@ def config(tmp_path: Path) -> Any:
     file = tmp_path / "evaluate.toml"
     file.write_text(MINIMAL)
 
-    def read(*overrides: str, **arguments: Any) -> Config:
-        return read_config(str(file), of=Config, overrides=overrides, **arguments)
+    def read(*overrides: str, **arguments: Any) -> EvaluateConfig:
+        return read_config(str(file), of=EvaluateConfig, overrides=overrides, **arguments)
 
     return read
 
@@ -36,7 +37,7 @@ def test_what_is_not_said_has_the_defaults_of_the_library(config: Any) -> None:
 
 
 def test_the_example_in_conf_is_a_config() -> None:
-    read = read_config(str(Path(__file__).parents[2] / "conf" / "evaluate.toml"), of=Config)
+    read = read_config(str(Path(__file__).parents[2] / "conf" / "evaluate.toml"), of=EvaluateConfig)
     assert read.predictions.by == (("month",), ("carrier",), ("month", "carrier"))
     assert set(read.output.paths) == {"metrics", "reliability", "state", "invalid"}
 
@@ -138,10 +139,10 @@ def test_a_file_that_is_no_config_says_where(tmp_path: Path, text: str, line: st
     file = tmp_path / "bad.toml"
     file.write_text(text)
     with pytest.raises(SpecError, match=line) as raised:
-        read_config(str(file), of=Config)
+        read_config(str(file), of=EvaluateConfig)
     assert str(file) in str(raised.value)
 
 
 def test_a_config_that_is_not_there_is_named() -> None:
     with pytest.raises(SpecError, match=r"config no/such\.toml cannot be read: No such file"):
-        read_config("no/such.toml", of=Config)
+        read_config("no/such.toml", of=EvaluateConfig)

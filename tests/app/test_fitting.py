@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 
 from logloss_spark import LogisticModel, SpecError
 from logloss_spark.app.cli import main
-from logloss_spark.app.config import FitConfig, read_config
+from logloss_spark.app.config import read_config
+from logloss_spark.app.fit_config import FitConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,82 @@
+"""Sections that the configs of several jobs have: where rows are, how they are scored, what becomes of invalid ones."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from logloss_spark.errors import SpecError
+from logloss_spark.fit.training import OnInvalid
+from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many
+
+Mode = Literal["errorifexists", "overwrite"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """Where the predictions are: a path in a format of Spark's, with its reader options, or a catalog table."""
+
+    section: ClassVar[str] = "input"
+
+    path: str | None = None
+    table: str | None = None
+    format: str = "parquet"
+    options: dict[str, str | bool | int | float] = field(default_factory=dict)
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == bool(self.table):
+            raise SpecError(f"[{self.section}] has either path or table, and {'both' if self.path else 'neither'} came")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """What becomes of rows that cannot be scored.
+
+    `tolerated_share` is the largest share of invalid rows with which the job still succeeds: by default 0 where
+    `on_invalid` is "fail", otherwise 1.
+    """
+
+    on_invalid: OnInvalid = "count"
+    tolerated_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.tolerance <= 1.0:
+            raise SpecError(f"tolerated_share is a share of the rows, from 0 to 1, and {self.tolerance!r} came")
+
+    @property
+    def tolerance(self) -> float:
+        """`tolerated_share`, or what `on_invalid` says where it is not given."""
+        return self.tolerated_share if self.tolerated_share is not None else 0.0 if self.on_invalid == "fail" else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring(Tolerance):
+    """How to score, and by which slices: arguments of `logloss_spark.evaluate` and `logloss_spark.compare`."""
+
+    by: list[list[str]] | list[str] | str = field(default_factory=list)
+    kind: Kind = "probability"
+    classes: list[Label] | None = None
+    soft_labels: bool = False
+    eps: float = 1e-15
+    clip: Clip = "eps"
+    confidence: float = 0.95
+    sum_tolerance: float = 1e-5
+    engine: Engine = "pandas"
+
+    def predictions(
+        self, *, label: Columns, prediction: Columns, weight: str | None, cluster: str | None
+    ) -> Predictions:
+        """The spec of a table with these columns; an empty name is none."""
+        return Predictions(
+            label=one_name_or_many(label),
+            prediction=one_name_or_many(prediction),
+            weight=weight or None,
+            cluster=cluster or None,
+            by=grouping_sets(self.by),
+            kind=self.kind,
+            classes=None if self.classes is None else tuple(self.classes),
+            soft_labels=self.soft_labels,
+            eps=self.eps,
+            clip=self.clip,
+            sum_tolerance=self.sum_tolerance,
+            engine=self.engine,
+        )
