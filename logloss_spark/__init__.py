@@ -1,6 +1,7 @@
 """Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice."""
 
 from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, SpecError
+from logloss_spark.evaluate.compare import Comparison, compare, comparison
 from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate, log_loss
 from logloss_spark.evaluate.explain import explain
@@ -11,6 +12,7 @@ from logloss_spark.fit.model import LogisticModel
 from logloss_spark.rows import functions
 
 __all__ = [
+    "Comparison",
     "DataError",
     "Evaluation",
     "GateError",
@@ -19,6 +21,8 @@ __all__ = [
     "LogisticModel",
     "SpecError",
     "by_class",
+    "compare",
+    "comparison",
     "drift",
     "evaluate",
     "explain",

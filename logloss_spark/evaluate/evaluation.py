@@ -100,7 +100,7 @@ class Evaluation:
         self._scale = scale_of(self._rows, spec)
         reporting.shares(len(self._scale.classes))
         metrics = columns_of_loss(METRICS, self._scale.loss).values()
-        check_names(spec, self._scale.slices, [*columns_of(self._scale), *metrics])
+        check_names(self._scale.slices, results=[*columns_of(self._scale), *metrics])
 
     @cached_property
     def state(self) -> DataFrame:
@@ -412,10 +412,9 @@ def held(state: DataFrame) -> DataFrame:
     return state
 
 
-def check_names(spec: Predictions, slices: Sequence[str], state_columns: Sequence[str]) -> None:
+def check_names(slices: Sequence[str], *, results: Sequence[str]) -> None:
     """Raise SpecError where a slice column has the name of a column that results have."""
-    results = RESULT_COLUMNS.union(INNER_COLUMNS, STATUSES, METRICS, state_columns)
-    taken = {name.casefold() for name in results}
+    taken = {name.casefold() for name in RESULT_COLUMNS.union(INNER_COLUMNS, STATUSES, results)}
     for name in slices:
         if name.casefold() in taken:
             raise SpecError(

@@ -13,6 +13,7 @@ class          the class              `n`: rows in which it happened, `wl` of th
 rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
 bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
 bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
+pair           challenger and bucket  of a comparison alone, which has statuses and classes beside it: see `PAIR`
 scale          null                   nothing: one row per state, so that an empty one has a fingerprint, too
 =============  =====================  ==============================================================
 
@@ -58,6 +59,10 @@ BUCKET_STRIDE = 1024
 RANKS = 5
 """Top-k accuracy is known up to this k."""
 
+PAIR = ("w", "w2", "wa", "wb", "wd", "w2d", "w2dd", "w_better", "w_worse", "w_tie", "wk", "wr")
+"""What is summed of a challenger's rows: a is the baseline's loss, b the challenger's, d = b - a, k and r are
+KL(baseline ‖ challenger) and its reverse; w_better is the weight of the rows where d < 0."""
+
 SCALE_ROW = "scale"
 
 
@@ -66,7 +71,8 @@ class Scale:
     """What states must share to be added: what was scored, and how.
 
     `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
-    (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters.
+    (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters. `models` are those that a
+    comparison compares, the baseline first.
     """
 
     version: int
@@ -80,6 +86,7 @@ class Scale:
     grid: int
     slices: tuple[str, ...]
     buckets: int = 0
+    models: tuple[str, ...] = ()
 
     @property
     def cap(self) -> float:
@@ -109,7 +116,8 @@ class Scale:
                 f"states of version {STATE_VERSION} can be read, and this one is of version {fields.get('version')}: "
                 "evaluate its rows again"
             )
-        return Scale(**fields | {"classes": tuple(fields["classes"]), "slices": tuple(fields["slices"])})
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return Scale(**fields | lists)
 
 
 def scale_of(rows: Inputs, spec: Predictions) -> Scale:
@@ -131,6 +139,8 @@ def scale_of(rows: Inputs, spec: Predictions) -> Scale:
 
 def columns_of(scale: Scale) -> tuple[str, ...]:
     """The sums that a state of this scale has, in order."""
+    if scale.models:
+        return ("n", *PAIR)
     sums = MOMENTS + (BINARY_MOMENTS if scale.scalar else CLASS) + CELL
     return ("n", *dict.fromkeys(sums))
 
@@ -175,7 +185,7 @@ def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
     2
     """
     tables = (state, *states)
-    scales = [read_scale(table) for table in tables]
+    scales = [scale_in(table) for table in tables]
     for other in scales[1:]:
         first, second = asdict(scales[0]), asdict(other)
         differing = [f"{name} {first[name]!r} and {second[name]!r}" for name in first if first[name] != second[name]]
@@ -191,6 +201,14 @@ def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
 
 
 def read_scale(state: DataFrame) -> Scale:
+    """The scale of an evaluation's state; raises SpecError as `scale_in` does, and where it is a comparison's."""
+    scale = scale_in(state)
+    if scale.models:
+        raise SpecError(f"this is the state of a comparison of {', '.join(scale.models)}: read it with `comparison`")
+    return scale
+
+
+def scale_in(state: DataFrame) -> Scale:
     """The scale of a state, from the fingerprint that its rows carry.
 
     Raises SpecError where the table is no state, or holds states that were made under different conventions.

@@ -73,9 +73,14 @@ def state_of(rows: Inputs, spec: Predictions) -> DataFrame:
     if not rows.scalar and rows.size > UNROLLED_CLASSES:
         for further in class_rows(table, keys, rows):
             parts = parts.unionByName(further, allowMissingColumns=True)
+    return state_of_parts(parts, scale)
+
+
+def state_of_parts(parts: DataFrame, scale: Scale) -> DataFrame:
+    """A state from its parts, whose slice columns still have their places for names; it has a row in any case."""
+    names = {slice_name(place): name for place, name in enumerate(scale.slices)}
     anchor = parts.sparkSession.range(1).select(F.lit(SCALE_ROW).alias("part"), F.lit(0).cast("bigint").alias("n"))
-    parts = parts.unionByName(anchor, allowMissingColumns=True)
-    return added(parts.withColumnsRenamed(dict(zip(keys, scale.slices, strict=True))), scale)
+    return added(parts.unionByName(anchor, allowMissingColumns=True).withColumnsRenamed(names), scale)
 
 
 def grouping_code(rows: Inputs) -> Column:

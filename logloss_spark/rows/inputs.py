@@ -4,7 +4,7 @@ After this floor there are only these names: `slice_0` …, `label`, `prediction
 place that looks at types: a label keeps its own (it is compared, never cast), predictions and weights become doubles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -72,8 +72,10 @@ def slice_name(place: int) -> str:
     return f"slice_{place}"
 
 
-def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Inputs:
-    """Find the spec's columns in a table; `keep_row` adds the whole row as the struct `row`.
+def inputs(
+    df: DataFrame, spec: Predictions, *, keep_row: bool = False, beside: Mapping[str, Column] | None = None
+) -> Inputs:
+    """Find the spec's columns in a table; `keep_row` adds the whole row as the struct `row`, `beside` other columns.
 
     Raises
     ------
@@ -127,6 +129,7 @@ def inputs(df: DataFrame, spec: Predictions, *, keep_row: bool = False) -> Input
             prediction.alias("prediction"),
             *weights,
             *([bucket(types[spec.cluster], quoted(spec.cluster)).alias("bucket")] if spec.cluster else []),
+            *[column.alias(name) for name, column in (beside or {}).items()],
         ),
         classes=classes,
         scalar=scalar,

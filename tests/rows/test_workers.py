@@ -296,3 +296,7 @@ def test_a_table_with_ml_vectors_on_disk_can_be_evaluated_whatever_spark_hands_t
     assert found == pytest.approx([0.0, -np.log(0.75), np.log(2)], rel=1e-15, abs=0)
     whole = ls.log_loss(stored, "label", "probability")
     assert whole == pytest.approx((np.log(2) - np.log(0.75)) / 3, rel=1e-15)
+    for engine in ("pandas", "native"):  # divergences come from Python under either
+        models = {"a": "probability", "b": "features"}
+        same = ls.compare(stored, label="label", predictions=models, baseline="a", engine=engine).metrics.first()
+        assert (same.n, same.difference, same.kl) == (3, 0.0, 0.0)

@@ -1,0 +1,343 @@
+"""Compare models on the same rows: the object that holds one state, and everything that derives from it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import pandas as pd
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import LISTED, SpecError, counted, listed
+from logloss_spark.evaluate.evaluation import check_names, held, plain
+from logloss_spark.evaluate.paired import JUDGED, MEASURED, comparison_table, state_of_pairs
+from logloss_spark.evaluate.state import columns_of, scale_in, scale_of
+from logloss_spark.evaluate.tables import set_name
+from logloss_spark.rows.compared import Models, gathered
+from logloss_spark.rows.inputs import quoted
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import (
+    Clip,
+    Columns,
+    Engine,
+    Kind,
+    Label,
+    Predictions,
+    between,
+    grouping_sets,
+    named,
+    one_name_or_many,
+)
+
+SHOWN = (
+    "slice",
+    "challenger",
+    "n",
+    "few",
+    "baseline_log_loss",
+    "challenger_log_loss",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_adjusted",
+    "verdict",
+)
+"""What a person is shown first."""
+
+OTHER_COLUMNS = (
+    "n_eff",
+    "minority",
+    "few",
+    "baseline",
+    "challenger",
+    "model",
+    "buckets",
+    "rarest",
+    "named",
+    "slices",
+    "such",
+)
+"""Further columns of results, and on the way to them."""
+
+
+class Comparison:
+    """The state of a comparison, and what can be read off it. Made by `compare`.
+
+    Attributes
+    ----------
+    metrics : DataFrame
+        One row per slice and challenger: see `comparison`.
+    state : DataFrame
+        The sums themselves: store them, `merge` them, read metrics off them again with `comparison`.
+
+    Both are lazy. The state is cached when the first of them is used, so that the rows are read once; `close` lets it
+    go, and so does leaving a `with` block.
+    """
+
+    def __init__(self, df: DataFrame, spec: Predictions, models: Models, confidence: float) -> None:
+        between("confidence", confidence, 0.0, 1.0)
+        self._rows, names = gathered(df, spec, models)
+        self._spec, self._confidence = spec, confidence
+        self._scale = replace(scale_of(self._rows, spec), models=names)
+        check_names(spec.slices, results=(*MEASURED, *JUDGED, *OTHER_COLUMNS, *columns_of(self._scale)))
+
+    @cached_property
+    def state(self) -> DataFrame:
+        """The sums per slice, cached."""
+        return held(state_of_pairs(self._rows, self._spec, self._scale))
+
+    @property
+    def metrics(self) -> DataFrame:
+        """One row per slice and challenger: the global row, and one per group of each grouping set."""
+        return comparison_table(self.state, self._scale, self._spec.by, self._confidence)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The metrics as pandas, the global row first."""
+        order = ["grouping_id", "slice", "challenger"]
+        return self.metrics.toPandas().sort_values(order, ascending=[False, True, True], ignore_index=True)
+
+    def to_json(self) -> str:
+        """The metrics as JSON, a list with an object per slice and challenger."""
+        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
+
+    def show(self, limit: int = 20) -> None:
+        """Print the main metrics of the first slices of each grouping set, and what they say."""
+        print(described(self.metrics, self._spec.slices, limit=limit))
+
+    def close(self) -> None:
+        """Let the cached state go; the next use makes it again."""
+        if "state" in self.__dict__:
+            self.state.unpersist()
+            del self.__dict__["state"]
+
+    def __enter__(self) -> "Comparison":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str:
+        frame = first_slices(self.metrics, self._spec.slices, limit=20)
+        lines = "".join(f"<p>{line}</p>" for line in conclusions(frame, self._spec.slices))
+        return summary(frame).to_html(index=False, notebook=True) + lines
+
+
+def compare(
+    df: DataFrame,
+    *,
+    label: Columns,
+    baseline: str,
+    predictions: Mapping[str, Columns] | None = None,
+    prediction: Columns | None = None,
+    model: str | None = None,
+    keys: Sequence[str] = (),
+    models: Sequence[str] | None = None,
+    weight: str | None = None,
+    cluster: str | None = None,
+    by: Sequence[Sequence[str]] = (),
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    confidence: float = 0.95,
+    sum_tolerance: float = 1e-5,
+    engine: Engine = "pandas",
+) -> Comparison:
+    """Compare models that forecast the same rows, whole and by slices: is a challenger better than the baseline.
+
+    A wide table has columns for each model, named by `predictions`, and is read once. A long table has a row for each
+    model and event: `prediction` is its column of forecasts, `model` that of models, and `keys` the columns whose
+    values the rows of one event share. It is read twice, the first time at once, to look whether its keys are unique.
+
+    Parameters
+    ----------
+    df : DataFrame
+        Classic or over Spark Connect.
+    label : str, or list of str
+        As in `evaluate`.
+    baseline : str
+        The model that all others are compared with.
+    predictions : dict from str to str or list of str
+        Of a wide table, by the model's name, the column of its forecast, or one column per class.
+    prediction : str, or list of str
+        Of a long table, the column of the forecast, or one column per class.
+    model : str
+        Of a long table, the column that names the model.
+    keys : list of str
+        Of a long table, the columns that identify what was forecast.
+    models : list of str, optional
+        Of a long table, the models to compare; rows of others are left out. By default all that the table holds.
+    cluster : str, optional
+        A column of what rows hang together by, such as a user or a day; its rows are taken as one observation.
+    weight, by, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
+        As in `evaluate`. The divergences of forecasts come from Python, whichever engine gives the losses.
+    confidence : float
+        The coverage of the intervals; a verdict is given where `p_adjusted` is at most 1 less this.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    SpecError
+        A column that is not there or cannot have its role, models that forecast other classes than the baseline, a
+        baseline that is none of the models, or a value that cannot be meant.
+    DataError
+        A long table in which a key has a model twice, or whose models differ in a key's label, weight, cluster or
+        slices.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> rows = [(1, 0.8, 0.9), (0, 0.4, 0.2), (1, 0.6, 0.7), (0, 0.1, 0.3)]
+    >>> df = spark.createDataFrame(rows, "label int, p_a double, p_b double")
+    >>> models = {"champion": "p_a", "challenger": "p_b"}
+    >>> with ls.compare(df, label="label", predictions=models, baseline="champion") as comparison:
+    ...     row = comparison.metrics.first()
+    >>> round(row.baseline_log_loss, 4), round(row.challenger_log_loss, 4), row.verdict
+    (0.3375, 0.2605, 'no evidence')
+    >>> round(row.difference, 4), round(row.p_value, 2), row.better_share
+    (-0.0771, 0.5, 0.75)
+    """
+    found = Models(
+        baseline=baseline,
+        predictions={name: one_name_or_many(column) for name, column in (predictions or {}).items()},
+        prediction=None if prediction is None else one_name_or_many(prediction),
+        model=model,
+        keys=named("keys", keys),
+        models=None if models is None else named("models", models),
+    )
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=found.of_baseline,
+        weight=weight,
+        cluster=cluster,
+        by=grouping_sets(by),
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
+        engine=engine,
+    )
+    return Comparison(df, spec, found, confidence)
+
+
+def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence: float = 0.95) -> DataFrame:
+    """The metrics of a comparison's state: of everything in it, and of the grouping sets asked for.
+
+    Parameters
+    ----------
+    state : DataFrame
+        From `Comparison.state`, `merge` or storage.
+    by : list of lists of str
+        Grouping sets of the state's slice columns.
+    confidence : float
+        As in `compare`.
+
+    Returns
+    -------
+    DataFrame, lazy, a row per slice and challenger: the slice columns (null where rolled up), `grouping_id`, `slice`,
+    `baseline`, `challenger`; `rows` and how many of them have each status: a row is scored where all models score it,
+    otherwise it has the status of the first model, the baseline before the others, that does not; then
+
+    - `n`, `n_eff`, `minority`, `few`, `weight`: as in `metrics`; of soft labels all rows are of the minority;
+    - `baseline_log_loss`, `challenger_log_loss`, their `difference` (negative where the challenger is better) with
+      `_se`, `_low` and `_high`, paired row by row; `p_value`, and `p_adjusted` by Benjamini and Hochberg over the
+      slices of a challenger and grouping set, the global row alone;
+    - `better_share`, `worse_share`, `tie_share`: the weighted share of the rows on which the challenger's loss is
+      lower, higher and the same;
+    - `kl`, `kl_reverse`: mean KL(baseline ‖ challenger) of the forecasts and KL(challenger ‖ baseline), nats;
+    - `verdict`: 'better', 'worse' or 'no evidence'.
+
+    Where both losses of a row are infinite (`clip="none"`) the difference is null, where one is it is infinite;
+    neither has an error. Where the error is 0 the p-value is 1 for a difference of 0, and otherwise null.
+
+    Raises
+    ------
+    SpecError
+        A table that is no state of a comparison, or a slice column that it does not have.
+    """
+    between("confidence", confidence, 0.0, 1.0)
+    scale = scale_in(state)
+    if not scale.models:
+        raise SpecError("this is the state of an evaluation: read it with `metrics`")
+    return comparison_table(state, scale, grouping_sets(by), confidence)
+
+
+def described(metrics: DataFrame, slices: Sequence[str], *, limit: int) -> str:
+    """The main metrics of the first slices of each grouping set, and what they say, as text."""
+    frame = first_slices(metrics, slices, limit)
+    shown = summary(frame)
+    width = int(shown["slice"].str.len().max())
+    table = shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})
+    return "\n".join([table, *conclusions(frame, slices)])
+
+
+def first_slices(metrics: DataFrame, slices: Sequence[str], limit: int) -> pd.DataFrame:
+    """The rows of a comparison that are shown or named: of each grouping set, and of each verdict in it, the first.
+
+    `place` is a row's place in its set, `named` among those of its verdict, `slices` and `such` how many there are.
+    """
+    of_set = Window.partitionBy("grouping_id")
+    of_challenger = Window.partitionBy("grouping_id", "challenger")
+    of_verdict = Window.partitionBy("grouping_id", "challenger", "verdict")
+    order = [*map(quoted, slices), F.col("slice")]
+    numbered = metrics.withColumns(
+        {
+            "place": F.row_number().over(of_set.orderBy(*order, "challenger")),
+            "named": F.row_number().over(of_verdict.orderBy(*order)),
+            "slices": F.count(F.lit(1)).over(of_challenger),
+            "such": F.count(F.lit(1)).over(of_verdict),
+        }
+    )
+    shown = numbered.where((F.col("place") <= limit) | (F.col("named") <= LISTED))
+    columns = ["grouping_id", "rows", *STATUSES, *SHOWN, "baseline", "place", "named", "slices", "such"]
+    frame = shown.select(*columns).orderBy(F.desc("grouping_id"), "place").toPandas()
+    return frame.assign(shown=frame["place"] <= limit)
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """The main metrics of the rows that are shown, rounded to what a reader takes in."""
+    return frame.loc[frame["shown"], list(SHOWN)].round(5)
+
+
+def conclusions(frame: pd.DataFrame, slices: Sequence[str]) -> list[str]:
+    """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
+    overall = frame.iloc[0]
+    sets = frame[frame["named"] <= LISTED].groupby(["grouping_id", "challenger"], sort=False)
+    lines = [conclusion(of_set, slices) for _, of_set in sets]
+    reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
+    if reasons:
+        dropped = counted(sum(reasons.values()), "row")
+        lines.append(f"{dropped} of {overall['rows']:,} not scored by all models: {listed(reasons)}")
+    return lines
+
+
+def conclusion(of_set: pd.DataFrame, slices: Sequence[str]) -> str:
+    """What a comparison says of one challenger and grouping set."""
+    first = of_set.iloc[0]
+    if first["slice"] != "all":
+        verdicts = of_set.groupby("verdict")
+        found = [verdict for verdict in ("better", "worse", "no evidence") if verdict in verdicts.groups]
+        lines = [f"{verdict} {on_slices(verdicts.get_group(verdict))}" for verdict in found]
+        return f"{first['challenger']} by {set_name(first['grouping_id'], slices)}: {', '.join(lines)}"
+    if not first["n"]:
+        return f"no row of positive weight is scored by {first['baseline']} and {first['challenger']} alike"
+    claim = {
+        "better": "{challenger} is better than {baseline}",
+        "worse": "{challenger} is worse than {baseline}",
+        "no evidence": "no evidence that {challenger} is better or worse than {baseline}",
+    }[first["verdict"]].format_map(first)
+    return claim + ": difference {difference:.5f} ({difference_low:.5f} to {difference_high:.5f})".format_map(first)
+
+
+def on_slices(such: pd.DataFrame) -> str:
+    """On how many slices a verdict is given, and on which."""
+    total, slices = such.iloc[0][["such", "slices"]]
+    more = ", ..." if total > len(such) else ""
+    return f"on {total:,} of {slices:,} ({', '.join(such['slice'])}{more})"

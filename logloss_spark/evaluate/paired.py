@@ -1,0 +1,259 @@
+"""Differences of losses on the same rows: their sums, and the metrics, intervals and verdicts that follow from those.
+
+The difference of two mean losses is the mean of d = (challenger's loss - baseline's loss), so that what is easy or
+hard for both models cancels row by row. Its error is that of a weighted mean: with e = w (d - D) / W, the square root
+of n/(n-1) sum e^2, or where rows hang together of B/(B-1) times the sum over B buckets of (sum of e in the bucket)^2.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, StructField, StructType
+
+from logloss_spark.evaluate.intervals import (
+    FEW,
+    centred_square,
+    difference_of_sums,
+    quantile_of,
+    standard_error,
+    with_interval,
+)
+from logloss_spark.evaluate.state import PAIR, Scale, rolled_up
+from logloss_spark.evaluate.sums import state_of_parts, state_row, sums_as_sql, weighted_sum
+from logloss_spark.evaluate.tables import arrow_metric, check_slices, slice_text
+from logloss_spark.kernels.distributions import normal_p_value, student_p_value
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.compared import scored_by_all
+from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import Predictions, slices_of
+
+MEASURED = (
+    "weight",
+    "baseline_log_loss",
+    "challenger_log_loss",
+    "difference",
+    "difference_se",
+    "difference_low",
+    "difference_high",
+    "better_share",
+    "worse_share",
+    "tie_share",
+    "kl",
+    "kl_reverse",
+    "p_value",
+)
+"""What is computed of one slice and challenger alone."""
+
+JUDGED = ("p_adjusted", "verdict")
+"""What needs the other slices, too."""
+
+SUMMED = ("n", *PAIR)
+
+
+def state_of_pairs(rows: Inputs, spec: Predictions, scale: Scale) -> DataFrame:
+    """The state of a comparison: its rows are read once, and summed per slice, class and bucket."""
+    keys = [slice_name(place) for place in range(len(scale.slices))]
+    models = len(scale.models)
+    table = scored_by_all(rows, spec, models).withColumn("code", group_code(rows))
+    grouped = [*keys, *(["bucket"] if rows.clustered else [])]
+    groups = table.groupBy("code", *grouped).agg(*raw_sums(rows, models))
+    parts = groups.select(*keys, F.explode(F.expr(pair_rows(rows, scale))).alias("row")).select(*keys, "row.*")
+    return state_of_parts(parts, scale)
+
+
+def group_code(rows: Inputs) -> Column:
+    """What rows are first grouped by: a reason (negative), weightless (-1), or the class that happened.
+
+    Of soft labels no class alone happened; all are of class 0.
+    """
+    code = F.when(F.col("status") != 0, -1 - F.col("status"))
+    scored = F.lit(0) if rows.soft else F.col("index")
+    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(scored)
+
+
+def raw_sums(rows: Inputs, models: int) -> list[Column]:
+    """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
+    baseline = F.col("loss_0")
+    sums = {"w": weighted_sum(rows, 1), "w2": weighted_sum(rows, 2), "wa": weighted_sum(rows, 1, baseline)}
+    for place in range(1, models):
+        loss = F.col(f"loss_{place}")
+        difference = loss - baseline
+        of_challenger = {
+            "wb": weighted_sum(rows, 1, loss),
+            "wd": weighted_sum(rows, 1, difference),
+            "w2d": weighted_sum(rows, 2, difference),
+            "w2dd": weighted_sum(rows, 2, difference, difference),
+            "w_better": weighted_sum(rows, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
+            "w_worse": weighted_sum(rows, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
+            "w_tie": weighted_sum(rows, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
+            "wk": weighted_sum(rows, 1, F.col(f"kl_{place}")),
+            "wr": weighted_sum(rows, 1, F.col(f"kl_reverse_{place}")),
+        }
+        sums |= {f"{name}_{place}": total for name, total in of_challenger.items()}
+    return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
+
+
+def pair_rows(rows: Inputs, scale: Scale) -> str:
+    """The rows of the state that one group of rows adds to, as SQL for an array of structs."""
+    status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
+    bucket = "bucket" if rows.clustered else "0"
+    structs = [
+        f"named_struct('part', {status}, 'place', CAST(NULL AS INT), 'n', n{sums_as_sql({}, scale)})",
+        state_row("'class'", "code", "code >= 0", {}, scale),
+    ]
+    for place in range(1, len(scale.models)):
+        sums = {name: name if name in ("w", "w2", "wa") else f"{name}_{place}" for name in PAIR}
+        structs.append(state_row("'pair'", f"{BUCKETS * place} + {bucket}", "code >= 0", sums, scale))
+    return f"array_compact(array({', '.join(structs)}))"
+
+
+def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
+    """One row per slice and challenger, for a comparison's state whose scale is known."""
+    check_slices(scale, by)
+    # mapInArrow looks columns up by unquoted names, and a slice column may have any.
+    inner = {name: slice_name(place) for place, name in enumerate(slices_of(by))}
+    wide = one_row_per_challenger(state, scale, by).withColumnsRenamed(inner)
+    kept = [
+        *inner.values(),
+        "grouping_id",
+        "slice",
+        "baseline",
+        "challenger",
+        "rows",
+        *STATUSES,
+        "n",
+        "n_eff",
+        "minority",
+        "few",
+    ]
+    fields = [wide.schema[name] for name in kept] + [StructField(name, DoubleType()) for name in MEASURED]
+    of_batches = partial(measured_batches, clustered=scale.buckets > 0, confidence=confidence, kept=kept)
+
+    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return of_batches(batches)
+
+    judged = judge(wide.mapInArrow(on_arrow, StructType(fields)), confidence)
+    return judged.withColumnsRenamed({alias: name for name, alias in inner.items()})
+
+
+def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
+    """All sums of a slice and challenger in one row. Statuses and classes are those of every challenger.
+
+    `buckets` has `w` and `wd` of each bucket; `classes` is how many classes happened, and `rarest` how often the
+    rarest of them did.
+    """
+    slices = slices_of(by)
+    challengers = F.lit(list(range(1, len(scale.models))))
+    own = F.array((F.col("place") / BUCKETS).cast("int"))
+    rolled = rolled_up(state, scale, by).withColumn(
+        "model", F.explode(F.when(F.col("part") == "pair", own).otherwise(challengers))
+    )
+
+    def of_part(part: str, sql: str, alias: str) -> Column:
+        return F.expr(f"{sql} FILTER (WHERE part = '{part}') AS {alias}")
+
+    wide = rolled.groupBy(*map(quoted, slices), "grouping_id", "model").agg(
+        *[of_part(status, "sum(n)", status) for status in STATUSES],
+        *[of_part("pair", f"sum({name})", name) for name in SUMMED],
+        of_part("pair", "collect_list(struct(w, wd))", "buckets"),
+        of_part("class", "count(n)", "classes"),
+        of_part("class", "min(n)", "rarest"),
+    )
+    happen = 1 if scale.soft_labels else len(scale.classes)
+    models = F.array(*map(F.lit, scale.models))
+    minority = F.coalesce(F.when(F.col("classes") == happen, F.col("rarest")), F.lit(0))
+    counted = wide.fillna(0, ["n", *STATUSES]).withColumns(
+        {
+            "rows": F.expr(" + ".join(STATUSES)),
+            "slice": slice_text(slices),
+            "baseline": F.lit(scale.models[0]),
+            "challenger": F.get(models, F.col("model")),
+            "minority": minority,
+            "n_eff": F.try_divide(F.col("w") * F.col("w"), F.col("w2")),
+        }
+    )
+    # Uneven weights leave as little to go by as few rows do.
+    enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW
+    return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))
+
+
+def measured_batches(
+    batches: Iterable[pa.RecordBatch], *, clustered: bool, confidence: float, kept: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Rows of `one_row_per_challenger` as rows of metrics."""
+    for batch in batches:
+
+        def column(name: str, batch: pa.RecordBatch = batch) -> Array:
+            return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+
+        sums = {name: column(name) for name in SUMMED}
+        buckets = batch.column("buckets") if clustered else None
+        found = measured(sums, buckets, confidence)
+        arrays = [batch.column(name) for name in kept] + [arrow_metric(name, found[name]) for name in MEASURED]
+        yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *MEASURED])
+
+
+def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence: float) -> dict[str, Array]:
+    """The metrics of n slices and challengers from their sums; NaN where one is not defined.
+
+    `buckets` are lists of the sums `w` and `wd` of the buckets of clusters, None where rows are independent.
+    """
+    weight = sums["w"]
+    with np.errstate(all="ignore"):
+        difference = sums["wd"] / weight
+        if buckets is None:
+            filled, independent = None, sums["n"]
+            squares = centred_square(sums["w2dd"], sums["w2d"], sums["w2"], difference)
+        else:
+            filled = independent = buckets.value_lengths().to_numpy(zero_copy_only=False).astype(np.float64)
+            squares = squares_of_buckets(buckets, difference)
+        error = standard_error(squares / weight**2, independent)
+        # Without any spread a difference of 0 is just that, and of any other there is no telling.
+        statistic = np.where(error > 0.0, difference / error, np.where(difference == 0.0, error, np.nan))
+        means = {
+            "baseline_log_loss": "wa",
+            "challenger_log_loss": "wb",
+            "better_share": "w_better",
+            "worse_share": "w_worse",
+            "tie_share": "w_tie",
+            "kl": "wk",
+            "kl_reverse": "wr",
+        }
+        return {
+            "weight": weight,
+            **{name: sums[total] / weight for name, total in means.items()},
+            **with_interval("difference", difference, error, quantile_of(confidence, filled)),
+            "p_value": normal_p_value(statistic) if filled is None else student_p_value(statistic, filled - 1.0),
+        }
+
+
+def squares_of_buckets(buckets: pa.ListArray, difference: Array) -> Array:
+    """The sum over buckets of (sum of w (d - D))^2."""
+    entries = buckets.flatten()
+    weight, total = (entries.field(name).to_numpy(zero_copy_only=False) for name in ("w", "wd"))
+    row = np.repeat(np.arange(len(buckets)), buckets.value_lengths().to_numpy(zero_copy_only=False))
+    away = difference_of_sums(total, weight * difference[row])
+    return np.bincount(row, weights=away**2, minlength=len(buckets)).astype(np.float64)
+
+
+def judge(table: DataFrame, confidence: float) -> DataFrame:
+    """The table with `p_adjusted` and `verdict`.
+
+    The p-values of a challenger are adjusted over the slices of one grouping set, for the share of false discoveries
+    among those that are called better or worse (Benjamini, Hochberg, J. R. Statist. Soc. B 57, 1995). The global row
+    is a set of its own.
+    """
+    family = Window.partitionBy("grouping_id", "challenger")
+    ranked = table.withColumn("rank", F.row_number().over(family.orderBy(F.asc_nulls_last("p_value"))))
+    bound = F.col("p_value") * F.count("p_value").over(family) / F.col("rank")
+    from_here_on = family.orderBy(F.desc("rank")).rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    lowest = F.least(F.min("bound").over(from_here_on), F.lit(1.0))
+    adjusted = ranked.withColumn("bound", bound).withColumn("p_adjusted", F.when(F.col("p_value").isNotNull(), lowest))
+    found = F.col("p_adjusted") <= 1.0 - confidence
+    verdict = F.when(found, F.when(F.col("difference") < 0, "better").otherwise("worse")).otherwise("no evidence")
+    return adjusted.withColumn("verdict", verdict).drop("rank", "bound")

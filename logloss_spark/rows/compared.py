@@ -1,0 +1,233 @@
+"""Rows that several models forecast: one table with a column per model, and per row every loss and the divergences.
+
+A table is wide, with a column (or a column per class) for each model, or long, with a row for each model and key.
+Either becomes `Inputs` whose table has `prediction_0`, `prediction_1`, … for `prediction`, the baseline's first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError, SpecError, did_you_mean
+from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.inputs import Inputs, inputs, present, quoted, scores, types_of
+from logloss_spark.rows.pandas_engine import row_losses, vectorised
+from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST, with_loss
+from logloss_spark.spec import Predictions, distinct
+
+FOUND_MODELS = 32
+"""As many models are looked for in a long table; each is a column, and compared with the baseline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Where the forecasts of the models are that are compared with the baseline.
+
+    Parameters
+    ----------
+    baseline : str
+        The model that the others are compared with.
+    predictions : mapping from str to str or tuple of str
+        Of a wide table: the column of each model's forecast, or one column per class.
+    prediction : str or tuple of str, optional
+        Of a long table: the column of the forecast, or one per class.
+    model : str, optional
+        Of a long table: the column that names the model.
+    keys : tuple of str
+        Of a long table: the columns that tell which rows of two models forecast the same.
+    models : tuple of str, optional
+        Of a long table: the models to compare; by default all that it holds.
+
+    Raises
+    ------
+    SpecError
+        A value that cannot be meant.
+    """
+
+    baseline: str
+    predictions: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    prediction: str | tuple[str, ...] | None = None
+    model: str | None = None
+    keys: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        of_long_table = {name: bool(getattr(self, name)) for name in ("prediction", "model", "keys")}
+        if bool(self.predictions) == any(of_long_table.values()) or (self.predictions and self.models):
+            raise SpecError(
+                "models are given by predictions, a column for each, or in a long table by prediction, model and keys"
+                f", and {'both' if self.predictions else 'neither'} came"
+            )
+        if self.predictions:
+            self.ordered(tuple(self.predictions))
+            return
+        missing = [name for name, given in of_long_table.items() if not given]
+        if missing:
+            raise SpecError(f"a long table needs prediction, model and keys, and {missing[0]} is missing")
+        distinct("keys", self.keys)
+        if self.models is not None:
+            distinct("models", self.models)
+            self.ordered(self.models)
+
+    @property
+    def of_baseline(self) -> str | tuple[str, ...]:
+        """The column of the baseline's forecast, or of every model's."""
+        return self.predictions[self.baseline] if self.prediction is None else self.prediction
+
+    def ordered(self, models: Sequence[str]) -> tuple[str, ...]:
+        """These models, the baseline first; raises SpecError where it is none of them, or the only one."""
+        if self.baseline not in models:
+            known = did_you_mean(self.baseline, models)
+            raise SpecError(f"the baseline is one of the models, and {self.baseline!r} is not; {known}")
+        if len(models) < 2:
+            raise SpecError(f"a baseline is compared with other models, and {self.baseline!r} came alone")
+        return (self.baseline, *(model for model in models if model != self.baseline))
+
+
+def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs of a table, wide or long, and the models in their order.
+
+    A long table is looked at at once: for its models where none are named, and whether its keys are unique.
+    """
+    if given.model is None:
+        models = given.ordered(tuple(given.predictions))
+        return wide_inputs(df, {name: replace(spec, prediction=given.predictions[name]) for name in models}), models
+    for role, names in (("model", (given.model,)), ("key", given.keys)):
+        for name in names:
+            present(df, role, name)
+    models = given.ordered(given.models or models_in(df, given.model))
+    return long_inputs(df, spec, model=given.model, keys=given.keys, models=models), models
+
+
+def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
+    """The inputs of a wide table, from the spec of each model, the baseline's first.
+
+    Raises
+    ------
+    SpecError
+        As `inputs` does, or models that do not forecast the same classes in the same form.
+    """
+    baseline, *challengers = specs
+    found = {model: inputs(df, spec) for model, spec in specs.items()}
+    for model in challengers:
+        if form(found[model]) != form(found[baseline]):
+            raise SpecError(
+                "models that are compared forecast the same classes in the same form, and "
+                f"{baseline!r} is {form(found[baseline])} but {model!r} {form(found[model])}"
+            )
+    types = types_of(df)
+    predictions = {
+        f"prediction_{place}": scores(types, "prediction", spec.prediction) for place, spec in enumerate(specs.values())
+    }
+    return inputs(df, specs[baseline], beside=predictions)
+
+
+def form(rows: Inputs) -> str:
+    """What a model gives for a row, in words."""
+    return "a number" if rows.scalar else f"{rows.size} classes"
+
+
+def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[str], models: Sequence[str]) -> Inputs:
+    """The inputs of a long table: the rows of a key become one. Its keys are looked at at once, in a pass of its own.
+
+    Raises
+    ------
+    SpecError
+        As `inputs` does.
+    DataError
+        Keys that are not unique per model, or whose models differ in label, weight, cluster or slice.
+    """
+    named = {"model": quoted(model).cast("string"), "key": F.struct(*map(quoted, keys))}
+    rows = inputs(df, spec, beside=named)
+    facts = F.struct(*[name for name in rows.table.columns if name not in ("model", "key", "prediction")])
+    of_model = {name: F.col("model") == name for name in models}
+    by_key = (
+        rows.table.where(F.col("model").isin(*models))
+        .groupBy("key")
+        .agg(
+            F.greatest(*map(F.count_if, of_model.values())).alias("copies"),
+            F.min(facts).alias("facts"),
+            F.min(facts).eqNullSafe(F.max(facts)).alias("agreed"),
+            *[
+                F.first(F.when(given, F.col("prediction")), ignorenulls=True).alias(f"prediction_{place}")
+                for place, given in enumerate(of_model.values())
+            ],
+        )
+    )
+    check_keys(by_key)
+    predictions = [f"prediction_{place}" for place in range(len(models))]
+    # What the keys were gathered by has read the vectors already.
+    return replace(rows, table=by_key.select("facts.*", *predictions), has_vectors=False)
+
+
+def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
+    """The models of a long table, in order of their names; raises SpecError where there are too many to be meant."""
+    found = df.select(quoted(model).cast("string").alias("model")).distinct().limit(FOUND_MODELS + 1).collect()
+    if len(found) > FOUND_MODELS:
+        raise SpecError(f"column {model!r} holds more than {FOUND_MODELS} models: name those to compare in models")
+    if any(row.model is None for row in found):
+        raise DataError(f"every row of a long table names its model, and {model!r} is null in some: leave them out")
+    return tuple(sorted(row.model for row in found))
+
+
+def check_keys(by_key: DataFrame) -> None:
+    """Raise DataError where a key has a model twice, or its models' rows do not tell of the same event."""
+    bad = {"repeated": F.col("copies") > 1, "differing": (F.col("copies") == 1) & ~F.col("agreed")}
+    found = by_key.agg(
+        F.count(F.lit(1)).alias("keys"),
+        *[F.count_if(condition).alias(name) for name, condition in bad.items()],
+        *[F.min(F.when(condition, F.col("key"))).alias(f"{name}_key") for name, condition in bad.items()],
+    ).first()
+    assert found is not None
+    if found.repeated:
+        raise DataError(
+            f"a key has one row of each model, and {found.repeated:,} of {found['keys']:,} have several, "
+            f"as {in_words(found.repeated_key)}: add columns to keys, or leave rows out"
+        )
+    if found.differing:
+        raise DataError(
+            "the models of a key have the same label, weight, cluster and slices, and those of "
+            f"{found.differing:,} of {found['keys']:,} differ, as of {in_words(found.differing_key)}"
+        )
+
+
+def in_words(key: Row) -> str:
+    """A key with the names of its columns."""
+    return ", ".join(f"{name} = {value}" for name, value in key.asDict().items())
+
+
+def scored_by_all(rows: Inputs, spec: Predictions, models: int) -> DataFrame:
+    """The table with `status`, `loss_0`, `loss_1`, …, and for each challenger `kl_1`, … and `kl_reverse_1`, ….
+
+    The status is the first that is not ok, in the order of models. `kl_1` is KL(baseline ‖ challenger): both
+    divergences come from Python whichever engine gives the losses.
+    """
+    # As in `with_loss`, but once and for either engine: a step between functions would hand rows to Python twice.
+    table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.has_vectors else rows.table
+    for place in range(models):
+        of_model = replace(rows, table=table.withColumn("prediction", F.col(f"prediction_{place}")), has_vectors=False)
+        table = with_loss(of_model, spec).withColumnsRenamed({"status": f"status_{place}", "loss": f"loss_{place}"})
+    reasons = [F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in range(models)]
+    divergences = {}
+    for place in range(1, models):
+        baseline, challenger = "prediction_0", f"prediction_{place}"
+        divergences[f"kl_{place}"] = divergence(rows, spec, baseline, challenger)
+        divergences[f"kl_reverse_{place}"] = divergence(rows, spec, challenger, baseline)
+    return table.withColumns({"status": F.coalesce(*reasons, F.lit(0)), **divergences})
+
+
+def divergence(rows: Inputs, spec: Predictions, reference: str, other: str) -> Column:
+    """KL(reference ‖ other) of two columns of forecasts, in nats."""
+    kernel = divergence_kernel(spec, scalar=rows.scalar)
+    return vectorised(partial(row_losses, kernel, rows.size), "double")(reference, other)
+
+
+def divergence_kernel(spec: Predictions, *, scalar: bool) -> Callable[[Array, Array], Array]:
+    """The divergence of two forecasts of a spec."""
+    if spec.kind == "logit":
+        return kl_from_logits
+    return binary_kl if scalar else kl
