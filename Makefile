@@ -29,13 +29,14 @@ test: setup ## run the tests, then a marked part of them over Spark Connect
 	$(spark) $(BIN)/python -m pytest
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest -m connect
 
-demo: setup ## evaluate a forecast of real flights, fit a model to them, and evaluate both
+demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluate both and compare them
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/fit.py --config conf/fit.toml
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/score.py --config conf/fit.toml
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
 
 bench: setup ## time the engines beside their peers
 	$(spark) $(BIN)/python benchmarks/evaluate.py

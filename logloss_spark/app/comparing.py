@@ -1,0 +1,41 @@
+"""What the subcommand `compare` does, and a report for a person."""
+
+from pyspark.sql import SparkSession
+
+from logloss_spark.app.compare_config import CompareConfig
+from logloss_spark.app.jobs import PRINTED, judge, kept, read_input, rows_by_status, written
+from logloss_spark.errors import counted
+from logloss_spark.evaluate.compare import Comparison, described
+from logloss_spark.io.tables import check_outputs, folders, write_tables
+
+
+def compare(spark: SparkSession, config: CompareConfig) -> str:
+    """Compare models on the same rows and write what the config asks for.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    config : CompareConfig
+
+    Returns
+    -------
+    str, the report: where each challenger is better or worse than the baseline, and what was read and written
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    given, output, outputs = config.input, config.output, config.output.paths
+    source = read_input(spark, given)
+    roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
+    check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
+    with Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison:
+        counts = rows_by_status(comparison.state)
+        judge(counts, config.compare, section="compare")
+        with kept(comparison.metrics) as table:
+            report = described(table, config.predictions.slices, limit=PRINTED)
+            tables = {"state": comparison.state, "metrics": table}
+            write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
+    read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, compared {counts['ok']:,}"
+    return "\n".join([report, read, *written(outputs)])

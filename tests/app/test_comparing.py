@@ -1,0 +1,131 @@
+"""The command `compare` on real files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+import logloss_spark as ls
+from logloss_spark.app.cli import main
+from logloss_spark.app.compare_config import CompareConfig
+from logloss_spark.app.config import read_config
+from logloss_spark.errors import SpecError
+
+ROOT = Path(__file__).parents[2]
+ROWS = 400
+
+
+@pytest.fixture
+def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """Rows of two sides that two models forecast, one of them better, a label missing; and how to compare them."""
+    rng = np.random.default_rng(5)
+    p = rng.random(ROWS)
+    wide = pd.DataFrame({"row": np.arange(ROWS), "y": rng.random(ROWS) < p, "side": np.where(p < 0.5, "low", "high")})
+    wide = wide.assign(y=wide.y.astype("Int64").mask(wide.row == 0), blunt=np.full(ROWS, 0.5), sharp=p)
+    long = wide.melt(["row", "y", "side"], ["blunt", "sharp"], "model", "p")
+    for name, frame in {"wide": wide, "long": long}.items():
+        (tmp_path / name).mkdir()
+        frame.to_parquet(tmp_path / name / "part.parquet")
+
+    def config(models: str) -> Path:
+        file = tmp_path / "compare.toml"
+        file.write_text(
+            f'[input]\npath = "{tmp_path}/wide"\n{models}\n[columns]\nlabel = "y"\n'
+            f'[compare]\nbaseline = "blunt"\nby = [["side"]]\nengine = "native"\n'
+            f'[output]\nmetrics = "{tmp_path}/out/metrics"\nstate = "{tmp_path}/out/state"\n'
+        )
+        return file
+
+    def run(*overrides: str, models: str = '[models]\nblunt = "blunt"\nsharp = "sharp"') -> SimpleNamespace:
+        sets = [word for override in overrides for word in ("--set", override.format(folder=tmp_path))]
+        capsys.readouterr()
+        code = main(["compare", "--config", str(config(models)), *sets])
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err, out_folder=tmp_path / "out", folder=tmp_path)
+
+    return run
+
+
+@pytest.mark.connect
+def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
+    job: Callable[..., SimpleNamespace], spark: SparkSession
+) -> None:
+    ran = job()
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["all", "sharp"],
+        ["side=high", "sharp"],
+        ["side=low", "sharp"],
+    ]
+    assert lines[4].startswith("sharp is better than blunt: difference -0.")
+    assert lines[5:] == [
+        "sharp by side: better on 2 of 2 (side=high, side=low)",
+        "1 row of 400 not scored by all models: null_label 1",
+        f"read 400 rows of {ran.folder}/wide, compared 399",
+        f"wrote metrics to {ran.out_folder}/metrics",
+        f"wrote state to {ran.out_folder}/state",
+    ]
+    written = spark.read.parquet(str(ran.out_folder / "metrics"))
+    assert {row["slice"]: row.verdict for row in written.collect()} == dict.fromkeys(
+        ["all", "side=high", "side=low"], "better"
+    )
+    again = ls.comparison(spark.read.parquet(str(ran.out_folder / "state"))).first()
+    assert again is not None
+    # 1e-12 relative: sums are added in another order.
+    assert again.difference == pytest.approx(written.where("slice = 'all'").first().difference, rel=1e-12)
+
+
+def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace]) -> None:
+    asked = ["columns.prediction=p", "columns.model=model", 'columns.keys=["row"]', "input.path={folder}/long"]
+    ran = job(*asked, models="")
+    assert (ran.code, ran.err) == (0, "")
+    assert "sharp by side: better on 2 of 2 (side=high, side=low)" in ran.out
+    repeated = job(*asked, 'columns.keys=["side"]', "output.mode=overwrite", models="")
+    assert repeated.code == 4
+    assert "a key has one row of each model, and 2 of 2 have several, as side = high" in repeated.err
+
+
+@pytest.mark.parametrize(
+    ("override", "code", "line"),
+    [
+        (
+            "models.dull=shrp",
+            2,
+            "prediction column 'shrp' is not in the table; it has: row, y, side, blunt, sharp. Did",
+        ),
+        ("models.dull=3", 2, "a role is given by the names of columns, and 3 came"),
+        ("compare.baseline=blnt", 2, "'blnt' is not; it has: blunt, sharp. Did you mean 'blunt'?"),
+        ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),
+        ("compare.on_invalid=quarantine", 2, "[compare] on_invalid cannot be 'quarantine'; it has: count, fail"),
+        ("columns.model=side", 2, "models are given by predictions, a column for each, or in a long table by"),
+        ("compare.on_invalid=fail", 4, "tolerated_share of invalid rows is 0, and 1 of 400 are: null_label 1"),
+        ("output.state={folder}/wide/state", 2, "must not lie inside what is read"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_and_writes_nothing(
+    job: Callable[..., SimpleNamespace], override: str, code: int, line: str
+) -> None:
+    ran = job(override)
+    assert ran.code == code
+    assert line in ran.err
+    assert ran.err.count("\n") == 1
+    assert ran.out == ""
+    assert not ran.out_folder.exists()
+
+
+def test_the_example_in_conf_is_a_config() -> None:
+    read = read_config(str(ROOT / "conf" / "compare.toml"), of=CompareConfig)
+    assert read.contest.predictions == {"forecast": "probability", "fitted": "fitted"}
+    assert read.predictions.by == (("carrier",),)
+    assert read.predictions.cluster == "date"
+    assert set(read.output.paths) == {"metrics", "state"}
+
+
+def test_a_config_without_models_is_refused() -> None:
+    with pytest.raises(SpecError, match="and both came"):
+        read_config(str(ROOT / "conf" / "compare.toml"), of=CompareConfig, overrides=["columns.model=m"])
