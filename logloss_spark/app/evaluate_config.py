@@ -1,12 +1,12 @@
 """The config of the jobs that evaluate predictions, and that read metrics off stored states."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logloss_spark.app.sections import Input, Mode, Scoring
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.metrics import Reporting
+from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.tables import METRICS, reporting_of
-from logloss_spark.spec import Predictions, one_of
+from logloss_spark.spec import LossName, Predictions, Source, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +26,17 @@ class Evaluate(Scoring):
     Most are the arguments of `logloss_spark.evaluate`. `metrics` names the metrics to keep, all by default.
     """
 
+    loss: LossName = "cross_entropy"
     ece_bins: int = 10
     baseline: float | list[float] | None = None
+    auc: Source = "cells"
+    calibration: Source = "cells"
     metrics: list[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.metrics or ():
-            one_of("an entry of metrics", name, METRICS)
+            one_of("an entry of metrics", name, tuple(columns_of_loss(METRICS, self.loss).values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class Output:
 
     metrics: str | None = None
     reliability: str | None = None
+    by_class: str | None = None
     state: str | None = None
     invalid: str | None = None
     format: str = "parquet"
@@ -50,7 +54,7 @@ class Output:
     @property
     def paths(self) -> dict[str, str]:
         """The paths that are given, by the name of their table."""
-        found = {name: getattr(self, name) for name in ("metrics", "reliability", "state", "invalid")}
+        found = {name: getattr(self, name) for name in ("metrics", "reliability", "by_class", "state", "invalid")}
         return {name: path for name, path in found.items() if path}
 
 
@@ -73,7 +77,7 @@ class EvaluateConfig:
     @property
     def predictions(self) -> Predictions:
         """The spec of the table."""
-        return self.evaluate.predictions(**vars(self.columns))
+        return replace(self.evaluate.predictions(**vars(self.columns)), loss=self.evaluate.loss)
 
     @property
     def reporting(self) -> Reporting:

@@ -12,8 +12,9 @@ from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.sections import Input, Tolerance
 from logloss_spark.errors import DataError, SpecError, counted, listed
 from logloss_spark.evaluate.evaluation import Evaluation, held, remarks_on, summary
+from logloss_spark.evaluate.metrics import columns_of_loss
 from logloss_spark.evaluate.state import merge, read_scale
-from logloss_spark.evaluate.tables import METRICS, metrics, reliability, set_name
+from logloss_spark.evaluate.tables import METRICS, by_class, metrics, reliability, set_name
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.status import STATUSES
@@ -41,7 +42,8 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
     """
     given, output, outputs = config.input, config.output, config.output.paths
     source = read_input(spark, given)
-    evaluation = Evaluation(source, config.predictions, config.reporting)
+    asked = config.evaluate
+    evaluation = Evaluation(source, config.predictions, config.reporting, auc=asked.auc, calibration=asked.calibration)
     roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     with evaluation:
@@ -56,6 +58,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
                 "invalid": evaluation.invalid if invalid_of(counts) else evaluation.invalid.limit(0),
                 "state": evaluation.state,
                 "reliability": evaluation.reliability,
+                "by_class": evaluation.by_class,
                 "metrics": chosen_metrics(table, config),
             }
             write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
@@ -87,7 +90,7 @@ def metrics_of_states(spark: SparkSession, config: EvaluateConfig, paths: Sequen
     if not paths:
         raise SpecError("metrics are read off states, and none is named: give paths, or `state` in [output]")
     output, asked = config.output, config.evaluate
-    outputs = {name: path for name, path in output.paths.items() if name in ("metrics", "reliability")}
+    outputs = {name: path for name, path in output.paths.items() if name in ("metrics", "reliability", "by_class")}
     stored = [read_table(spark, path=path, format=output.format) for path in paths]
     merged = merge(*stored)
     roots = {root for path, table in zip(paths, stored, strict=True) for root in folders(spark, table, path=path)}
@@ -98,7 +101,11 @@ def metrics_of_states(spark: SparkSession, config: EvaluateConfig, paths: Sequen
         kept(metrics(state, by=by, confidence=asked.confidence, ece_bins=bins, baseline=asked.baseline)) as table,
     ):
         frame = first_slices(table, config.predictions.slices)
-        tables = {"reliability": reliability(state, by=by, ece_bins=bins), "metrics": chosen_metrics(table, config)}
+        tables = {
+            "reliability": reliability(state, by=by, confidence=asked.confidence, ece_bins=bins),
+            "by_class": by_class(state, by=by),
+            "metrics": chosen_metrics(table, config),
+        }
         write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
     read = f"read {counted(len(paths), 'state')}: {', '.join(paths)}"
     return "\n".join([report(frame, config), read, *written(outputs)])
@@ -168,7 +175,13 @@ def shortened(names: Sequence[object], length: int = 5) -> str:
 def chosen_metrics(table: DataFrame, config: EvaluateConfig) -> DataFrame:
     """The table of metrics, with those alone that the config names; all where it names none."""
     chosen = config.evaluate.metrics
-    return table if chosen is None else table.drop(*[name for name in METRICS if name not in chosen])
+    return table if chosen is None else table.drop(*[name for name in measured(table) if name not in chosen])
+
+
+def measured(table: DataFrame) -> list[str]:
+    """The metrics that a table has, whatever its loss."""
+    known = {*METRICS, *columns_of_loss(METRICS, "another").values()}
+    return [name for name in table.columns if name in known]
 
 
 def first_slices(table: DataFrame, slices: Sequence[str]) -> pd.DataFrame:
@@ -178,7 +191,7 @@ def first_slices(table: DataFrame, slices: Sequence[str]) -> pd.DataFrame:
     """
     of_set = Window.partitionBy("grouping_id")
     numbered = table.select(
-        *["grouping_id", "slice", "rows", *STATUSES, "n", *METRICS],
+        *["grouping_id", "slice", "rows", *STATUSES, "n", *measured(table)],
         F.row_number().over(of_set.orderBy(*map(quoted, slices), "slice")).alias("place"),
         F.count(F.lit(1)).over(of_set).alias("slices"),
     )

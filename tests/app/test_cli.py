@@ -115,6 +115,23 @@ def test_only_the_metrics_that_are_named_are_kept(job: SimpleNamespace, spark: S
     assert "log_loss" not in columns
 
 
+def test_a_job_takes_clusters_another_loss_and_what_is_exact(job: SimpleNamespace, spark: SparkSession) -> None:
+    asked = ["columns.cluster=day", "evaluate.engine=pandas", "evaluate.loss=savage", "evaluate.auc=exact"]
+    ran = job.run(*asked, 'evaluate.metrics=["loss", "loss_se", "auc", "auc_bound"]', outputs=["by_class", "state"])
+    assert (ran.code, ran.err) == (0, "")
+    found = spark.read.parquet(str(job.out / "metrics")).collect()[0]
+    # Forecasts rise from 0 to 1 over labels that take turns: they know nothing.
+    assert found.auc == pytest.approx(0.5, abs=0.01)
+    assert found.auc_bound == 0
+    assert found.loss == pytest.approx(1 / 3, abs=1e-3)
+    assert found.loss_se > 0
+    classes = spark.read.parquet(str(job.out / "by_class")).orderBy("class").collect()
+    assert [(row["class"], row["n"]) for row in classes] == [("0", 999), ("1", 1000)]
+    again = job.run("output.mode=overwrite", outputs=["state"], command="metrics")
+    assert again.code == 0
+    assert "loss_low" in again.out
+
+
 def test_a_table_of_many_slices_is_printed_in_part(job: SimpleNamespace, spark: SparkSession) -> None:
     write(job.folder / "many" / "part.parquet", y=[0, 1] * 250, p=[0.25, 0.5] * 250, user=list(range(500)))
     ran = job.run(f"input.path={job.folder / 'many'}", 'evaluate.by=[["user"]]')
