@@ -332,8 +332,9 @@ def conclusion(of_set: pd.DataFrame, slices: Sequence[str]) -> str:
         "better": "{challenger} is better than {baseline}",
         "worse": "{challenger} is worse than {baseline}",
         "no evidence": "no evidence that {challenger} is better or worse than {baseline}",
-    }[first["verdict"]].format_map(first)
-    return claim + ": difference {difference:.5f} ({difference_low:.5f} to {difference_high:.5f})".format_map(first)
+    }[first["verdict"]]
+    interval = " ({difference_low:.5f} to {difference_high:.5f})" if pd.notna(first["difference_low"]) else ""
+    return (claim + ": difference {difference:.5f}" + interval).format_map(first)
 
 
 def on_slices(such: pd.DataFrame) -> str:
