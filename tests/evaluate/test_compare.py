@@ -464,9 +464,16 @@ def test_what_cannot_be_meant_is_one_line(small, what):
     assert "\n" not in str(refused.value)
 
 
-def test_a_key_that_lacks_a_model_is_a_row_without_its_prediction(small):
-    found = ls.compare(small, **LONG).to_pandas().iloc[0]
-    assert (found["rows"], found["n"], found["null_prediction"]) == (2, 1, 1)
+def test_a_key_that_lacks_a_model_is_a_row_without_its_prediction(small, capsys):
+    with ls.compare(small, **LONG) as comparison:
+        found = comparison.to_pandas().iloc[0]
+        assert (found["rows"], found["n"], found["null_prediction"]) == (2, 1, 1)
+        comparison.show()
+    # Of one row there is a difference, and no interval to show.
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "no evidence that b is better or worse than a: difference 0.00000",
+        "1 row of 2 not scored by all models: null_prediction 1",
+    ]
 
 
 @pytest.mark.parametrize(
