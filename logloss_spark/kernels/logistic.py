@@ -153,10 +153,7 @@ def summed(
         if hessian is not None and len(theta) == 1:
             hessian[0, :, 0, :] += weighted_gram(dense(x), w * curved)
         elif hessian is not None:
-            x = dense(x)
-            for j in range(len(theta)):
-                for k in range(j, len(theta)):
-                    hessian[j, :, k, :] += weighted_gram(x, w * curved[:, j] * ((j == k) - curved[:, k]))
+            hessian += multinomial_curvature(dense(x), w, curved)
     centred = of_features - np.outer(of_intercept, standard.mean - block.centre)
     gradient = np.column_stack([centred * standard.scale, of_intercept])
     return {"loss": np.array([loss]), "gradient": gradient, "held": np.array([held])}
@@ -171,15 +168,30 @@ def gram(block: Block, standard: Standardization) -> dict[str, Array]:
 
 
 def weighted_gram(x: Array, h: Array) -> Array:
-    """The matrix X' diag(h) X of features and a column of ones after them."""
+    """The matrix X' diag(h) X of features and a column of ones after them; h is not negative."""
     total = np.empty((x.shape[1] + 1, x.shape[1] + 1))
-    if h.min(initial=0.0) < 0:
-        total[:-1, :-1] = x.T @ (x * h[:, None])
-    else:  # of a matrix and itself NumPy computes but one half
-        scaled = x * np.sqrt(h)[:, None]
-        total[:-1, :-1] = scaled.T @ scaled
+    scaled = x * np.sqrt(h)[:, None]
+    total[:-1, :-1] = scaled.T @ scaled  # of a matrix and itself NumPy computes but one half
     total[-1, :-1] = total[:-1, -1] = h @ x
     total[-1, -1] = h.sum()
+    return total
+
+
+def multinomial_curvature(x: Array, w: Array, p: Array) -> Array:
+    """The second derivatives of weighted losses of K classes by their coefficients, (K, d + 1, K, d + 1).
+
+    One product of a matrix with itself, of the columns p_k x, gives all that two classes share; of one class alone
+    p - p^2 would lose the digits of p (1 - p).
+    """
+    n, size, width = len(x), p.shape[1], x.shape[1] + 1
+    columns = np.empty((n, size, width))
+    scaled = p * np.sqrt(w)[:, None]
+    np.multiply(scaled[:, :, None], x[:, None, :], out=columns[:, :, :-1])
+    columns[:, :, -1] = scaled
+    together = columns.reshape(n, size * width)
+    total = -(together.T @ together).reshape(size, width, size, width)
+    for k in range(size):
+        total[k, :, k, :] = weighted_gram(x, w * p[:, k] * (1.0 - p[:, k]))
     return total
 
 

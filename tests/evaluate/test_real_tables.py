@@ -217,7 +217,8 @@ def test_ranking_and_accuracy_of_binary_tables_are_those_of_scikit_learn(binary,
         }
         for measure, value in wanted.items():
             assert abs(row[measure] - value) <= row[f"{measure}_bound"] + SUMS, (name, measure)
-            assert row[f"{measure}_bound"] < 0.05, (name, measure)  # forecasts in whole percents are tied indeed
+            if valid.p.nunique() > 200:  # forecasts in whole percents are tied indeed
+                assert row[f"{measure}_bound"] < 0.05, (name, measure)
         assert row["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(y, p >= 0.5), rel=SUMS)
 
 
@@ -388,10 +389,10 @@ def earlier_equals(p, y):
     return ((p == own) & (np.arange(p.shape[1]) < y.to_numpy()[:, None])).sum(axis=1)
 
 
-@pytest.mark.parametrize("categorical", ["FluSight", "hpc_cv"], indirect=True)
-def test_the_loss_of_each_class_is_that_of_its_rows(categorical, spark):
+@pytest.mark.parametrize("categorical", ["hpc_cv"], indirect=True)
+def test_the_loss_of_each_class_is_that_of_its_rows(categorical, spark, tmp_path):
     frame, columns, *_ = categorical
-    df = spark.createDataFrame(frame.assign(label=frame.label.astype("Int64"))[["group", "label", *columns]])
+    df = stored(spark, frame.assign(label=frame.label.astype("Int64"))[["label", *columns]], tmp_path)
     with ls.evaluate(df, label="label", prediction=columns, engine="native") as evaluation:
         found = evaluation.by_class.toPandas().set_index("class")
     valid = frame[frame.label.notna()]

@@ -79,6 +79,11 @@ ARGUMENTS = {
     "entropy": (PK,),
     "binary_kl": (P, Y),
     "kl": (PK, PK),
+    "kl_from_logits": (ZK, ZK),
+    "normal_quantile": (0.95,),
+    "normal_p_value": (Z,),
+    "student_p_value": (Z, np.array(9.0)),
+    "student_quantile": (0.95, np.array([9.0])),
     "two_sum": (Y, P),
     "two_product": (Y, P),
     "sum_with_error": (PK,),
@@ -87,6 +92,7 @@ ARGUMENTS = {
     "bin_of_logit": (Z,),
     "coarse_edges": (10,),
     "coarse_bin": (K, 10),
+    "coarse_bin_of_thin": (10,),
     "class_losses_from_logits": (ZK,),
     "class_losses_from_probabilities": (PK,),
     "share_of": (P, P),
@@ -99,7 +105,7 @@ ARGUMENTS = {
 
 def test_every_kernel_runs_where_the_package_is_absent(tmp_path):
     calls = {}
-    for room in ("cross_entropy", "divergence", "grid", "margin", "sums"):
+    for room in ("cross_entropy", "distributions", "divergence", "grid", "margin", "sums"):
         module = import_module(f"logloss_spark.kernels.{room}")
         for name, function in getmembers(module, isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
