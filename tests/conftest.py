@@ -21,6 +21,7 @@ SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # to compile a plan takes longer than to run it on a thousand rows
     "spark.sql.codegen.wholeStage": "false",  # jobs in processes, and the tests over Connect, compile theirs
     "spark.ui.showConsoleProgress": "false",
+    "spark.python.daemon.module": "tests.daemon",
     "spark.python.unix.domain.socket.enabled": "true",  # a Python task is 25 ms cheaper, and there are thousands
     "spark.sql.warehouse.dir": "build/spark-warehouse",
     "spark.local.dir": "build/spark-local",  # blocks of fits lie there, and tests look for them
@@ -35,6 +36,7 @@ def spark() -> Iterator[SparkSession]:
             del SETTINGS[compiled]
         os.environ["SPARK_REMOTE"] = SETTINGS.pop("spark.master")
         os.environ["SPARK_TESTING"] = "1"  # a port of its own for each server
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
         " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items()) + " pyspark-shell"
     )
