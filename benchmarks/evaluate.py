@@ -135,6 +135,13 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
 
         return run
 
+    def state_alone() -> float:
+        table = spark_table(spark, folder, days)
+        with ls.evaluate(table, label="label", prediction="p", weight="w", by=BY, engine="native") as evaluation:
+            total = evaluation.state.where("part = 'moments'").selectExpr("sum(wl) / sum(w)").first()
+        assert total is not None
+        return float(total[0])
+
     def duck() -> float:
         # A bin by arithmetic is nearly the grid's: peers are spared the correction against its edges.
         grouped = f"""
@@ -184,6 +191,7 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
     return {
         "pandas engine": engine("pandas"),
         "native engine": engine("native"),
+        "its state alone": state_alone,
         "DuckDB": duck,
         "Polars": polars,
     }
