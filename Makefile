@@ -12,7 +12,7 @@ scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --s
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
-.PHONY: help setup test demo bench bench-fit coverage errors lint types check clean
+.PHONY: help setup test test-slow demo bench bench-fit coverage errors lint types check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -25,9 +25,12 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt -e '.[spark,java,demo,dev]'
 	@touch $@
 
-test: setup ## run the tests, then a marked part of them over Spark Connect
-	$(spark) $(BIN)/python -m pytest
+test: setup ## run the tests but the slow ones, then a marked part of them over Spark Connect
+	$(spark) $(BIN)/python -m pytest -m 'not slow'
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest -m connect
+
+test-slow: setup ## run the slow tests: killed processes, the wheel, large references, simulations
+	$(spark) $(BIN)/python -m pytest -m slow
 
 demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluate both and compare them
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
@@ -56,7 +59,7 @@ lint: setup ## check style and format
 types: setup ## check types
 	$(BIN)/mypy
 
-check: lint types test ## all that .ci/run runs
+check: lint types test test-slow ## all that .ci/run runs
 
 clean: ## remove all that the other targets made
 	rm -rf .venv build dist *.egg-info .*_cache .hypothesis spark-warehouse artifacts

@@ -342,6 +342,7 @@ def test_help_starts_no_java() -> None:
     assert "evaluate a table of predictions" in ran.stdout
 
 
+@pytest.mark.slow
 def test_spark_submit_ends_with_our_exit_code_and_without_a_stack_trace(job: SimpleNamespace) -> None:
     """The one slow test: a Spark of its own, on a truncated file."""
     truncate(job.predictions / "day=2" / "part.parquet")

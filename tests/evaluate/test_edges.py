@@ -249,6 +249,7 @@ def test_the_two_forms_above_produce_every_status_of_a_table_without_clusters():
     assert found == set(STATUSES) - {"null_cluster"}
 
 
+@pytest.mark.slow
 def test_twenty_thousand_slices_are_each_what_their_rows_are(spark, tmp_path):
     rng = np.random.default_rng(50)
     n, slices = 60_000, 20_000

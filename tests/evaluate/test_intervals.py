@@ -10,6 +10,7 @@ from logloss_spark.evaluate.ranking import area_under_curve
 BUCKETS = 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "rate"), [(400, 0.5), (1000, 0.12), (5000, 0.025)])
 @pytest.mark.parametrize("weights", ["none", "gamma"])
 def test_intervals_cover_with_a_hundred_of_the_rarer_class(n, rate, weights):
@@ -22,6 +23,7 @@ def test_intervals_of_ten_positives_and_of_heavy_weights_cover_less():
     assert of_rows(400, 0.5, "pareto") < 0.90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clusters", "size"), [(10, 40), (100, 10), (1000, 3)])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("differences", [False, True])

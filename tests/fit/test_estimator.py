@@ -62,6 +62,7 @@ def test_a_stage_can_be_overwritten(table, tmp_path) -> None:
     assert LogisticRegressionGD.load(str(tmp_path / "estimator")).getMaxIter() == 7
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")  # Spark's own
 def test_searches_take_the_penalty_with_the_smallest_loss(table) -> None:
     estimator = pipeline()

@@ -136,6 +136,7 @@ def blocks_in(folder: Path) -> list[str]:
     return [name for _, names, _ in os.walk(folder / "local") for name in names if name.startswith("logloss-")]
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_resumes_from_its_checkpoint(spark, tmp_path) -> None:
     folder = rows_in(tmp_path)
     process = started(folder, "local[2]", "driver")
@@ -164,6 +165,7 @@ def test_a_driver_that_was_killed_resumes_from_its_checkpoint(spark, tmp_path) -
     assert resumed.report.objective == pytest.approx(exact(folder), rel=1e-11)
 
 
+@pytest.mark.slow
 def test_an_executor_killed_in_the_middle_of_a_fit_changes_nothing(bereaved) -> None:
     folder, process = bereaved
     objective, rows, killed, left = answer(process)

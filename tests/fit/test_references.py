@@ -29,6 +29,7 @@ def names(frame: pd.DataFrame, *others: str) -> list[str]:
     return [name for name in frame.columns if name not in others]
 
 
+@pytest.mark.slow
 def test_flights_as_in_r(spark: SparkSession, shared) -> None:
     frame = sets.flights(shared)
     with pytest.warns(InvalidRows, match="null_label 9,430"):
@@ -37,6 +38,7 @@ def test_flights_as_in_r(spark: SparkSession, shared) -> None:
     assert model.report.rows == 327_346
 
 
+@pytest.mark.slow
 def test_skin_as_in_r(spark: SparkSession, shared) -> None:
     model = fit_logistic(sets.spark_table(spark, sets.skin(shared)), features=["B", "G", "R"], label="skin")
     assert_agrees_with_r(model, sets.r_glm(shared, "skin_nonskin"))
@@ -79,6 +81,7 @@ def test_car_claims_with_an_offset_as_in_r(spark: SparkSession, shared) -> None:
     assert_agrees_with_r(model, sets.r_glm(shared, "dataCar offset"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("c", ["1,B=-1", "0.01,B=-1", "3.0711587482e-05,B=-1"])
 def test_a9a_as_in_liblinear(spark: SparkSession, shared, c) -> None:
     table = sets.libsvm(spark, shared / "train" / "a9a.libsvm.gz", 123, 1)
@@ -99,6 +102,7 @@ def test_a9a_as_in_liblinear(spark: SparkSession, shared, c) -> None:
     np.testing.assert_allclose(model.coefficients[0, :5], published["w_first5"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_unpenalised_a9a_has_no_maximum_and_the_fit_says_so(spark: SparkSession, shared) -> None:
     table = sets.libsvm(spark, shared / "train" / "a9a.libsvm.gz", 123, 1)
     model = fit_logistic(table, features="features", label="label")
@@ -113,6 +117,7 @@ def test_unpenalised_a9a_has_no_maximum_and_the_fit_says_so(spark: SparkSession,
     assert len(model.report.collinear) > 15  # rank 108 of 124
 
 
+@pytest.mark.slow
 def test_perfectly_separated_mushrooms_are_reported(spark: SparkSession, shared) -> None:
     table = sets.libsvm(spark, shared / "train" / "agaricus.train.libsvm.gz", 127, 0)
     model = fit_logistic(table, features="features", label="label")

@@ -71,7 +71,7 @@ def finished(process: subprocess.Popen[str]) -> SimpleNamespace:
     return SimpleNamespace(errors=errors, told=json.loads(told), stderr=err)
 
 
-@pytest.fixture(params=STARTERS)
+@pytest.fixture(params=[pytest.param(starter, marks=pytest.mark.slow) for starter in STARTERS])
 def run(request: pytest.FixtureRequest, runs: dict[str, SimpleNamespace]) -> SimpleNamespace:
     return runs[request.param]
 
