@@ -117,6 +117,10 @@ class Comparison:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        models = f"{', '.join(self._scale.models[1:])} with {self._scale.models[0]}"
+        return f"Comparison of {models} by {list(map(list, self._spec.by))}: .show() prints its metrics"
+
     def _repr_html_(self) -> str:
         frame = first_slices(self.metrics, self._spec.slices, limit=20)
         lines = "".join(f"<p>{line}</p>" for line in conclusions(frame, self._spec.slices))
@@ -131,7 +135,7 @@ def compare(
     predictions: Mapping[str, Columns] | None = None,
     prediction: Columns | None = None,
     model: str | None = None,
-    keys: Sequence[str] = (),
+    keys: str | Sequence[str] = (),
     models: Sequence[str] | None = None,
     weight: str | None = None,
     cluster: str | None = None,
@@ -165,7 +169,7 @@ def compare(
         Of a long table, the column of the forecast, or one column per class.
     model : str
         Of a long table, the column that names the model.
-    keys : list of str
+    keys : str, or list of str
         Of a long table, the columns that identify what was forecast.
     models : list of str, optional
         Of a long table, the models to compare; rows of others are left out. By default all that the table holds.
@@ -202,12 +206,16 @@ def compare(
     >>> round(row.difference, 4), round(row.p_value, 2), row.better_share
     (-0.0771, 0.5, 0.75)
     """
+    if predictions is not None and not isinstance(predictions, Mapping):
+        raise SpecError(
+            f'predictions names the models, as in {{"champion": "p_a", "challenger": "p_b"}}, and {predictions!r} came'
+        )
     found = Models(
         baseline=baseline,
         predictions={name: one_name_or_many(column) for name, column in (predictions or {}).items()},
         prediction=None if prediction is None else one_name_or_many(prediction),
         model=model,
-        keys=named("keys", keys),
+        keys=(keys,) if isinstance(keys, str) else named("keys", keys),
         models=None if models is None else named("models", models),
     )
     spec = Predictions(

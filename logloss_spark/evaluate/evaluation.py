@@ -95,7 +95,7 @@ class Evaluation:
     ) -> None:
         self._df, self._spec, self._reporting = df, spec, reporting
         self._rows = inputs(df, spec)
-        self._sorted = sorted_rows(self._rows, auc=auc, calibration=calibration)
+        self._sorted = sorted_rows(self._rows, spec, auc=auc, calibration=calibration)
         check_loss(self._rows, spec)
         self._scale = scale_of(self._rows, spec)
         reporting.shares(len(self._scale.classes))
@@ -237,12 +237,12 @@ def evaluate(
     engine : "pandas" or "native"
         NumPy kernels in Python workers, or the same formulas as Spark expressions.
     loss : str or function
-        "cross_entropy", or another loss: "focal" and "label_smoothed" for two classes or K; for a forecast that is one
-        number also "hinge", "smooth_hinge", "squared", "exponential", "savage" and "tangent", of the margin of its
-        logit (see `logloss_spark.kernels.margin`). Or a NumPy function `loss(y, p)` with a name of its own: it gets
-        the rows that can be scored, labels as places of classes (with `soft_labels` as shares) and predictions as they
-        came, (n,) or (n, K), and returns n numbers. Functions of a notebook or a script travel to the workers by
-        themselves; one of a module that workers lack does after
+        "cross_entropy", or another loss: "focal" (gamma 2) and "label_smoothed" (by 0.1) for two classes or K; for a
+        forecast that is one number also "hinge", "smooth_hinge", "squared", "exponential", "savage" and "tangent", of
+        the margin of its logit (see `logloss_spark.kernels.margin`). Or a NumPy function `loss(y, p)` with a name of
+        its own: it gets the rows that can be scored, labels as places of classes (with `soft_labels` as shares) and
+        predictions as they came, (n,) or (n, K), and returns n numbers. Functions of a notebook or a script travel to
+        the workers by themselves; one of a module that workers lack does after
         `pyspark.cloudpickle.register_pickle_by_value(module)`. The mean is then called `loss`, and what means something
         of cross-entropy alone is left out; `eps` and `clip` cap no other loss.
 
@@ -290,7 +290,7 @@ def evaluate(
     return Evaluation(df, spec, reporting, auc=auc, calibration=calibration)
 
 
-def sorted_rows(rows: Inputs, *, auc: Source, calibration: Source) -> list[Callable[..., DataFrame]]:
+def sorted_rows(rows: Inputs, spec: Predictions, *, auc: Source, calibration: Source) -> list[Callable[..., DataFrame]]:
     """What replaces metrics that are read off cells by those of the rows, as far as that is asked for."""
     asked = {"auc": (auc, with_ranking), "calibration": (calibration, with_pooling)}
     for name, (source, _) in asked.items():
@@ -300,6 +300,10 @@ def sorted_rows(rows: Inputs, *, auc: Source, calibration: Source) -> list[Calla
                 f'{name}="exact" sorts binary forecasts, and the prediction is one per class: '
                 "give the positive class's as a number"
             )
+    if calibration == "exact" and spec.loss_name != "cross_entropy":
+        raise SpecError(
+            f'calibration="exact" decomposes cross-entropy, and the loss is {spec.loss_name!r}: leave one of them out'
+        )
     return [exactly for source, exactly in asked.values() if source == "exact"]
 
 

@@ -213,6 +213,11 @@ def scale_in(state: DataFrame) -> Scale:
 
     Raises SpecError where the table is no state, or holds states that were made under different conventions.
     """
+    if not isinstance(state, DataFrame):
+        raise SpecError(
+            f"a state is a Spark DataFrame, and a {type(state).__name__} came: give the .state of an evaluation or a "
+            "comparison, and states one by one, as in merge(*states)"
+        )
     if "fingerprint" not in state.columns:
         raise SpecError(f"a state has a column 'fingerprint', and this table has only {', '.join(state.columns)}")
     prints = [row.fingerprint for row in state.select("fingerprint").distinct().limit(2).collect()]

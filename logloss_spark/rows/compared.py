@@ -99,6 +99,8 @@ def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, t
     for role, names in (("model", (given.model,)), ("key", given.keys)):
         for name in names:
             present(df, role, name)
+    if given.models:
+        check_models(df, given.model, given.models)
     models = given.ordered(given.models or models_in(df, given.model))
     return long_inputs(df, spec, model=given.model, keys=given.keys, models=models), models
 
@@ -162,6 +164,15 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
     predictions = [f"prediction_{place}" for place in range(len(models))]
     # What the keys were gathered by has read the vectors already.
     return replace(rows, table=by_key.select("facts.*", *predictions), has_vectors=False)
+
+
+def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
+    """Raise SpecError where a long table has no row of a model."""
+    name = quoted(model).cast("string")
+    found = {row.model for row in df.where(name.isin(*models)).select(name.alias("model")).distinct().collect()}
+    absent = [model for model in models if model not in found]
+    if absent:
+        raise SpecError(f"models are values of column {model!r}, and {absent[0]!r} is not in it; leave it out")
 
 
 def models_in(df: DataFrame, model: str) -> tuple[str, ...]:

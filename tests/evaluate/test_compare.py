@@ -498,3 +498,23 @@ def test_models_of_a_key_whose_weights_differ_are_refused(small):
     df = small.withColumn("w", F.when(F.col("model") == "a", 1.0).otherwise(2.0))
     with pytest.raises(DataError, match="and those of 1 of 2 differ, as of id = 1"):
         ls.compare(df, **LONG, weight="w")
+
+
+def test_what_is_no_mapping_of_models_or_no_state_is_told_in_one_line(spark):
+    df = spark.createDataFrame([(1, 0.9, 0.8)], "y int, a double, b double")
+    with pytest.raises(SpecError, match="predictions names the models"):
+        ls.compare(df, label="y", predictions=["a", "b"], baseline="a")
+    comparison = ls.compare(df, label="y", predictions={"a": "a", "b": "b"}, baseline="a")
+    assert "b with a" in repr(comparison)
+    with pytest.raises(SpecError, match=r"and a Comparison came: give the \.state"):
+        ls.comparison(comparison)
+    with pytest.raises(SpecError, match=r"and a list came.*merge\(\*states\)"):
+        ls.merge([df])
+
+
+def test_a_model_that_no_row_of_a_long_table_has_is_told(spark):
+    df = spark.createDataFrame([(1, "a", 1, 0.9), (1, "b", 1, 0.8)], "id int, model string, y int, p double")
+    asked = {"label": "y", "prediction": "p", "model": "model", "keys": "id", "baseline": "a", "engine": "native"}
+    with pytest.raises(SpecError, match="'zz' is not in it"):
+        ls.compare(df, models=["a", "zz"], **asked)
+    assert ls.compare(df, models=["a", "b"], **asked).to_pandas().n.tolist() == [1]

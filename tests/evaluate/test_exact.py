@@ -92,5 +92,8 @@ def test_what_is_exact_is_of_a_binary_number(spark):
     df = spark.createDataFrame([(1, [0.1, 0.9])], "label int, p array<double>")
     with pytest.raises(SpecError, match="give the positive class's as a number"):
         ls.evaluate(df, label="label", prediction="p", auc="exact")
+    number = spark.createDataFrame([(1, 0.9)], "label int, p double")
+    with pytest.raises(SpecError, match="decomposes cross-entropy, and the loss is 'focal'"):
+        ls.evaluate(number, label="label", prediction="p", calibration="exact", loss="focal")
     with pytest.raises(SpecError, match="Did you mean 'exact'"):
         ls.evaluate(df, label="label", prediction="p", calibration="exct")
