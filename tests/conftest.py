@@ -19,7 +19,7 @@ SETTINGS = {
     "spark.sql.adaptive.enabled": "false",  # nor second thoughts between two; jobs in processes have the default
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",  # a collector that takes no core of two for itself
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # to compile a plan takes longer than to run it on a thousand rows
-    "spark.sql.codegen.wholeStage": "false",  # jobs in processes, and the tests over Connect, compile theirs
+    "spark.sql.codegen.wholeStage": "false",  # jobs in processes compile theirs
     "spark.ui.showConsoleProgress": "false",
     "spark.python.daemon.module": "tests.daemon",
     "spark.python.unix.domain.socket.enabled": "true",  # a Python task is 25 ms cheaper, and there are thousands
@@ -32,8 +32,6 @@ SETTINGS = {
 def spark() -> Iterator[SparkSession]:
     """The session that all tests share."""
     if MODE == "connect":
-        for compiled in ("spark.sql.codegen.factoryMode", "spark.sql.codegen.wholeStage"):
-            del SETTINGS[compiled]
         os.environ["SPARK_REMOTE"] = SETTINGS.pop("spark.master")
         os.environ["SPARK_TESTING"] = "1"  # a port of its own for each server
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
