@@ -3,9 +3,10 @@
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.compare_config import CompareConfig
-from logloss_spark.app.jobs import PRINTED, judge, kept, read_input, rows_by_status, written
-from logloss_spark.errors import counted
+from logloss_spark.app.jobs import PRINTED, judge, kept, read_input, rows_by_status, shortened, written
+from logloss_spark.errors import DataError, counted, listed
 from logloss_spark.evaluate.compare import Comparison, described
+from logloss_spark.evaluate.state import scale_in
 from logloss_spark.io.tables import check_outputs, folders, write_tables
 
 
@@ -32,6 +33,8 @@ def compare(spark: SparkSession, config: CompareConfig) -> str:
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     with Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison:
         counts = rows_by_status(comparison.state)
+        if not counts["ok"] and counts["prediction_length"]:
+            raise DataError(wrong_lengths(comparison))
         judge(counts, config.compare, section="compare")
         with kept(comparison.metrics) as table:
             report = described(table, config.predictions.slices, limit=PRINTED)
@@ -39,3 +42,13 @@ def compare(spark: SparkSession, config: CompareConfig) -> str:
             write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, compared {counts['ok']:,}"
     return "\n".join([report, read, *written(outputs)])
+
+
+def wrong_lengths(comparison: Comparison) -> str:
+    """The error of models of which one or more give, for every row, more or fewer entries than there are classes."""
+    classes = scale_in(comparison.state).classes
+    return (
+        f"models that are compared give one entry per class, and there are {len(classes)} classes "
+        f"({shortened(classes)}) but forecasts have these entries: {listed(comparison.lengths())}, and no row can be "
+        "compared: leave out the models that forecast others, or name the classes with `classes` in [compare]"
+    )

@@ -14,7 +14,7 @@ from logloss_spark.evaluate.evaluation import check_names, held, plain
 from logloss_spark.evaluate.paired import JUDGED, MEASURED, comparison_table, state_of_pairs
 from logloss_spark.evaluate.state import columns_of, scale_in, scale_of
 from logloss_spark.evaluate.tables import set_name
-from logloss_spark.rows.compared import Models, gathered
+from logloss_spark.rows.compared import Models, gathered, lengths
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import (
@@ -91,6 +91,10 @@ class Comparison:
     def metrics(self) -> DataFrame:
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
         return comparison_table(self.state, self._scale, self._spec.by, self._confidence)
+
+    def lengths(self) -> dict[str, int]:
+        """How many entries the forecast of each model has, where it has one per class; read off some row."""
+        return {} if self._rows.scalar else lengths(self._rows, self._scale.models)
 
     def to_pandas(self) -> pd.DataFrame:
         """The metrics as pandas, the global row first."""

@@ -79,13 +79,16 @@ class Models:
         return self.predictions[self.baseline] if self.prediction is None else self.prediction
 
     def ordered(self, models: Sequence[str]) -> tuple[str, ...]:
-        """These models, the baseline first; raises SpecError where it is none of them, or the only one."""
+        """The baseline, then the others by name, so that comparisons of the same models merge however they were given.
+
+        Raises SpecError where the baseline is none of them, or the only one.
+        """
         if self.baseline not in models:
             known = did_you_mean(self.baseline, models)
             raise SpecError(f"the baseline is one of the models, and {self.baseline!r} is not; {known}")
         if len(models) < 2:
             raise SpecError(f"a baseline is compared with other models, and {self.baseline!r} came alone")
-        return (self.baseline, *(model for model in models if model != self.baseline))
+        return (self.baseline, *sorted(model for model in models if model != self.baseline))
 
 
 def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, tuple[str, ...]]:
@@ -116,10 +119,15 @@ def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
     baseline, *challengers = specs
     found = {model: inputs(df, spec) for model, spec in specs.items()}
     for model in challengers:
-        if form(found[model]) != form(found[baseline]):
+        if found[model].scalar != found[baseline].scalar:
             raise SpecError(
-                "models that are compared forecast the same classes in the same form, and "
+                "models that are compared give their forecasts in the same form, and "
                 f"{baseline!r} is {form(found[baseline])} but {model!r} {form(found[model])}"
+            )
+        if found[model].size != found[baseline].size:
+            raise SpecError(
+                f"models that are compared forecast the same classes, and {baseline!r} has {found[baseline].size} but "
+                f"{model!r} {found[model].size}; arrays are taken to have 2 unless classes names more"
             )
     types = types_of(df)
     predictions = {
@@ -130,7 +138,14 @@ def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
 
 def form(rows: Inputs) -> str:
     """What a model gives for a row, in words."""
-    return "a number" if rows.scalar else f"{rows.size} classes"
+    return "a number" if rows.scalar else "one number per class"
+
+
+def lengths(rows: Inputs, models: Sequence[str]) -> dict[str, int]:
+    """How many entries the forecast of each model has, in some row for which each of them gives one."""
+    sizes = [F.size(f"prediction_{place}") for place in range(len(models))]
+    found = rows.table.select(*[size.alias(str(place)) for place, size in enumerate(sizes)]).dropna().first()
+    return {} if found is None else dict(zip(models, found, strict=True))
 
 
 def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[str], models: Sequence[str]) -> Inputs:

@@ -118,6 +118,20 @@ def test_what_cannot_be_compared_is_one_line_and_writes_nothing(
     assert not ran.out_folder.exists()
 
 
+def test_arrays_of_different_lengths_cannot_be_compared(
+    job: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
+) -> None:
+    wide = spark.read.parquet(str(tmp_path / "wide"))
+    arrays = ["array(0.5D, 0.5D) two", "array(0.2D, 0.3D, 0.5D) three"]
+    wide.selectExpr("int(y) y", *arrays).write.parquet(f"{tmp_path}/arrays")
+    models = '[models]\nblunt = "two"\nsharp = "three"'
+    ran = job("input.path={folder}/arrays", "compare.by=[]", models=models)
+    assert (ran.code, ran.out) == (4, "")
+    assert "there are 2 classes (0, 1) but forecasts have these entries: sharp 3, blunt 2" in ran.err
+    assert ran.err.count("\n") == 1
+    assert not ran.out_folder.exists()
+
+
 def test_the_example_in_conf_is_a_config() -> None:
     read = read_config(str(ROOT / "conf" / "compare.toml"), of=CompareConfig)
     assert read.contest.predictions == {"forecast": "probability", "fitted": "fitted"}

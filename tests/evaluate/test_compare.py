@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
+from logloss_spark.rows.compared import Models
 from tests.evaluate.cases import FORMS, one_case
 from tests.evaluate.oracle import CAP, rows
 from tests.rows.batches import arrow
@@ -267,6 +268,11 @@ def test_states_of_comparisons_merge_and_come_back_from_disk(spark, parts, whole
     assert_same(ls.comparison(ls.merge(*stored), by=BY).toPandas(), whole.to_pandas())
 
 
+def test_challengers_are_ordered_by_name_so_that_states_merge_however_they_were_given():
+    given = Models(baseline="b", predictions={"d": "p_d", "b": "p_b", "a": "p_a", "c": "p_c"})
+    assert given.ordered(tuple(given.predictions)) == ("b", "a", "c", "d")
+
+
 def test_rolling_up_a_comparison_equals_comparing_at_the_coarser_grain(parts, whole):
     alone = ls.compare(parts.repartition(5), **ASKED, by=[["t"]]).to_pandas()
     assert_same(ls.comparison(whole.state, by=[["t"]]).toPandas(), alone)
@@ -430,11 +436,11 @@ REFUSED = {
     "one model": (WIDE | {"predictions": {"a": "p_a"}}, "compared with other models, and 'a' came alone"),
     "other classes": (
         WIDE | {"predictions": {"a": "p_a", "b": ["p_a", "p_b", "w"]}},
-        "'a' is a number but 'b' 3 classes",
+        "'a' is a number but 'b' one number per class",
     ),
     "other lengths": (
         WIDE | {"predictions": {"a": ["p_a", "p_b"], "b": ["p_a", "p_b", "w"]}},
-        "'a' is 2 classes but 'b' 3 classes",
+        "'a' has 2 but 'b' 3",
     ),
     "neither wide nor long": ({"label": "label", "baseline": "a"}, "and neither came"),
     "wide and long": (WIDE | {"model": "model"}, "and both came"),
