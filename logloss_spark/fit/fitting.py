@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -292,6 +293,7 @@ class Fitting:
             on_step=note,
             first=first,
             best=best,
+            evaluate_last=partial(self.evaluate, hessian=self.size <= DIAGNOSED),
         )
 
     def noted(self, step: Step, point: Point) -> None:

@@ -182,10 +182,9 @@ def over(table: DataFrame, function: Callable[..., Iterator[pa.RecordBatch]], **
 
 def cores_of(table: DataFrame) -> int:
     """How many tasks Spark runs at a time by default; asked in a way that Connect has, too."""
-    ids = table.sparkSession.range(1 << 20).select(F.spark_partition_id().alias("id"))
-    found = ids.agg(F.max("id")).first()
-    assert found is not None
-    return int(found[0]) + 1
+    rows = 1 << 20
+    (last,) = table.sparkSession.range(rows).where(F.col("id") == rows - 1).select(F.spark_partition_id()).collect()
+    return int(last[0]) + 1
 
 
 def worked(batches: Iterable[pa.RecordBatch], work: Work, form: Form) -> Iterator[pa.RecordBatch]:

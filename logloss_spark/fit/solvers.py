@@ -33,6 +33,9 @@ ROUNDING = 4e-15
 OPTIMAL = ("gradient", "objective")
 """The ends of a fit whose point is an optimum of the objective."""
 
+SURPRISE = 2.0
+"""A gap shrinks by as much more than it did before: steps learn."""
+
 REMEMBERED = 20
 """Steps that L-BFGS remembers: more than is usual, as a pass costs more than they do."""
 
@@ -223,6 +226,7 @@ def minimised(
     on_step: Callable[[Step, Point], None] = lambda step, point: None,
     first: int = 0,
     best: tuple[Point, Step] | None = None,
+    evaluate_last: Evaluate | None = None,
 ) -> Minimum:
     """Go from a point to the minimum; where points have a loss on rows held out, to the point with the least.
 
@@ -234,6 +238,7 @@ def minimised(
         Iterations without a better loss on the rows held out, after which to stop.
     on_step : called after each iteration
     first, best : the number of the start, and the best point before it, where a fit goes on
+    evaluate_last : how to look at a point that is expected to be the last; by default as at any other
 
     Returns
     -------
@@ -265,13 +270,22 @@ def minimised(
             return ended(best, history, "validation")
         if iteration == first + max_iter:
             break
-        new, step, passes = searched(evaluate, point, d, slope, penalty)
+        look = evaluate_last if evaluate_last is not None and is_last(history, gap) else evaluate
+        new, step, passes = searched(look, point, d, slope, penalty)
         if new is None:
             flat = abs(slope) <= 1e3 * ROUNDING * abs(point.objective)
             return ended(best, history, "objective" if flat else "line_search")
         model, point = model.learned(point, new), new
     assert best is not None
     return ended(best, history, "max_iter")
+
+
+def is_last(history: Sequence[Step], gap: float) -> bool:
+    """Whether the next gap may well be small enough, if it shrinks as it did before."""
+    if len(history) < 2:
+        return False
+    before, now = history[-2].gap, history[-1].gap
+    return now * now <= SURPRISE * gap * before
 
 
 def at_least_as_good(line: Step, best: Step) -> bool:

@@ -52,6 +52,22 @@ def test_every_model_leads_to_the_same_optimum(name, l1):
         assert (found.point.x == 0).any()
 
 
+def test_the_point_that_ends_a_fit_is_looked_at_as_the_last_and_few_others_are():
+    penalty = Penalty(np.full(6, 0.01), np.zeros(6))
+    at, last, looks = evaluate(penalty), evaluate(penalty, hessian=True), []
+
+    def at_last(theta):
+        looks.append(theta)
+        return last(theta)
+
+    model = models(penalty)["sampled"][0]
+    found = minimised(at, at(np.zeros(6)), model, penalty, gap=1e-12, max_iter=50, evaluate_last=at_last)
+    assert found.converged
+    assert found.point.hessian is not None
+    assert len(found.history) > 3
+    assert len(looks) <= 2
+
+
 def test_the_optimum_is_that_of_scipy():
     penalty = Penalty(np.full(6, 0.01), np.zeros(6))
     at = evaluate(penalty, hessian=True)
