@@ -123,7 +123,12 @@ class Predictions:
     @property
     def cap(self) -> float:
         """The largest loss that one class can bring, in nats."""
-        return -math.log(self.eps) if self.kind == "probability" and self.clip == "eps" else math.inf
+        return cap_of(self.kind, self.clip, self.eps)
+
+
+def cap_of(kind: str, clip: str, eps: float) -> float:
+    """The largest loss that one class can bring, in nats: -ln eps, where probabilities are clipped."""
+    return -math.log(eps) if kind == "probability" and clip == "eps" else math.inf
 
 
 def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:

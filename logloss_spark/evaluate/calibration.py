@@ -65,25 +65,22 @@ class Cells:
         """The same sums by fewer bins: those of one group, groups ascending, become one."""
         if not group.size:
             return self
-        starts = np.flatnonzero(np.diff(group, prepend=-1))
-        return Cells(
-            group[starts],
-            *(
-                np.add.reduceat(sums, starts, axis=1)
-                for sums in (
-                    self.weight,
-                    self.squares,
-                    self.labels,
-                    self.squared_labels,
-                    self.predictions,
-                    self.of_other,
-                )
-            ),
-        )
+        sums = self.weight, self.squares, self.labels, self.squared_labels, self.predictions, self.of_other
+        return Cells(group[firsts(group)], *(grouped(of_bins, group) for of_bins in sums))
 
     def equal_width(self, count: int) -> "Cells":
         """The same sums by equal-width bins."""
         return self.merged(coarse_bin(self.bins, count))
+
+
+def grouped(sums: Array, group: npt.NDArray[np.int64]) -> Array:
+    """Sums of shape (m, bins) by groups of bins, which ascend."""
+    return np.add.reduceat(sums, firsts(group), axis=1)
+
+
+def firsts(group: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Where each group begins."""
+    return np.flatnonzero(np.diff(group, prepend=-1))
 
 
 def entropy(share: Array) -> Array:

@@ -6,7 +6,7 @@ so that no task sorts or pools more than one bin of one slice.
 
 from collections.abc import Sequence
 from functools import reduce
-from operator import add, and_
+from operator import and_
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.evaluate.calibration import entropy, pooled, variance
+from logloss_spark.evaluate.state import grouping_id
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs, quoted, slice_name
 from logloss_spark.rows.scored import scored
@@ -67,14 +68,13 @@ def scores_of(rows: Inputs, spec: Predictions) -> DataFrame:
     weight = F.col("weight") if rows.weighted else F.lit(1.0)
     names = {name: slice_name(place) for place, name in enumerate(spec.slices)}
     slices, sets = list(names.values()), dict.fromkeys([(), *spec.by])
-    rolled = [F.grouping(name).cast("bigint") * 2**place for place, name in enumerate(reversed(slices))]
     found = table.groupingSets(
         [[F.col(names[name]) for name in columns] + [F.col("bin"), F.col("score")] for columns in sets],
         *slices,
         "bin",
         "score",
     ).agg(
-        reduce(add, rolled, F.lit(0).cast("bigint")).alias("grouping_id"),
+        grouping_id(slices),
         F.sum(weight).alias("w"),
         F.sum(weight * F.col("y")).alias("wy"),
     )

@@ -18,6 +18,7 @@ from logloss_spark.evaluate.calibration import (
     cross_entropies,
     entropy,
     expectation_tests,
+    grouped,
     pooled,
     quadratic_scores,
     variance,
@@ -419,11 +420,6 @@ def calibration(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             "ece_adaptive": adaptive_calibration_error(sums.cells, reporting.ece_bins),
         }
     )
-
-
-def grouped(sums: Array, group: npt.NDArray[np.int64]) -> Array:
-    """Sums of shape (m, bins) by groups of bins, which ascend."""
-    return np.add.reduceat(sums, np.flatnonzero(np.diff(group, prepend=-1)), axis=1)
 
 
 def bootstrapped(sums: Sums, estimate: Callable[[Array], Array], names: Sequence[str]) -> Array:

@@ -37,7 +37,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted
-from logloss_spark.spec import LOSSES, Kind, Label, Predictions, slices_of
+from logloss_spark.spec import LOSSES, Kind, Label, Predictions, cap_of, slices_of
 
 STATE_VERSION = 1
 
@@ -91,7 +91,7 @@ class Scale:
     @property
     def cap(self) -> float:
         """The largest loss that one class can bring, in nats."""
-        return -math.log(self.eps) if self.kind == "probability" and self.clip == "eps" else math.inf
+        return cap_of(self.kind, self.clip, self.eps)
 
     @property
     def shift(self) -> float:
@@ -248,14 +248,19 @@ def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> Da
     """
     slices = slices_of(by)
     sets = dict.fromkeys([(), *map(tuple, by)])
-    rolled = [F.grouping(quoted(name)).cast("bigint") * 2**place for place, name in enumerate(reversed(slices))]
     summed = state.groupingSets(
         [[quoted(name) for name in columns] + [F.col("part"), F.col("place")] for columns in sets],
         *map(quoted, slices),
         "part",
         "place",
     ).agg(
-        reduce(add, rolled, F.lit(0).cast("bigint")).alias("grouping_id"),
+        grouping_id(slices),
         *totals(scale),
     )
     return summed.where((F.col("part") != SCALE_ROW) | (F.col("grouping_id") == 2 ** len(slices) - 1))
+
+
+def grouping_id(slices: Sequence[str]) -> Column:
+    """Which slice columns a group of grouping sets was rolled up over, as bits, the last column's being the lowest."""
+    bits = [F.grouping(quoted(name)).cast("bigint") * 2**place for place, name in enumerate(reversed(slices))]
+    return reduce(add, bits, F.lit(0).cast("bigint")).alias("grouping_id")
