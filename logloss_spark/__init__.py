@@ -3,8 +3,9 @@
 from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, SpecError
 from logloss_spark.evaluate.compare import Comparison, compare, comparison
 from logloss_spark.evaluate.drift import drift
-from logloss_spark.evaluate.evaluation import Evaluation, evaluate, log_loss
+from logloss_spark.evaluate.evaluation import Evaluation, evaluate
 from logloss_spark.evaluate.explain import explain
+from logloss_spark.evaluate.mean_loss import log_loss
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic

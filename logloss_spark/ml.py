@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
-from logloss_spark.evaluate.evaluation import log_loss
+from logloss_spark.evaluate.mean_loss import log_loss
 from logloss_spark.fit.estimator import (
     LogisticRegressionGD,
     LogisticRegressionGDModel,

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.sections import Input, Tolerance
 from logloss_spark.errors import DataError, SpecError, counted, listed
-from logloss_spark.evaluate.evaluation import Evaluation, held, remarks_on, summary
+from logloss_spark.evaluate.evaluation import Evaluation, remarks_on, summary
+from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.metrics import columns_of_loss
 from logloss_spark.evaluate.state import merge, read_scale
 from logloss_spark.evaluate.tables import METRICS, by_class, metrics, reliability, set_name

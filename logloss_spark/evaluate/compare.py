@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import pandas as pd
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import LISTED, SpecError, counted, listed
-from logloss_spark.evaluate.evaluation import check_names, held, plain
+from logloss_spark.errors import LISTED, SpecError
+from logloss_spark.evaluate.evaluation import check_names, not_scored, plain
+from logloss_spark.evaluate.held import HeldState
 from logloss_spark.evaluate.paired import JUDGED, MEASURED, comparison_table, state_of_pairs
 from logloss_spark.evaluate.state import columns_of, scale_in, scale_of
 from logloss_spark.evaluate.tables import set_name
@@ -61,7 +61,7 @@ OTHER_COLUMNS = (
 """Further columns of results, and on the way to them."""
 
 
-class Comparison:
+class Comparison(HeldState):
     """The state of a comparison, and what can be read off it. Made by `compare`.
 
     Attributes
@@ -82,10 +82,8 @@ class Comparison:
         self._scale = replace(scale_of(self._rows, spec), models=names)
         check_names(spec.slices, results=(*MEASURED, *JUDGED, *OTHER_COLUMNS, *columns_of(self._scale)))
 
-    @cached_property
-    def state(self) -> DataFrame:
-        """The sums per slice, cached."""
-        return held(state_of_pairs(self._rows, self._spec, self._scale))
+    def _made(self) -> DataFrame:
+        return state_of_pairs(self._rows, self._spec, self._scale)
 
     @property
     def metrics(self) -> DataFrame:
@@ -108,18 +106,6 @@ class Comparison:
     def show(self, limit: int = 20) -> None:
         """Print the main metrics of the first slices of each grouping set, and what they say."""
         print(described(self.metrics, self._spec.slices, limit=limit))
-
-    def close(self) -> None:
-        """Let the cached state go; the next use makes it again."""
-        if "state" in self.__dict__:
-            self.state.unpersist()
-            del self.__dict__["state"]
-
-    def __enter__(self) -> "Comparison":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         models = f"{', '.join(self._scale.models[1:])} with {self._scale.models[0]}"
@@ -320,14 +306,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def conclusions(frame: pd.DataFrame, slices: Sequence[str]) -> list[str]:
     """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
-    overall = frame.iloc[0]
     sets = frame[frame["named"] <= LISTED].groupby(["grouping_id", "challenger"], sort=False)
-    lines = [conclusion(of_set, slices) for _, of_set in sets]
-    reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
-    if reasons:
-        dropped = counted(sum(reasons.values()), "row")
-        lines.append(f"{dropped} of {overall['rows']:,} not scored by all models: {listed(reasons)}")
-    return lines
+    return [*(conclusion(of_set, slices) for _, of_set in sets), *not_scored(frame.iloc[0], " by all models")]
 
 
 def conclusion(of_set: pd.DataFrame, slices: Sequence[str]) -> str:

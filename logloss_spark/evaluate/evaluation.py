@@ -2,25 +2,22 @@
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, get_args
 
 import pandas as pd
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, listed
+from logloss_spark.errors import SpecError, counted, listed
 from logloss_spark.evaluate.exact import scores_of, with_pooling, with_ranking
+from logloss_spark.evaluate.held import HeldState
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
 from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.losses import check_loss
-from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, status_code, status_name
 from logloss_spark.spec import (
     Clip,
@@ -35,12 +32,6 @@ from logloss_spark.spec import (
     one_name_or_many,
     one_of,
 )
-
-HELD_ROWS = 1_000_000
-"""A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
-
-HELD_PARTITIONS = 32
-"""A state is small. Cached as it comes from a shuffle, each table read off it would start 200 tasks."""
 
 SHOWN = (
     "slice",
@@ -64,7 +55,7 @@ INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", 
 """Columns on the way from a state to metrics, which a slice column must not be called either."""
 
 
-class Evaluation:
+class Evaluation(HeldState):
     """One state, and what can be read off it. Made by `evaluate`.
 
     Attributes
@@ -102,10 +93,8 @@ class Evaluation:
         metrics = columns_of_loss(METRICS, self._scale.loss).values()
         check_names(self._scale.slices, results=[*columns_of(self._scale), *metrics])
 
-    @cached_property
-    def state(self) -> DataFrame:
-        """The sums per slice, cached."""
-        return held(state_of(self._rows, self._spec))
+    def _made(self) -> DataFrame:
+        return state_of(self._rows, self._spec)
 
     @property
     def metrics(self) -> DataFrame:
@@ -152,18 +141,6 @@ class Evaluation:
     def remarks(self) -> list[str]:
         """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
         return remarks_on(self.to_pandas(limit=1).iloc[0])
-
-    def close(self) -> None:
-        """Let the cached state go; the next use makes it again."""
-        if "state" in self.__dict__:
-            self.state.unpersist()
-            del self.__dict__["state"]
-
-    def __enter__(self) -> "Evaluation":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return (
@@ -307,115 +284,6 @@ def sorted_rows(rows: Inputs, spec: Predictions, *, auc: Source, calibration: So
     return [exactly for source, exactly in asked.values() if source == "exact"]
 
 
-def log_loss(
-    df: DataFrame,
-    label: Columns,
-    prediction: Columns,
-    *,
-    weight: str | None = None,
-    kind: Kind = "probability",
-    classes: Sequence[Label] | None = None,
-    soft_labels: bool = False,
-    eps: float = 1e-15,
-    clip: Clip = "eps",
-    sum_tolerance: float = 1e-5,
-    engine: Engine = "pandas",
-) -> float:
-    """The log loss of a table, as one number.
-
-    Parameters
-    ----------
-    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
-        As in `evaluate`.
-
-    Returns
-    -------
-    float, nats, in [0, inf]; rows that cannot be scored are left out, with a warning (`InvalidRows`) that counts them
-
-    Raises
-    ------
-    SpecError
-        As in `evaluate`.
-    DataError
-        No row of positive weight could be scored.
-
-    Examples
-    --------
-    >>> import logloss_spark as ls
-    >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2)], "label int, p double")
-    >>> round(ls.log_loss(df, "label", "p"), 4)
-    0.1643
-    """
-    spec = Predictions(
-        label=one_name_or_many(label),
-        prediction=one_name_or_many(prediction),
-        weight=weight,
-        kind=kind,
-        classes=None if classes is None else tuple(classes),
-        soft_labels=soft_labels,
-        eps=eps,
-        clip=clip,
-        sum_tolerance=sum_tolerance,
-        engine=engine,
-    )
-    rows = inputs(df, spec)
-    found = mean_loss(rows, spec)
-    report_left_out(found, weight=found["w"], what="log loss")
-    return float(found["wl"] / found["w"])
-
-
-def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
-    """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
-
-    For functions whose answer has no better place to say so; the warning points at their caller.
-    """
-    reasons = {status: counts[status] for status in STATUSES[1:] if counts[status]}
-    total = counts["ok"] + sum(reasons.values())
-    if not weight:
-        raise DataError(
-            f"{what} needs a row of positive weight that can be scored, and none of {total:,} can"
-            + (f": {listed(reasons)}" if reasons else "")
-        )
-    if reasons:
-        warnings.warn(
-            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: " + listed(reasons),
-            InvalidRows,
-            stacklevel=3,
-        )
-
-
-def mean_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
-    """The counts by status and the sums of w and w*l of a table, in one small pass."""
-    ok = (F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True))
-    row = (
-        with_loss(rows, spec)
-        .agg(
-            *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
-            (F.sum(F.when(ok, F.col("weight"))) if rows.weighted else F.count_if(ok)).alias("w"),
-            F.sum(F.when(ok, F.col("weight") * F.col("loss") if rows.weighted else F.col("loss"))).alias("wl"),
-        )
-        .first()
-    )
-    assert row is not None
-    return row.asDict()
-
-
-def held(state: DataFrame) -> DataFrame:
-    """A state that is computed once: cached, or where Spark refuses that brought to the driver and back."""
-    try:
-        return state.coalesce(HELD_PARTITIONS).persist()
-    except PySparkException:
-        table = state.limit(HELD_ROWS + 1).toArrow()
-        if table.num_rows <= HELD_ROWS:
-            return state.sparkSession.createDataFrame(table, state.schema)
-    warnings.warn(
-        f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table "
-        "again; write .state to storage and read metrics off that",
-        stacklevel=3,
-    )
-    return state
-
-
 def check_names(slices: Sequence[str], *, results: Sequence[str]) -> None:
     """Raise SpecError where a slice column has the name of a column that results have."""
     taken = {name.casefold() for name in RESULT_COLUMNS.union(INNER_COLUMNS, STATUSES, results)}
@@ -435,12 +303,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def remarks_on(overall: "pd.Series[Any]") -> list[str]:
     """What a reader should know of a slice, by its row of metrics."""
-    reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
     loss = "log_loss" if "log_loss" in overall else "loss"
-    lines = []
-    if reasons:
-        dropped = counted(sum(reasons.values()), "row")
-        lines.append(f"{dropped} of {overall['rows']:,} not scored: {listed(reasons)}")
+    lines = not_scored(overall)
     if overall["clipped"]:
         capped = "" if math.isinf(overall[loss]) else f", {overall['clipped_loss_share']:.1%} of the loss"
         lines.append(
@@ -454,6 +318,13 @@ def remarks_on(overall: "pd.Series[Any]") -> list[str]:
             else "loss is inf: one row whose loss has no bound costs everything"
         )
     return lines
+
+
+def not_scored(overall: "pd.Series[Any]", by: str = "") -> list[str]:
+    """A line on the rows of a slice that were not scored, by its row of results; none where all were."""
+    reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
+    dropped = counted(sum(reasons.values()), "row")
+    return [f"{dropped} of {overall['rows']:,} not scored{by}: {listed(reasons)}"] if reasons else []
 
 
 def plain(record: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.evaluation import report_left_out
+from logloss_spark.evaluate.mean_loss import report_left_out
 from logloss_spark.evaluate.metrics import Reporting
 from logloss_spark.kernels.divergence import binary_kl
 from logloss_spark.kernels.grid import HALF, coarse_bin

@@ -1,0 +1,107 @@
+"""The log loss of a table as one number, and what is said of the rows that are left out of it."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError, InvalidRows, counted, listed
+from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.scored import with_loss
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
+
+
+def log_loss(
+    df: DataFrame,
+    label: Columns,
+    prediction: Columns,
+    *,
+    weight: str | None = None,
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    sum_tolerance: float = 1e-5,
+    engine: Engine = "pandas",
+) -> float:
+    """The log loss of a table, as one number.
+
+    Parameters
+    ----------
+    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
+        As in `evaluate`.
+
+    Returns
+    -------
+    float, nats, in [0, inf]; rows that cannot be scored are left out, with a warning (`InvalidRows`) that counts them
+
+    Raises
+    ------
+    SpecError
+        As in `evaluate`.
+    DataError
+        No row of positive weight could be scored.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2)], "label int, p double")
+    >>> round(ls.log_loss(df, "label", "p"), 4)
+    0.1643
+    """
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=one_name_or_many(prediction),
+        weight=weight,
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
+        engine=engine,
+    )
+    rows = inputs(df, spec)
+    found = mean_loss(rows, spec)
+    report_left_out(found, weight=found["w"], what="log loss")
+    return float(found["wl"] / found["w"])
+
+
+def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
+    """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
+
+    For functions whose answer has no better place to say so; the warning points at their caller.
+    """
+    reasons = {status: counts[status] for status in STATUSES[1:] if counts[status]}
+    total = counts["ok"] + sum(reasons.values())
+    if not weight:
+        raise DataError(
+            f"{what} needs a row of positive weight that can be scored, and none of {total:,} can"
+            + (f": {listed(reasons)}" if reasons else "")
+        )
+    if reasons:
+        warnings.warn(
+            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: " + listed(reasons),
+            InvalidRows,
+            stacklevel=3,
+        )
+
+
+def mean_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
+    """The counts by status and the sums of w and w*l of a table, in one small pass."""
+    ok = (F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True))
+    row = (
+        with_loss(rows, spec)
+        .agg(
+            *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
+            (F.sum(F.when(ok, F.col("weight"))) if rows.weighted else F.count_if(ok)).alias("w"),
+            F.sum(F.when(ok, F.col("weight") * F.col("loss") if rows.weighted else F.col("loss"))).alias("wl"),
+        )
+        .first()
+    )
+    assert row is not None
+    return row.asDict()
