@@ -90,16 +90,17 @@ def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: 
 def check_loss(rows: Inputs, spec: Predictions) -> None:
     """Raise SpecError where the loss does not fit the forecast, before a row is read.
 
-    A user's function is tried on the forecast that knows nothing, for one row more than there are classes.
+    A user's function is tried on the forecast that knows nothing: for one row more than there are classes, and for one,
+    so that a length which is no row count shows.
     """
     if spec.loss in MARGIN_LOSSES and not rows.scalar:
         raise SpecError(
             f"loss {spec.loss!r} is of the margin of a binary forecast given as one number, and this one has "
             f"{rows.size} entries: for classes there are cross_entropy, {', '.join(CLASS_LOSSES)}, or a function"
         )
-    if callable(spec.loss):
-        index = np.arange(rows.size + 1) % rows.size
+    for count in (rows.size + 1, 1) if callable(spec.loss) else ():
+        index = np.arange(count) % rows.size
         shape = index.shape if rows.scalar else (*index.shape, rows.size)
         label = index if not rows.soft else index.astype(np.float64) if rows.scalar else np.eye(rows.size)[index]
         score = np.full(shape, 0.0 if spec.kind == "logit" else 1.0 / rows.size)
-        given_loss(spec.loss, spec.loss_name, label, score)
+        kernel_of(spec)(label, score)

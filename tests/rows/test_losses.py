@@ -143,6 +143,10 @@ def means_of_classes(y, p):
     return p.mean(axis=0)
 
 
+def always_three(y, p):
+    return np.ones(3)
+
+
 def not_a_number(y, p):
     return np.full(len(y), NAN)
 
@@ -157,6 +161,7 @@ def words(y, p):
         ("probability", failing, r"loss 'failing' is called .* failed: IndexError: .*out of bounds"),
         ("probability", one_number, r"'one_number' returns one number per row, an array of shape \(3,\), and .* \(\)"),
         ("probability", a_matrix, r"'a_matrix' returns one number per row, .* one of \(3, 2\) came"),
+        ("probability", always_three, r"an array of shape \(1,\), and one of \(3,\) came"),
         ("classes", means_of_classes, r"array of shape \(4,\), and one of \(3,\) came"),
         ("distribution", not_a_number, r"gave NaN for label \[1\. 0\. 0\.\] and prediction \[0\.333"),
         ("probability", words, r"failed: ValueError: could not convert string"),
