@@ -55,6 +55,19 @@ class Separation:
     columns: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What is found at the end of a fit: its curvature, the directions in which features do not vary, a separation.
+
+    `errors` are those of coefficients (C, d) and intercepts (C,), where there are any.
+    """
+
+    curvature: Curvature | None
+    flat: Array
+    separation: Separation | None
+    errors: tuple[Array, Array] | None
+
+
 def suspicious(curvature: Curvature, loss: float, label_entropy: float) -> bool:
     """Whether a fit's end is worth the passes that look for columns that are collinear or that separate."""
     return curvature.smallest <= SUSPICIOUS * curvature.largest or loss <= PERFECT * label_entropy
@@ -198,8 +211,11 @@ def covariance(space: Space, point: Point, weight: float) -> Array | None:
     return np.asarray(whole @ flat @ whole.T)
 
 
-def standard_errors(space: Space, spread: Array) -> tuple[Array, Array]:
-    """Standard errors of coefficients (C, d) and intercepts (C,); NaN where nothing was estimated."""
+def standard_errors(space: Space, point: Point, weight: float) -> tuple[Array, Array] | None:
+    """Standard errors of coefficients (C, d) and intercepts (C,); NaN where nothing was estimated, None without any."""
+    spread = covariance(space, point, weight)
+    if spread is None:
+        return None
     errors = np.sqrt(np.maximum(np.diag(spread), 0.0)).reshape(space.shape)
     errors = np.where(space.free, errors, np.nan)
     return errors[:, :-1], errors[:, -1]

@@ -21,6 +21,7 @@ from logloss_spark.fit.contract import (
     rows_by_status,
     rows_held,
 )
+from logloss_spark.fit.diagnostics import Findings
 from logloss_spark.fit.inputs import TrainingTable, training_table
 from logloss_spark.fit.model import LogisticModel, Report
 from logloss_spark.fit.objective import Space, Totals, objective, space_of, totals
@@ -323,65 +324,82 @@ class Fitting:
 
     def model_of(self, minimum: Minimum, invalid: dict[str, int]) -> LogisticModel:
         """The model at a minimum, with all that can be said of it."""
-        point, space = minimum.point, self.space
-        theta = space.theta(point.x)
-        unpenalised = self.training.reg_param == 0.0
-        curvature, separated, errors = None, None, None
-        flat = np.zeros((self.table.form.width, 0))
-        if point.hessian is not None and self.size:
-            curvature = diagnostics.curvature_of(point, diagnostics.contrasts(space))
-            if unpenalised and diagnostics.suspicious(curvature, point.loss, self.found.label_entropy):
-                flat = diagnostics.collinear_directions(self.rows, space, self.found.weight)
-                separated = diagnostics.separation(self.rows, space, point, flat, self.found.shares)
-            if unpenalised and minimum.status in OPTIMAL and separated is None and not flat.shape[1]:
-                spread = diagnostics.covariance(space, point, self.found.weight)
-                errors = None if spread is None else diagnostics.standard_errors(space, spread)
-        if flat.shape[1]:  # of all solutions the one of least norm
-            theta[:, :-1] -= (theta[:, :-1] @ flat) @ flat.T
-        if len(theta) > 1:
-            shift = theta.mean(axis=0) * (np.ones(theta.shape[1]) if unpenalised else np.eye(theta.shape[1])[-1])
-            theta = np.where(space.free, theta - shift, theta)
-        coefficients, intercepts = space.raw(theta)
-        names, step = self.table.names, minimum.step
-        entropy = self.found.label_entropy
+        seen = self.findings(minimum)
+        coefficients, intercepts = self.space.raw(self.settled(self.space.theta(minimum.point.x), seen.flat))
         return LogisticModel(
             features=self.training.features,
-            feature_names=names,
+            feature_names=self.table.names,
             classes=self.table.classes,
             coefficients=coefficients,
             intercepts=intercepts,
-            standard_errors=None if errors is None else errors[0],
-            intercept_errors=None if errors is None else errors[1],
+            standard_errors=None if seen.errors is None else seen.errors[0],
+            intercept_errors=None if seen.errors is None else seen.errors[1],
             offset=self.training.offset,
-            report=Report(
-                status="separated" if separated is not None else minimum.status,
-                converged=minimum.converged and separated is None,
-                solver=self.solver,
-                iterations=minimum.history[-1].iteration,
-                best_iteration=step.iteration,
-                passes=self.rows.passes,
-                read=sum(rows_by_status(self.rows).values()),
-                rows=self.rows.rows - rows_held(self.rows),
-                held=rows_held(self.rows),
-                weight=self.found.weight,
-                invalid=invalid,
-                objective=point.objective,
-                log_loss=point.loss,
-                label_entropy=entropy,
-                normalized_entropy=point.loss / entropy,
-                validation_loss=step.validation_loss,
-                gradient_norm=step.gradient_norm,
-                gap=step.gap,
-                smallest_curvature=None if curvature is None else curvature.smallest,
-                largest_curvature=None if curvature is None else curvature.largest,
-                condition=None if curvature is None else curvature.condition,
-                collinear=tuple(names[place] for place in diagnostics.involved(flat)),
-                separation=None if separated is None else "complete" if separated.complete else "quasi-complete",
-                separating=() if separated is None else tuple(names[place] for place in separated.columns),
-                streamed=self.rows.streamed,
-                rebuilds=self.rows.rebuilds,
-                history=minimum.history,
-            ),
+            report=self.report(minimum, seen, invalid),
+        )
+
+    def findings(self, minimum: Minimum) -> Findings:
+        """What the Hessian at a minimum says; its flat directions are looked into with passes of their own."""
+        point, space = minimum.point, self.space
+        flat = np.zeros((self.table.form.width, 0))
+        if point.hessian is None or not self.size:
+            return Findings(None, flat, None, None)
+        curvature = diagnostics.curvature_of(point, diagnostics.contrasts(space))
+        if self.training.reg_param:
+            return Findings(curvature, flat, None, None)
+        separated = None
+        if diagnostics.suspicious(curvature, point.loss, self.found.label_entropy):
+            flat = diagnostics.collinear_directions(self.rows, space, self.found.weight)
+            separated = diagnostics.separation(self.rows, space, point, flat, self.found.shares)
+        unique = minimum.status in OPTIMAL and separated is None and not flat.shape[1]
+        errors = diagnostics.standard_errors(space, point, self.found.weight) if unique else None
+        return Findings(curvature, flat, separated, errors)
+
+    def settled(self, theta: Array, flat: Array) -> Array:
+        """Of all parameters that forecast the same those of least norm, centred over the classes.
+
+        Under a penalty coefficients are one solution's alone, and intercepts still are many's.
+        """
+        if flat.shape[1]:
+            theta = np.column_stack([theta[:, :-1] - (theta[:, :-1] @ flat) @ flat.T, theta[:, -1]])
+        if len(theta) == 1:
+            return theta
+        width = theta.shape[1]
+        moved = np.ones(width) if self.training.reg_param == 0.0 else np.eye(width)[-1]
+        return np.where(self.space.free, theta - theta.mean(axis=0) * moved, theta)
+
+    def report(self, minimum: Minimum, seen: Findings, invalid: dict[str, int]) -> Report:
+        """What the fit did."""
+        point, step, names = minimum.point, minimum.step, self.table.names
+        curvature, separated = seen.curvature, seen.separation
+        return Report(
+            status="separated" if separated is not None else minimum.status,
+            converged=minimum.converged and separated is None,
+            solver=self.solver,
+            iterations=minimum.history[-1].iteration,
+            best_iteration=step.iteration,
+            passes=self.rows.passes,
+            read=sum(rows_by_status(self.rows).values()),
+            rows=self.rows.rows - rows_held(self.rows),
+            held=rows_held(self.rows),
+            weight=self.found.weight,
+            invalid=invalid,
+            objective=point.objective,
+            log_loss=point.loss,
+            label_entropy=self.found.label_entropy,
+            normalized_entropy=point.loss / self.found.label_entropy,
+            validation_loss=step.validation_loss,
+            gradient_norm=step.gradient_norm,
+            gap=step.gap,
+            smallest_curvature=None if curvature is None else curvature.smallest,
+            largest_curvature=None if curvature is None else curvature.largest,
+            condition=None if curvature is None else curvature.condition,
+            collinear=tuple(names[place] for place in diagnostics.involved(seen.flat)),
+            separation=None if separated is None else "complete" if separated.complete else "quasi-complete",
+            separating=() if separated is None else tuple(names[place] for place in separated.columns),
+            streamed=self.rows.streamed,
+            rebuilds=self.rows.rebuilds,
+            history=minimum.history,
         )
 
 
