@@ -121,11 +121,11 @@ def dated(value: Any, run_date: str | None) -> Any:
 def check_date(text: str) -> None:
     """Raise SpecError unless a text is a date as it goes into paths; `date.fromisoformat` takes others, too."""
     try:
-        if date.fromisoformat(text).isoformat() == text:
-            return
+        plain = date.fromisoformat(text).isoformat()
     except ValueError:
-        pass
-    raise SpecError(f"--run-date is a date as 2026-01-31, and {text!r} came")
+        plain = None
+    if text != plain:
+        raise SpecError(f"--run-date is a date as 2026-01-31, and {text!r} came")
 
 
 def structured(given: Mapping[str, Any], of: type[Config]) -> Config:
