@@ -141,9 +141,9 @@ def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     """
     if isinstance(by, str) or any(isinstance(columns, str) for columns in by):
         names = [by] if isinstance(by, str) else list(by)
+        others = f" for each alone, {[names]} for their combinations" if len(names) > 1 else ""
         raise SpecError(
-            f"by is a list of lists of columns, and {names} came: "
-            f"write {[[name] for name in names]} for each alone, {[names]} for their combinations"
+            f"by is a list of lists of columns, and {by!r} came: write {[[name] for name in names]}{others}"
         )
     sets: dict[frozenset[str], tuple[str, ...]] = {}
     for columns in by:

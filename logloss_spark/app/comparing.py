@@ -50,5 +50,5 @@ def wrong_lengths(comparison: Comparison) -> str:
     return (
         f"models that are compared give one entry per class, and there are {len(classes)} classes "
         f"({shortened(classes)}) but forecasts have these entries: {listed(comparison.lengths())}, and no row can be "
-        "compared: leave out the models that forecast others, or name the classes with `classes` in [compare]"
+        "compared: leave out models that forecast others, or name in [compare] the `classes` that all of them forecast"
     )

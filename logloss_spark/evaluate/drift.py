@@ -143,8 +143,8 @@ def drift(
     Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991). Yurdakul, Statistical
     properties of population stability index (2018), for its mean without drift.
     """
-    reference_types, current_types = types_of(reference_state), types_of(current_state)
     scales = [read_scale(state) for state in (reference_state, current_state)]
+    reference_types, current_types = types_of(reference_state), types_of(current_state)
     check_comparable(*scales)
     sets = grouping_sets(by)
     common = slices_of(sets)

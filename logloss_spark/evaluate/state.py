@@ -36,7 +36,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted
+from logloss_spark.rows.inputs import BUCKETS, Inputs, kind_of, quoted
 from logloss_spark.spec import LOSSES, Kind, Label, Predictions, cap_of, slices_of
 
 STATE_VERSION = 1
@@ -215,7 +215,7 @@ def scale_in(state: DataFrame) -> Scale:
     """
     if not isinstance(state, DataFrame):
         raise SpecError(
-            f"a state is a Spark DataFrame, and a {type(state).__name__} came: give the .state of an evaluation or a "
+            f"a state is a Spark DataFrame, and a {kind_of(state)} came: give the .state of an evaluation or a "
             "comparison, and states one by one, as in merge(*states)"
         )
     if "fingerprint" not in state.columns:

@@ -156,9 +156,12 @@ class LogisticModel:
         SpecError
             A column of the model's is missing, or one that is to be added is there already.
         """
-        for name in (probability, logit, prediction):
+        for role, name in {"probability": probability, "logit": logit, "prediction": prediction}.items():
             if name.casefold() in map(str.casefold, df.columns):
-                raise SpecError(f"the table to score has a column {name!r} already: call the new one something else")
+                raise SpecError(
+                    f"the table to score has a column {name!r} already: give the new one another name with {role}, "
+                    f"as in {role}={name + '_of_model'!r}"
+                )
         inner = self.scored(df, features=self.features, logit=logit, probability=probability)
         scores = quoted(logit)
         if len(self.coefficients) == 1:

@@ -56,6 +56,9 @@ class Models:
     models: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        strangers = [model for model in (self.baseline, *self.predictions) if not isinstance(model, str)]
+        if strangers:
+            raise SpecError(f"a model is named by a string, and {strangers[0]!r} came")
         of_long_table = {name: bool(getattr(self, name)) for name in ("prediction", "model", "keys")}
         if bool(self.predictions) == any(of_long_table.values()) or (self.predictions and self.models):
             raise SpecError(

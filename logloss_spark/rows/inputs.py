@@ -112,7 +112,10 @@ def inputs(
         label_nan = F.isnan("label") if scalar else F.exists("label", F.isnan)
     else:
         if not isinstance(spec.label, str):
-            raise SpecError(f"label is one column, and {len(spec.label)} came; distributions need soft_labels=True")
+            raise SpecError(
+                f"label is one column, given without a list, and {list(spec.label)} came; "
+                "a distribution, a column per class, needs soft_labels=True"
+            )
         label = quoted(spec.label)
         index = class_index(types[spec.label], spec.label, classes, F.col("label"))
         label_nan = F.isnan("label") if isinstance(types[spec.label], (FloatType, DoubleType)) else F.lit(False)
@@ -159,9 +162,15 @@ def has_vectors(df: DataFrame) -> bool:
 def types_of(df: DataFrame) -> dict[str, DataType]:
     """The type of each column; raises SpecError for anything but a table of Spark's."""
     if not isinstance(df, DataFrame):
-        kind = f"{type(df).__module__.split('.')[0]} {type(df).__name__}"
-        raise SpecError(f"the table is a Spark DataFrame, and a {kind} came; spark.createDataFrame makes one of pandas")
+        raise SpecError(
+            f"the table is a Spark DataFrame, and a {kind_of(df)} came; spark.createDataFrame makes one of pandas"
+        )
     return {field.name: field.dataType for field in df.schema.fields}
+
+
+def kind_of(value: object) -> str:
+    """What a value is, with where that comes from: `pandas DataFrame`, `builtins list`."""
+    return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
 
 
 def present(df: DataFrame, role: str, name: str) -> None:

@@ -442,6 +442,11 @@ REFUSED = {
         WIDE | {"predictions": {"a": ["p_a", "p_b"], "b": ["p_a", "p_b", "w"]}},
         "'a' has 2 but 'b' 3",
     ),
+    "a model without a name": (
+        {"label": "label", "predictions": {1: "p_a", "b": "p_b"}, "baseline": "a"},
+        "a model is named by a string, and 1 came",
+    ),
+    "a baseline without a name": (WIDE | {"baseline": 1}, "a model is named by a string, and 1 came"),
     "neither wide nor long": ({"label": "label", "baseline": "a"}, "and neither came"),
     "wide and long": (WIDE | {"model": "model"}, "and both came"),
     "no keys": (LONG | {"keys": []}, "a long table needs prediction, model and keys, and keys is missing"),
@@ -512,9 +517,9 @@ def test_what_is_no_mapping_of_models_or_no_state_is_told_in_one_line(spark):
         ls.compare(df, label="y", predictions=["a", "b"], baseline="a")
     comparison = ls.compare(df, label="y", predictions={"a": "a", "b": "b"}, baseline="a")
     assert "b with a" in repr(comparison)
-    with pytest.raises(SpecError, match=r"and a Comparison came: give the \.state"):
+    with pytest.raises(SpecError, match=r"and a logloss_spark Comparison came: give the \.state"):
         ls.comparison(comparison)
-    with pytest.raises(SpecError, match=r"and a list came.*merge\(\*states\)"):
+    with pytest.raises(SpecError, match=r"and a builtins list came.*merge\(\*states\)"):
         ls.merge([df])
 
 

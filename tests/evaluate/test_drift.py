@@ -340,7 +340,7 @@ def test_words_that_do_not_fit_the_states_are_refused(small):
         ls.drift(small, small, by=[["dt"]], partition="dt")
     with pytest.raises(SpecError, match="'a' must have the same type in both states, and came as string and int"):
         ls.drift(small, small.withColumn("a", F.lit(1)), by=[["a"]])
-    with pytest.raises(SpecError, match="the table is a Spark DataFrame"):
+    with pytest.raises(SpecError, match="a state is a Spark DataFrame, and a pandas DataFrame came"):
         ls.drift(small.toPandas(), small)
     renamed = replace(Scale.from_fingerprint(small.first().fingerprint), slices=("dt", "PSI"))
     named = small.withColumnRenamed("a", "PSI").withColumn("fingerprint", F.lit(renamed.fingerprint()))
