@@ -18,7 +18,7 @@ from logloss_spark.evaluate.state import merge, read_scale
 from logloss_spark.evaluate.tables import METRICS, by_class, metrics, reliability, set_name
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
 from logloss_spark.rows.inputs import quoted
-from logloss_spark.rows.status import STATUSES
+from logloss_spark.rows.status import STATUSES, reasons_in
 
 PRINTED = 20
 """Slices that are printed of each grouping set; the tables hold all."""
@@ -56,7 +56,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
             frame = first_slices(table, config.predictions.slices)
             tables = {
                 # The rows are read again for these alone, and only if the counts say that there are any.
-                "invalid": evaluation.invalid if invalid_of(counts) else evaluation.invalid.limit(0),
+                "invalid": evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
                 "state": evaluation.state,
                 "reliability": evaluation.reliability,
                 "by_class": evaluation.by_class,
@@ -135,14 +135,9 @@ def rows_by_status(state: DataFrame) -> dict[str, int]:
     return dict.fromkeys(STATUSES, 0) | {row["part"]: row["n"] for row in found}
 
 
-def invalid_of(counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts of rows that were not scored, by reason."""
-    return {status: count for status, count in counts.items() if status != "ok" and count}
-
-
 def judge(counts: Mapping[str, int], asked: Tolerance, *, section: str) -> None:
     """Raise DataError where more rows are invalid than a section of the config tolerates."""
-    reasons, total = invalid_of(counts), sum(counts.values())
+    reasons, total = reasons_in(counts), sum(counts.values())
     invalid = sum(reasons.values())
     if invalid > asked.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4

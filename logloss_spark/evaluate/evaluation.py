@@ -18,7 +18,7 @@ from logloss_spark.evaluate.sums import state_of
 from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.losses import check_loss
-from logloss_spark.rows.status import STATUSES, status_code, status_name
+from logloss_spark.rows.status import STATUSES, reasons_in, status_code, status_name
 from logloss_spark.spec import (
     Clip,
     Columns,
@@ -322,7 +322,7 @@ def remarks_on(overall: "pd.Series[Any]") -> list[str]:
 
 def not_scored(overall: "pd.Series[Any]", by: str = "") -> list[str]:
     """A line on the rows of a slice that were not scored, by its row of results; none where all were."""
-    reasons = {status: int(overall[status]) for status in STATUSES[1:] if overall[status]}
+    reasons = reasons_in(overall.to_dict())
     dropped = counted(sum(reasons.values()), "row")
     return [f"{dropped} of {overall['rows']:,} not scored{by}: {listed(reasons)}"] if reasons else []
 

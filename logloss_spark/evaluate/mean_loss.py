@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError, InvalidRows, counted, listed
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.scored import with_loss
-from logloss_spark.rows.status import STATUSES
+from logloss_spark.rows.status import STATUSES, reasons_in
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
 
 
@@ -76,7 +76,7 @@ def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: st
 
     For functions whose answer has no better place to say so; the warning points at their caller.
     """
-    reasons = {status: counts[status] for status in STATUSES[1:] if counts[status]}
+    reasons = reasons_in(counts)
     total = counts["ok"] + sum(reasons.values())
     if not weight:
         raise DataError(

@@ -34,7 +34,7 @@ OPTIMAL = ("gradient", "objective")
 """The ends of a fit whose point is an optimum of the objective."""
 
 SURPRISE = 2.0
-"""A gap shrinks by as much more than it did before: steps learn."""
+"""So many times more than the step before it a step may close the gap: steps learn."""
 
 REMEMBERED = 20
 """Steps that L-BFGS remembers: more than is usual, as a pass costs more than they do."""

@@ -4,7 +4,9 @@ Status is decided natively and first, because afterwards it cannot be told any m
 NaN, takes a NaN back as null, and averages as if neither had been there.
 """
 
+from collections.abc import Mapping
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -47,6 +49,11 @@ def status_code(rows: Inputs, spec: Predictions) -> Column:
 def status_name(code: Column) -> Column:
     """The word for a code."""
     return F.element_at(F.array(*[F.lit(status) for status in STATUSES]), code + 1)
+
+
+def reasons_in(counts: Mapping[Any, Any]) -> dict[str, int]:
+    """How many rows could not be scored, by reason, from what has a count for every status."""
+    return {status: int(counts[status]) for status in STATUSES[1:] if counts[status]}
 
 
 def label_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
