@@ -1,16 +1,34 @@
 """One tree of errors. Each knows its exit code; its message is one line: the rule, what came, what to do."""
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import accumulate
 
 LISTED = 12
 """Names shown of those that there are; a table may have hundreds of columns."""
 
+NAME = 60
+"""A name or a value from data is shown in at most this many columns of a terminal."""
+
+COMPARED = 200
+"""Names are compared by this many of their first signs."""
+
+MESSAGE = 1_000
+"""An error's message has at most this many: its rule comes first and its advice last, so its middle is cut."""
+
 
 class LogLossError(Exception):
-    """The base of all errors that this package raises."""
+    """The base of all errors that this package raises. A message is one line that is safe to print."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message, MESSAGE))
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the sentence alone in a notebook: IPython asks an exception for its lines before it prints a stack."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class SpecError(LogLossError):
@@ -60,10 +78,60 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not names:
         return "it has none"
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    by_folded = {known_name.casefold(): known_name for known_name in reversed(names)}
-    close = get_close_matches(name.casefold(), by_folded, n=1)
-    guess = f". Did you mean '{by_folded[close[0]]}'?" if close else ""
-    return f"it has: {', '.join(names[:LISTED])}{more}{guess}"
+    # The search takes time that grows with the square of the length.
+    by_folded = {known_name.casefold()[:COMPARED]: known_name for known_name in reversed(names)}
+    close = get_close_matches(name.casefold()[:COMPARED], by_folded, n=1)
+    guess = f". Did you mean '{visible(by_folded[close[0]])}'?" if close else ""
+    return f"it has: {', '.join(map(visible, names[:LISTED]))}{more}{guess}"
+
+
+def visible(text: str, width: int = NAME) -> str:
+    r"""Return a text from data as it can be printed on one line of a terminal.
+
+    Signs that Python calls not printable (line breaks, escapes, marks that reverse the direction of writing, spaces
+    without width) are shown as Python writes them in a string. A long text loses its middle. For display alone: two
+    texts may look the same.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+        The columns of a terminal that it may take. A wide sign, such as an emoji, takes two.
+
+    Returns
+    -------
+    str of at most `width` columns
+
+    Examples
+    --------
+    >>> print(visible("two\nlines"))
+    two\nlines
+    >>> visible("a" * 50 + "z" * 50, 9)
+    'aaaa…zzzz'
+    """
+    if len(text) <= width and text.isascii() and text.isprintable():
+        return text
+    if len(text) > 2 * width:  # signs without a width of their own could go on for ever
+        text = f"{text[:width]}…{text[-width:]}"
+    signs = [sign if sign.isprintable() else repr(sign)[1:-1] for sign in text]
+    if columns_taken(signs) <= width:
+        return "".join(signs)
+    tail = (width - 1) // 2
+    return "".join([*fitting(signs, width - 1 - tail), "…", *reversed(fitting(signs[::-1], tail))])
+
+
+def columns_taken(signs: Iterable[str]) -> int:
+    """How many columns of a terminal signs take; what is written as an escape is a text of several."""
+    return sum(
+        sum(2 if unicodedata.east_asian_width(sign) in "WF" else not unicodedata.combining(sign) for sign in word)
+        for word in signs
+    )
+
+
+def fitting(signs: list[str], width: int) -> list[str]:
+    """The first signs that fit into a width."""
+    taken = accumulate(columns_taken([sign]) for sign in signs)
+    return [sign for sign, end in zip(signs, taken, strict=True) if end <= width]
 
 
 def counted(count: int, noun: str) -> str:
