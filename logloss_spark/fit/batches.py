@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from logloss_spark.kernels.logistic import Block, moments
-from logloss_spark.kernels.matrix import Matrix, Sparse, dense
+from logloss_spark.kernels.matrix import Matrix, Sparse, dense, limits
 from logloss_spark.kernels.sums import Array
 
 STATUSES = (
@@ -32,6 +32,9 @@ STATUSES = (
 CODE = {status: code for code, status in enumerate(STATUSES)}
 Layout = Literal["columns", "array", "vector"]
 Codes = npt.NDArray[np.int8]
+EXTREMES = {"low": np.minimum, "high": np.maximum, "reach": np.maximum}
+"""What is not added over rows, by its name."""
+
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -96,7 +99,12 @@ def statuses(*columns: pa.Array, names: tuple[str, ...], form: Form) -> pa.Array
 
 def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
     """What is summed while blocks are made: counts by status, by class, and the moments of the features."""
-    return moments(block.x, block.weight) | {
+    spread = moments(block.x, block.weight)
+    if isinstance(block.x, Sparse):
+        counted = rows_of(block.x, block.weight > 0)
+        assert isinstance(counted, Sparse)
+        spread["low"], spread["high"] = limits(counted)
+    return spread | {
         "statuses": np.bincount(codes, minlength=len(STATUSES)).astype(np.float64),
         "rows_of_class": np.bincount(block.y[block.weight > 0].astype(np.intp), minlength=classes).astype(np.float64),
         "weight_of_class": np.bincount(block.y.astype(np.intp), weights=block.weight, minlength=classes),
@@ -254,5 +262,7 @@ def mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def added(sums: Mapping[str, Array] | None, more: Mapping[str, Array]) -> dict[str, Array]:
-    """Sums of two sets of rows together."""
-    return dict(more) if sums is None else {name: sums[name] + value for name, value in more.items()}
+    """Sums of two sets of rows together; of the names in `EXTREMES` the lower or the higher."""
+    if sums is None:
+        return dict(more)
+    return {name: EXTREMES.get(name, np.add)(sums[name], value) for name, value in more.items()}

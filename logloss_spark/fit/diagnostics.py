@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from logloss_spark.fit.objective import Space
-from logloss_spark.fit.passes import Sums, TrainingRows
+from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.solvers import Point
 from logloss_spark.kernels.logistic import gram, lead
 from logloss_spark.kernels.sums import Array
@@ -59,11 +59,13 @@ class Separation:
 class Findings:
     """What is found at the end of a fit: its curvature, the directions in which features do not vary, a separation.
 
-    `errors` are those of coefficients (C, d) and intercepts (C,), where there are any.
+    `collinear` are the places of the columns that take part in flat directions; `errors` are those of coefficients
+    (C, d) and intercepts (C,), where there are any.
     """
 
     curvature: Curvature | None
     flat: Array
+    collinear: tuple[int, ...]
     separation: Separation | None
     errors: tuple[Array, Array] | None
 
@@ -104,7 +106,8 @@ def collinear_directions(rows: TrainingRows, space: Space, weight: float) -> Arr
     used = space.free[0, :-1]
     of_features = rows.sums(partial(gram, standard=space.standard))["gram"][:-1, :-1] / weight
     values, vectors = np.linalg.eigh(of_features[np.ix_(used, used)])
-    flat = vectors[:, values < COLLINEAR * max(len(values), 1)]
+    rounding = np.finfo(float).eps * values.max(initial=0.0)  # large where features are not centred
+    flat = vectors[:, values < max(COLLINEAR, rounding) * len(values)]
     directions = np.zeros((len(used), flat.shape[1]))
     directions[used] = flat
     return directions
@@ -113,6 +116,17 @@ def collinear_directions(rows: TrainingRows, space: Space, weight: float) -> Arr
 def involved(directions: Array) -> tuple[int, ...]:
     """The places of the columns that take part in some directions, those of the largest weight first."""
     return places_above(np.sqrt((directions * directions).sum(axis=1)), INVOLVED)
+
+
+def undetermined_constants(space: Space, flat: Array) -> tuple[int, ...]:
+    """The places of constant columns that stand in for an intercept but are not alone in saying what it says.
+
+    Several of them are collinear, and so is one with features that add up to a constant in a direction of `flat`.
+    """
+    places = np.flatnonzero(space.stand_in)
+    means = space.standard.scale * space.standard.mean
+    shifts = np.abs(flat.T @ means) > TOUCHING * (1.0 + np.abs(flat).T @ np.abs(means))
+    return tuple(map(int, places)) if len(places) > 1 or shifts.any() else ()
 
 
 def places_above(size: Array, share: float) -> tuple[int, ...]:
@@ -151,7 +165,7 @@ def separated_along(rows: TrainingRows, space: Space, direction: Array) -> Separ
     size = np.abs(direction).max(initial=0.0)
     if not size > 0:
         return None
-    found = rows.sums(partial(lead, theta=space.theta(direction / size), standard=space.standard), extremes)
+    found = rows.sums(partial(lead, theta=space.theta(direction / size), standard=space.standard))
     low, high = float(found["low"][0]), float(found["high"][0])
     if not (high > 0 and low >= -TOUCHING * high):
         return None
@@ -171,17 +185,6 @@ def complement(space: Space, basis: Array, collinear: Array) -> Array:
             flat.append(basis.T @ space.coordinates(theta))
     left, sizes, _ = np.linalg.svd(np.array(flat).T)
     return np.asarray(left[:, int((sizes > 1e-8).sum()) :])
-
-
-def extremes(sums: Sums | None, more: Sums) -> Sums:
-    """The lowest and the highest of two sets of rows."""
-    if sums is None:
-        return more
-    return {
-        "low": np.minimum(sums["low"], more["low"]),
-        "high": np.maximum(sums["high"], more["high"]),
-        "reach": np.maximum(sums["reach"], more["reach"]),
-    }
 
 
 def covariance(space: Space, point: Point, weight: float) -> Array | None:
@@ -207,6 +210,9 @@ def covariance(space: Space, point: Point, weight: float) -> Array | None:
     # From standardised to raw: a coefficient is scaled, and what that takes off every row goes to the intercept.
     turn = np.diag(np.append(space.standard.scale, 1.0))
     turn[-1, :-1] = -space.standard.scale * space.standard.mean
+    if space.stand_in.any():
+        turn[:-1] += np.outer(space.stand_in, turn[-1])
+        turn[-1] = 0.0
     whole = np.kron(np.eye(rows), turn)
     return np.asarray(whole @ flat @ whole.T)
 
@@ -217,5 +223,9 @@ def standard_errors(space: Space, point: Point, weight: float) -> tuple[Array, A
     if spread is None:
         return None
     errors = np.sqrt(np.maximum(np.diag(spread), 0.0)).reshape(space.shape)
-    errors = np.where(space.free, errors, np.nan)
+    estimated = space.free.copy()
+    if space.stand_in.any():
+        estimated[:, :-1] |= space.stand_in != 0
+        estimated[:, -1] = False
+    errors = np.where(estimated, errors, np.nan)
     return errors[:, :-1], errors[:, -1]

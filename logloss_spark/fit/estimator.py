@@ -116,6 +116,7 @@ class LogisticRegressionGD(
 
     Parameters are those of `pyspark.ml.classification.LogisticRegression`; labels are 0..K-1. `tol` is how far above
     the optimum the objective may end, as a share of the labels' entropy. `solver` is "gd", "lbfgs" or "newton".
+    Where `fitIntercept` is off a constant column that is not zero stays in the fit; Spark's own gives it 0.
 
     Examples
     --------

@@ -92,7 +92,9 @@ def fit_logistic(
     reg_param, elastic_net_param : float
         The strength of the penalty, and its share of L1, which without a strength is nothing, and warned of.
     fit_intercept, standardization : bool
-        Without standardization the penalty is over the coefficients of the features as they came.
+        Without standardization the penalty is over the coefficients of the features as they came. A constant column
+        has the coefficient 0 beside an intercept. Without an intercept it takes the intercept's place (in MLlib it has
+        0 there, too); under a penalty its scale is its absolute value, as it has no deviation.
     solver : "gd", "lbfgs" or "newton"
         Gradient descent started and preconditioned by a sample; for many features; for few.
     max_iter, tol : int, float
@@ -246,24 +248,27 @@ class Fitting:
         """The forecast that knows the shares of the classes alone."""
         theta = np.zeros(self.space.shape)
         shares = np.maximum(self.found.shares, np.finfo(float).tiny)
-        if self.training.fit_intercept:
+        if self.space.has_intercept:
             logs = np.log(shares)
             theta[:, -1] = logs[1] - logs[0] if len(theta) == 1 else logs - logs.mean()
         return self.space.coordinates(theta)
 
     def begun(self, x: Array, *, resume: bool) -> tuple[Point, Model]:
         """Where to start, and the model of the objective there."""
-        curvature = sample.mean_curvature(self.space, self.found) + self.space.penalty.l2
+        curvature = sample.mean_curvature(self.space, self.found)
         if self.solver == "lbfgs":
-            return self.evaluate(x), LimitedModel(curvature)
+            moments = sample.second_moments(self.space, self.found)
+            return self.evaluate(x), LimitedModel(curvature * moments + self.space.penalty.l2)
         drawn = sample.drawn(self.rows, self.space, self.found)
         if drawn is None:
             point = self.evaluate(x)
-            return point, sample.model_at(point) if point.hessian is not None else DenseModel(np.diag(curvature))
+            return point, sample.model_at(point) if point.hessian is not None else DenseModel(
+                np.diag(curvature + self.space.penalty.l2)
+            )
         of_sample = sample.model_of_sample if resume else sample.start
         begin, model = of_sample(drawn, self.space, self.found, x)
         point = self.evaluate(begin)
-        knowing_nothing = self.found.label_entropy if self.training.fit_intercept else math.log(len(self.table.classes))
+        knowing_nothing = self.found.label_entropy if self.space.has_intercept else math.log(len(self.table.classes))
         if not resume and self.training.offset is None and not point.objective <= knowing_nothing * (1 + 1e-9):
             # The sample misled: start from what is known of all rows.
             begin, model = sample.model_of_sample(drawn, self.space, self.found, x)
@@ -343,17 +348,18 @@ class Fitting:
         point, space = minimum.point, self.space
         flat = np.zeros((self.table.form.width, 0))
         if point.hessian is None or not self.size:
-            return Findings(None, flat, None, None)
+            return Findings(None, flat, (), None, None)
         curvature = diagnostics.curvature_of(point, diagnostics.contrasts(space))
         if self.training.reg_param:
-            return Findings(curvature, flat, None, None)
+            return Findings(curvature, flat, (), None, None)
         separated = None
         if diagnostics.suspicious(curvature, point.loss, self.found.label_entropy):
             flat = diagnostics.collinear_directions(self.rows, space, self.found.weight)
             separated = diagnostics.separation(self.rows, space, point, flat, self.found.shares)
-        unique = minimum.status in OPTIMAL and separated is None and not flat.shape[1]
+        collinear = (*diagnostics.involved(flat), *diagnostics.undetermined_constants(space, flat))
+        unique = minimum.status in OPTIMAL and separated is None and not collinear
         errors = diagnostics.standard_errors(space, point, self.found.weight) if unique else None
-        return Findings(curvature, flat, separated, errors)
+        return Findings(curvature, flat, collinear, separated, errors)
 
     def settled(self, theta: Array, flat: Array) -> Array:
         """Of all parameters that forecast the same those of least norm, centred over the classes.
@@ -394,7 +400,7 @@ class Fitting:
             smallest_curvature=None if curvature is None else curvature.smallest,
             largest_curvature=None if curvature is None else curvature.largest,
             condition=None if curvature is None else curvature.condition,
-            collinear=tuple(names[place] for place in diagnostics.involved(seen.flat)),
+            collinear=tuple(names[place] for place in seen.collinear),
             separation=None if separated is None else "complete" if separated.complete else "quasi-complete",
             separating=() if separated is None else tuple(names[place] for place in separated.columns),
             streamed=self.rows.streamed,

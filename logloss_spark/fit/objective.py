@@ -1,4 +1,4 @@
-"""The objective of a fit in the coordinates of its solver: standardised features, constant columns left out."""
+"""The objective of a fit in the coordinates of its solver: standardised features, without those that have no say."""
 
 import time
 from collections.abc import Callable
@@ -31,6 +31,11 @@ class Totals:
     def weight(self) -> float:
         """The weight of all rows."""
         return float(self.weight_of_class.sum())
+
+    @property
+    def spread(self) -> Array:
+        """The deviation of each feature, and of a constant one its absolute value."""
+        return np.where(self.deviation > 0, self.deviation, np.abs(self.mean))
 
     @property
     def shares(self) -> Array:
@@ -69,6 +74,10 @@ def totals(rows: TrainingRows, width: int) -> Totals:
     freedom = total - sum(sums["w2"][0] for sums in parts) / total
     deviation = np.sqrt(squares / freedom) if freedom > 0 else np.zeros(width)
     deviation[deviation <= CONSTANT * np.abs(mean)] = 0.0
+    if "low" in parts[0]:
+        low = np.min([sums["low"] for sums in parts], axis=0)
+        high = np.max([sums["high"] for sums in parts], axis=0)
+        deviation[high - low <= CONSTANT * np.abs(mean)] = 0.0
     return Totals(
         weight_of_class=np.sum([sums["weight_of_class"] for sums in rows.parts], axis=0),
         mean=mean,
@@ -81,18 +90,25 @@ def totals(rows: TrainingRows, width: int) -> Totals:
 class Space:
     """The solver's coordinates: which parameters are free, and how features are standardised.
 
-    Parameters theta have the shape (C, d + 1), the intercept last, with C = 1 for two classes.
+    Parameters theta have the shape (C, d + 1), the intercept last, with C = 1 for two classes. Constant columns may
+    stand in for an intercept: `stand_in`, of shape (d,), is what each takes of it, as a share of its raw coefficient.
     """
 
     standard: Standardization
     free: npt.NDArray[np.bool_]
     penalty: Penalty
+    stand_in: Array
 
     @property
     def shape(self) -> tuple[int, int]:
         """C and d + 1."""
         rows, width = self.free.shape
         return rows, width
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the solver has an intercept."""
+        return bool(self.free[0, -1])
 
     def theta(self, x: Array) -> Array:
         """Coordinates as parameters, with 0 for those that are not free."""
@@ -107,7 +123,10 @@ class Space:
     def raw(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients (C, d) and intercepts (C,) of the features as they came."""
         coefficients = theta[:, :-1] * self.standard.scale
-        return coefficients, theta[:, -1] - coefficients @ self.standard.mean
+        intercepts = theta[:, -1] - coefficients @ self.standard.mean
+        if not self.stand_in.any():
+            return coefficients, intercepts
+        return coefficients + np.outer(intercepts, self.stand_in), np.zeros_like(intercepts)
 
     def from_raw(self, coefficients: Array, intercepts: Array) -> Array:
         """What `raw` was made of."""
@@ -117,18 +136,32 @@ class Space:
 
 
 def space_of(training: Training, found: Totals, classes: int) -> Space:
-    """The coordinates of a fit. Without an intercept features are scaled and not centred."""
-    used = found.deviation > 0
-    scale = np.divide(1.0, found.deviation, out=np.zeros_like(found.deviation), where=used)
-    mean = found.mean if training.fit_intercept else np.zeros_like(found.mean)
+    """The coordinates of a fit.
+
+    Beside an intercept a constant column says nothing, and is left out. Without an intercept, and without a penalty,
+    it says what an intercept says: the solver has one, and constant columns share it in the end, so that features are
+    centred nevertheless. Under a penalty a constant column is one of the features, and they are not centred.
+    """
+    constant = (found.deviation == 0) & (found.mean != 0)
+    stands_in = not training.fit_intercept and training.reg_param == 0 and bool(constant.any())
+    centred = training.fit_intercept or stands_in
+    spread = found.deviation if centred else found.spread
+    used = spread > 0
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=used)
     rows = 1 if classes == 2 and training.family != "multinomial" else classes
-    free = np.tile(np.append(used, training.fit_intercept), (rows, 1))
+    free = np.tile(np.append(used, centred), (rows, 1))
     # Over the features as they came a coefficient is the standardised one times the scale.
     own = np.ones_like(scale) if training.standardization else scale
     l2 = training.reg_param * (1 - training.elastic_net_param) * np.append(own * own, 0.0)
     l1 = training.reg_param * training.elastic_net_param * np.append(own, 0.0)
-    penalty = Penalty(np.tile(l2, (rows, 1))[free], np.tile(l1, (rows, 1))[free])
-    return Space(Standardization(mean, scale), free, penalty)
+    return Space(
+        standard=Standardization(found.mean if centred else np.zeros_like(found.mean), scale),
+        free=free,
+        penalty=Penalty(np.tile(l2, (rows, 1))[free], np.tile(l1, (rows, 1))[free]),
+        stand_in=np.divide(
+            1 / max(constant.sum(), 1), found.mean, out=np.zeros_like(scale), where=constant & stands_in
+        ),
+    )
 
 
 def objective(rows: TrainingRows, space: Space, found: Totals, x: Array, *, hessian: bool) -> Point:

@@ -134,3 +134,10 @@ def mean_curvature(space: Space, found: Totals) -> Array:
     shares = found.shares[1:] if space.shape[0] == 1 else found.shares
     floor = 1e-6
     return np.asarray(np.tile(np.maximum(shares * (1 - shares), floor)[:, None], (1, space.shape[1]))[space.free])
+
+
+def second_moments(space: Space, found: Totals) -> Array:
+    """The mean square of each feature in the solver's coordinates: 1, unless it is not centred."""
+    standard = space.standard
+    squares = ((found.mean - standard.mean) * standard.scale) ** 2 + (found.deviation * standard.scale) ** 2
+    return np.asarray(np.tile(np.append(squares, 1.0), (space.shape[0], 1))[space.free])

@@ -21,7 +21,8 @@ class Training:
 
     The objective is Spark's: the weighted mean of the log loss, and `reg_param` times
     (1 - a)/2 |b|^2 + a |b|_1 with a = `elastic_net_param`, over the coefficients of standardised features where
-    `standardization` is on. The intercept is free of it.
+    `standardization` is on. The intercept is free of it. Features are divided by Spark's weighted deviation, a constant
+    column, which is left out beside an intercept only, by its absolute value.
 
     Parameters
     ----------

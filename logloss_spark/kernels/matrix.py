@@ -117,6 +117,22 @@ def largest(x: Matrix, shift: Array) -> Array:
     return found
 
 
+def limits(x: Sparse) -> tuple[Array, Array]:
+    """The least and the greatest number of each column, zeros that are not stored included.
+
+    A sum of squares cannot tell a constant column of compressed rows: it is not centred, and cancels.
+
+    Returns
+    -------
+    low, high : arrays of shape (d,); inf and -inf where there is no row
+    """
+    absent = np.bincount(x.indices, minlength=x.width) < x.shape[0]
+    low, high = np.where(absent, 0.0, np.inf), np.where(absent, 0.0, -np.inf)
+    np.minimum.at(low, x.indices, x.values)
+    np.maximum.at(high, x.indices, x.values)
+    return low, high
+
+
 def row_sums(entries: Array, indptr: npt.NDArray[np.int64]) -> Array:
     """Sums of the entries of each row; a row without entries sums to 0."""
     total = np.zeros((len(indptr) - 1, *entries.shape[1:]))

@@ -10,6 +10,7 @@ from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import SparkSession
+from sklearn.linear_model import LogisticRegression as SkLogisticRegression
 
 from logloss_spark import DataError, fit_logistic
 from logloss_spark.ml import LogisticRegressionGD, LogisticRegressionGDModel, LogLossEvaluator
@@ -82,6 +83,20 @@ def test_several_classes_and_the_evaluator_agree_with_mllibs(spark) -> None:
     theirs = MulticlassClassificationEvaluator(metricName="logLoss").evaluate(scored)
     assert LogLossEvaluator().evaluate(scored) == pytest.approx(theirs, rel=1e-12)
     assert not LogLossEvaluator().isLargerBetter()
+
+
+@pytest.mark.parametrize("reg_param", [0.0, 0.05])
+def test_without_an_intercept_a_constant_feature_stays_in_the_fit(spark, reg_param) -> None:
+    rows = frame().assign(one=-2.0)
+    table = VectorAssembler(inputCols=["one", *COLUMNS], outputCol="features").transform(spark.createDataFrame(rows))
+    model = LogisticRegressionGD(fitIntercept=False, regParam=reg_param).fit(table)
+    x = rows[["one", *COLUMNS]].to_numpy() / [2.0, *rows[COLUMNS].std()]
+    strength = 1 / (reg_param * len(rows)) if reg_param else np.inf
+    oracle = SkLogisticRegression(C=strength, fit_intercept=False, tol=1e-12, solver="newton-cholesky")
+    wanted = oracle.fit(x, rows["label"]).coef_[0] / [2.0, *rows[COLUMNS].std()]
+    # A gap of 1e-12 of the entropy is 1e-6 of a coefficient.
+    np.testing.assert_allclose(model.coefficients.toArray(), wanted, rtol=1e-5)
+    assert model.intercept == 0.0
 
 
 def test_labels_that_are_no_indices_are_refused(spark) -> None:

@@ -51,6 +51,16 @@ def test_birth_weights_as_in_r_with_every_solver(spark: SparkSession, shared, so
     assert_agrees_with_r(model, sets.r_glm(shared, "birthwt"))
 
 
+def test_birth_weights_as_in_r_where_a_column_of_ones_is_the_intercept(spark: SparkSession, shared) -> None:
+    frame = sets.birthwt(shared).assign(one=1)
+    model = fit_logistic(sets.spark_table(spark, frame), features=names(frame, "low"), label="low", fit_intercept=False)
+    published = sets.r_glm(shared, "birthwt")
+    of_r = [{"(Intercept)": "one"}.get(name, name) for name in published.coefficients]
+    as_columns = dict(zip(of_r, published.coefficients.values(), strict=True))
+    errors = dict(zip(of_r, published.errors.values(), strict=True))
+    assert_agrees_with_r(model, sets.Published(published.log_loss, as_columns, errors))
+
+
 def test_spector_as_in_r(spark: SparkSession, shared) -> None:
     table = sets.spark_table(spark, pd.read_csv(shared / "train" / "spector.csv"))
     model = fit_logistic(table, features=["GPA", "TUCE", "PSI"], label="GRADE")

@@ -1,0 +1,53 @@
+"""Fits of arrays without Spark: the same blocks, sums and solvers, in this process."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from logloss_spark.fit.batches import Form, added, block_of, summary_of
+from logloss_spark.fit.fitting import Fitting
+from logloss_spark.fit.inputs import TrainingTable
+from logloss_spark.fit.model import LogisticModel
+from logloss_spark.fit.objective import space_of, totals
+from logloss_spark.fit.training import Training
+
+
+class LocalRows:
+    """What `TrainingRows` is to a fit, over blocks in memory: a part for each of a few slices of the rows."""
+
+    streamed, rebuilds = False, 0
+
+    def __init__(self, batches: Sequence[pa.RecordBatch], form: Form, classes: int) -> None:
+        made = [block_of(batch, form, None) for batch in batches]
+        self.blocks = [block for block, _ in made]
+        self.parts = [summary_of(block, codes, classes) | {"centre": np.asarray(block.centre)} for block, codes in made]
+        self.rows, self.passes = sum(len(block.y) for block in self.blocks), 0
+
+    def sums(self, work, combine=added):
+        self.passes += 1
+        total = None
+        for block in self.blocks:
+            total = combine(total, work(block))
+        return total
+
+
+def fit_locally(
+    x, y, weight=None, *, sparse: bool = False, parts: int = 3, initial: Any = None, **given: Any
+) -> LogisticModel:
+    """`fit_logistic` of arrays; features are called x0, x1, ..."""
+    rows, width = x.shape
+    names = tuple(f"x{place}" for place in range(width))
+    columns = {"label": np.asarray(y, dtype=float), "weight": np.ones(rows) if weight is None else weight}
+    columns["features"] = pa.FixedSizeListArray.from_arrays(np.ravel(x), width).cast(pa.list_(pa.float64()))
+    whole = pa.record_batch(columns)
+    cuts = np.linspace(0, rows, parts + 1).astype(int)
+    batches = [whole.slice(low, high - low) for low, high in pairwise(cuts)]
+    form, classes = Form("array", width, sparse), int(np.max(y)) + 1
+    table: Any = TrainingTable(None, tuple(range(classes)), form, names)  # type: ignore[arg-type]  # no table is read
+    training = Training(features=names, label="label", **given)
+    local: Any = LocalRows(batches, form, classes)
+    found = totals(local, width)
+    return Fitting(training, table, local, found, space_of(training, found, classes), None, None).run(initial, {})
