@@ -81,7 +81,8 @@ def fit_logistic(
     weight, offset, validation : str, optional
         What a row counts for; what is added to the logit of two classes; true for rows to hold out. A weight is a
         frequency: a row of weight 3 is three rows, to standard errors too, which fall by the root of c where all
-        weights are multiplied by c; with sampling weights they do not hold.
+        weights are multiplied by c; with sampling weights they do not hold. Only a penalty with standardization tells
+        the two apart: Spark's weighted variance divides by W - sum(w^2)/W, and that of repeated rows by W - 1.
     classes : sequence, optional
         (negative, positive), or K classes; by default those in the table, in order.
     class_weight : "balanced" or mapping from class to factor
