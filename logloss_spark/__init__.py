@@ -1,6 +1,6 @@
 """Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice."""
 
-from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, SpecError
+from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, MissingInputError, SpecError
 from logloss_spark.evaluate.compare import Comparison, compare, comparison
 from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate
@@ -20,6 +20,7 @@ __all__ = [
     "InvalidRows",
     "LogLossError",
     "LogisticModel",
+    "MissingInputError",
     "SpecError",
     "by_class",
     "compare",

@@ -49,6 +49,12 @@ class DataError(LogLossError):
     exit_code = 4
 
 
+class MissingInputError(DataError):
+    """The input is not there yet: no path, no table, or no row. Unlike other DataErrors it may be there later."""
+
+    exit_code = 5
+
+
 class InvalidRows(UserWarning):
     """Rows were left out, and a bare number or a model has no better place to say so."""
 

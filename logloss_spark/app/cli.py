@@ -1,6 +1,7 @@
 """The command line `logloss-spark`: arguments in, an exit code out, and the one place where errors are caught."""
 
 import argparse
+import json
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,12 @@ from typing import Any, NoReturn
 
 from pyspark.sql import SparkSession
 
-from logloss_spark.app import comparing, fitting, jobs
+from logloss_spark.app import comparing, fitting, jobs, states
 from logloss_spark.app.compare_config import CompareConfig
 from logloss_spark.app.config import read_config
-from logloss_spark.app.evaluate_config import EvaluateConfig
+from logloss_spark.app.evaluate_config import EvaluateConfig, StatesConfig
 from logloss_spark.app.fit_config import FitConfig
+from logloss_spark.app.sections import Mode
 from logloss_spark.errors import LogLossError, SpecError
 from logloss_spark.io.session import quiet, session
 from logloss_spark.io.spark_errors import from_spark, translated
@@ -24,14 +26,20 @@ INTERRUPTED = 130
 
 CONFIGS = {
     "evaluate": EvaluateConfig,
-    "metrics": EvaluateConfig,
+    "metrics": StatesConfig,
+    "merge": StatesConfig,
     "compare": CompareConfig,
     "fit": FitConfig,
     "score": FitConfig,
 }
 """What configures each command."""
 
-EXAMPLES = {EvaluateConfig: "conf/evaluate.toml", CompareConfig: "conf/compare.toml", FitConfig: "conf/fit.toml"}
+EXAMPLES = {
+    EvaluateConfig: "conf/evaluate.toml",
+    StatesConfig: "conf/evaluate.toml",
+    CompareConfig: "conf/compare.toml",
+    FitConfig: "conf/fit.toml",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    int: 0 fine, 1 crash, 2 usage or config, 3 gate failed, 4 the input breaks its contract, 130 interrupted.
+    int: 0 fine, 1 crash, 2 usage or config, 3 gate failed, 4 the input breaks its contract, 5 the input is
+    not there yet, 130 interrupted.
     An error is one line on stderr; the stack behind it comes only with `--traceback`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -64,20 +73,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the arguments ask for, and print its report."""
-    config: Any = read_config(
-        arguments.config, of=CONFIGS[arguments.command], overrides=arguments.overrides, run_date=arguments.run_date
-    )
+    of: type[Any] = CONFIGS[arguments.command]
+    config = read_config(arguments.config, of=of, overrides=overrides_of(arguments), run_date=arguments.run_date)
     with running(f"logloss-spark {arguments.command}") as spark:
         print(report(spark, arguments, config))
 
 
 def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> str:
     """What a command, which its config fits, does and says."""
+    mode: Mode = "overwrite" if getattr(arguments, "overwrite", False) else "errorifexists"
     match arguments.command:
         case "evaluate":
             return jobs.evaluate(spark, config)
         case "metrics":
-            return jobs.metrics_of_states(spark, config, arguments.states)
+            paths = {"metrics": arguments.to, "reliability": arguments.reliability, "by_class": arguments.by_class}
+            outputs = {name: path for name, path in paths.items() if path}
+            return states.metrics_of_states(
+                spark, config, arguments.states, outputs=outputs, mode=mode, allow_missing=arguments.allow_missing
+            )
+        case "merge":
+            return states.merge_states(
+                spark, config, arguments.states, to=arguments.to, mode=mode, allow_missing=arguments.allow_missing
+            )
         case "compare":
             return comparing.compare(spark, config)
         case "fit":
@@ -113,13 +130,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("evaluate", help="evaluate a table of predictions, whole and by slices")
-    metrics = commands.add_parser("metrics", help="read metrics off states that were stored, by slices of your choice")
+    metrics = commands.add_parser("metrics", help="read metrics off stored states, by slices of your choice")
+    merge = commands.add_parser("merge", help="add stored states, and store their sum")
     commands.add_parser("compare", help="compare models on the same rows, whole and by slices")
     commands.add_parser("fit", help="fit a logistic regression to a table")
     commands.add_parser("score", help="add a model's probabilities and logits to a table")
     for name, command in commands.choices.items():
-        example = EXAMPLES[CONFIGS[name]]
-        command.add_argument("--config", required=True, metavar="FILE", help=f"a TOML file, as {example}")
+        config = CONFIGS[name]
+        required = config is not StatesConfig
+        example = f"a TOML file, as {EXAMPLES[config]}" + ("" if required else "; may be left out")
+        command.add_argument("--config", required=required, metavar="FILE", help=example)
         command.add_argument(
             "--set",
             action="append",
@@ -130,8 +150,49 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--run-date", metavar="YYYY-MM-DD", help="what {run_date} in paths and filters stands for")
         command.add_argument("--traceback", action="store_true", help="show the stack behind an error")
-    metrics.add_argument("states", nargs="*", metavar="STATE", help="paths of states; by default the config's own")
+    metrics.add_argument("--to", metavar="PATH", help="write the metrics there; by default they are only printed")
+    metrics.add_argument("--reliability", metavar="PATH", help="write the table of reliability there")
+    metrics.add_argument("--by-class", metavar="PATH", help="write the table by class there")
+    metrics.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN[,COLUMN...]",
+        help="a grouping set beside the global row, in place of the config's; may come several times",
+    )
+    merge.add_argument("--to", required=True, metavar="PATH", help="write the sum there")
+    for command in (metrics, merge):
+        command.add_argument("states", nargs="+", metavar="STATE", help="where a state is stored")
+        command.add_argument("--overwrite", action="store_true", help="replace what is at the paths that are written")
+        command.add_argument(
+            "--allow-missing", type=count, default=0, metavar="N", help="leave out up to N states that are missing"
+        )
     return top
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more; ArgumentTypeError for any other text."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"it must be a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
+def overrides_of(arguments: argparse.Namespace) -> list[str]:
+    """The overrides of a config that the arguments ask for; `--by` is one of them.
+
+    Raises SpecError for outputs of a config that the command does not read.
+    """
+    overrides = list(arguments.overrides)
+    if CONFIGS[arguments.command] is StatesConfig:
+        for override in overrides:
+            if override.startswith("output.") and not override.startswith("output.format="):
+                raise SpecError(
+                    f"{arguments.command} writes where --to says and uses the format of [output] alone, "
+                    f"got --set {override}: see logloss-spark {arguments.command} --help"
+                )
+    if sets := getattr(arguments, "by", []):
+        overrides.append(f"evaluate.by={json.dumps([columns.split(',') for columns in sets])}")
+    return overrides
 
 
 def installed_version() -> str:

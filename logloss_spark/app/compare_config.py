@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Mode, Scoring
 from logloss_spark.rows.compared import Models
 from logloss_spark.spec import Columns, Predictions, one_name_or_many, one_of
@@ -50,7 +51,7 @@ class ComparisonOutput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig:
+class CompareConfig(JobConfig):
     """A job that compares models; `models` are those of a wide table, with the column (or columns) of each."""
 
     input: Input

@@ -3,7 +3,7 @@
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.compare_config import CompareConfig
-from logloss_spark.app.jobs import PRINTED, judge, kept, read_input, rows_by_status, shortened, written
+from logloss_spark.app.jobs import PRINTED, check_any, judge, kept, read_input, rows_by_status, shortened, written
 from logloss_spark.errors import DataError, counted, listed
 from logloss_spark.evaluate.compare import Comparison, described
 from logloss_spark.evaluate.state import scale_in
@@ -33,6 +33,7 @@ def compare(spark: SparkSession, config: CompareConfig) -> str:
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     with Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison:
         counts = rows_by_status(comparison.state)
+        check_any(sum(counts.values()), given)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))
         judge(counts, config.compare, section="compare")

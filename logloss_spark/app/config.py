@@ -4,35 +4,46 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import reduce
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import dacite
 
 from logloss_spark.errors import SpecError, did_you_mean
 from logloss_spark.spec import one_of
 
-Config = TypeVar("Config")
-
 RUN_DATE = "{run_date}"
-DATED = ("input", "output", "score")
-"""The sections that hold paths and filters, in which `{run_date}` is filled in."""
 
 
-def read_config(path: str, *, of: type[Config], overrides: Sequence[str] = (), run_date: str | None = None) -> Config:
+class JobConfig:
+    """What the config of each job is: a dataclass whose fields are sections, dataclasses or dictionaries.
+
+    `DATED` names the sections that hold paths and filters, in which `{run_date}` is filled in.
+    """
+
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "score")
+
+
+Config = TypeVar("Config", bound=JobConfig)
+
+
+def read_config(
+    path: str | None, *, of: type[Config], overrides: Sequence[str] = (), run_date: str | None = None
+) -> Config:
     """Read a config, and check all of it that can be checked without data.
 
     Parameters
     ----------
     path : str
-        A TOML file.
+        A TOML file; None is an empty one.
     of : type
-        The dataclass of the config, which checks itself; its fields are the sections, dataclasses or dictionaries.
+        The dataclass of the config, which checks itself.
     overrides : sequence of "section.key=value"
         Values as TOML writes them; a bare word is a string.
     run_date : str, as 2026-01-31
-        What `{run_date}` stands for in `[input]`, `[output]` and `[score]`.
+        What `{run_date}` stands for.
 
     Raises
     ------
@@ -41,24 +52,25 @@ def read_config(path: str, *, of: type[Config], overrides: Sequence[str] = (), r
     """
     if run_date is not None:
         check_date(run_date)
-    given = parsed(path)
-    for override in overrides:
-        given = merged(given, overriding(override))
-    given |= {name: dated(given[name], run_date) for name in DATED if name in given}
+    changes = [overriding(override) for override in overrides]
     try:
+        given = reduce(merged, changes, {} if path is None else parsed(path))
+        given |= {name: dated(given[name], run_date) for name in of.DATED if name in given}
         return structured(given, of)
+    except RecursionError as error:
+        raise SpecError(f"config {path}: its values are nested too deeply to be read") from error
     except SpecError as error:
-        raise SpecError(f"config {path}: {error}") from error
+        raise error if path is None else SpecError(f"config {path}: {error}") from error
 
 
 def parsed(path: str) -> dict[str, Any]:
-    """A TOML file as a dictionary."""
+    """A TOML file as a dictionary; a byte order mark at its start, which some editors write, is skipped."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SpecError(f"config {path} cannot be read: {error.strerror}") from error
+        raise SpecError(f"it cannot be read: {error.strerror}") from error
     except ValueError as error:  # no TOML, or no UTF-8
-        raise SpecError(f"config {path} is not TOML: {error}") from error
+        raise SpecError(f"it is not TOML: {error}") from error
 
 
 def overriding(override: str) -> dict[str, Any]:
@@ -72,17 +84,30 @@ def overriding(override: str) -> dict[str, Any]:
     {'input': {'where': 'month = 1'}}
     """
     key, equals, value = override.partition("=")
-    if not equals or "." not in key:
+    if not equals or "." not in key or "\n" in key:
         raise SpecError(f"an override is section.key=value, and {override!r} came")
     try:
-        return tomllib.loads(f"{key} = {value}")
-    except tomllib.TOMLDecodeError as error:
-        if value.lstrip().startswith(("[", "{", '"', "'")):
-            raise SpecError(f"the value of {override!r} is not TOML: {error}") from error
-    try:
-        return tomllib.loads(f"{key} = {toml_string(value)}")
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(f"{key} = {toml_value(value, override)}")
+    except ValueError as error:
         raise SpecError(f"an override is section.key=value, and {override!r} came: {error}") from error
+    except RecursionError as error:
+        raise SpecError(f"an override is section.key=value, and the value of {key} is nested too deeply") from error
+
+
+def toml_value(text: str, override: str) -> str:
+    """The value of an override as TOML: as it is where it is TOML, else as a string.
+
+    Raises SpecError where it is a list, a table or a string that does not end, or where more follows the value.
+    """
+    try:
+        alone = tomllib.loads(f"value = {text}")
+    except ValueError as error:
+        if text.lstrip().startswith(("[", "{", '"', "'")):
+            raise SpecError(f"the value of {override!r} is not TOML: {error}") from error
+        return toml_string(text)
+    if alone.keys() != {"value"}:
+        raise SpecError(f"an override sets one key, and {override!r} sets more: give each a --set of its own")
+    return text
 
 
 def toml_string(text: str) -> str:
@@ -130,8 +155,9 @@ def check_date(text: str) -> None:
 
 def structured(given: Mapping[str, Any], of: type[Config]) -> Config:
     """A dictionary as a config; SpecError names the section and the key of what is wrong in it."""
-    sections = {name: section_type(hint) for name, hint in get_type_hints(of).items()}
-    optional = {key.name for key in dataclasses.fields(of) if not _required(key)}  # type: ignore[arg-type]
+    hints, keys = get_type_hints(of), dataclasses.fields(of)  # type: ignore[arg-type]  # each JobConfig is one
+    sections = {key.name: section_type(hints[key.name]) for key in keys}
+    optional = {key.name for key in keys if not _required(key)}
     for name, section in given.items():
         if name not in sections:
             raise SpecError(f"unknown section [{name}]; {did_you_mean(name, sections)}")

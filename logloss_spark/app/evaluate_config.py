@@ -1,12 +1,14 @@
-"""The config of the jobs that evaluate predictions, and that read metrics off stored states."""
+"""The config of the job that evaluates predictions, and of those that read its stored states."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Mode, Scoring
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.tables import METRICS, reporting_of
-from logloss_spark.spec import LossName, Predictions, Source, one_of
+from logloss_spark.spec import LossName, Predictions, Source, grouping_sets, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(JobConfig):
     """A job that evaluates a table of predictions."""
 
     input: Input
@@ -82,5 +84,38 @@ class EvaluateConfig:
     @property
     def reporting(self) -> Reporting:
         """How metrics are read off the state."""
-        evaluate = self.evaluate
-        return reporting_of(confidence=evaluate.confidence, ece_bins=evaluate.ece_bins, baseline=evaluate.baseline)
+        return reporting_from(self.evaluate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatesConfig(JobConfig):
+    """A job that reads stored states: the config of the evaluation that stored them, or none at all.
+
+    The job uses `[evaluate]` (`by`, `metrics`, `confidence`, `ece_bins`, `baseline`) and the format of `[output]`.
+    It ignores every path: states come from the command line, and results go where the command line says.
+    """
+
+    DATED: ClassVar[tuple[str, ...]] = ()
+
+    input: Input | None = None
+    columns: Columns | None = None
+    evaluate: Evaluate = Evaluate()
+    output: Output = Output()
+
+    def __post_init__(self) -> None:
+        _ = self.by, self.reporting  # they check what they are made of
+
+    @property
+    def by(self) -> tuple[tuple[str, ...], ...]:
+        """The grouping sets of the metrics."""
+        return grouping_sets(self.evaluate.by)
+
+    @property
+    def reporting(self) -> Reporting:
+        """How metrics are read off the state."""
+        return reporting_from(self.evaluate)
+
+
+def reporting_from(asked: Evaluate) -> Reporting:
+    """How the section [evaluate] says that metrics are read off a state."""
+    return reporting_of(confidence=asked.confidence, ece_bins=asked.ece_bins, baseline=asked.baseline)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Mode
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.training import Family, OnInvalid, Solver, Training, columns_or_one
@@ -69,7 +70,7 @@ class Score(Input):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig:
+class FitConfig(JobConfig):
     """A job that fits a model to a table, and one that scores another with it."""
 
     input: Input

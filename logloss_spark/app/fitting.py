@@ -6,8 +6,8 @@ import warnings
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.fit_config import FitConfig
-from logloss_spark.app.jobs import read_input
-from logloss_spark.errors import InvalidRows, SpecError, counted, did_you_mean
+from logloss_spark.app.jobs import check_any, read_input
+from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, did_you_mean
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.inputs import invalid_rows, training_table
 from logloss_spark.fit.model import LogisticModel
@@ -38,7 +38,11 @@ def fit(spark: SparkSession, config: FitConfig) -> str:
     check_outputs(spark, output.paths, mode=output.mode, apart_from=roots)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InvalidRows)  # the report counts them
-        model = fitted(source, training, checkpoint=config.fit.checkpoint, progress=told)
+        try:
+            model = fitted(source, training, checkpoint=config.fit.checkpoint, progress=told)
+        except DataError:
+            check_any(not source.isEmpty(), given)  # what the fit lacks may be its rows
+            raise
     lines = [model.summary(), ""]
     report = model.report
     held = f", {report.held:,} held out" if training.validation else ""
@@ -95,6 +99,7 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     roots = folders(spark, source, path=asked.path, name=asked.table)
     check_outputs(spark, outputs, mode=config.output.mode, apart_from=roots)
     model = LogisticModel.load(config.output.model)
+    check_any(not source.isEmpty(), asked)
     scored = model.transform(source, probability=asked.probability, logit=asked.logit, prediction=asked.prediction)
     write_tables(
         spark,

@@ -10,12 +10,12 @@ from pyspark.sql import functions as F
 
 from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.sections import Input, Tolerance
-from logloss_spark.errors import DataError, SpecError, counted, listed
+from logloss_spark.errors import DataError, MissingInputError, counted, listed
 from logloss_spark.evaluate.evaluation import Evaluation, remarks_on, summary
 from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.metrics import columns_of_loss
-from logloss_spark.evaluate.state import merge, read_scale
-from logloss_spark.evaluate.tables import METRICS, by_class, metrics, reliability, set_name
+from logloss_spark.evaluate.state import read_scale
+from logloss_spark.evaluate.tables import METRICS, set_name
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.status import STATUSES, reasons_in
@@ -49,6 +49,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     with evaluation:
         counts = rows_by_status(evaluation.state)
+        check_any(sum(counts.values()), given)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_length(evaluation, config))
         judge(counts, config.evaluate, section="evaluate")
@@ -60,56 +61,11 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
                 "state": evaluation.state,
                 "reliability": evaluation.reliability,
                 "by_class": evaluation.by_class,
-                "metrics": chosen_metrics(table, config),
+                "metrics": chosen_metrics(table, asked.metrics),
             }
             write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
-    return "\n".join([report(frame, config), read, *written(outputs)])
-
-
-def metrics_of_states(spark: SparkSession, config: EvaluateConfig, paths: Sequence[str]) -> str:
-    """Read metrics off stored states, merged into one, and write `[output]` metrics and reliability if they are named.
-
-    Parameters
-    ----------
-    spark : SparkSession
-    config : EvaluateConfig
-        Of it `by`, `metrics`, `confidence`, `ece_bins` and `baseline` count, and `[output]`.
-    paths : sequence of str
-        Where states are stored; none is the config's own.
-
-    Returns
-    -------
-    str, the report
-
-    Raises
-    ------
-    SpecError
-        There is no state, or states were made under different conventions.
-    """
-    paths = paths or [path for name, path in config.output.paths.items() if name == "state"]
-    if not paths:
-        raise SpecError("metrics are read off states, and none is named: give paths, or `state` in [output]")
-    output, asked = config.output, config.evaluate
-    outputs = {name: path for name, path in output.paths.items() if name in ("metrics", "reliability", "by_class")}
-    stored = [read_table(spark, path=path, format=output.format) for path in paths]
-    merged = merge(*stored)
-    roots = {root for path, table in zip(paths, stored, strict=True) for root in folders(spark, table, path=path)}
-    check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
-    by, bins = config.predictions.by, asked.ece_bins
-    with (
-        kept(merged) as state,
-        kept(metrics(state, by=by, confidence=asked.confidence, ece_bins=bins, baseline=asked.baseline)) as table,
-    ):
-        frame = first_slices(table, config.predictions.slices)
-        tables = {
-            "reliability": reliability(state, by=by, confidence=asked.confidence, ece_bins=bins),
-            "by_class": by_class(state, by=by),
-            "metrics": chosen_metrics(table, config),
-        }
-        write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
-    read = f"read {counted(len(paths), 'state')}: {', '.join(paths)}"
-    return "\n".join([report(frame, config), read, *written(outputs)])
+    return "\n".join([report(frame, asked.metrics, config.predictions.slices), read, *written(outputs)])
 
 
 def read_input(spark: SparkSession, given: Input) -> DataFrame:
@@ -133,6 +89,16 @@ def rows_by_status(state: DataFrame) -> dict[str, int]:
     """How many rows have each status, by the state of their table."""
     found = state.where(F.col("part").isin(*STATUSES)).groupBy("part").agg(F.sum("n").alias("n")).collect()
     return dict.fromkeys(STATUSES, 0) | {row["part"]: row["n"] for row in found}
+
+
+def check_any(rows: int, given: Input) -> None:
+    """Raise MissingInputError where a section of a config found no rows: their writer is late, or `where` is wrong."""
+    if not rows:
+        met = f" for which {given.where}" if given.where else ""
+        raise MissingInputError(
+            f"[{given.section}] must find rows, and {given.table or given.path} has none{met}: "
+            "run again when they are there, or check the filter and the run date"
+        )
 
 
 def judge(counts: Mapping[str, int], asked: Tolerance, *, section: str) -> None:
@@ -168,9 +134,8 @@ def shortened(names: Sequence[object], length: int = 5) -> str:
     return ", ".join(map(str, names[:length])) + (", ..." if len(names) > length else "")
 
 
-def chosen_metrics(table: DataFrame, config: EvaluateConfig) -> DataFrame:
-    """The table of metrics, with those alone that the config names; all where it names none."""
-    chosen = config.evaluate.metrics
+def chosen_metrics(table: DataFrame, chosen: Sequence[str] | None) -> DataFrame:
+    """The table of metrics, with those alone that are chosen; all where none are."""
     return table if chosen is None else table.drop(*[name for name in measured(table) if name not in chosen])
 
 
@@ -194,15 +159,14 @@ def first_slices(table: DataFrame, slices: Sequence[str]) -> pd.DataFrame:
     return numbered.where(F.col("place") <= PRINTED).orderBy(F.desc("grouping_id"), "place").toPandas()
 
 
-def report(frame: pd.DataFrame, config: EvaluateConfig) -> str:
-    """The main metrics of the first slices, or those that were asked for, and what a reader should know of them."""
-    chosen = config.evaluate.metrics
+def report(frame: pd.DataFrame, chosen: Sequence[str] | None, slices: Sequence[str]) -> str:
+    """The main metrics of the first slices, or those that were chosen, and what a reader should know of them."""
     shown = summary(frame) if chosen is None else frame[["slice", "rows", "n", *chosen]].round(5)
     width = int(shown["slice"].str.len().max())
     lines = [shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})]
     for grouping_id, total in frame.drop_duplicates("grouping_id")[["grouping_id", "slices"]].itertuples(index=False):
         if total > PRINTED:
-            by = set_name(grouping_id, config.predictions.slices)
+            by = set_name(grouping_id, slices)
             lines.append(f"by {by}: the first {PRINTED} of {total:,} slices")
     return "\n".join([*lines, *remarks_on(frame.iloc[0])])
 

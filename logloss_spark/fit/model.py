@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, SpecError, counted
+from logloss_spark.errors import MissingInputError, SpecError, counted
 from logloss_spark.fit.batches import Form, features
 from logloss_spark.fit.inputs import feature_columns, layout_of
 from logloss_spark.fit.solvers import Step
@@ -284,7 +284,7 @@ class LogisticModel:
 
     @staticmethod
     def load(path: str) -> "LogisticModel":
-        """Read a model that `save` wrote; DataError where there is nothing, SpecError where there is something else."""
+        """Read a model that `save` wrote; MissingInputError where nothing is, SpecError where something else is."""
         text = load_text(path)
         try:
             return LogisticModel.from_json(text)
@@ -313,7 +313,9 @@ def load_text(path: str) -> str:
     except PySparkException as error:
         if "PATH_NOT_FOUND" not in str(error):
             raise
-        raise DataError(f"a model is read from where it was saved, and nothing is at {path}: check the path") from error
+        raise MissingInputError(
+            f"a model is read from where it was saved, and nothing is at {path}: check the path"
+        ) from error
     return "\n".join(row["value"] for row in lines)
 
 

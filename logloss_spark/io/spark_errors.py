@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from pyspark.errors import PySparkException
 
-from logloss_spark.errors import DataError, LogLossError, SpecError
+from logloss_spark.errors import DataError, LogLossError, MissingInputError, SpecError
 
 _FILE = r"reading file (?P<file>.+?)\.(?=\s)"
 
@@ -24,7 +24,7 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
     ),
     (
         r"\[FAILED_READ_FILE\.FILE_NOT_EXIST\].*?" + _FILE,
-        DataError,
+        MissingInputError,
         "a table must not change while it is read, and {file} is gone: run again when its writer is done",
     ),
     (
@@ -41,18 +41,18 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
     ),
     (
         r"\[UNABLE_TO_INFER_SCHEMA\].*?for (?P<format>\w+)",
-        DataError,
+        MissingInputError,
         "a table has a file that tells its columns, and there is no {format} file with any content: "
         "check the path and the format",
     ),
     (
         r"\[PATH_NOT_FOUND\][^:]*: (?P<file>.+?)\.?(?: SQLSTATE|\n|$)",
-        DataError,
+        MissingInputError,
         "a path that is read must exist, and {file} does not: check the path, and the run date if it has one",
     ),
     (
         r"\[TABLE_OR_VIEW_NOT_FOUND\].*?view (?P<table>\S+) cannot be found",
-        DataError,
+        MissingInputError,
         "a table that is read must be in the catalog, and {table} is not: check its name, or read a path instead",
     ),
     (

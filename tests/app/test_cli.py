@@ -79,22 +79,6 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     assert [row["log_loss"] for row in stored] == pytest.approx([row["log_loss"] for row in fresh], rel=1e-12)
 
 
-def test_metrics_are_read_off_several_states(job: SimpleNamespace) -> None:
-    states = [str(job.folder / f"state of day {day}") for day in (1, 2)]
-    for day, state in enumerate(states, start=1):
-        assert job.run(f"input.where=day = {day}", "output.metrics=", f"output.state={state}").code == 0
-    ran = job.run(command="metrics", arguments=states, outputs=["reliability"])
-    assert (ran.code, ran.err) == (0, "")
-    assert " 1999 " in ran.out
-    assert {path.name for path in job.out.iterdir()} == {"metrics", "reliability"}
-
-
-def test_metrics_need_a_state(job: SimpleNamespace) -> None:
-    ran = job.run(command="metrics")
-    assert ran.code == 2
-    assert "metrics are read off states, and none is named" in ran.err
-
-
 def test_quarantined_rows_are_whole_and_say_why(job: SimpleNamespace, spark: SparkSession) -> None:
     assert job.run("evaluate.on_invalid=quarantine", outputs=["invalid"]).code == 0
     row = spark.read.parquet(str(job.out / "invalid")).collect()
@@ -117,7 +101,7 @@ def test_only_the_metrics_that_are_named_are_kept(job: SimpleNamespace, spark: S
 
 def test_a_job_takes_clusters_another_loss_and_what_is_exact(job: SimpleNamespace, spark: SparkSession) -> None:
     asked = ["columns.cluster=day", "evaluate.engine=pandas", "evaluate.loss=savage", "evaluate.auc=exact"]
-    ran = job.run(*asked, 'evaluate.metrics=["loss", "loss_se", "auc", "auc_bound"]', outputs=["by_class", "state"])
+    ran = job.run(*asked, 'evaluate.metrics=["loss", "loss_se", "auc", "auc_bound"]', outputs=["by_class"])
     assert (ran.code, ran.err) == (0, "")
     found = spark.read.parquet(str(job.out / "metrics")).collect()[0]
     # Forecasts rise from 0 to 1 over labels that take turns: they know nothing.
@@ -127,9 +111,6 @@ def test_a_job_takes_clusters_another_loss_and_what_is_exact(job: SimpleNamespac
     assert found.loss_se > 0
     classes = spark.read.parquet(str(job.out / "by_class")).orderBy("class").collect()
     assert [(row["class"], row["n"]) for row in classes] == [("0", 999), ("1", 1000)]
-    again = job.run("output.mode=overwrite", outputs=["state"], command="metrics")
-    assert again.code == 0
-    assert "loss_low" in again.out
 
 
 def test_a_table_of_many_slices_is_printed_in_part(job: SimpleNamespace, spark: SparkSession) -> None:
@@ -140,9 +121,8 @@ def test_a_table_of_many_slices_is_printed_in_part(job: SimpleNamespace, spark: 
     assert spark.read.parquet(str(job.out / "metrics")).count() == 501
 
 
-@pytest.mark.parametrize("where", ["y is null", "1 = 0"], ids=["only invalid rows", "no rows"])
-def test_a_table_without_a_row_to_score_is_no_error(job: SimpleNamespace, where: str) -> None:
-    ran = job.run(f"input.where={where}")
+def test_a_table_without_a_row_that_can_be_scored_is_no_error(job: SimpleNamespace) -> None:
+    ran = job.run("input.where=y is null")
     assert (ran.code, ran.err) == (0, "")
 
 
@@ -177,8 +157,16 @@ BAD = {
     "bad filter": Bad("input.where=p >", 2, "where is a condition in SQL over the columns, and 'p >' is not"),
     "absent column in the filter": Bad("input.where=dya = 1", 2, "`dya` cannot be resolved. Did you mean"),
     "filter that is a number": Bad("input.where=p + 1", 2, "is not a boolean"),
-    "absent path": Bad("input.path=no/such", 4, "no/such cannot be read: a path that is read must exist"),
-    "pattern without a match": Bad("input.path=no/{{a,b}}/*", 4, "no/{a,b}/* does not"),
+    "no rows": Bad(
+        "input.where=day = 3",
+        5,
+        "[input] must find rows, and {folder}/predictions has none for which day = 3: run again when they are there",
+    ),
+    "a folder without a file": Bad(
+        "input.path={folder}/empty", 5, "a table has a file that tells its columns, and there is none", empty="empty"
+    ),
+    "absent path": Bad("input.path=no/such", 5, "no/such cannot be read: a path that is read must exist"),
+    "pattern without a match": Bad("input.path=no/{{a,b}}/*", 5, "no/{a,b}/* does not"),
     "unknown file system": Bad("input.path=foo://a/b", 2, 'it lacks "foo"'),
     "unknown format": Bad("input.format=parqet", 2, "one that this Spark knows, and 'parqet' is not"),
     "wrong option": Bad("input.options.mergeSchema=maybe", 2, "with the options mergeSchema='maybe'"),
@@ -275,7 +263,7 @@ def test_bad_input_is_one_line_and_writes_nothing(job: SimpleNamespace, bad: Bad
 
 def test_a_table_that_is_not_in_the_catalog_is_named(job: SimpleNamespace) -> None:
     ran = job.run("input.path=", "input.table=no.such")
-    assert ran.code == 4
+    assert ran.code == 5
     assert "a table that is read must be in the catalog, and `no`.`such` is not" in ran.err
 
 

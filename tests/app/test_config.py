@@ -1,12 +1,17 @@
 """What a config may say, and what is said of one that cannot be meant. No Spark."""
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from logloss_spark.app.config import read_config
-from logloss_spark.app.evaluate_config import EvaluateConfig
+from logloss_spark.app.compare_config import CompareConfig
+from logloss_spark.app.config import JobConfig, overriding, read_config, section_type, structured
+from logloss_spark.app.evaluate_config import Columns, EvaluateConfig, StatesConfig
+from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.errors import SpecError
 
 MINIMAL = """
@@ -111,6 +116,12 @@ def test_what_is_tolerated_follows_from_what_is_done(config: Any, on_invalid: st
         ("output.state=p/{run_date}", r"'p/{run_date}' needs a date: give --run-date"),
         ("eps=1e-9", r"an override is section.key=value, and 'eps=1e-9' came"),
         ("evaluate.eps", r"an override is section.key=value, and 'evaluate.eps' came"),
+        ("evaluate.eps=0.1\n[output]\nmode='overwrite'", r"an override sets one key, and .* sets more"),
+        ("evaluate.eps=0.1\noutput.mode='overwrite'", r"an override sets one key, and .* sets more"),
+        ("[output]\nmode='overwrite'\n[evaluate]\nx.eps=0.1", r"an override is section.key=value, and"),
+        ("evaluate.by=" + "[" * 9999, r"the value of evaluate.by is nested too deeply"),
+        ("evaluate.eps=" + "9" * 9999, r"\[evaluate\] eps is a number, and '9999"),
+        ("evaluate." + "x." * 9999 + "y=1", r"its values are nested too deeply|unknown key 'x' in \[evaluate\]"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_that_says_what_came(config: Any, override: str, line: str) -> None:
@@ -133,6 +144,8 @@ def test_a_run_date_is_an_iso_date(config: Any, text: str) -> None:
         ("input = 3\n", r"input is a section with keys of its own, and 3 came"),
         ("[input]\npath = 'p'\n[columns]\nlabel = 'y'\n", r"\[columns\] prediction is missing"),
         ("[input\n", r"is not TOML: .*line 1"),
+        ("x = " + "[" * 9999, r"its values are nested too deeply"),
+        ("[input]\noptions." + "x." * 9999 + "y = 1", r"its values are nested too deeply|options is a table"),
     ],
 )
 def test_a_file_that_is_no_config_says_where(tmp_path: Path, text: str, line: str) -> None:
@@ -143,6 +156,71 @@ def test_a_file_that_is_no_config_says_where(tmp_path: Path, text: str, line: st
     assert str(file) in str(raised.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path: Path) -> None:
+    file = tmp_path / "windows.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert read_config(str(file), of=EvaluateConfig).input.path == "predictions"
+
+
+@given(st.text() | st.from_regex(r"[a-z]+(\.[a-z]+)+ ?= ?.*", fullmatch=True))
+def test_an_override_sets_one_key_or_is_one_of_our_errors(text: str) -> None:
+    try:
+        found: Any = overriding(text)
+    except SpecError:
+        return
+    for _ in text.partition("=")[0].split("."):
+        if not isinstance(found, dict):
+            break
+        ((_, found),) = found.items() or [("an empty table", None)]
+
+
+WHOLE: dict[type[JobConfig], dict[str, dict[str, Any]]] = {
+    EvaluateConfig: {
+        "input": {"path": "i"},
+        "columns": {"label": "y", "prediction": "p"},
+        "evaluate": {},
+        "output": {},
+    },
+    StatesConfig: {"evaluate": {}, "output": {}},
+    CompareConfig: {
+        "input": {"path": "i"},
+        "columns": {"label": "y"},
+        "compare": {"baseline": "a"},
+        "models": {"a": "p", "b": "q"},
+    },
+    FitConfig: {
+        "input": {"path": "i"},
+        "columns": {"features": "x", "label": "y"},
+        "output": {"model": "m"},
+        "fit": {},
+        "score": {"path": "s", "output": "o"},
+    },
+}
+KEYS = [
+    (of, section, key.name)
+    for of, sections in WHOLE.items()
+    for section in sections
+    for key in fields(section_type(get_type_hints(of)[section]) if section != "models" else Columns)
+]
+VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(KEYS), VALUES)
+def test_whatever_the_value_of_a_key_a_config_is_read_or_is_one_of_our_errors(
+    key: tuple[Any, str, str], value: Any
+) -> None:
+    of, section, name = key
+    try:
+        read = structured({**WHOLE[of], section: {**WHOLE[of][section], name: value}}, of)
+    except SpecError:
+        return
+    assert isinstance(read, of)
+
+
 def test_a_config_that_is_not_there_is_named() -> None:
-    with pytest.raises(SpecError, match=r"config no/such\.toml cannot be read: No such file"):
+    with pytest.raises(SpecError, match=r"config no/such\.toml: it cannot be read: No such file"):
         read_config("no/such.toml", of=EvaluateConfig)

@@ -79,12 +79,13 @@ def test_invalid_rows_are_quarantined_with_their_reason(job, spark, tmp_path) ->
         ("fit", "columns.label=yy", 2, "label column 'yy' is not in the table; it has: a, b, y, month. Did you"),
         ("fit", "fit.solver=sgd", 2, "[fit] solver cannot be 'sgd'"),
         ("fit", "fit.reg_parm=1.0", 2, "unknown key 'reg_parm' in [fit]"),
-        ("fit", "input.path=/no/such/rows", 4, "/no/such/rows cannot be read"),
+        ("fit", "input.path=/no/such/rows", 5, "/no/such/rows cannot be read"),
+        ("fit", "input.where=month = 3", 5, "rows has none for which month = 3: run again when they are there"),
         ("fit", "fit.on_invalid=fail", 4, "on_invalid = 'fail' lets no row be invalid, and 2 of 400 rows cannot"),
         ("fit", "fit.on_invalid=quarantine", 2, "[output] has no path for them"),
         ("fit", "fit.classes=[0, 1, 2]", 4, "none of positive weight has y = 2"),
         ("score", "score.partition_by=[\"day\"]", 2, "partition_by names 'day', which is not in the table"),
-        ("score", "output.model=/no/such/model", 4, "/no/such/model"),
+        ("score", "output.model=/no/such/model", 5, "/no/such/model"),
     ],
 )  # fmt: skip
 def test_an_error_is_one_line_and_nothing_is_written(job, command, override, code, says) -> None:
@@ -95,6 +96,14 @@ def test_an_error_is_one_line_and_nothing_is_written(job, command, override, cod
     assert says in lines[0]
     assert not (done.folder / "model").exists()
     assert not (done.folder / "scored").exists()
+
+
+def test_a_score_of_rows_that_are_not_there_yet_ends_with_5_and_writes_nothing(job) -> None:
+    assert job("fit").code == 0
+    late = job("score", "score.where=month = 3")
+    assert late.code == 5
+    assert "[score] must find rows, and" in late.err
+    assert not (late.folder / "scored").exists()
 
 
 def test_an_output_that_exists_is_refused_before_the_first_pass(job) -> None:

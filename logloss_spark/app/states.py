@@ -1,0 +1,123 @@
+"""What the subcommands `metrics` and `merge` do: they read states that were stored, and no predictions."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from pyspark.sql import DataFrame, SparkSession
+
+from logloss_spark.app.evaluate_config import StatesConfig
+from logloss_spark.app.jobs import chosen_metrics, first_slices, kept, report, written
+from logloss_spark.app.sections import Mode
+from logloss_spark.errors import MissingInputError, SpecError, counted
+from logloss_spark.evaluate.state import merge
+from logloss_spark.evaluate.tables import by_class, metrics, reliability
+from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
+from logloss_spark.spec import slices_of
+
+
+def metrics_of_states(
+    spark: SparkSession,
+    config: StatesConfig,
+    paths: Sequence[str],
+    *,
+    outputs: Mapping[str, str],
+    mode: Mode = "errorifexists",
+    allow_missing: int = 0,
+) -> str:
+    """Merge stored states, and read metrics off their sum.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    config : StatesConfig
+    paths : sequence of str
+        Where the states are stored.
+    outputs : mapping from metrics, reliability and by_class to paths
+        A table without a path is not written.
+    mode : "errorifexists" or "overwrite"
+    allow_missing : int
+        Up to this many of the states may be missing.
+
+    Returns
+    -------
+    str, the report
+
+    Raises
+    ------
+    MissingInputError
+        More states are missing.
+    SpecError, DataError
+        The states were made under different conventions, or are none. Then nothing has been written.
+    """
+    found, read = read_states(spark, config, paths, allow_missing)
+    check_apart(spark, found, outputs, mode)
+    by, asked = config.by, config.evaluate
+    confidence, bins = asked.confidence, asked.ece_bins
+    with (
+        kept(merge(*found.values())) as state,
+        kept(metrics(state, by=by, confidence=confidence, ece_bins=bins, baseline=asked.baseline)) as table,
+    ):
+        frame = first_slices(table, slices_of(by))
+        tables = {
+            "reliability": reliability(state, by=by, confidence=confidence, ece_bins=bins),
+            "by_class": by_class(state, by=by),
+            "metrics": chosen_metrics(table, asked.metrics),
+        }
+        write_tables(spark, tables, outputs, format=config.output.format, mode=mode)
+    return "\n".join([report(frame, asked.metrics, slices_of(by)), *read, *written(outputs)])
+
+
+def merge_states(
+    spark: SparkSession,
+    config: StatesConfig,
+    paths: Sequence[str],
+    *,
+    to: str,
+    mode: Mode = "errorifexists",
+    allow_missing: int = 0,
+) -> str:
+    """Merge stored states, of evaluations or of comparisons, and write their sum.
+
+    Parameters, errors as in `metrics_of_states`; `to` is where the sum goes.
+
+    Returns
+    -------
+    str, what was read and written
+    """
+    found, read = read_states(spark, config, paths, allow_missing)
+    outputs = {"state": to}
+    check_apart(spark, found, outputs, mode)
+    write_tables(spark, {"state": merge(*found.values())}, outputs, format=config.output.format, mode=mode)
+    return "\n".join([*read, *written(outputs)])
+
+
+def read_states(
+    spark: SparkSession, config: StatesConfig, paths: Sequence[str], allow_missing: int
+) -> tuple[dict[str, DataFrame], list[str]]:
+    """Read the states at these paths; return those that are there, and the lines that say what was read."""
+    found: dict[str, DataFrame] = {}
+    missing: list[MissingInputError] = []
+    absent: list[str] = []
+    for path in paths:
+        if path in found:
+            raise SpecError(f"each state is named once, and {path} is named again: its rows would count twice")
+        try:
+            found[path] = read_table(spark, path=path, format=config.output.format)
+        except MissingInputError as error:
+            missing.append(error)
+            absent.append(path)
+    if len(missing) > allow_missing or not found:
+        if len(missing) == 1:
+            raise missing[0]
+        raise MissingInputError(
+            f"{counted(len(paths), 'state')} must be there, but for {allow_missing} (--allow-missing), "
+            f"and {len(missing)} are not: {', '.join(absent)}"
+        )
+    lines = [f"read {counted(len(found), 'state')}: {', '.join(found)}"]
+    return found, lines + ([f"left out {counted(len(absent), 'missing state')}: {', '.join(absent)}"] if absent else [])
+
+
+def check_apart(spark: SparkSession, states: Mapping[str, DataFrame], outputs: Mapping[str, str], mode: Mode) -> None:
+    """Raise SpecError unless the outputs may be written, and lie apart from the states that are read."""
+    roots = set(chain.from_iterable(folders(spark, state, path=path) for path, state in states.items()))
+    check_outputs(spark, outputs, mode=mode, apart_from=roots)

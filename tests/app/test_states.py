@@ -1,0 +1,141 @@
+"""The commands that read stored states: they write where they are told to, and nowhere else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pyspark.sql import SparkSession
+
+import logloss_spark as ls
+from logloss_spark.app.cli import main
+
+DAYS = ("mon", "tue")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
+    """A folder with the states of two days, of 2 and 3 rows, by country."""
+    folder = tmp_path_factory.mktemp("states of days")
+    rows = [
+        ("mon", "fr", 1, 0.9),
+        ("mon", "de", 0, 0.4),
+        ("tue", "fr", 1, 0.2),
+        ("tue", "fr", 0, 0.1),
+        ("tue", "de", 1, 0.5),
+    ]
+    table = spark.createDataFrame(rows, "day string, country string, y int, p double")
+    for day in DAYS:
+        with ls.evaluate(table.where(table.day == day), label="y", prediction="p", by=[["country"]]) as evaluation:
+            evaluation.state.coalesce(1).write.parquet(str(folder / day))
+    return folder
+
+
+@pytest.fixture
+def run(
+    stored: Path, tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., SimpleNamespace]:
+    """How to run a command on states, and the config of the evaluation that stored them, with outputs of its own."""
+    (tmp_path / "daily.toml").write_text(
+        f'[input]\npath = "p/dt={{run_date}}"\n[columns]\nlabel = "y"\nprediction = "p"\n'
+        f'[evaluate]\nby = [["country"]]\nmetrics = ["brier"]\n'
+        f'[output]\nmetrics = "{tmp_path}/daily/dt={{run_date}}"\nstate = "{stored}/mon"\nmode = "overwrite"\n'
+    )
+
+    def run(*arguments: object) -> SimpleNamespace:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return run
+
+
+@pytest.mark.connect
+def test_metrics_of_states_use_a_config_and_write_none_of_its_outputs(
+    run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path
+) -> None:
+    before = {file: file.read_bytes() for file in (*stored.rglob("*.parquet"), *tmp_path.rglob("*.toml"))}
+    ran = run("metrics", "--config", tmp_path / "daily.toml", stored / "mon", stored / "tue")
+    assert (ran.code, ran.err) == (0, "")
+    header, everything, *_ = ran.out.splitlines()
+    assert header.split() == ["slice", "rows", "n", "brier"]
+    # ((1 - .9)² + .4² + (1 - .2)² + .1² + .5²) / 5
+    assert everything.split() == ["all", "5", "5", "0.214"]
+    assert "country=fr" in ran.out
+    assert "wrote" not in ran.out
+    assert {file: file.read_bytes() for file in (*stored.rglob("*.parquet"), *tmp_path.rglob("*.*"))} == before
+
+
+def test_metrics_of_states_need_no_config_and_go_where_they_are_sent(
+    run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, spark: SparkSession
+) -> None:
+    paths = {"--to": tmp_path / "week", "--reliability": tmp_path / "reliability", "--by-class": tmp_path / "classes"}
+    words = [word for pair in paths.items() for word in pair]
+    ran = run("metrics", stored / "mon", stored / "tue", "--by", "country", *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert [line for line in ran.out.splitlines() if line.startswith("wrote")] == [
+        f"wrote metrics to {tmp_path / 'week'}",
+        f"wrote reliability to {tmp_path / 'reliability'}",
+        f"wrote by_class to {tmp_path / 'classes'}",
+    ]
+    found = {row["slice"]: row["n"] for row in spark.read.parquet(str(tmp_path / "week")).collect()}
+    assert found == {"all": 5, "country=de": 2, "country=fr": 3}
+    again = run("metrics", stored / "mon", "--to", tmp_path / "week")
+    assert (again.code, "an output must not exist" in again.err) == (2, True)
+    assert run("metrics", stored / "mon", "--to", tmp_path / "week", "--overwrite").code == 0
+    assert spark.read.parquet(str(tmp_path / "week")).first().n == 2
+
+
+@pytest.mark.connect
+def test_merged_states_are_the_state_of_all_rows(
+    run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, spark: SparkSession
+) -> None:
+    ran = run("merge", stored / "mon", stored / "tue", "--to", tmp_path / "both")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        f"read 2 states: {stored / 'mon'}, {stored / 'tue'}",
+        f"wrote state to {tmp_path / 'both'}",
+    ]
+    metrics = ls.metrics(spark.read.parquet(str(tmp_path / "both"))).first()
+    assert (metrics.n, metrics.brier) == (5, pytest.approx(0.214, abs=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        ("merge {0}/mon {0}/tue --to {0}/mon --overwrite", 2, "an output must not lie inside what is read"),
+        ("merge {0}/mon {0}/tue --to {0} --overwrite", 2, "an output must not lie inside what is read"),
+        ("merge {0}/mon {0}/tue --to {0}/tue/sum", 2, "an output must not lie inside what is read"),
+        ("metrics {0}/mon --to {0}/mon/metrics", 2, "an output must not lie inside what is read"),
+        ("metrics {0}/mon --set output.metrics=elsewhere", 2, "metrics writes where --to says"),
+        ("merge {0}/mon {0}/mon --to {1}/sum", 2, "each state is named once"),
+        ("merge {0}/mon", 2, "the following arguments are required: --to"),
+        ("metrics", 2, "the following arguments are required: STATE"),
+        ("metrics {0}/mon --by city", 2, "slice column 'city' is not in the state; it has: country"),
+        ("metrics {0}/mon {0}/wed", 5, "{0}/wed cannot be read: a path that is read must exist"),
+        ("metrics {0}/wed --allow-missing 1", 5, "{0}/wed cannot be read"),
+        ("metrics {0}/mon {0}/wed {0}/thu --allow-missing 1", 5, "and 2 are not: {0}/wed, {0}/thu"),
+        ("merge {0}/mon {0}/wed --to {1}/sum --allow-missing -1", 2, "must be a whole number, 0 or more, got '-1'"),
+    ],
+)
+def test_what_states_cannot_give_is_one_line_and_leaves_all_as_it_was(
+    run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, arguments: str, code: int, line: str
+) -> None:
+    before = {file: file.read_bytes() for file in stored.rglob("*.parquet")}
+    ran = run(*[word.replace("{0}", str(stored)).replace("{1}", str(tmp_path)) for word in arguments.split()])
+    assert line.replace("{0}", str(stored)) in ran.err
+    assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
+    assert {file: file.read_bytes() for file in stored.rglob("*.parquet")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["daily.toml"]
+
+
+def test_missing_states_that_are_allowed_are_told_and_left_out(
+    run: Callable[..., SimpleNamespace], stored: Path
+) -> None:
+    ran = run("metrics", stored / "mon", stored / "wed", "--allow-missing", "1")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[-2:] == [
+        f"read 1 state: {stored / 'mon'}",
+        f"left out 1 missing state: {stored / 'wed'}",
+    ]
