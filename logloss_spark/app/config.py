@@ -9,8 +9,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import dacite
-
 from logloss_spark.errors import SpecError, did_you_mean
 from logloss_spark.spec import one_of
 
@@ -166,10 +164,7 @@ def structured(given: Mapping[str, Any], of: type[Config]) -> Config:
     for name, of_type in sections.items():
         if name not in given and name not in optional and any(_required(key) for key in dataclasses.fields(of_type)):
             raise SpecError(f"the section [{name}] is missing")
-    free = {name for name, of_type in sections.items() if get_origin(of_type) is dict}
-    return of(
-        **{name: section if name in free else filled(sections[name], name, section) for name, section in given.items()}
-    )
+    return of(**{name: filled(sections[name], name, section) for name, section in given.items()})
 
 
 def section_type(hint: Any) -> Any:
@@ -180,23 +175,45 @@ def section_type(hint: Any) -> Any:
 
 def filled(of_type: Any, name: str, given: Mapping[str, Any]) -> Any:
     """A section as its dataclass; one whose keys are free stays the dictionary that it is."""
-    if get_origin(of_type) is dict:
-        return given
-    keys = {key.name: key for key in dataclasses.fields(of_type)}
+    free = get_origin(of_type) is dict
+    hints = dict.fromkeys(given, get_args(of_type)[1]) if free else get_type_hints(of_type)
+    keys = {} if free else {key.name: key for key in dataclasses.fields(of_type)}
     for key in given:
-        if key not in keys:
+        if not free and key not in keys:
             raise SpecError(f"unknown key {key!r} in [{name}]; {did_you_mean(key, keys)}")
-    try:
-        return dacite.from_dict(of_type, given)
-    except dacite.MissingValueError as error:
-        raise SpecError(f"[{name}] {error.field_path} is missing") from error
-    except dacite.WrongTypeError as error:
-        key = (error.field_path or "").partition(".")[0]
-        if get_origin(error.field_type) is Literal:
-            one_of(f"[{name}] {key}", error.value, get_args(error.field_type))
-        raise SpecError(
-            f"[{name}] {key} is {in_words(get_type_hints(of_type)[key])}, and {error.value!r} came"
-        ) from error
+    for key, value in given.items():
+        hint: Any = hints[key]
+        if fits(value, hint):
+            continue
+        if get_origin(hint) is Literal:
+            one_of(f"[{name}] {key}", value, get_args(hint))
+        raise SpecError(f"[{name}] {key} is {in_words(hint)}, and {value!r} came")
+    for key, field in keys.items():
+        if key not in given and _required(field):
+            raise SpecError(f"[{name}] {key} is missing")
+    return given if free else of_type(**given)
+
+
+def fits(value: Any, of_type: Any) -> bool:
+    """Whether a value as TOML reads it is of a type; a whole number is a number, true and false are neither.
+
+    Examples
+    --------
+    >>> fits([1, 2.5], list[float] | None), fits(True, float), fits({"a": 1}, dict[str, str])
+    (True, False, False)
+    """
+    origin, arguments = get_origin(of_type), get_args(of_type)
+    if origin in (UnionType, Union):
+        return any(fits(value, option) for option in arguments)
+    if origin is Literal:
+        return any(type(value) is type(option) and value == option for option in arguments)
+    if origin in (list, Sequence):
+        return isinstance(value, list) and all(fits(entry, arguments[0]) for entry in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(entry, arguments[1]) for entry in value.values())
+    if isinstance(value, bool):
+        return of_type is bool
+    return isinstance(value, (int, float) if of_type is float else of_type)
 
 
 def in_words(of_type: Any) -> str:
@@ -210,7 +227,9 @@ def in_words(of_type: Any) -> str:
     origin, arguments = get_origin(of_type), get_args(of_type)
     if origin in (UnionType, Union):
         return " or ".join(in_words(option) for option in arguments if option is not type(None))
-    if origin is list:
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin in (list, Sequence):
         return f"a list (each {in_words(arguments[0])})"
     if origin is dict:
         return f"a table (each value {in_words(arguments[1])})"

@@ -25,7 +25,8 @@ BY_DAY = 'evaluate.by=[["day"]]'
 
 def write(file: Path, **columns: Sequence[object]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), file)
+    if columns:
+        pq.write_table(pa.table(columns), file)
 
 
 def truncate(file: Path) -> None:
@@ -163,7 +164,7 @@ BAD = {
         "[input] must find rows, and {folder}/predictions has none for which day = 3: run again when they are there",
     ),
     "a folder without a file": Bad(
-        "input.path={folder}/empty", 5, "a table has a file that tells its columns, and there is none", empty="empty"
+        "input.path={folder}/empty", 5, "a table has a file that tells its columns, and there is no", made={"empty": {}}
     ),
     "absent path": Bad("input.path=no/such", 5, "no/such cannot be read: a path that is read must exist"),
     "pattern without a match": Bad("input.path=no/{{a,b}}/*", 5, "no/{a,b}/* does not"),
