@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args
 
 from logloss_spark.errors import SpecError, did_you_mean
 
-Kind = Literal["probability", "logit"]
+Kind = Literal["probability", "logit", "margin"]
+Score = Literal["probability", "logit"]
 Clip = Literal["eps", "none"]
 Engine = Literal["pandas", "native"]
 Source = Literal["cells", "exact"]
@@ -46,7 +47,8 @@ class Predictions:
         The column of what rows hang together by, such as a user.
     by : tuple of tuples of str
         The grouping sets beside the global row.
-    kind : "probability" or "logit"
+    kind : "probability", "logit" or "margin"
+        A margin is the logit of a binary forecast as Spark's `rawPrediction` holds it, [-z, z], or as a plain number.
     classes : tuple, optional
         The labels, in the prediction's order. For a number: (negative, positive).
     soft_labels : bool
@@ -80,7 +82,7 @@ class Predictions:
     loss: Loss = "cross_entropy"
 
     def __post_init__(self) -> None:
-        one_of("kind", self.kind, ("probability", "logit"))
+        one_of("kind", self.kind, get_args(Kind))
         one_of("clip", self.clip, ("eps", "none"))
         one_of("engine", self.engine, ("pandas", "native"))
         if callable(self.loss):
@@ -103,6 +105,11 @@ class Predictions:
                 f"a prediction in columns has one for each class, two or more, and {list(self.prediction)} came; "
                 "a column alone is given without a list"
             )
+        if self.kind == "margin" and isinstance(self.prediction, tuple) and len(self.prediction) != 2:
+            raise SpecError(
+                "kind='margin' reads Spark's rawPrediction, [-z, z], from one column or two, or z from a column of "
+                f"numbers, got {len(self.prediction)} columns: K logits have kind='logit'"
+            )
         if self.classes is not None:
             distinct("classes", self.classes)
             if len(self.classes) < 2:
@@ -121,9 +128,14 @@ class Predictions:
         return getattr(self.loss, "__name__", "") if callable(self.loss) else self.loss
 
     @property
+    def score(self) -> Score:
+        """What is scored once the columns have been read: of a margin the logit that it holds."""
+        return "probability" if self.kind == "probability" else "logit"
+
+    @property
     def cap(self) -> float:
         """The largest loss that one class can bring, in nats."""
-        return cap_of(self.kind, self.clip, self.eps)
+        return cap_of(self.score, self.clip, self.eps)
 
 
 def cap_of(kind: str, clip: str, eps: float) -> float:

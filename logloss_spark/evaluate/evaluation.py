@@ -16,7 +16,7 @@ from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
 from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of
-from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import STATUSES, reasons_in, status_code, status_name
 from logloss_spark.spec import (
@@ -88,6 +88,7 @@ class Evaluation(HeldState):
         self._rows = inputs(df, spec)
         self._sorted = sorted_rows(self._rows, spec, auc=auc, calibration=calibration)
         check_loss(self._rows, spec)
+        check_logits(self._rows, spec)
         self._scale = scale_of(self._rows, spec)
         reporting.shares(len(self._scale.classes))
         metrics = columns_of_loss(METRICS, self._scale.loss).values()
@@ -189,8 +190,10 @@ def evaluate(
         Weights, finite and not negative. A row of weight 0 is counted, and adds nothing.
     by : list of lists of str
         Grouping sets beside the global row: `[["dt"], ["dt", "segment"]]`.
-    kind : "probability" or "logit"
-        What the prediction is.
+    kind : "probability", "logit" or "margin"
+        What the prediction is. "margin" is Spark's `rawPrediction` of two classes, [-z, z]: its last entry is the logit
+        (a plain number is the logit itself). Two logits that look like it are refused. `GBTClassifier` writes half of
+        its logit there, and other models no logit at all: evaluate their `probability`.
     classes : sequence, optional
         The labels in the prediction's order, (negative, positive) for a number. By default (0, 1), or 0..K-1 where the
         prediction is K columns.
@@ -225,7 +228,7 @@ def evaluate(
 
     Returns
     -------
-    Evaluation, which has read nothing yet
+    Evaluation, which has read nothing yet, but for the first rows of two logits
 
     Raises
     ------

@@ -134,6 +134,7 @@ def explain(
     if not rows.scalar:
         raise SpecError(
             f"explain takes a binary forecast given as one number, and this one has {rows.size} entries: "
+            "Spark's rawPrediction has kind='margin'; for classes "
             "evaluate(..., loss=...) takes focal, label_smoothed and functions for classes, too"
         )
     sums = sums_by_bin(rows, spec).toPandas()
@@ -170,7 +171,7 @@ def kernels_of(spec: Predictions) -> list[Kernel]:
     return [
         loss_kernel(spec, scalar=True, soft=spec.soft_labels)
         if name == "cross_entropy"
-        else named_loss(name, spec.kind)
+        else named_loss(name, spec.score)
         for name in LOSSES
     ]
 
@@ -196,7 +197,7 @@ def side_by_side(sums: pd.DataFrame, spec: Predictions, bins: int) -> pd.DataFra
     forecast = np.clip((in_bins["wp"] / in_bins["w"]).to_numpy(), spec.eps, 1.0 - spec.eps)
     reliability = {name: float(share @ divergence(happened, forecast)) for name, divergence in DIVERGENCES.items()}
 
-    certain_and_coin = np.array([np.inf, 0.0] if spec.kind == "logit" else [1.0, 0.5])
+    certain_and_coin = np.array([np.inf, 0.0] if spec.score == "logit" else [1.0, 0.5])
     values = np.array([kernel(np.ones(2), certain_and_coin) for kernel in kernels_of(spec)])
     said = {
         "loss": LOSSES,

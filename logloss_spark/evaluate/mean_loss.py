@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, InvalidRows, counted, listed
-from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, reasons_in
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
@@ -66,6 +66,7 @@ def log_loss(
         engine=engine,
     )
     rows = inputs(df, spec)
+    check_logits(rows, spec)
     found = mean_loss(rows, spec)
     report_left_out(found, weight=found["w"], what="log loss")
     return float(found["wl"] / found["w"])

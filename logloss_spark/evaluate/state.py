@@ -37,7 +37,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import BUCKETS, Inputs, kind_of, quoted
-from logloss_spark.spec import LOSSES, Kind, Label, Predictions, cap_of, slices_of
+from logloss_spark.spec import LOSSES, Label, Predictions, Score, cap_of, slices_of
 
 STATE_VERSION = 1
 
@@ -77,7 +77,7 @@ class Scale:
 
     version: int
     loss: str
-    kind: Kind
+    kind: Score
     classes: tuple[Label, ...]
     scalar: bool
     soft_labels: bool
@@ -125,7 +125,7 @@ def scale_of(rows: Inputs, spec: Predictions) -> Scale:
     return Scale(
         version=STATE_VERSION,
         loss=spec.loss_name,
-        kind=spec.kind,
+        kind=spec.score,
         classes=rows.classes,
         scalar=rows.scalar,
         soft_labels=rows.soft,

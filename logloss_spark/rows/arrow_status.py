@@ -63,6 +63,8 @@ def score_reasons(score: pa.Array, spec: Predictions, size: int) -> Reasons:
     if not is_list(score):
         return reasons | ({"prediction_range": out_of_unit_interval(score)} if spec.kind == "probability" else {})
     reasons["prediction_length"] = lengths(score) != size
+    if spec.kind == "margin":
+        return reasons
     matrix = numbers(score, size)
     if spec.kind == "logit":
         no_class, two_certain = (matrix == -np.inf).all(axis=1), (matrix == np.inf).sum(axis=1) > 1

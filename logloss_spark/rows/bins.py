@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.kernels.grid import EDGES, LOGIT_EDGES
 from logloss_spark.kernels.sums import Array
-from logloss_spark.spec import Kind
+from logloss_spark.spec import Score
 
 LINEAR_FROM = 0.05
 """From here up to one half the guess is a multiple of 1/1000; below, 40 steps a decade, down to 1e-9."""
@@ -65,7 +65,7 @@ def certain_bin(*, tail: Column, tail_surprisal: Column, upper: Column) -> Colum
     return F.get(literal_array(certain_bins(), "int"), bounded + F.when(upper, _STEPS).otherwise(0))
 
 
-def corrected_bin(score: Column, kind: Kind, certain: Column) -> Column:
+def corrected_bin(score: Column, kind: Score, certain: Column) -> Column:
     """The bin of each score, from one that it has at least.
 
     `certain` must be a column by name, not an expression: it is looked at once for each correction.

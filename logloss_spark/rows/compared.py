@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError, SpecError, did_you_mean
 from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import Inputs, inputs, present, quoted, scores, types_of
+from logloss_spark.rows.inputs import Inputs, check_logits, forecast, inputs, present, quoted, score_of, types_of
 from logloss_spark.rows.pandas_engine import row_losses, vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST, with_loss
 from logloss_spark.spec import Predictions, distinct
@@ -121,6 +121,8 @@ def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
     """
     baseline, *challengers = specs
     found = {model: inputs(df, spec) for model, spec in specs.items()}
+    for model, spec in specs.items():
+        check_logits(found[model], spec, f" of {model!r}")
     for model in challengers:
         if found[model].scalar != found[baseline].scalar:
             raise SpecError(
@@ -134,7 +136,7 @@ def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
             )
     types = types_of(df)
     predictions = {
-        f"prediction_{place}": scores(types, "prediction", spec.prediction) for place, spec in enumerate(specs.values())
+        f"prediction_{place}": forecast(types, spec.prediction, spec) for place, spec in enumerate(specs.values())
     }
     return inputs(df, specs[baseline], beside=predictions)
 
@@ -165,6 +167,8 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
     rows = inputs(df, spec, beside=named)
     facts = F.struct(*[name for name in rows.table.columns if name not in ("model", "key", "prediction")])
     of_model = {name: F.col("model") == name for name in models}
+    for name in models:
+        check_logits(replace(rows, table=rows.table.where(of_model[name])), spec, f" of {name!r}")
     by_key = (
         rows.table.where(F.col("model").isin(*models))
         .groupBy("key")
@@ -252,11 +256,12 @@ def scored_by_all(rows: Inputs, spec: Predictions, models: int) -> DataFrame:
 def divergence(rows: Inputs, spec: Predictions, reference: str, other: str) -> Column:
     """KL(reference ‖ other) of two columns of forecasts, in nats."""
     kernel = divergence_kernel(spec, scalar=rows.scalar)
-    return vectorised(partial(row_losses, kernel, rows.size), "double")(reference, other)
+    scores = [score_of(F.col(name), spec) for name in (reference, other)]
+    return vectorised(partial(row_losses, kernel, rows.size), "double")(*scores)
 
 
 def divergence_kernel(spec: Predictions, *, scalar: bool) -> Callable[[Array, Array], Array]:
     """The divergence of two forecasts of a spec."""
-    if spec.kind == "logit":
+    if spec.score == "logit":
         return kl_from_logits
     return binary_kl if scalar else kl

@@ -77,7 +77,9 @@ def cross_entropy(
     prediction : str or Column, or a list of them
         The forecast: a number, an array, an ML vector, or one column per class.
     kind, classes, soft_labels, eps, clip, sum_tolerance :
-        As in `logloss_spark.evaluate`; classes are (0, 1) unless given, or 0..K-1 for K columns.
+        As in `logloss_spark.evaluate`; classes are (0, 1) unless given, or 0..K-1 for K columns. Spark's
+        `rawPrediction` needs kind="margin": a column function cannot look at the rows first, as `evaluate` does, and
+        takes two entries of kind="logit" for two logits.
 
     Returns
     -------
@@ -241,9 +243,12 @@ def arrow_cross_entropy(spec: Predictions, label: pa.Array, prediction: pa.Array
     label, score = dense_lists(label), dense_lists(prediction)
     classes = spec.classes or (0, 1)
     y = label if spec.soft_labels else class_of(label, classes)
-    kernel = loss_kernel(spec, scalar=not is_list(score), soft=spec.soft_labels)
+    values = numbers(score, len(classes))
+    if spec.kind == "margin" and is_list(score):
+        values = values[:, -1]
+    kernel = loss_kernel(spec, scalar=values.ndim == 1, soft=spec.soft_labels)
     valid = statuses(label, score, None, spec) == 0
-    return where_valid(valid, kernel(numbers(y, len(classes)), numbers(score, len(classes))))
+    return where_valid(valid, kernel(numbers(y, len(classes)), values))
 
 
 def arrow_row_status(

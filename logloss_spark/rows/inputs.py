@@ -34,6 +34,9 @@ CHAINED_CLASSES = 32
 BUCKETS = 64
 """Clusters are put into so many buckets by a hash: unlike the sums of clusters, those of buckets are few, and add."""
 
+PROBED = 100
+"""Rows that are looked at for two logits which are Spark's rawPrediction."""
+
 NESTED = ("array", "map", "struct", "variant")
 """Types that a slice or a cluster cannot have."""
 
@@ -42,8 +45,9 @@ NESTED = ("array", "map", "struct", "variant")
 class Inputs:
     """A table of predictions under its few names, and what its schema says of them.
 
-    `index` is the class of a hard label, 0..K-1, null where it is none of them (None for soft labels);
-    `label_nan` is true where a label is NaN.
+    `scalar` says that the score of a row is one number. That of a margin is, although `prediction` holds its two
+    entries, [-z, z], until the status of its row is known. `index` is the class of a hard label, 0..K-1, null where it
+    is none of them (None for soft labels); `label_nan` is true where a label is NaN.
     """
 
     table: DataFrame
@@ -97,8 +101,9 @@ def inputs(
             if isinstance(types[name], UserDefinedType) or types[name].typeName() in NESTED:
                 raise SpecError(f"{role} column {name!r} must hold plain values, not {types[name].simpleString()}")
 
-    scalar = isinstance(spec.prediction, str) and is_number(types[spec.prediction])
-    prediction = scores(types, "prediction", spec.prediction)
+    is_one_number = isinstance(spec.prediction, str) and is_number(types[spec.prediction])
+    scalar = is_one_number or spec.kind == "margin"
+    prediction = forecast(types, spec.prediction, spec)
     classes = class_names(df, spec, scalar, types)
     if spec.soft_labels:
         if scalar != (isinstance(spec.label, str) and is_number(types[spec.label])):
@@ -211,6 +216,37 @@ def scores(types: dict[str, DataType], role: str, columns: str | tuple[str, ...]
     )
 
 
+def forecast(types: dict[str, DataType], columns: str | tuple[str, ...], spec: Predictions) -> Column:
+    """A forecast as a double or an array<double>; a margin as the two entries [-z, z], whatever form it has."""
+    found = scores(types, "prediction", columns)
+    is_one_number = isinstance(columns, str) and is_number(types[columns])
+    return F.array(-found, found) if spec.kind == "margin" and is_one_number else found
+
+
+def score_of(prediction: Column, spec: Predictions) -> Column:
+    """What is scored: of a margin its last entry, the logit; any other prediction as it is."""
+    return F.get(prediction, F.lit(1)) if spec.kind == "margin" else prediction
+
+
+def check_logits(rows: Inputs, spec: Predictions, of_model: str = "") -> None:
+    """Raise SpecError if two logits look like Spark's rawPrediction, whose loss would be that of sigmoid(2z).
+
+    Reads the first `PROBED` rows that can tell, and nothing unless the prediction is two logits.
+    """
+    if spec.kind != "logit" or rows.scalar or rows.size != 2:
+        return
+    entries = [F.get("prediction", F.lit(place)) for place in range(2)]
+    other, logit = entries
+    tells = ((other != 0) | (logit != 0)) & ~F.isnan(other) & ~F.isnan(logit)
+    pairs = rows.table.where(tells).select(other.alias("other"), logit.alias("logit")).head(PROBED)
+    if pairs and all(pair.other == -pair.logit for pair in pairs):
+        raise SpecError(
+            f"the prediction{of_model} looks like Spark's rawPrediction, [-z, z]: its two entries are each other's "
+            f"negatives in the first {len(pairs)} rows; pass kind='margin', or if they are two logits give their "
+            "difference, the second less the first, as one column"
+        )
+
+
 def dense(vector: Column) -> Column:
     """The entries of an ML vector that was unwrapped: type 0 is sparse, 1 is dense."""
 
@@ -225,11 +261,12 @@ def dense(vector: Column) -> Column:
 
 def class_names(df: DataFrame, spec: Predictions, scalar: bool, types: dict[str, DataType]) -> tuple[Label, ...]:
     """The classes in the prediction's order: as given, or 0..K-1, with booleans and whole numbers as integers."""
-    width = len(spec.prediction) if isinstance(spec.prediction, tuple) else 2 if scalar else None
+    width = 2 if scalar else len(spec.prediction) if isinstance(spec.prediction, tuple) else None
     if spec.classes is None:
         return tuple(range(width or declared_classes(df, spec)))
     if width is not None and len(spec.classes) != width:
-        form = "a number, which forecasts 2 classes" if scalar else f"{width} columns"
+        given = "margin" if spec.kind == "margin" else "number"
+        form = f"a {given}, which forecasts 2 classes" if scalar else f"{width} columns"
         raise SpecError(f"classes names {len(spec.classes)} classes, and the prediction is {form}")
     return tuple(map(plain_label, spec.classes))
 

@@ -19,7 +19,7 @@ from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, logit, mar
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.pandas_engine import Kernel, numbers, vectorised
-from logloss_spark.spec import Kind, Predictions
+from logloss_spark.spec import Predictions, Score
 
 
 def other_loss(rows: Inputs, spec: Predictions) -> Column:
@@ -39,22 +39,22 @@ def losses_of_valid(kernel: Kernel, size: int, label: pa.Array, score: pa.Array,
 
 def kernel_of(spec: Predictions) -> Kernel:
     """The loss of a spec: labels (n,) or (n, K) and scores (n,) or (n, K) to losses (n,)."""
-    return partial(given_loss, spec.loss, spec.loss_name) if callable(spec.loss) else named_loss(spec.loss, spec.kind)
+    return partial(given_loss, spec.loss, spec.loss_name) if callable(spec.loss) else named_loss(spec.loss, spec.score)
 
 
-def named_loss(name: str, kind: Kind) -> Kernel:
+def named_loss(name: str, kind: Score) -> Kernel:
     """The loss of this name: of hard labels as places of classes, or of shares."""
     if name in MARGIN_LOSSES:
         return partial(loss_of_margin, MARGIN_LOSSES[name], kind)
     return partial(loss_of_classes, CLASS_LOSSES[name], kind)
 
 
-def loss_of_margin(loss: Callable[[Array], Array], kind: Kind, y: Array, score: Array) -> Array:
+def loss_of_margin(loss: Callable[[Array], Array], kind: Score, y: Array, score: Array) -> Array:
     """A function of the margin, for binary forecasts."""
     return margin_loss(loss, y, score if kind == "logit" else logit(score))
 
 
-def loss_of_classes(loss: Callable[[Array, Array], Array], kind: Kind, y: Array, score: Array) -> Array:
+def loss_of_classes(loss: Callable[[Array, Array], Array], kind: Score, y: Array, score: Array) -> Array:
     """A function of what each class loses, for any forecast."""
     losses = class_losses_from_logits(score) if kind == "logit" else class_losses_from_probabilities(score)
     if y.ndim == 2:
@@ -102,5 +102,5 @@ def check_loss(rows: Inputs, spec: Predictions) -> None:
         index = np.arange(count) % rows.size
         shape = index.shape if rows.scalar else (*index.shape, rows.size)
         label = index if not rows.soft else index.astype(np.float64) if rows.scalar else np.eye(rows.size)[index]
-        score = np.full(shape, 0.0 if spec.kind == "logit" else 1.0 / rows.size)
+        score = np.full(shape, 0.0 if spec.score == "logit" else 1.0 / rows.size)
         kernel_of(spec)(label, score)

@@ -25,13 +25,13 @@ def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
         return share_of(F.col("label"), positive) + share_of(1 - F.col("label"), negative)
     losses = class_losses(F.col("prediction"), spec)
     if not rows.soft:
-        return F.get(losses, F.col("index")) if spec.kind == "logit" else one_class(F.col("prediction"), spec)
+        return F.get(losses, F.col("index")) if spec.score == "logit" else one_class(F.col("prediction"), spec)
     return compensated_sum(F.zip_with(F.col("label"), losses, share_of))
 
 
 def binary_surprisals(score: Column, spec: Predictions) -> tuple[Column, Column]:
     """-ln p and -ln(1 - p) of a probability or a logit."""
-    if spec.kind == "probability":
+    if spec.score == "probability":
         return -logarithm(score), -F.coalesce(F.log1p(-score), F.lit(-INFINITY))
     rest = F.log1p(F.exp(-F.abs(score)))
     return F.greatest(-score, F.lit(0.0)) + rest, F.greatest(score, F.lit(0.0)) + rest
@@ -39,7 +39,7 @@ def binary_surprisals(score: Column, spec: Predictions) -> tuple[Column, Column]
 
 def class_losses(scores: Column, spec: Predictions) -> Column:
     """The loss that each class would bring, as an array."""
-    if spec.kind == "probability":
+    if spec.score == "probability":
         return F.transform(scores, lambda p: capped(-logarithm(p), spec))
     known = F.struct(F.array_max(scores).alias("top"), F.log1p(rest_over_top(scores)).alias("rest"))
 

@@ -41,7 +41,7 @@ def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
 
 def loss_kernel(spec: Predictions, *, scalar: bool, soft: bool) -> Kernel:
     """The kernel of a spec: labels and scores to losses."""
-    if spec.kind == "logit":
+    if spec.score == "logit":
         return binary_from_logit if scalar else distribution_from_logits if soft else categorical_from_logits
     if scalar:
         return partial(binary_from_probability, cap=spec.cap)

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows import native_engine, pandas_engine
 from logloss_spark.rows.bins import certain_bin, corrected_bin
-from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.inputs import Inputs, score_of, slice_name
 from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.native_engine import INFINITY, compensated_sum
 from logloss_spark.rows.status import status_code
@@ -28,17 +28,17 @@ def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
         table = table.coalesce(ONE_PARTITION_AT_MOST)
     index = {} if rows.index is None else {"index": F.coalesce(rows.index, F.lit(-1))}
     judged = table.withColumns({"status": status_code(rows, spec), **index})
-    filled = without_nulls(rows)
+    filled = without_nulls(rows, spec)
     judged = judged.withColumns(filled) if filled else judged  # Connect takes no empty dict
     loss_of_row = CROSS_ENTROPY[spec.engine] if spec.loss == "cross_entropy" else other_loss
     return judged.withColumn("loss", loss_of_row(rows, spec))
 
 
-def without_nulls(rows: Inputs) -> dict[str, Column]:
+def without_nulls(rows: Inputs, spec: Predictions) -> dict[str, Column]:
     """Numbers in the place of nulls: once the status is known they say nothing more, and each is a branch per sum."""
     filled = {"weight": F.coalesce("weight", F.lit(0.0))} if rows.weighted else {}
     if rows.scalar:
-        filled["prediction"] = F.coalesce("prediction", F.lit(float("nan")))
+        filled["prediction"] = F.coalesce(score_of(F.col("prediction"), spec), F.lit(float("nan")))
     if rows.scalar and rows.soft:
         filled["label"] = F.coalesce("label", F.lit(float("nan")))
     return filled
@@ -83,10 +83,10 @@ def added_columns(rows: Inputs) -> list[str]:
 def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     """The terms of a scalar forecast."""
     score = F.col("prediction")
-    upper = score >= (0.5 if spec.kind == "probability" else 0.0)
+    upper = score >= (0.5 if spec.score == "probability" else 0.0)
     surprise, surprise_of_other = native_engine.binary_surprisals(score, spec)
     label = F.col("label") if rows.soft else F.col("index")
-    if spec.kind == "probability":
+    if spec.score == "probability":
         tail = F.when(upper, 1 - score).otherwise(score)
     else:
         odds = F.exp(-F.abs(score))
@@ -118,7 +118,7 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
         {
             "brier": error * error,
             "entropy": p * finite[0] + one_minus_p * finite[1],
-            "bin": corrected_bin(F.col("prediction"), spec.kind, F.col("certain_bin")),
+            "bin": corrected_bin(F.col("prediction"), spec.score, F.col("certain_bin")),
             **extremes(happened, rows, spec),
             "score": F.col("prediction"),
             "variance": variance,
@@ -130,7 +130,7 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
 def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     """The terms of a forecast for K classes; score, bin and `y` are those of the top class (of equals the first)."""
     score = F.col("prediction")
-    if spec.kind == "probability":
+    if spec.score == "probability":
         table = table.withColumn("probabilities", score)
         tail_of_top = 1 - F.array_max(score)
     else:
@@ -158,7 +158,7 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     table = table.withColumn("certain_bin", certain_bin(tail=near, tail_surprisal=surprisal, upper=upper))
     happened = F.array_min(F.zip_with(labels, probabilities, lambda q, p: F.when(q > 0, p)))
     right = F.col("place_of_top") == F.col("index")
-    if spec.kind == "probability":
+    if spec.score == "probability":
         entropy = compensated_sum(F.transform(probabilities, surprisal_share))
     else:  # ln p of a class that is all but certain has no digits left; its loss has
         losses = native_engine.class_losses(score, spec)
@@ -195,7 +195,7 @@ def extremes(happened: Column, rows: Inputs, spec: Predictions) -> dict[str, Col
 
     A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
     """
-    if spec.kind == "logit":
+    if spec.score == "logit":
         loss = F.col("loss") if spec.loss == "cross_entropy" else native_engine.cross_entropy(rows, spec)
         return {"clipped": F.lit(False), "zero": loss == INFINITY}
     return {"clipped": happened < spec.eps, "zero": happened == 0}

@@ -76,7 +76,7 @@ def label_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
 def prediction_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
     """What can be wrong with a prediction, in order."""
     score = F.col("prediction")
-    if rows.scalar:
+    if rows.scalar and spec.kind != "margin":
         reasons = {"null_prediction": score.isNull(), "nan_prediction": F.isnan(score)}
         return reasons | ({"prediction_range": (score < 0) | (score > 1)} if spec.kind == "probability" else {})
     reasons = {
@@ -84,6 +84,8 @@ def prediction_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
         "nan_prediction": F.exists(score, F.isnan),
         "prediction_length": F.size(score) != rows.size,
     }
+    if spec.kind == "margin":
+        return reasons
     if spec.kind == "probability":
         out_of_range = F.exists(score, lambda s: (s < 0) | (s > 1))
         return reasons | {"prediction_range": out_of_range, "prediction_sum": off_one(score, spec.sum_tolerance)}
