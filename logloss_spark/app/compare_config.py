@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.sections import Input, Mode, Scoring
+from logloss_spark.app.sections import Input, Mode, Renaming, Scoring
 from logloss_spark.rows.compared import Models
 from logloss_spark.spec import Columns, Predictions, one_name_or_many, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventColumns:
+class EventColumns(Renaming):
     """Which columns mean what, besides those of [models]; of a long table also which hold forecast, model and keys."""
 
     label: str | list[str]

@@ -28,7 +28,7 @@ def compare(spark: SparkSession, config: CompareConfig) -> str:
         As the config or the input breaks its contract. Then nothing has been written.
     """
     given, output, outputs = config.input, config.output, config.output.paths
-    source = read_input(spark, given)
+    source = read_input(spark, given, config.columns)
     roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
     check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
     with Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison:

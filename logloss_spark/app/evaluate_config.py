@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.sections import Input, Mode, Scoring
+from logloss_spark.app.sections import Input, Mode, Renaming, Scoring
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.tables import METRICS, reporting_of
@@ -12,7 +12,7 @@ from logloss_spark.spec import LossName, Predictions, Source, grouping_sets, one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns:
+class Columns(Renaming):
     """Which columns mean what; a list where each class has its own."""
 
     label: str | list[str]
@@ -79,7 +79,7 @@ class EvaluateConfig(JobConfig):
     @property
     def predictions(self) -> Predictions:
         """The spec of the table."""
-        return replace(self.evaluate.predictions(**vars(self.columns)), loss=self.evaluate.loss)
+        return replace(self.evaluate.predictions(**self.columns.roles), loss=self.evaluate.loss)
 
     @property
     def reporting(self) -> Reporting:

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.sections import Input, Mode
+from logloss_spark.app.sections import Input, Mode, Renaming
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.training import Family, OnInvalid, Solver, Training, columns_or_one
 from logloss_spark.spec import Label
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingColumns:
+class TrainingColumns(Renaming):
     """Which columns of a training table mean what."""
 
     features: str | list[str]
@@ -89,7 +89,7 @@ class FitConfig(JobConfig):
     @property
     def training(self) -> Training:
         """The fit, as the library takes it."""
-        columns, asked = vars(self.columns), vars(self.fit)
+        columns, asked = self.columns.roles, vars(self.fit)
         weights = self.fit.class_weight
         return Training(
             **columns | {"features": columns_or_one(self.columns.features)},

@@ -33,7 +33,7 @@ def fit(spark: SparkSession, config: FitConfig) -> str:
         As the config or the input breaks its contract. Then nothing has been written.
     """
     given, output, training = config.input, config.output, config.training
-    source = read_input(spark, given)
+    source = read_input(spark, given, config.columns)
     roots = folders(spark, source, path=given.path, name=given.table)
     check_outputs(spark, output.paths, mode=output.mode, apart_from=roots)
     with warnings.catch_warnings():
@@ -89,7 +89,7 @@ def score(spark: SparkSession, config: FitConfig) -> str:
         raise SpecError(
             "the section [score] is missing: it says what to score, path or table, and where that goes, output"
         )
-    source = read_input(spark, asked)
+    source = read_input(spark, asked, config.columns)
     for name in asked.partition_by:
         if name not in source.columns:
             raise SpecError(

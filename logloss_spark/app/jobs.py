@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.app.evaluate_config import EvaluateConfig
-from logloss_spark.app.sections import Input, Tolerance
-from logloss_spark.errors import DataError, MissingInputError, counted, listed
+from logloss_spark.app.sections import Input, Renaming, Tolerance
+from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, did_you_mean, listed
 from logloss_spark.evaluate.evaluation import Evaluation, remarks_on, summary
 from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.metrics import columns_of_loss
@@ -42,7 +42,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
         As the config or the input breaks its contract. Then nothing has been written.
     """
     given, output, outputs = config.input, config.output, config.output.paths
-    source = read_input(spark, given)
+    source = read_input(spark, given, config.columns)
     asked = config.evaluate
     evaluation = Evaluation(source, config.predictions, config.reporting, auc=asked.auc, calibration=asked.calibration)
     roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
@@ -68,11 +68,30 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
     return "\n".join([report(frame, asked.metrics, config.predictions.slices), read, *written(outputs)])
 
 
-def read_input(spark: SparkSession, given: Input) -> DataFrame:
-    """The table that a section of a config names."""
-    return read_table(
+def read_input(spark: SparkSession, given: Input, columns: Renaming) -> DataFrame:
+    """The table that a section of a config names, its columns renamed as [columns] says."""
+    table = read_table(
         spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
     )
+    return renamed(table, columns.rename) if columns.rename else table
+
+
+def renamed(table: DataFrame, names: Mapping[str, str]) -> DataFrame:
+    """A table under new names of some columns; SpecError where a name is absent, or would stand twice."""
+    for name in names:
+        if name not in table.columns:
+            raise SpecError(
+                f"[columns] rename names columns of the table, got {name!r}; {did_you_mean(name, table.columns)}"
+            )
+    columns = [names.get(name, name) for name in table.columns]
+    folded = [name.casefold() for name in columns]  # as Spark compares names
+    for new in names.values():
+        if folded.count(new.casefold()) > 1:
+            raise SpecError(
+                f"[columns] rename gives each column a name of its own, and {new!r} would be the name of two: "
+                "choose another"
+            )
+    return table.toDF(*columns)
 
 
 @contextmanager

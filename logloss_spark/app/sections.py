@@ -1,7 +1,7 @@
 """Sections that the configs of several jobs have: where rows are, how they are scored, what becomes of invalid ones."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.training import OnInvalid
@@ -25,6 +25,21 @@ class Input:
     def __post_init__(self) -> None:
         if bool(self.path) == bool(self.table):
             raise SpecError(f"[{self.section}] has either path or table, and {'both' if self.path else 'neither'} came")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renaming:
+    """A section [columns] that may rename columns of the input before any other key looks for them.
+
+    `rename` maps names in the table, after `where`, to those that the job uses.
+    """
+
+    rename: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """The other keys of the section: which columns mean what."""
+        return {role: columns for role, columns in vars(self).items() if role != "rename"}
 
 
 @dataclass(frozen=True, kw_only=True)

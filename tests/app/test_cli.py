@@ -1,6 +1,7 @@
 """The command line on real files: exit codes, one line for each error, and nothing written by a job that fails."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
+from logloss_spark.app.jobs import renamed
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = ("metrics", "reliability", "state", "invalid")
@@ -112,6 +114,31 @@ def test_a_job_takes_clusters_another_loss_and_what_is_exact(job: SimpleNamespac
     assert found.loss_se > 0
     classes = spark.read.parquet(str(job.out / "by_class")).orderBy("class").collect()
     assert [(row["class"], row["n"]) for row in classes] == [("0", 999), ("1", 1000)]
+
+
+def test_slices_that_are_called_as_metrics_are_are_renamed_first(job: SimpleNamespace, spark: SparkSession) -> None:
+    write(job.folder / "many" / "part.parquet", y=[0, 1], p=[0.25, 0.5], n=["a", "b"], bin=[1, 2], swap=[3, 4])
+    rename = 'columns.rename={ n = "n_days", bin = "swap", swap = "bins" }'
+    ran = job.run(f"input.path={job.folder / 'many'}", rename, 'evaluate.by=[["n_days", "swap", "bins"]]')
+    assert (ran.code, ran.err) == (0, "")
+    slices = {row["slice"] for row in spark.read.parquet(str(job.out / "metrics")).collect()}
+    assert slices == {"all", "n_days=a/swap=1/bins=3", "n_days=b/swap=2/bins=4"}
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ({"nn": "n_days"}, "got 'nn'; it has: id, n. Did you mean 'n'?"),
+        ({"n": "id"}, "'id' would be the name of two"),
+        ({"n": "ID"}, "'ID' would be the name of two"),
+        ({"n": "x", "id": "X"}, "'x' would be the name of two"),
+    ],
+)
+def test_a_name_that_is_absent_or_would_stand_twice_is_refused(
+    spark: SparkSession, names: dict[str, str], line: str
+) -> None:
+    with pytest.raises(ls.SpecError, match=re.escape(line)):
+        renamed(spark.range(1).selectExpr("id", "id as n"), names)
 
 
 def test_a_table_of_many_slices_is_printed_in_part(job: SimpleNamespace, spark: SparkSession) -> None:

@@ -98,12 +98,16 @@ def test_an_error_is_one_line_and_nothing_is_written(job, command, override, cod
     assert not (done.folder / "scored").exists()
 
 
-def test_a_score_of_rows_that_are_not_there_yet_ends_with_5_and_writes_nothing(job) -> None:
-    assert job("fit").code == 0
-    late = job("score", "score.where=month = 3")
+def test_fit_and_score_rename_columns_alike_and_a_score_of_rows_that_are_late_ends_with_5(job, spark) -> None:
+    renamed = ('columns.rename={ a = "weight" }', 'columns.features=["weight", "b"]')
+    assert job("fit", *renamed).code == 0
+    late = job("score", *renamed, "score.where=month = 3")
     assert late.code == 5
     assert "[score] must find rows, and" in late.err
     assert not (late.folder / "scored").exists()
+    scored = job("score", *renamed)
+    assert scored.code == 0, scored.err
+    assert spark.read.parquet(str(scored.folder / "scored")).columns[:2] == ["weight", "b"]
 
 
 def test_an_output_that_exists_is_refused_before_the_first_pass(job) -> None:
