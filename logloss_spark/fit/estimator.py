@@ -70,12 +70,20 @@ class JsonReader(MLReader[Any]):
     def load(self, path: str) -> Any:
         """Read a stage."""
         place = path.rstrip("/")
-        metadata = DefaultParamsReader.loadMetadata(place, self.sparkSession)
-        is_model = issubclass(self.of_class, LogisticRegressionGDModel)
-        given = [LogisticModel.from_json(load_text(f"{place}/model"))] if is_model else []
-        instance = self.of_class(*given)
-        instance._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(instance, metadata)
+        text = load_text(f"{place}/metadata")
+        model = LogisticModel.load(f"{place}/model") if issubclass(self.of_class, LogisticRegressionGDModel) else None
+        try:
+            metadata = DefaultParamsReader._parseMetaData(text)
+            if metadata["class"].rpartition(".")[2] != self.of_class.__name__:
+                raise ValueError(metadata["class"])
+            instance = self.of_class() if model is None else self.of_class(model)
+            instance._resetUid(metadata["uid"])
+            DefaultParamsReader.getAndSetParams(instance, metadata)
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"{type(error).__name__} {error}"
+            raise DataError(
+                f"{place}/metadata must describe a {self.of_class.__name__}, got something else: {what}"
+            ) from error
         return instance
 
 
@@ -205,6 +213,10 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
 
     def __init__(self, model: LogisticModel) -> None:
         super().__init__()
+        if model.classes != tuple(range(len(model.classes))):
+            raise DataError(
+                f"classes of an Estimator's model must be 0..{len(model.classes) - 1}, got {list(model.classes)}"
+            )
         self.model = model
         self._setDefault(threshold=0.5)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,10 +15,11 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import MissingInputError, SpecError, counted
+from logloss_spark.errors import DataError, MissingInputError, SpecError, counted
 from logloss_spark.fit.batches import Form, features
 from logloss_spark.fit.inputs import feature_columns, layout_of
 from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.storage import INFINITY, built, parsed, typed
 from logloss_spark.fit.training import Training
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
@@ -112,6 +113,9 @@ class LogisticModel:
     intercept_errors: Array | None
     offset: str | None
     report: Report
+
+    def __post_init__(self) -> None:
+        check_model(self)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -227,7 +231,7 @@ class LogisticModel:
             per_class.append(entry)
         report = dataclasses.asdict(self.report)
         if self.report.condition is not None and math.isinf(self.report.condition):
-            report["condition"] = "Infinity"
+            report["condition"] = INFINITY
         return json.dumps(
             {
                 "format": FORMAT,
@@ -244,38 +248,51 @@ class LogisticModel:
 
     @staticmethod
     def from_json(text: str) -> "LogisticModel":
-        """Read what `to_json` wrote. Anything else raises SpecError."""
-        rule = f"a model is JSON that to_json wrote (format {FORMAT}, version {VERSION}), and this is none"
+        """Read what `to_json` wrote; raise DataError where it is something else, or is not as it was written."""
         try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise SpecError(f"{rule}: {error}") from error
-        if not isinstance(fields, Mapping) or fields.get("format") != FORMAT or fields.get("version") != VERSION:
-            raise SpecError(rule)
-        try:
-            return LogisticModel._from_fields(fields)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise SpecError(f"{rule}: {type(error).__name__} {error}") from error
+            return LogisticModel._from_stored(parsed(text))
+        except (DataError, KeyError, ValueError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise DataError(f"a model must be JSON that to_json wrote, got something else: {what}") from error
 
     @staticmethod
-    def _from_fields(fields: Mapping[str, Any]) -> "LogisticModel":
-        logits, report = fields["logits"], fields["report"]
-        errors = "standard_errors" in logits[0]
-        names = tuple(logits[0]["coefficients"])
-        report["condition"] = None if report["condition"] is None else float(report["condition"])
-        report["history"] = tuple(Step(**step) for step in report["history"])
-        report |= {name: tuple(report[name]) for name in ("collinear", "separating")}
-        given = fields["features"]
+    def _from_stored(stored: Any) -> "LogisticModel":
+        fields = typed(stored, dict, "it")
+        if fields["format"] != FORMAT:
+            raise ValueError(f"its format must be {FORMAT!r}, got {fields['format']!r}")
+        if fields["version"] != VERSION:
+            raise ValueError(f"its version must be {VERSION}, got {fields['version']!r}: fit the model again")
+        logits = typed(fields["logits"], tuple[dict[str, Any], ...], "logits")
+        if not logits:
+            raise ValueError("logits must be one or more, got none")
+        features, classes = fields["features"], tuple(typed(fields["classes"], list, "classes"))
+        named = classes if len(logits) > 1 else classes[1:]
+        if [logit["class"] for logit in logits] != list(named):
+            raise ValueError(f"logits must be those of the classes {list(named)}, in this order")
+        coefficients = [typed(logit["coefficients"], dict[str, float], "coefficients") for logit in logits]
+        names = tuple(coefficients[0])
+        if any(tuple(of_class) != names for of_class in coefficients):
+            raise ValueError("coefficients must have the same names in every logit")
+        errors = None
+        if any("standard_errors" in logit or "intercept_error" in logit for logit in logits):
+            optional = tuple[float | None, ...]
+            errors = [
+                typed([logit["intercept_error"], *typed(logit["standard_errors"], list, name)], optional, name)
+                for name, logit in (("standard_errors", logit) for logit in logits)
+            ]
+            if any(len(of_class) != len(names) + 1 for of_class in errors):
+                raise ValueError(f"standard_errors must be one for each of {counted(len(names), 'feature')}")
+        spread = None if errors is None else np.array(errors, dtype=float)
         return LogisticModel(
-            features=given if isinstance(given, str) else tuple(given),
+            features=features if isinstance(features, str) else typed(features, tuple[str, ...], "features"),
             feature_names=names,
-            classes=tuple(fields["classes"]),
-            coefficients=np.array([[entry["coefficients"][name] for name in names] for entry in logits]),
-            intercepts=np.array([entry["intercept"] for entry in logits]),
-            standard_errors=np.array([entry["standard_errors"] for entry in logits], dtype=float) if errors else None,
-            intercept_errors=np.array([entry["intercept_error"] for entry in logits], dtype=float) if errors else None,
-            offset=fields["offset"],
-            report=Report(**report),
+            classes=classes,
+            coefficients=np.array([list(of_class.values()) for of_class in coefficients]),
+            intercepts=np.array([typed(logit["intercept"], float, "intercept") for logit in logits]),
+            standard_errors=None if spread is None else spread[:, 1:],
+            intercept_errors=None if spread is None else spread[:, 0],
+            offset=typed(fields["offset"], str | None, "offset"),
+            report=built(Report, fields["report"], "report"),
         )
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
@@ -284,12 +301,12 @@ class LogisticModel:
 
     @staticmethod
     def load(path: str) -> "LogisticModel":
-        """Read a model that `save` wrote; MissingInputError where nothing is, SpecError where something else is."""
+        """Read a model that `save` wrote; MissingInputError where nothing is, DataError where something else is."""
         text = load_text(path)
         try:
             return LogisticModel.from_json(text)
-        except SpecError as error:
-            raise SpecError(f"{path} holds no model: {error}") from error
+        except DataError as error:
+            raise DataError(f"{path} holds no model: {error}") from error
 
 
 def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
@@ -327,18 +344,54 @@ def active_session() -> SparkSession:
     return active
 
 
+def check_model(model: LogisticModel) -> None:
+    """Raise DataError unless the parts of a model fit together, and its coefficients are numbers."""
+    classes, names = model.classes, model.feature_names
+    for label in classes:
+        if not isinstance(label, (bool, int, float, str)) or label != label:
+            raise DataError(f"classes must be numbers, booleans or strings, got {label!r}")
+    for what, values in (("classes", classes), ("features", names)):
+        if len(set(values)) < len(values):
+            raise DataError(f"{what} must be distinct, got {list(values)}")
+    if len(classes) < 2:
+        raise DataError(f"a model must have two classes or more, got {list(classes)}")
+    logits = (1, 2) if len(classes) == 2 else (len(classes),)
+    if len(model.coefficients) not in logits or (model.offset is not None and len(model.coefficients) > 1):
+        raise DataError(
+            f"a model of {len(classes)} classes must have {' or '.join(map(str, logits))} rows of coefficients "
+            f"(with an offset 1), got {len(model.coefficients)}"
+        )
+    if not isinstance(model.features, str) and model.features != names:
+        raise DataError(f"coefficients must be those of the columns {list(model.features)}, got {list(names)}")
+    if not names:
+        raise DataError("a model must have a feature or more, got none")
+    numbers = np.column_stack([model.coefficients, model.intercepts])
+    if numbers.shape != (len(model.coefficients), len(names) + 1):
+        raise DataError(f"each logit must have {len(names)} coefficients, got {model.coefficients.shape[-1]}")
+    if not np.isfinite(numbers).all():
+        row, place = np.argwhere(~np.isfinite(numbers))[0]
+        raise DataError(
+            f"coefficients must be finite, got {numbers[row, place]} for {(*names, 'the intercept')[place]!r}"
+        )
+    if model.report.status not in ENDS:
+        raise DataError(f"a fit's status must be one of {', '.join(ENDS)}, got {model.report.status!r}")
+
+
+ENDS = {
+    "gradient": "converged",
+    "objective": "converged: no step changes the objective by more than rounding",
+    "validation": "stopped: the loss on the validation rows had been smaller before",
+    "max_iter": "NOT converged: max_iter was reached",
+    "line_search": "NOT converged: no step along the last direction made the objective smaller",
+    "separated": "NOT converged: the classes are separated, the loss has no minimum",
+}
+"""What ended a fit, in words."""
+
+
 def remarks(report: Report) -> list[str]:
     """How the fit ended, and what a reader must know of it."""
-    words = {
-        "gradient": "converged",
-        "objective": "converged: no step changes the objective by more than rounding",
-        "validation": "stopped: the loss on the validation rows had been smaller before",
-        "max_iter": "NOT converged: max_iter was reached",
-        "line_search": "NOT converged: no step along the last direction made the objective smaller",
-        "separated": "NOT converged: the classes are separated, the loss has no minimum",
-    }
     lines = [
-        f"{words[report.status]} ({report.solver}, {counted(report.iterations, 'iteration')}, {report.passes} passes, "
+        f"{ENDS[report.status]} ({report.solver}, {counted(report.iterations, 'iteration')}, {report.passes} passes, "
         f"gradient {report.gradient_norm:.1e})"
     ]
     if report.validation_loss is not None:

@@ -578,7 +578,7 @@ def test_standard_errors_are_those_of_an_optimum(table) -> None:
 def test_what_is_no_model_is_refused(spark, tmp_path, text) -> None:
     path = str(tmp_path / "foreign")
     spark.createDataFrame([(text,)], "value string").coalesce(1).write.text(path)
-    with pytest.raises(SpecError, match="foreign holds no model: a model is JSON that to_json wrote") as raised:
+    with pytest.raises(DataError, match="foreign holds no model: a model must be JSON that to_json wrote") as raised:
         LogisticModel.load(path)
     assert "\n" not in str(raised.value)
 
