@@ -10,6 +10,7 @@ from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
+from logloss_spark.io.session import session
 from logloss_spark.rows import functions
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "merge",
     "metrics",
     "reliability",
+    "session",
 ]

@@ -18,7 +18,7 @@ from logloss_spark.app.evaluate_config import EvaluateConfig, StatesConfig
 from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.app.sections import Mode
 from logloss_spark.errors import LogLossError, SpecError
-from logloss_spark.io.session import quiet, session
+from logloss_spark.io.session import session
 from logloss_spark.io.spark_errors import from_spark, translated
 
 INTERRUPTED = 130
@@ -108,7 +108,6 @@ def running(app_name: str) -> Iterator[SparkSession]:
     """A session that does not log; one that was not there before is stopped in the end."""
     ours = SparkSession.getActiveSession() is None
     spark = session(app_name)
-    quiet(spark)
     try:
         yield spark
     finally:

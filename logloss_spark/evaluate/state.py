@@ -34,6 +34,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
+from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import BUCKETS, Inputs, kind_of, quoted
@@ -218,6 +219,7 @@ def scale_in(state: DataFrame) -> Scale:
             f"a state is a Spark DataFrame, and a {kind_of(state)} came: give the .state of an evaluation or a "
             "comparison, and states one by one, as in merge(*states)"
         )
+    equip_workers()  # what is read off a state takes Python
     if "fingerprint" not in state.columns:
         raise SpecError(f"a state has a column 'fingerprint', and this table has only {', '.join(state.columns)}")
     prints = [row.fingerprint for row in state.select("fingerprint").distinct().limit(2).collect()]

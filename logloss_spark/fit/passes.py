@@ -31,6 +31,7 @@ from logloss_spark.fit.blocks import (
     written,
 )
 from logloss_spark.fit.inputs import TrainingTable
+from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.logistic import Block
 from logloss_spark.kernels.sums import Array
 
@@ -177,6 +178,7 @@ def over(table: DataFrame, function: Callable[..., Iterator[pa.RecordBatch]], **
     def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return pickle.loads(pickled)(batches)
 
+    equip_workers()
     return table.mapInArrow(on_batches, DESCRIPTOR)
 
 

@@ -1,15 +1,20 @@
-"""The Spark session of the command line and the demo, classic or over Connect."""
+"""The Spark session of the command line, of notebooks and of the demo, classic or over Connect."""
 
 import logging
 import os
+import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession, is_remote
 
-from logloss_spark.io.java import java_home
+from logloss_spark.errors import SpecError
+
+PACKAGES = ("numpy", "pandas", "pyarrow")
+"""What a Python worker needs; our own package travels with the functions."""
 
 PROGRESS = "spark.ui.showConsoleProgress"
 
@@ -34,24 +39,72 @@ LOCAL = {
 }
 
 
-def session(app_name: str) -> SparkSession:
-    """Return the active session, or one over Spark Connect where SPARK_REMOTE is set, or a classic one.
+def session(app_name: str = "logloss_spark") -> SparkSession:
+    """Return a quiet Spark session, whose workers run this Python where they run on this machine.
 
-    What spark-submit, `--conf` or spark-defaults.conf set is kept: our settings fill the gaps.
+    It is the active session where there is one, else one over Spark Connect where SPARK_REMOTE is set, else a classic
+    one, on this machine unless spark-defaults.conf names a master. It shows progress on a terminal alone, and the log
+    of the JVM nowhere: an error still comes as an exception. What spark-submit, `--conf` or spark-defaults.conf set is
+    kept: our settings fill the gaps.
 
     Parameters
     ----------
     app_name : str
         The application's name, unless it was submitted under another.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> spark = ls.session()
+    >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2)], "label int, p double")
+    >>> round(ls.log_loss(df, "label", "p"), 4)
+    0.1643
     """
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
-    return _connect(app_name) if "SPARK_REMOTE" in os.environ else _classic(app_name)
+    spark = SparkSession.getActiveSession()
+    if spark is None:
+        spark = _connect(app_name) if "SPARK_REMOTE" in os.environ else _classic(app_name)
+    quiet(spark)
+    return spark
+
+
+def equip_workers() -> None:
+    """See to it that the workers of a local session can run our functions.
+
+    Without PYSPARK_PYTHON they run the `python3` of the PATH. A classic session takes another one also after its
+    start, and is given this Python. A Connect server does not.
+
+    Raises
+    ------
+    SpecError
+        The workers of a local Connect server lack a package.
+    """
+    if "PYSPARK_PYTHON" in os.environ:
+        return
+    context = SparkContext._active_spark_context
+    if is_remote():
+        if "SPARK_LOCAL_REMOTE" in os.environ and not has_packages("python3"):
+            raise SpecError(
+                f"Python workers need {', '.join(PACKAGES)}, and python3, which this Spark Connect server starts, "
+                f"lacks one: set the environment variable PYSPARK_PYTHON to {sys.executable}, or call "
+                "logloss_spark.session(), before a session starts"
+            )
+    elif context is not None and context.pythonExec == "python3" and str(context.master).startswith("local"):
+        context.pythonExec = sys.executable
+
+
+@cache
+def has_packages(python: str) -> bool:
+    """Whether a Python has the packages that our functions need."""
+    asked = f"from importlib.util import find_spec; print([*map(find_spec, {PACKAGES})].count(None))"
+    try:
+        told = subprocess.run([python, "-c", asked], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return told.stdout.strip() == "0"
 
 
 def quiet(spark: SparkSession) -> None:
-    """Keep Spark's own log, with its stack traces, from the users of a command line.
+    """Keep Spark's own log, with its stack traces, from the users of a command line and of notebooks.
 
     An error that ends a job comes as an exception too, and whoever catches it says it in one line.
     Who wants the log of the JVM sets `spark.log.level`. Over Connect that log is the server's.
@@ -98,6 +151,9 @@ def _classic(app_name: str) -> SparkSession:
 
 def _before_java() -> None:
     """Set what a JVM that we start reads from the environment, below every configuration of the user's."""
+    # Imported here: `python -m logloss_spark.io.java` imports the package first, and warns of a module that it finds.
+    from logloss_spark.io.java import java_home
+
     os.environ["JAVA_HOME"] = java_home()
     # Spark's 1 GB is for a driver that only directs. Here the executor runs inside it.
     os.environ.setdefault("SPARK_DRIVER_MEMORY", "2g")

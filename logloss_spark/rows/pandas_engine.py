@@ -16,6 +16,7 @@ import pyspark.sql.functions as F
 from pyspark.sql import Column
 from pyspark.sql.pandas.functions import pandas_udf
 
+from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.cross_entropy import (
     binary_from_logit,
     binary_from_probability,
@@ -88,6 +89,7 @@ def dense(vector: dict[str, Any]) -> list[float]:
 
 def vectorised(function: ArrowFunction, type_: str) -> Any:
     """A function of Arrow arrays as a column function: an Arrow UDF, or on Spark 4.0 a Pandas UDF."""
+    equip_workers()
     arrow_udf = getattr(F, "arrow_udf", None)
     if arrow_udf is None:
 

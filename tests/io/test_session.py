@@ -12,17 +12,17 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
-from logloss_spark.io.session import session
+from logloss_spark.io.java import java_home
+from logloss_spark.io.session import equip_workers, session
 
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import json, sys
 from pyspark.sql.functions import udf
-from logloss_spark.io.session import quiet, session
+from logloss_spark.io.session import session
 
 spark = session("ours")
-quiet(spark)
 failing = udf(lambda: 1 / 0)
 for broken in (lambda: spark.range(1).select("absent"), lambda: spark.range(1).select(failing()).collect()):
     try:
@@ -101,7 +101,64 @@ def test_errors_that_are_caught_leave_no_stack_trace(run: Any) -> None:
     assert "org.apache.spark.sql" not in run.stderr
 
 
-def test_an_active_session_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    active = object()
+def test_an_active_session_is_taken_and_made_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    active, quieted = object(), []
     monkeypatch.setattr(SparkSession, "getActiveSession", lambda: active)
-    assert session("ours") is active
+    monkeypatch.setattr("logloss_spark.io.session.quiet", quieted.append)
+    assert session() is active
+    assert quieted == [active]
+
+
+@pytest.mark.parametrize(
+    ("master", "python", "set_by_user", "expected"),
+    [
+        ("local[2]", "python3", None, sys.executable),
+        ("local-cluster[1,1,1024]", "python3", None, sys.executable),
+        ("local[2]", "python3", "python3", "python3"),
+        ("local[2]", "/opt/python", None, "/opt/python"),
+        ("spark://host:7077", "python3", None, "python3"),
+    ],
+)
+def test_workers_get_this_python_where_they_are_here_and_nobody_chose_one(
+    monkeypatch: pytest.MonkeyPatch, master: str, python: str, set_by_user: str | None, expected: str
+) -> None:
+    context = SimpleNamespace(master=master, pythonExec=python)
+    monkeypatch.setattr("pyspark.SparkContext._active_spark_context", context)
+    monkeypatch.setattr("logloss_spark.io.session.is_remote", lambda: False)
+    monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("PYSPARK_PYTHON", set_by_user)
+    equip_workers()
+    assert context.pythonExec == expected
+
+
+OWN_SESSION = """
+import sys
+from pyspark.sql import SparkSession
+spark = getattr(SparkSession.builder, sys.argv[1])("local[1]").getOrCreate()
+import logloss_spark as ls
+df = spark.sql("select 1 as label, 0.9D as p union all select 0, 0.2D")
+try:
+    print(round(ls.log_loss(df, "label", "p"), 4))
+except ls.SpecError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("builder", "says"),
+    [("master", "0.1643"), ("remote", f"set the environment variable PYSPARK_PYTHON to {sys.executable}")],
+)
+def test_the_first_cell_in_a_session_of_ones_own_works_or_says_what_to_set(
+    tmp_path: Path, builder: str, says: str
+) -> None:
+    python = tmp_path / "python3"  # the first on the PATH, and of no use to workers
+    python.write_text("#!/bin/sh\necho no module named pyarrow >&2\nexit 1\n")
+    python.chmod(0o755)
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
+    env |= {"PATH": f"{tmp_path}:{env['PATH']}", "PYTHONPATH": str(ROOT), "JAVA_HOME": java_home()}
+    ran = subprocess.run([sys.executable, "-c", OWN_SESSION, builder], env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert says in ran.stdout
+    assert ran.stdout.count("\n") == 1
