@@ -83,7 +83,7 @@ class Comparison(HeldState):
         check_names(spec.slices, results=(*MEASURED, *JUDGED, *OTHER_COLUMNS, *columns_of(self._scale)))
 
     def _made(self) -> DataFrame:
-        return state_of_pairs(self._rows, self._spec, self._scale)
+        return state_of_pairs(self._rows, self._spec, self._scale, self._source)
 
     @property
     def metrics(self) -> DataFrame:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructField, StructType
 
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.state import SCALE_ROW, Scale, read_scale, rolled_up
+from logloss_spark.evaluate.state import WHOLE, Scale, low_of, read_scale, rolled_up
 from logloss_spark.evaluate.tables import arrow_metric, check_slices, matrices, slice_text
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import BINS, EDGES, Bins
@@ -42,7 +42,7 @@ LOW: Array = np.concatenate([[0.0], EDGES])
 HIGH: Array = np.concatenate([[0.0], EDGES[1:], [1.0]])
 """Where each cell of the grid begins and ends. Exactly 0 and exactly 1 are cells that end where they begin."""
 
-PARTS = ("moments", "cell", "class", SCALE_ROW, *STATUSES)
+PARTS = ("moments", "cell", "class", *WHOLE, *STATUSES)
 """The parts of a state that are rolled up; a slice whose rows all could not be scored has statuses alone."""
 
 SIDES = ("reference", "current")
@@ -162,7 +162,7 @@ def drift(
     if partition is None:
         current = rolled_up(new, scales[1], sets)
     else:
-        partitions = new.where(F.col("part") != SCALE_ROW).select(quoted(partition)).distinct()
+        partitions = new.where(~F.col("part").isin(*WHOLE)).select(quoted(partition)).distinct()
         reference = reference.crossJoin(partitions)
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
         of_each = rolled_up(new, scales[1], [(*of_partition, *names) for names in ((), *sets)])
@@ -205,8 +205,9 @@ def both_sides(reference: DataFrame, current: DataFrame, slices: Sequence[str]) 
     """Two states that were rolled up, in one row per slice that either has; its columns are `slice_0`, ..."""
     # mapInArrow looks columns up by unquoted names, and a slice column may have any.
     keys = [quoted(name).alias(slice_name(place)) for place, name in enumerate(slices)]
+    in_full = [F.expr(f"{name} + coalesce({low_of(name)}, 0D) AS {name}") for name in ("w", "wy")]
     together = [
-        rolled.select(*keys, "grouping_id", "part", "place", "n", "w", "w2", "wy", F.lit(side).alias("side"))
+        rolled.select(*keys, "grouping_id", "part", "place", "n", "w2", *in_full, F.lit(side).alias("side"))
         for side, rolled in zip(SIDES, (reference, current), strict=True)
     ]
     inner = [slice_name(place) for place in range(len(slices))]

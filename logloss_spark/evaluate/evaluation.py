@@ -95,7 +95,7 @@ class Evaluation(HeldState):
         check_names(self._scale.slices, results=[*columns_of(self._scale), *metrics])
 
     def _made(self) -> DataFrame:
-        return state_of(self._rows, self._spec)
+        return state_of(self._rows, self._spec, self._scale, self._source)
 
     @property
     def metrics(self) -> DataFrame:

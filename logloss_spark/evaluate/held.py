@@ -1,5 +1,6 @@
 """A state that is computed once, whatever is read off it, and let go in the end."""
 
+import secrets
 import warnings
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -24,6 +25,11 @@ class HeldState(ABC):
     @abstractmethod
     def _made(self) -> DataFrame:
         """The state, from the rows."""
+
+    @cached_property
+    def _source(self) -> int:
+        """What the state is known by when it is merged: the same number whenever it is made."""
+        return secrets.randbits(63)
 
     @cached_property
     def state(self) -> DataFrame:

@@ -4,10 +4,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, InvalidRows, counted, listed
+from logloss_spark.evaluate.sums import precise_sums
+from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, reasons_in
@@ -67,9 +70,10 @@ def log_loss(
     )
     rows = inputs(df, spec)
     check_logits(rows, spec)
-    found = mean_loss(rows, spec)
-    report_left_out(found, weight=found["w"], what="log loss")
-    return float(found["wl"] / found["w"])
+    found = summed_loss(rows, spec)
+    report_left_out(found, weight=found["w_high"], what="log loss")
+    sums = [np.array(found[name]) for name in ("wl_high", "wl_low", "w_high", "w_low")]
+    return float(ratio_of_sums(*sums))
 
 
 def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
@@ -92,15 +96,14 @@ def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: st
         )
 
 
-def mean_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
-    """The counts by status and the sums of w and w*l of a table, in one small pass."""
-    ok = (F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True))
+def summed_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
+    """The counts by status and the sums of w and w*l of a table, each in two columns, in one small pass."""
+    ok = "status = 0 AND weight > 0" if rows.weighted else "status = 0"
     row = (
         with_loss(rows, spec)
         .agg(
             *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
-            (F.sum(F.when(ok, F.col("weight"))) if rows.weighted else F.count_if(ok)).alias("w"),
-            F.sum(F.when(ok, F.col("weight") * F.col("loss") if rows.weighted else F.col("loss"))).alias("wl"),
+            *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
         )
         .first()
     )

@@ -36,7 +36,7 @@ from logloss_spark.evaluate.intervals import (
 from logloss_spark.evaluate.ranking import area_under_curve, ranking, squared_influence_of_auc
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin, coarse_edges
-from logloss_spark.kernels.sums import Array, compensated_sum
+from logloss_spark.kernels.sums import Array, compensated_sum, ratio_of_sums
 from logloss_spark.spec import between
 
 LN2 = float(np.log(2.0))
@@ -179,7 +179,7 @@ class Reporting:
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums of n slices, as arrays by the names of `evaluate.state`.
+    """The sums of n slices, as arrays by the names of `evaluate.state`; sums in two columns are full in the first.
 
     `moments` are of shape (n,); `classes` (n, K), of which binary forecasts have only the counts; `ranks` (n, 5);
     `clipped` and `zero` (n,). `buckets` are of shape (n, 64, thin bins) and `bucket_classes` (n, 64, K), of which there
@@ -222,7 +222,7 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
     """
     m = sums.moments
     with np.errstate(all="ignore"):
-        loss, brier_score = m["wl"] / m["w"], m["wb"] / m["w"]
+        loss, brier_score = mean_of(m, m, "wl"), mean_of(m, m, "wb")
         labels, predictions = class_means(sums)
         minority, n_eff = sums.classes["n"].min(axis=1), m["w"] ** 2 / m["w2"]
         found = {
@@ -256,10 +256,15 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
 def class_means(sums: Sums) -> tuple[Array, Array]:
     """Mean label and mean prediction of each class, (n, K)."""
     if sums.scalar:
-        labels, predictions = (sums.moments[name] / sums.moments["w"] for name in ("wy", "wp"))
+        labels, predictions = (mean_of(sums.moments, sums.moments, name) for name in ("wy", "wp"))
         return np.stack([1.0 - labels, labels], axis=1), np.stack([1.0 - predictions, predictions], axis=1)
-    weight = sums.moments["w"][:, np.newaxis]
-    return sums.classes["wy"] / weight, sums.classes["wp"] / weight
+    weight = {name: sums.moments[name][:, np.newaxis] for name in ("w", "w_low")}
+    return mean_of(sums.classes, weight, "wy"), mean_of(sums.classes, weight, "wp")
+
+
+def mean_of(sums: Mapping[str, Array], weight: Mapping[str, Array], name: str) -> Array:
+    """The mean of what was summed in two columns, with all its digits."""
+    return ratio_of_sums(sums[name], sums[f"{name}_low"], weight["w"], weight["w_low"])
 
 
 def entropy_against(labels: Array, shares: Array) -> Array:

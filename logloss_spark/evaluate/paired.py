@@ -22,11 +22,11 @@ from logloss_spark.evaluate.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.evaluate.state import PAIR, Scale, rolled_up
-from logloss_spark.evaluate.sums import state_of_parts, state_row, sums_as_sql, weighted_sum
+from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, low_of, rolled_up, totals_of
+from logloss_spark.evaluate.sums import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.evaluate.tables import arrow_metric, check_slices, slice_text
 from logloss_spark.kernels.distributions import normal_p_value, student_p_value
-from logloss_spark.kernels.sums import Array
+from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.rows.compared import scored_by_all
 from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
 from logloss_spark.rows.status import STATUSES
@@ -55,15 +55,14 @@ JUDGED = ("p_adjusted", "verdict")
 SUMMED = ("n", *PAIR)
 
 
-def state_of_pairs(rows: Inputs, spec: Predictions, scale: Scale) -> DataFrame:
+def state_of_pairs(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> DataFrame:
     """The state of a comparison: its rows are read once, and summed per slice, class and bucket."""
     keys = [slice_name(place) for place in range(len(scale.slices))]
     models = len(scale.models)
     table = scored_by_all(rows, spec, models).withColumn("code", group_code(rows))
     grouped = [*keys, *(["bucket"] if rows.clustered else [])]
     groups = table.groupBy("code", *grouped).agg(*raw_sums(rows, models))
-    parts = groups.select(*keys, F.explode(F.expr(pair_rows(rows, scale))).alias("row")).select(*keys, "row.*")
-    return state_of_parts(parts, scale)
+    return state_of_parts(spread(groups, keys, pair_rows(rows, scale)), scale, source)
 
 
 def group_code(rows: Inputs) -> Column:
@@ -79,12 +78,12 @@ def group_code(rows: Inputs) -> Column:
 def raw_sums(rows: Inputs, models: int) -> list[Column]:
     """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
     baseline = F.col("loss_0")
-    sums = {"w": weighted_sum(rows, 1), "w2": weighted_sum(rows, 2), "wa": weighted_sum(rows, 1, baseline)}
+    sums = {**precise_sums(rows, {"w": None, "wa": "loss_0"}), "w2": weighted_sum(rows, 2)}
     for place in range(1, models):
         loss = F.col(f"loss_{place}")
         difference = loss - baseline
         of_challenger = {
-            "wb": weighted_sum(rows, 1, loss),
+            **precise_sums(rows, {"wb": f"loss_{place}"}),
             "wd": weighted_sum(rows, 1, difference),
             "w2d": weighted_sum(rows, 2, difference),
             "w2dd": weighted_sum(rows, 2, difference, difference),
@@ -102,12 +101,16 @@ def pair_rows(rows: Inputs, scale: Scale) -> str:
     """The rows of the state that one group of rows adds to, as SQL for an array of structs."""
     status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
     bucket = "bucket" if rows.clustered else "0"
+    in_full = {"w": "w_high + w_low", "w2": "w2", "wa": "wa_high + wa_low"}
+    total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(scale)}
     structs = [
-        f"named_struct('part', {status}, 'place', CAST(NULL AS INT), 'n', n{sums_as_sql({}, scale)})",
+        state_row(status, "NULL", "true", {}, scale),
         state_row("'class'", "code", "code >= 0", {}, scale),
+        state_row(f"'{TOTAL}'", "NULL", "true", total, scale),
     ]
     for place in range(1, len(scale.models)):
-        sums = {name: name if name in ("w", "w2", "wa") else f"{name}_{place}" for name in PAIR}
+        sums = {name: f"{name}_{place}" for name in PAIR} | {"wb": f"wb_high_{place}"}
+        sums |= {"w": "w_high", "w_low": "w_low", "w2": "w2", "wa": "wa_high", "wa_low": "wa_low"}
         structs.append(state_row("'pair'", f"{BUCKETS * place} + {bucket}", "code >= 0", sums, scale))
     return f"array_compact(array({', '.join(structs)}))"
 
@@ -160,7 +163,7 @@ def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence
     wide = rolled.groupBy(*map(quoted, slices), "grouping_id", "model").agg(
         *[of_part(status, "sum(n)", status) for status in STATUSES],
         *[of_part("pair", f"sum({name})", name) for name in SUMMED],
-        of_part("pair", "collect_list(struct(w, wd))", "buckets"),
+        of_part("pair", f"collect_list(struct(w + {low_of('w')} AS w, wd))", "buckets"),
         of_part("class", "count(n)", "classes"),
         of_part("class", "min(n)", "rarest"),
     )
@@ -174,7 +177,7 @@ def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence
             "baseline": F.lit(scale.models[0]),
             "challenger": F.get(models, F.col("model")),
             "minority": minority,
-            "n_eff": F.try_divide(F.col("w") * F.col("w"), F.col("w2")),
+            "n_eff": F.expr("try_divide((w + w_low) * (w + w_low), w2)"),
         }
     )
     # Uneven weights leave as little to go by as few rows do.
@@ -203,7 +206,7 @@ def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence
 
     `buckets` are lists of the sums `w` and `wd` of the buckets of clusters, None where rows are independent.
     """
-    weight = sums["w"]
+    weight = sums["w"] + sums["w_low"]
     with np.errstate(all="ignore"):
         difference = sums["wd"] / weight
         if buckets is None:
@@ -215,9 +218,8 @@ def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence
         error = standard_error(squares / weight**2, independent)
         # Without any spread a difference of 0 is just that, and of any other there is no telling.
         statistic = np.where(error > 0.0, difference / error, np.where(difference == 0.0, error, np.nan))
-        means = {
-            "baseline_log_loss": "wa",
-            "challenger_log_loss": "wb",
+        losses = {"baseline_log_loss": "wa", "challenger_log_loss": "wb"}
+        shares = {
             "better_share": "w_better",
             "worse_share": "w_worse",
             "tie_share": "w_tie",
@@ -226,10 +228,16 @@ def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence
         }
         return {
             "weight": weight,
-            **{name: sums[total] / weight for name, total in means.items()},
+            **{name: mean_of(sums, total) for name, total in losses.items()},
+            **{name: sums[total] / weight for name, total in shares.items()},
             **with_interval("difference", difference, error, quantile_of(confidence, filled)),
             "p_value": normal_p_value(statistic) if filled is None else student_p_value(statistic, filled - 1.0),
         }
+
+
+def mean_of(sums: Mapping[str, Array], name: str) -> Array:
+    """The mean of what was summed in two columns."""
+    return ratio_of_sums(sums[name], sums[low_of(name)], sums["w"], sums["w_low"])
 
 
 def squares_of_buckets(buckets: pa.ListArray, difference: Array) -> Array:

@@ -14,12 +14,22 @@ rank           of what happened       `n`, `w`, for K classes, up to the fifth r
 bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
 bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
 pair           challenger and bucket  of a comparison alone, which has statuses and classes beside it: see `PAIR`
-scale          null                   nothing: one row per state, so that an empty one has a fingerprint, too
+source         the evaluation's id    `n`: how often this evaluation was added; more than once is an error
+total          null                   `n`: rows of every status, and `w`, `w2`, `wl`, `wb` (`wy`, `wp`) over all slices
 =============  =====================  ==============================================================
 
 In the names of the sums w is the weight, w2 its square, l the loss, d = l - ln K, b Brier, y the label, p the
 probability, u = p - y, h the entropy and v = p(1 - p). So w2ly is the sum of w^2 l y. A cell above one half holds the
 sum of w(1 - p) as `wp`, which keeps the digits of probabilities near 1; for K classes cells are those of the top class.
+
+The sums that log loss, Brier, mean label and mean prediction are made of are kept in two columns where those means are
+read off them, in `moments`, in `pair`, and for K classes in `class`: `wl` adds up the multiples of 2^-20 that are next
+to the terms, and `wl_low` what they leave. Multiples of 2^-20 add without any rounding up to 2^33, in any order, and
+what they leave is so small that its rounding does not show: the mean has all digits of a double. Terms that are much
+smaller than 2^-20, or sums beyond 2^33, are as exact as plain sums are.
+
+The parts `source` and `total` have null slices. A state that was cut by its slice columns, as in
+`state.where("month = 2")`, has neither.
 """
 
 import json
@@ -40,16 +50,16 @@ from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import BUCKETS, Inputs, kind_of, quoted
 from logloss_spark.spec import LOSSES, Label, Predictions, Score, cap_of, slices_of
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
-MOMENTS = ("w", "w2", "wl", "w2l", "w2ll", "w2d", "w2dd", "wb", "w2b", "w2bb", "wh")
+MOMENTS = ("w", "w_low", "w2", "wl", "wl_low", "w2l", "w2ll", "w2d", "w2dd", "wb", "wb_low", "w2b", "w2bb", "wh")
 """Moments that every kind of forecast has."""
 
-BINARY_MOMENTS = ("wy", "w2y", "w2yy", "w2ly", "wp", "w2p", "w2uy", "ws", "w2s", "w2v", "w2e")
+BINARY_MOMENTS = ("wy", "wy_low", "w2y", "w2yy", "w2ly", "wp", "wp_low", "w2p", "w2uy", "ws", "w2s", "w2v", "w2e")
 """Those of a binary forecast: s = (y - p)(1 - 2p) with w2s its expected square, (1 - 2p)^2 v; e = v logit(p)^2."""
 
 CELL = ("w", "w2", "wy", "w2y", "wp", "wl", "w2v")
-CLASS = ("wy", "w2y", "wly", "w2ly", "wyy", "w2yy", "wp", "w2p", "wpp", "w2pp", "wpy", "w2py")
+CLASS = ("wy", "wy_low", "w2y", "wly", "w2ly", "wyy", "w2yy", "wp", "wp_low", "w2p", "wpp", "w2pp", "wpy", "w2py")
 PARTIAL = ("w", "wl")
 BUCKET = ("w", "wl", "wb", "wy", "wp")
 BUCKET_CLASS = ("wy", "wp")
@@ -60,11 +70,15 @@ BUCKET_STRIDE = 1024
 RANKS = 5
 """Top-k accuracy is known up to this k."""
 
-PAIR = ("w", "w2", "wa", "wb", "wd", "w2d", "w2dd", "w_better", "w_worse", "w_tie", "wk", "wr")
+PAIR = (
+    "w", "w_low", "w2", "wa", "wa_low", "wb", "wb_low", "wd", "w2d", "w2dd", "w_better", "w_worse", "w_tie", "wk", "wr",
+)  # fmt: skip
 """What is summed of a challenger's rows: a is the baseline's loss, b the challenger's, d = b - a, k and r are
 KL(baseline ‖ challenger) and its reverse; w_better is the weight of the rows where d < 0."""
 
-SCALE_ROW = "scale"
+SOURCE, TOTAL = "source", "total"
+WHOLE = (SOURCE, TOTAL)
+"""Parts of a state as a whole, which has them once, whatever its slices."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +154,20 @@ def scale_of(rows: Inputs, spec: Predictions) -> Scale:
 
 def columns_of(scale: Scale) -> tuple[str, ...]:
     """The sums that a state of this scale has, in order."""
-    if scale.models:
-        return ("n", *PAIR)
-    sums = MOMENTS + (BINARY_MOMENTS if scale.scalar else CLASS) + CELL
+    sums = PAIR if scale.models else MOMENTS + (BINARY_MOMENTS if scale.scalar else CLASS) + CELL
     return ("n", *dict.fromkeys(sums))
+
+
+def low_of(name: str) -> str:
+    """The column of what the multiples of 2^-20 in another column leave."""
+    return f"{name}_low"
+
+
+def totals_of(scale: Scale) -> tuple[str, ...]:
+    """The sums that the part `total` of a state of this scale has, besides `n`."""
+    if scale.models:
+        return ("w", "w2", "wa")
+    return ("w", "w2", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))
 
 
 def added(parts: DataFrame, scale: Scale) -> DataFrame:
@@ -259,7 +283,7 @@ def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> Da
         grouping_id(slices),
         *totals(scale),
     )
-    return summed.where((F.col("part") != SCALE_ROW) | (F.col("grouping_id") == 2 ** len(slices) - 1))
+    return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(slices) - 1))
 
 
 def grouping_id(slices: Sequence[str]) -> Column:

@@ -1,6 +1,6 @@
 """From scored rows to a state: one grouping by slice and cell, whose sums are then spread over the state's parts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import zip_longest
 from operator import mul
@@ -18,11 +18,13 @@ from logloss_spark.evaluate.state import (
     MOMENTS,
     PARTIAL,
     RANKS,
-    SCALE_ROW,
+    SOURCE,
+    TOTAL,
     Scale,
     added,
     columns_of,
-    scale_of,
+    low_of,
+    totals_of,
 )
 from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
 from logloss_spark.rows.bins import literal_array
@@ -30,6 +32,12 @@ from logloss_spark.rows.inputs import Inputs, slice_name
 from logloss_spark.rows.scored import scored
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions
+
+GRID = 1.5 * 2.0 ** (52 - 20)
+"""Added to a number and taken away again, this leaves the multiple of 2^-20 next to it."""
+
+SPLITTER = 2.0**27 + 1.0
+"""Veltkamp's constant: it splits a weight into two halves of 26 bits."""
 
 UNROLLED_CLASSES = 32
 """Up to here the moments of classes are sums in the same pass; beyond, the rows are read a second time."""
@@ -50,9 +58,16 @@ DECODED = {
 
 TAIL_MOMENTS = {"wp": "if(upper, w - wt, wt)", "w2p": "if(upper, w2 - w2t, w2t)"}
 OF_CLASSES = {"wy": "if(positive, w, 0D)", "w2y": "if(positive, w2, 0D)"}
-BINARY_OF_SHARES = {name: name for name in BINARY_MOMENTS} | TAIL_MOMENTS
+BINARY_OF_SHARES = {name: name for name in BINARY_MOMENTS} | {
+    "w2p": TAIL_MOMENTS["w2p"],
+    "wp": "if(upper, w_high - wt_high, wt_high)",
+    "wp_low": "if(upper, w_low - wt_low, wt_low)",
+    "wy": "wy_high",
+}
 BINARY_OF_CLASSES = BINARY_OF_SHARES | {
     **OF_CLASSES,
+    "wy": "if(positive, w_high, 0D)",
+    "wy_low": "if(positive, w_low, 0D)",
     "w2yy": "if(positive, w2, 0D)",
     "w2ly": "if(positive, w2l, 0D)",
     "w2uy": "if(positive, if(upper, -w2t, w2t - w2), 0D)",
@@ -61,26 +76,45 @@ BINARY_OF_CLASSES = BINARY_OF_SHARES | {
 """The moments of a binary forecast, as SQL over the sums of a group: all its labels are the same, and all its sides."""
 
 
-def state_of(rows: Inputs, spec: Predictions) -> DataFrame:
-    """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain."""
-    scale = scale_of(rows, spec)
+def state_of(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> DataFrame:
+    """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain.
+
+    `source` is the number by which the state is known when it is given twice.
+    """
     keys = [slice_name(place) for place in range(len(scale.slices))]
     table = scored(rows, spec)
     # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
     by_cell = table.withColumn("cell", grouping_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, scale))
-    groups = by_cell.selectExpr("*", *(f"{sql} AS {name}" for name, sql in DECODED.items()))
-    parts = groups.select(*keys, F.explode(F.expr(state_rows(rows, scale))).alias("row")).select(*keys, "row.*")
+    groups = by_cell.selectExpr(
+        "*", *(f"{sql} AS {name}" for name, sql in (DECODED | plain_sums(by_cell.columns)).items())
+    )
+    parts = spread(groups, keys, state_rows(rows, scale))
     if not rows.scalar and rows.size > UNROLLED_CLASSES:
         for further in class_rows(table, keys, rows):
             parts = parts.unionByName(further, allowMissingColumns=True)
-    return state_of_parts(parts, scale)
+    return state_of_parts(parts, scale, source)
 
 
-def state_of_parts(parts: DataFrame, scale: Scale) -> DataFrame:
-    """A state from its parts, whose slice columns still have their places for names; it has a row in any case."""
+def plain_sums(columns: Sequence[str]) -> dict[str, str]:
+    """The sums that came in two columns in one, too, as SQL: their parts need no more than that."""
+    names = [name.removesuffix("_high") for name in columns if name.endswith("_high")]
+    return {name: f"{name}_high + {low_of(name)}" for name in names}
+
+
+def spread(groups: DataFrame, keys: Sequence[str], rows: str) -> DataFrame:
+    """Groups as the rows of the state that each adds to; the total has no slice."""
+    exploded = groups.select(*keys, F.explode(F.expr(rows)).alias("row"))
+    return exploded.selectExpr(*(f"if(row.part = '{TOTAL}', NULL, {key}) AS {key}" for key in keys), "row.*")
+
+
+def state_of_parts(parts: DataFrame, scale: Scale, source: int) -> DataFrame:
+    """A state from its parts, whose slice columns still have their places for names; it has rows in any case."""
     names = {slice_name(place): name for place, name in enumerate(scale.slices)}
-    anchor = parts.sparkSession.range(1).select(F.lit(SCALE_ROW).alias("part"), F.lit(0).cast("bigint").alias("n"))
-    return added(parts.unionByName(anchor, allowMissingColumns=True).withColumnsRenamed(names), scale)
+    known_by = parts.sparkSession.range(1).selectExpr(
+        f"inline(array(named_struct('part', '{SOURCE}', 'place', {source}L, 'n', 1L), "
+        f"named_struct('part', '{TOTAL}', 'place', CAST(NULL AS BIGINT), 'n', 0L)))"
+    )
+    return added(parts.unionByName(known_by, allowMissingColumns=True).withColumnsRenamed(names), scale)
 
 
 def grouping_code(rows: Inputs) -> Column:
@@ -111,19 +145,17 @@ def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
     variance = F.col("variance") if rows.scalar else tail * (1 - tail)
     shifted = loss - scale.shift
     sums = {
-        "w": weighted_sum(rows, 1),
+        **precise_sums(rows, {"w": None, "wl": "loss", "wb": "brier"}),
         "w2": weighted_sum(rows, 2),
-        "wl": weighted_sum(rows, 1, loss),
         "w2l": weighted_sum(rows, 2, loss),
         "w2ll": weighted_sum(rows, 2, loss, loss),
         "w2dd": weighted_sum(rows, 2, shifted, shifted),
-        "wb": weighted_sum(rows, 1, brier),
         "w2b": weighted_sum(rows, 2, brier),
         "w2bb": weighted_sum(rows, 2, brier, brier),
         "wh": weighted_sum(rows, 1, F.col("entropy")),
-        "wt": weighted_sum(rows, 1, tail),
         "w2v": weighted_sum(rows, 2, variance),
     }
+    sums |= precise_sums(rows, {"wt": "tail"}) if rows.scalar else {"wt": weighted_sum(rows, 1, tail)}
     if rows.scalar:
         sums |= {
             "w2t": weighted_sum(rows, 2, tail),
@@ -131,7 +163,8 @@ def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
             "w2e": weighted_sum(rows, 2, F.col("logit_variance")),
         }
     if rows.soft:
-        sums |= {"wy": weighted_sum(rows, 1, y), "w2y": weighted_sum(rows, 2, y)}
+        sums |= {"w2y": weighted_sum(rows, 2, y)}
+        sums |= precise_sums(rows, {"wy": "y"}) if rows.scalar else {"wy": weighted_sum(rows, 1, y)}
     if rows.soft and rows.scalar:
         p = F.when(F.col("upper"), 1 - tail).otherwise(tail)
         sums |= {
@@ -147,19 +180,48 @@ def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
         weight = F.when(here, F.col("weight") if rows.weighted else 1.0).otherwise(0.0)
         sums |= {f"n_rank_{rank}": F.count_if(here), f"w_rank_{rank}": F.sum(weight)}
     for k in unrolled_classes(rows):
-        of_class = class_sums(rows, F.get("labels", F.lit(k)), F.get("probabilities", F.lit(k)))
+        of_class = class_sums(rows, f"get(labels, {k})", f"get(probabilities, {k})")
         sums |= {f"{name}_{k}": total for name, total in of_class.items()}
     return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
 
 
-def class_sums(rows: Inputs, y: Column, p: Column) -> dict[str, Column]:
-    """The moments of one class, from its label and its probability."""
+def class_sums(rows: Inputs, label: str, probability: str) -> dict[str, Column]:
+    """The moments of one class, from its label and its probability as SQL."""
+    y, p = F.expr(label), F.expr(probability)
     factors = {"y": [y], "ly": [F.col("loss"), y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
-    return {"n": F.count_if(y > 0)} | {
+    plain = {
         name + term: weighted_sum(rows, power, *factors[term])
         for term in factors
         for power, name in ((1, "w"), (2, "w2"))
+        if name + term not in ("wy", "wp")
     }
+    precise = precise_sums(rows, {"wy": label, "wp": probability})
+    return {"n": F.count_if(y > 0)} | {name.removesuffix("_high"): total for name, total in (precise | plain).items()}
+
+
+def precise_sums(rows: Inputs, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, Column]:
+    """Sums of terms (SQL over a row's columns, or None for 1) times the weight, by name, each in two columns.
+
+    `_high` is the sum of multiples of 2^-20, and `_low` of what they leave; of an infinite term that is nothing. A
+    weight is split into halves and its term at the grid, so that the product of their first parts is exact.
+    """
+    among = f" FILTER (WHERE {where})" if where else ""
+    sums: dict[str, Column] = {}
+    for name, term in terms.items():
+        if rows.weighted and term:
+            half = f"({SPLITTER!r}D * weight - ({SPLITTER!r}D * weight - weight))"
+            product = f"({half} * {on_grid(term)})"
+            rest = f" + ({half} * ({term} - {on_grid(term)}) + (weight - {half}) * {term})"
+        else:
+            product, rest = term or ("weight" if rows.weighted else "1D"), ""
+        high, low = on_grid(product), f"{product} - {on_grid(product)}{rest}"
+        sums |= {f"{name}_high": F.expr(f"sum({high}){among}"), low_of(name): F.expr(f"nanvl(sum({low}){among}, 0D)")}
+    return sums
+
+
+def on_grid(term: str) -> str:
+    """The multiple of 2^-20 next to a term, as SQL."""
+    return f"(({term} + {GRID!r}D) - {GRID!r}D)"
 
 
 def weighted_sum(rows: Inputs, power: int, *factors: Column) -> Column:
@@ -187,17 +249,23 @@ def state_rows(rows: Inputs, scale: Scale) -> str:
 
     SQL, because hundreds of columns that are built one by one are thousands of calls to the JVM: half a second.
     """
-    moments = {name: name for name in MOMENTS} | {"w2d": f"w2l - {scale.shift!r}D * w2"}
+    moments = {name: name for name in MOMENTS} | {name: f"{name}_high" for name in ("w", "wl", "wb")}
+    moments["w2d"] = f"w2l - {scale.shift!r}D * w2"
     cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if rows.soft else OF_CLASSES)
     bucket = {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | ({} if rows.soft else OF_CLASSES)
     part = {name: name for name in PARTIAL}
     binary = (BINARY_OF_SHARES if rows.soft else BINARY_OF_CLASSES) if rows.scalar else {}
+    in_full = {name: name for name in totals_of(scale)} | {
+        name: bucket[name] for name in totals_of(scale) if name in bucket
+    }
+    total = {name: f"if(scored, {sql}, 0D)" for name, sql in in_full.items()}
     structs = [
         state_row("status", "NULL", "NOT bucketed", {}, scale),
         state_row("'moments'", "NULL", "scored", moments | binary, scale),
         state_row("'cell'", "bin", "scored", cell, scale),
         state_row("'clipped'", "NULL", "scored AND clipped", part, scale),
         state_row("'zero'", "NULL", "scored AND zero", part, scale),
+        state_row(f"'{TOTAL}'", "NULL", "NOT bucketed", total, scale),
     ]
     if rows.scalar:
         counts = ("n_0", "n_1") if rows.soft else ("if(positive, 0L, n)", "if(positive, n, 0L)")
@@ -211,14 +279,14 @@ def state_rows(rows: Inputs, scale: Scale) -> str:
         structs.append(state_row("'class'", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, scale))
         if rows.clustered:
             place = f"in_bucket div {BUCKET_STRIDE} * {rows.size} + {k}"
-            sums = {name: f"{name}_{k}" for name in ("n", *BUCKET_CLASS)}
+            sums = {"n": f"n_{k}"} | {name: f"{name}_{k} + {low_of(name)}_{k}" for name in BUCKET_CLASS}
             structs.append(state_row("'bucket_class'", place, "bucketed", sums, scale))
     return f"array_compact(array({', '.join(structs)}))"
 
 
 def state_row(part: str, place: str, condition: str, sums: dict[str, str], scale: Scale) -> str:
     """One row of a state as SQL for a struct, null where the condition does not hold."""
-    fields = f"'part', {part}, 'place', CAST({place} AS INT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, scale)}"
+    fields = f"'part', {part}, 'place', CAST({place} AS BIGINT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, scale)}"
     return f"if({condition}, named_struct({fields}), NULL)"
 
 
@@ -242,11 +310,12 @@ def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> list[Data
         "loss",
         F.posexplode(F.arrays_zip("labels", "probabilities")).alias("place", "of_class"),
     )
-    sums = class_sums(rows, F.col("of_class.labels"), F.col("of_class.probabilities"))
+    sums = class_sums(rows, "of_class.labels", "of_class.probabilities")
     summed = exploded.groupBy(*keys, "place").agg(*[total.alias(name) for name, total in sums.items()])
     found = [summed.withColumn("part", F.lit("class"))]
     if rows.clustered:
         place = (F.col("bucket") * rows.size + F.col("place")).alias("place")
-        by_bucket = exploded.groupBy(*keys, place).agg(*[sums[name].alias(name) for name in ("n", *BUCKET_CLASS)])
+        in_full = {"n": sums["n"]} | {name: sums[name] + sums[low_of(name)] for name in BUCKET_CLASS}
+        by_bucket = exploded.groupBy(*keys, place).agg(*[total.alias(name) for name, total in in_full.items()])
         found.append(by_bucket.withColumn("part", F.lit("bucket_class")))
     return found

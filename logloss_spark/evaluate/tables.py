@@ -1,6 +1,6 @@
 """From a state to tables of metrics and of reliability: lazy DataFrames, whatever the number of slices."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -35,12 +35,13 @@ from logloss_spark.evaluate.state import (
     RANKS,
     Scale,
     equal_width_cells,
+    low_of,
     read_scale,
     rolled_up,
 )
 from logloss_spark.kernels.distributions import normal_quantile
 from logloss_spark.kernels.grid import coarse_edges
-from logloss_spark.kernels.sums import Array
+from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.rows.status import STATUSES
@@ -214,9 +215,15 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
     slices = slices_of(by)
     wide = one_row_per_slice(rolled_up(state.where("part IN ('moments', 'class')"), scale, by), scale, slices)
     own = {name: F.col("class")[name] for name in class_columns(scale)}
+    weight = F.expr("w + w_low")
     if scale.scalar:  # the sums of the negative class are what the positive one leaves
-        positive = F.col("class.place") == 1
-        own |= {name: F.when(positive, F.col(name)).otherwise(F.col("w") - F.col(name)) for name in ("wy", "wp")}
+        positive, of_positive = (
+            F.col("class.place") == 1,
+            {name: F.expr(f"{name} + {name}_low") for name in ("wy", "wp")},
+        )
+        own |= {name: F.when(positive, total).otherwise(weight - total) for name, total in of_positive.items()}
+    else:
+        own |= {name: own[name] + own[low_of(name)] for name in ("wy", "wp")}
     loss = own["wl" if scale.scalar else "wly"]
     names = F.array(*[F.lit(str(name)) for name in scale.classes])
     named = columns_of_loss(["log_loss", "log_loss_share"], scale.loss)
@@ -227,11 +234,11 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
         F.get(names, F.col("class.place")).alias("class"),
         own["n"].alias("n"),
         own["wy"].alias("weight"),
-        (own["wy"] / F.col("w")).alias("label_mean"),
-        (own["wp"] / F.col("w")).alias("prediction_mean"),
+        (own["wy"] / weight).alias("label_mean"),
+        (own["wp"] / weight).alias("prediction_mean"),
         F.try_divide(own["wp"], own["wy"]).alias("calibration_ratio"),
         F.try_divide(loss, own["wy"]).alias(named["log_loss"]),
-        F.try_divide(loss, F.col("wl")).alias(named["log_loss_share"]),
+        F.try_divide(loss, F.expr("wl + wl_low")).alias(named["log_loss_share"]),
     )
 
 
@@ -329,8 +336,8 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
     bins = np.unique(places_of(batch.column("cells")))
     thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
     return Sums(
-        moments={name: column(name) for name in ("n", *moments_of(scale))},
-        classes=matrices(batch.column("classes"), class_columns(scale), classes),
+        moments=in_full({name: column(name) for name in ("n", *moments_of(scale))}),
+        classes=in_full(matrices(batch.column("classes"), class_columns(scale), classes)),
         cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
         ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
         clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
@@ -345,6 +352,16 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
         cap=scale.cap,
         least_loss=scale.least_loss,
     )
+
+
+def in_full(sums: Mapping[str, Array]) -> dict[str, Array]:
+    """Sums of which those in two columns become the double that is nearest, and what it leaves."""
+    together = {name: two_sum(sums[name], sums[low_of(name)]) for name in sums if low_of(name) in sums}
+    return {**sums} | {
+        column: values
+        for name, parts in together.items()
+        for column, values in zip((name, low_of(name)), parts, strict=True)
+    }
 
 
 def by_bucket(

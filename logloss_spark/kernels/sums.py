@@ -139,3 +139,30 @@ def compensated_sum(x: Array, axis: int = -1) -> Array:
     with np.errstate(all="ignore"):
         total, error = sum_with_error(x, axis)
         return np.asarray(total + error)
+
+
+def ratio_of_sums(total: Array, total_rest: Array, weight: Array, weight_rest: Array) -> Array:
+    """The mean (total + total_rest) / (weight + weight_rest), rounded once.
+
+    Parameters
+    ----------
+    total, total_rest, weight, weight_rest : arrays that broadcast together
+        Two sums, each in two parts of which the second may be far smaller than the first.
+
+    Returns
+    -------
+    array of the broadcast shape; inf where `total` is infinite, NaN for 0 / 0
+
+    Examples
+    --------
+    >>> thirds = ratio_of_sums(np.array([1.0]), np.array([2.0**-60]), np.array([3.0]), np.array([3 * 2.0**-60]))
+    >>> thirds.tolist() == [1 / 3]
+    True
+    """
+    high, low = two_sum(total, total_rest)
+    divisor, divisor_low = two_sum(weight, weight_rest)
+    with np.errstate(all="ignore"):
+        ratio = high / divisor
+        product, error = two_product(ratio, divisor)
+        correction = (((high - product) - error) + (low - ratio * divisor_low)) / divisor
+        return np.asarray(np.where(np.isfinite(correction), ratio + correction, ratio))

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.state import Scale, read_scale, scale_of
+from logloss_spark.evaluate.state import STATE_VERSION, Scale, read_scale, scale_of
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
 from tests.evaluate.comparison import assert_same_metrics
@@ -258,7 +258,7 @@ def test_metrics_by_a_column_that_the_state_was_not_sliced_by_are_refused(small)
 
 def test_a_scale_reads_back_what_it_wrote():
     scale = Scale(
-        version=1,
+        version=STATE_VERSION,
         loss="cross_entropy",
         kind="logit",
         classes=("é", "b'\"", 'c"'),
