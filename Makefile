@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 # What Spark needs to know before it starts: its own folder (a path with a space needs it), the Python of its workers,
 # and a Java, the system's where there is one. -x shows the command that follows.
-spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java)" \
+spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java $(java))" \
 	&& export SPARK_HOME JAVA_HOME PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
 
 # The demo's last months, evaluated twice: the simple forecast and the fitted model.
@@ -32,6 +32,7 @@ test: setup ## run the tests but the slow ones, then a marked part of them over 
 test-slow: setup ## run the slow tests: killed processes, the wheel, large references, simulations
 	$(spark) $(BIN)/python -m pytest -m slow
 
+demo: java := --quiet
 demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluate both and compare them
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml

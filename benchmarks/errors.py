@@ -12,7 +12,7 @@ import pyarrow as pa
 from mpmath import mp, mpf
 from pyspark.sql import SparkSession
 
-from logloss_spark.io.session import quiet, session
+from logloss_spark.io.session import session
 from logloss_spark.kernels.divergence import kl
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.scored import with_loss
@@ -114,7 +114,6 @@ def largest_divergence_error(apart: float) -> float:
 def main() -> None:
     """Print the table."""
     spark = session("errors of the engines")
-    quiet(spark)
     print(f"{'largest error, ulp':58}{'pandas':>8}{'native':>8}")
     for name, (label, score, kind, soft) in domains().items():
         exact = exact_losses(label, score, kind, soft=soft)

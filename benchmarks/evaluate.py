@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 import logloss_spark as ls
-from logloss_spark.io.session import quiet, session
+from logloss_spark.io.session import session
 
 ROWS_OF_A_DAY = 1_000_000
 CAP = -log(1e-15)
@@ -252,7 +252,6 @@ def main() -> None:
     conf = "--conf spark.python.unix.domain.socket.enabled=true"
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{CORES}] --driver-memory 6g {conf} pyspark-shell"
     spark = session("benchmark of evaluate")
-    quiet(spark)
     duckdb.sql(f"SET threads = {CORES}")
     make_table(spark, args.folder, days if args.no_growth else max(days, *GROWTH))
     print(

@@ -33,7 +33,7 @@ import logloss_spark as ls
 from logloss_spark.fit.inputs import training_table
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.training import Training
-from logloss_spark.io.session import quiet, session
+from logloss_spark.io.session import session
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 
 CORES = 2
@@ -287,7 +287,6 @@ def main() -> None:
     conf = "--conf spark.python.unix.domain.socket.enabled=true"
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{CORES}] --driver-memory 6g {conf} pyspark-shell"
     spark = session("benchmark of fit")
-    quiet(spark)
     if not args.no_growth:  # first, while Python on the driver is small
         print_growth(spark, args.folder / "growth")
     for name in args.sets:

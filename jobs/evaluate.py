@@ -1,8 +1,24 @@
-"""Evaluate a table of predictions: spark-submit jobs/evaluate.py --config conf/evaluate.toml."""
+"""Run the command that this file is named after: spark-submit jobs/evaluate.py --config conf/evaluate.toml.
+
+The other jobs are links to this file.
+"""
 
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
-from logloss_spark.app.cli import main
+NEEDED = ("logloss_spark", "numpy", "pandas", "pyarrow")
+"""What the driver needs; its workers need all but the first, which travels with the functions."""
 
 if __name__ == "__main__":
-    sys.exit(main(["evaluate", *sys.argv[1:]]))
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        print(
+            f"logloss-spark: error: the driver needs {', '.join(NEEDED)}, and {sys.executable} lacks "
+            f"{', '.join(absent)}: install them there and where the workers run, or bring logloss_spark by --py-files",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    from logloss_spark.app.cli import main
+
+    sys.exit(main([Path(__file__).stem, *sys.argv[1:]]))

@@ -105,7 +105,8 @@ def _write(home: Path, script: str) -> Path:
 
 if __name__ == "__main__":
     try:
-        print(java_home())
+        # Java warns of the vector module at each start, and but for MLlib's linear algebra nothing needs it.
+        print(shim(Path(java_home(), "bin", "java")) if sys.argv[1:] == ["--quiet"] else java_home())
     except LogLossError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,11 +7,15 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pyspark
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession, is_remote
 
 from logloss_spark.errors import SpecError
+
+LOG = Path(__file__).with_name("log4j2.properties")
+"""What the JVM logs: errors alone, on stderr, one line each."""
 
 PACKAGES = ("numpy", "pandas", "pyarrow")
 """What a Python worker needs; our own package travels with the functions."""
@@ -139,7 +143,9 @@ def _classic(app_name: str) -> SparkSession:
     settings = {key: value for key, value in settings.items() if not given.contains(key)}
     # The bar is for a terminal. Without spark-submit PySpark is a shell to Spark, which then sets it to true.
     if given.get(PROGRESS) is None or (given.get(PROGRESS) == "true" and not submitted):
-        settings[PROGRESS] = str(sys.stderr.isatty()).lower()
+        # Under spark-submit our stderr is a pipe into the JVM, which is our parent and has the terminal.
+        terminal = is_terminal(f"/proc/{os.getppid()}/fd/2") if submitted else sys.stderr.isatty()
+        settings[PROGRESS] = str(terminal).lower()
     # The names that Spark gives to an application that has none.
     if given.get("spark.app.name") in (None, "pyspark-shell", Path(sys.argv[0]).name):
         settings["spark.app.name"] = app_name
@@ -157,6 +163,25 @@ def _before_java() -> None:
     os.environ["JAVA_HOME"] = java_home()
     # Spark's 1 GB is for a driver that only directs. Here the executor runs inside it.
     os.environ.setdefault("SPARK_DRIVER_MEMORY", "2g")
+    # A user who configured the log has it so; Spark's own default warns of host names and native libraries.
+    home = os.environ.get("SPARK_HOME") or os.path.dirname(pyspark.__file__)
+    folder = os.environ.get("SPARK_CONF_DIR") or os.path.join(home, "conf")
+    if not os.path.exists(os.path.join(folder, LOG.name)):
+        options = os.environ.get("SPARK_SUBMIT_OPTS", "")
+        if str(LOG) not in options:
+            os.environ["SPARK_SUBMIT_OPTS"] = f'{options} "-Dlog4j2.configurationFile={LOG.as_uri()}"'.strip()
+
+
+def is_terminal(path: str) -> bool:
+    """Whether a file is a terminal that we may write to; False where there is no such file, as on macOS no /proc."""
+    try:
+        opened = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.isatty(opened)
+    finally:
+        os.close(opened)
 
 
 def _workers_run_this_python() -> None:

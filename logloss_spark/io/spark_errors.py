@@ -16,6 +16,12 @@ _FILE = r"reading file (?P<file>.+?)\.(?=\s)"
 
 KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
     (
+        r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
+        SpecError,
+        "a Python worker must have numpy, pandas, pyarrow and what a loss of your own imports, and lacks {module}: "
+        "install it where the workers run, or set PYSPARK_PYTHON to a Python that has it",
+    ),
+    (
         r"\[FAILED_READ_FILE\.PARQUET_COLUMN_DATA_TYPE_MISMATCH\].*?" + _FILE + r".*?column \[(?P<column>.*?)\]\. "
         r"Expected Spark type (?P<expected>[^.]+), actual Parquet type (?P<actual>\w+)",
         DataError,

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from logloss_spark.io.java import java_home
-from logloss_spark.io.session import equip_workers, session
+from logloss_spark.io.session import equip_workers, is_terminal, session
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,6 +95,12 @@ def test_local_workers_run_the_python_of_the_driver(run: Any) -> None:
     assert run.told["worker"] == sys.executable
 
 
+@pytest.mark.slow
+def test_a_session_starts_without_a_line_of_log(runs: dict[str, SimpleNamespace]) -> None:
+    said = [line for line in runs["python"].stderr.splitlines() if "jdk.incubator.vector" not in line]  # Java's own
+    assert said == []
+
+
 def test_errors_that_are_caught_leave_no_stack_trace(run: Any) -> None:
     assert run.errors == ["an error", "an error"]
     assert "Traceback" not in run.stderr
@@ -130,6 +136,18 @@ def test_workers_get_this_python_where_they_are_here_and_nobody_chose_one(
         monkeypatch.setenv("PYSPARK_PYTHON", set_by_user)
     equip_workers()
     assert context.pythonExec == expected
+
+
+def test_a_terminal_is_told_from_a_file_and_from_nothing(tmp_path: Path) -> None:
+    main, terminal = os.openpty()
+    (tmp_path / "log").touch()
+    try:
+        assert is_terminal(f"/proc/{os.getpid()}/fd/{terminal}")
+        assert not is_terminal(str(tmp_path / "log"))
+        assert not is_terminal(str(tmp_path / "absent"))
+    finally:
+        os.close(main)
+        os.close(terminal)
 
 
 OWN_SESSION = """

@@ -106,6 +106,7 @@ def test_what_another_job_wrote_meanwhile_is_left_alone(spark: SparkSession, tmp
         ("[DIVIDE_BY_ZERO] Division by zero. SQLSTATE: 22012", DataError),
         ("[UNRESOLVED_COLUMN] No such column. SQLSTATE: 42703; line 1", SpecError),
         ("Job aborted due to stage failure: out of memory", LogLossError),
+        ("Traceback (most recent call last):\nModuleNotFoundError: No module named 'pyarrow'\n\tat java", SpecError),
     ],
 )
 def test_an_error_that_is_not_known_is_judged_by_its_state(text: str, kind: type[LogLossError]) -> None:

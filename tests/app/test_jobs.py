@@ -1,0 +1,29 @@
+"""The files that spark-submit runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from logloss_spark.app.cli import CONFIGS
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+
+def test_each_command_has_a_job_of_its_name() -> None:
+    assert {job.stem for job in JOBS.glob("*.py")} == set(CONFIGS)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "merge"])
+def test_a_job_runs_the_command_that_it_is_named_after(command: str) -> None:
+    ran = subprocess.run([sys.executable, JOBS / f"{command}.py", "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert f"logloss-spark {command} " in ran.stdout
+
+
+def test_a_driver_that_has_nothing_but_spark_is_told_what_it_lacks() -> None:
+    ran = subprocess.run([sys.executable, "-I", "-S", JOBS / "fit.py"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert ran.stderr.startswith("logloss-spark: error: the driver needs logloss_spark, numpy, pandas, pyarrow, and")
+    assert "lacks logloss_spark, numpy, pandas, pyarrow: install them there" in ran.stderr
