@@ -2,7 +2,7 @@
 
 from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, MissingInputError, SpecError
 from logloss_spark.evaluate.compare import Comparison, compare, comparison
-from logloss_spark.evaluate.drift import drift
+from logloss_spark.evaluate.drift import Drift, drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate
 from logloss_spark.evaluate.explain import explain
 from logloss_spark.evaluate.mean_loss import log_loss
@@ -16,6 +16,7 @@ from logloss_spark.rows import functions
 __all__ = [
     "Comparison",
     "DataError",
+    "Drift",
     "Evaluation",
     "GateError",
     "InvalidRows",

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructField, StructType
 
@@ -25,6 +25,7 @@ from logloss_spark.evaluate.intervals import (
 from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, low_of, rolled_up, totals_of
 from logloss_spark.evaluate.sums import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.evaluate.tables import arrow_metric, check_slices, slice_text
+from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.distributions import normal_p_value, student_p_value
 from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.rows.compared import scored_by_all
@@ -252,16 +253,9 @@ def squares_of_buckets(buckets: pa.ListArray, difference: Array) -> Array:
 def judge(table: DataFrame, confidence: float) -> DataFrame:
     """The table with `p_adjusted` and `verdict`.
 
-    The p-values of a challenger are adjusted over the slices of one grouping set, for the share of false discoveries
-    among those that are called better or worse (Benjamini, Hochberg, J. R. Statist. Soc. B 57, 1995). The global row
-    is a set of its own.
+    The p-values of a challenger are adjusted over the slices of one grouping set. The global row is a set of its own.
     """
-    family = Window.partitionBy("grouping_id", "challenger")
-    ranked = table.withColumn("rank", F.row_number().over(family.orderBy(F.asc_nulls_last("p_value"))))
-    bound = F.col("p_value") * F.count("p_value").over(family) / F.col("rank")
-    from_here_on = family.orderBy(F.desc("rank")).rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    lowest = F.least(F.min("bound").over(from_here_on), F.lit(1.0))
-    adjusted = ranked.withColumn("bound", bound).withColumn("p_adjusted", F.when(F.col("p_value").isNotNull(), lowest))
+    adjusted = with_adjusted(table, "p_value", "p_adjusted", ["grouping_id", "challenger"])
     found = F.col("p_adjusted") <= 1.0 - confidence
     verdict = F.when(found, F.when(F.col("difference") < 0, "better").otherwise("worse")).otherwise("no evidence")
-    return adjusted.withColumn("verdict", verdict).drop("rank", "bound")
+    return adjusted.withColumn("verdict", verdict)

@@ -1,4 +1,4 @@
-"""Tails and quantiles of the normal and of Student's t distribution. NumPy only."""
+"""Tails of the normal, Student's t, F and chi-square distributions, and quantiles of the first two. NumPy only."""
 
 import math
 from statistics import NormalDist
@@ -65,15 +65,63 @@ def student_p_value(t: Array, df: Array) -> Array:
     ----------
     Abramowitz, Stegun, Handbook of Mathematical Functions (1964), 26.5.27 and 26.7.1.
     """
-    t, df = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(df, dtype=np.float64))
+    t = np.asarray(t, dtype=np.float64)
+    return f_p_value(t * t, np.ones_like(t), df)
+
+
+def f_p_value(f: Array, df: Array, df_of_denominator: Array) -> Array:
+    """The probability that a variable that follows the F distribution is larger: I_x(d2/2, d1/2), x = d2/(d2 + d1 f).
+
+    Parameters
+    ----------
+    f : array, at least 0
+    df, df_of_denominator : arrays that broadcast with `f`, degrees of freedom d1 and d2, > 0, not necessarily whole
+
+    Returns
+    -------
+    array of the broadcast shape, in [0, 1]; NaN where `f` is, or where there is no degree of freedom
+
+    Examples
+    --------
+    >>> f_p_value(np.array([0.0, 1.0, 4.0]), np.array(3.0), np.array(20.0)).round(6).tolist()
+    [1.0, 0.413299, 0.022164]
+
+    References
+    ----------
+    Abramowitz, Stegun, Handbook of Mathematical Functions (1964), 26.6.2.
+    """
+    f, first, second = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (f, df, df_of_denominator)))
     with np.errstate(all="ignore"):
-        square = t * t
-        near, far = square / (df + square), df / (df + square)
-        tail = _beta_ratio(far, near, df / 2.0, np.full(df.shape, 0.5))
-        body = _beta_ratio(near, far, np.full(df.shape, 0.5), df / 2.0)
+        product = first * f
+        near, far = product / (second + product), second / (second + product)
+        a, b = second / 2.0, first / 2.0
+        tail, body = _beta_ratio(far, near, a, b), _beta_ratio(near, far, b, a)
         # The continued fraction is made for x below the mean of the distribution; beyond, the other tail is taken.
-        found = np.where(far < (df / 2.0 + 1.0) / (df / 2.0 + 2.5), tail, 1.0 - body)
-        return np.where(np.isinf(t), 0.0, np.where(df > 0, np.clip(found, 0.0, 1.0), np.nan))
+        found = np.where(far < (a + 1.0) / (a + b + 2.0), tail, 1.0 - body)
+        defined = (first > 0) & (second > 0)
+        return np.where(np.isinf(f), 0.0, np.where(defined, np.clip(found, 0.0, 1.0), np.nan))
+
+
+def chi_square_p_value(x: Array, df: Array) -> Array:
+    """The probability that a chi-square of `df` degrees of freedom is larger: Q(df/2, x/2), with the tail's digits.
+
+    Parameters
+    ----------
+    x : array, at least 0
+    df : array that broadcasts with `x`, degrees of freedom, > 0, not necessarily whole
+
+    Returns
+    -------
+    array of the broadcast shape, in [0, 1]; NaN where `x` is, or where there is no degree of freedom
+
+    Examples
+    --------
+    >>> chi_square_p_value(np.array([0.0, 3.841459, 30.143527]), np.array([1.0, 1.0, 19.0])).round(6).tolist()
+    [1.0, 0.05, 0.05]
+    """
+    x, df = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(df, dtype=np.float64))
+    pairs = zip(x.ravel().tolist(), df.ravel().tolist(), strict=True)
+    return np.array([_upper_gamma_ratio(degrees / 2.0, value / 2.0) for value, degrees in pairs]).reshape(x.shape)
 
 
 def student_quantile(confidence: float, df: Array) -> Array:
@@ -113,6 +161,61 @@ def _quantile(confidence: float, df: float) -> float:
         if abs(step) < 1e-15:
             break
     return t
+
+
+def _upper_gamma_ratio(a: float, x: float) -> float:
+    """The regularised incomplete gamma function Q(a, x), by its series up to x = a + 1, then by its continued fraction.
+
+    References
+    ----------
+    Abramowitz, Stegun, Handbook of Mathematical Functions (1964), 6.5.29 and 6.5.31 (in its even form).
+    """
+    if not (0.0 < a < math.inf and x >= 0.0):
+        return math.nan
+    if x == 0.0 or x == math.inf:
+        return float(x == 0.0)
+    density = _gamma_density(a, x)
+    if x < a + 1.0:
+        term = total = 1.0
+        n = 0
+        while term > 1e-17 * total:
+            n += 1
+            term *= x / (a + n)
+            total += term
+        return 1.0 - density * total
+    b = x + 1.0 - a
+    c, d = math.inf, 1.0 / b
+    fraction = d
+    for n in range(1, 100_000):
+        step = n * (a - n)
+        b += 2.0
+        d = 1.0 / (b + step * d)
+        c = b + step / c
+        factor = c * d
+        fraction *= factor
+        if abs(factor - 1.0) < 1e-16:
+            break
+    return density * a * fraction
+
+
+def _gamma_density(a: float, x: float) -> float:
+    """x^a e^-x / Gamma(a + 1), by how far x is from a: the logarithms of its factors would cancel.
+
+    References
+    ----------
+    Loader, Fast and accurate computation of binomial probabilities (2000).
+    """
+    away = x - a
+    deviance = away - a * (math.log1p(away / a) if abs(away) < a / 2.0 else math.log(x / a))
+    return math.exp(-deviance - _error_of_stirling(a)) / math.sqrt(2.0 * math.pi * a)
+
+
+def _error_of_stirling(a: float) -> float:
+    """ln Gamma(a + 1) less Stirling's approximation, (a + 1/2) ln a - a + ln(2 pi)/2."""
+    if a < 16.0:
+        return math.log(math.gamma(a + 1.0)) - (a + 0.5) * math.log(a) + a - 0.5 * math.log(2.0 * math.pi)
+    square = a * a
+    return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - 1 / 1188 / square) / square) / square) / square) / a
 
 
 def _beta_ratio(x: Array, complement: Array, a: Array, b: Array) -> Array:

@@ -1,5 +1,6 @@
 """Drift between two states is the drift between their rows: scipy says so, over shares that are counted again here."""
 
+import json
 from dataclasses import dataclass, replace
 from math import fsum
 
@@ -9,24 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.special
+import scipy.stats
 from pyspark.sql import functions as F
 from scipy.spatial.distance import jensenshannon
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.drift import (
-    BINS,
-    MEASURES,
-    MOST_BINS,
-    Population,
-    arrow_bins,
-    measures,
-    merged_bins,
-    smoothed_shares,
-    worst_bins,
-)
+from logloss_spark.evaluate.drift import MEASURES, arrow_bins
+from logloss_spark.evaluate.populations import MOST_BINS, Population, measures, merged_bins
 from logloss_spark.evaluate.state import Scale
-from logloss_spark.kernels.grid import EDGES
+from logloss_spark.kernels.grid import BINS, EDGES, THIN_BIN, THIN_BINS
+from logloss_spark.rows.inputs import BUCKETS
 from tests.rows.batches import arrow
 
 COLUMNS = {"label": "label", "prediction": "p", "weight": "w"}
@@ -67,17 +61,23 @@ def drift_of_rows(reference, current):
             held = 0.0
     ends[-1] = len(EDGES)
     size = len(ends)
-    shares, inverse = [], 0.0
+    shares, sizes = [], []
     for one in (reference, current):
         # A bin ends with its cell: the bin of a row is how many ends lie below its cell.
         place = np.searchsorted(ends, cells[one], side="left")
         weight = np.array([fsum(one.w[place == b]) for b in range(size)])
         n_eff = fsum(one.w) ** 2 / fsum(one.w**2)
         shares.append((n_eff * weight / fsum(one.w) + 0.5) / (n_eff + size / 2))
-        inverse += 1 / n_eff
+        sizes.append(row_sizes(one.w, place[:, np.newaxis] == np.arange(size)))
     r, c = shares
-    labels = [np.array([fsum(one.w * y) for y in one.y.T]) / fsum(one.w) for one in (reference, current)]
     contribution = (c - r) * np.log(c / r)
+    n_effs = [fsum(one.w) ** 2 / fsum(one.w**2) for one in (reference, current)]
+    expected, p_value = by_chance(contribution.sum(), sizes, np.average(shares, axis=0, weights=n_effs))
+    labels = [np.array([fsum(one.w * y) for y in one.y.T]) / fsum(one.w) for one in (reference, current)]
+    common = np.average(labels, axis=0, weights=n_effs)
+    sizes = [row_sizes(one.w, one.y) for one in (reference, current)]
+    moved = np.nansum((labels[1] - labels[0]) ** 2 / np.where(common > 0, common, np.nan))
+    _, label_p_value = by_chance(moved, sizes, common)
     return {
         "reference_n": len(reference.w),
         "current_n": len(current.w),
@@ -87,7 +87,9 @@ def drift_of_rows(reference, current):
         "kl": scipy.special.rel_entr(c, r).sum(),
         "reverse_kl": scipy.special.rel_entr(r, c).sum(),
         "psi": contribution.sum(),
-        "psi_expected": (size - 1) * inverse,
+        "psi_expected": expected,
+        "p_value": p_value,
+        "label_p_value": label_p_value,
         "jensen_shannon": jensenshannon(c, r) ** 2,
         "reference_label_mean": labels[0],
         "current_label_mean": labels[1],
@@ -96,13 +98,32 @@ def drift_of_rows(reference, current):
     }
 
 
+def row_sizes(w, belongs):
+    """The mean weight of the rows of each category, in units of all weight; that of all where it has none."""
+    squares, weight = (w**2) @ belongs, w @ belongs
+    return np.where(weight > 0, squares / np.where(weight > 0, weight, 1), (w @ w) / w.sum()) / w.sum()
+
+
+def by_chance(divergence, sizes, shares):
+    """Mean of a divergence without drift, and its p-value, from the eigenvalues of the covariance of the difference."""
+    kept = shares > 0
+    p, sizes = shares[kept], np.sum(sizes, axis=0)[kept]
+    covariance = np.diag(sizes * p) - np.outer(sizes * p, p) - np.outer(p, sizes * p) + sizes @ p * np.outer(p, p)
+    weights = np.linalg.eigvals(covariance / p[:, np.newaxis]).real
+    df = weights.sum() ** 2 / (weights**2).sum() if len(p) > 1 else np.nan
+    return weights.sum(), scipy.stats.chi2.sf(divergence / weights.sum() * df, df)
+
+
 def assert_drift(row, reference, current):
     """A row of `drift` says what the rows of its two sides say, and names bins that hold what it says they do."""
     wanted = drift_of_rows(reference, current)
     for name in ("reference_n", "current_n", "bins"):
         assert row[name] == wanted[name], name
     for name in ("reference_weight", "current_weight", "psi_expected"):
-        assert row[name] == pytest.approx(wanted[name], rel=1e-12), name
+        assert row[name] == pytest.approx(wanted[name], rel=1e-12, abs=ROUNDING), name
+    for name in ("p_value", "label_p_value"):
+        # The rounding of an eigenvalue grows with the statistic: e^-x has that of x.
+        assert row[name] == pytest.approx(wanted[name], rel=1e-9, abs=1e-300, nan_ok=True), name
     for name in (*DIVERGENCES, "label_kl"):
         assert row[name] == pytest.approx(wanted[name], rel=1e-12, abs=ROUNDING), name
     assert row["jensen_shannon_distance"] == pytest.approx(np.sqrt(row["jensen_shannon"]), rel=1e-15)
@@ -166,7 +187,7 @@ def state(table):
 
 
 def by_slice(moved):
-    return {row["slice"]: row.asDict(recursive=True) for row in moved.collect()}
+    return {row["slice"]: row.asDict(recursive=True) for row in moved.metrics.collect()}
 
 
 @pytest.mark.connect
@@ -212,7 +233,7 @@ def test_a_slice_that_one_side_lacks_has_no_rows_there_and_no_drift(state):
 
 def test_a_state_has_not_moved_from_itself(state):
     moved = ls.drift(state, state, by=[["dt"], ["a"], ["dt", "a"]])
-    for row in moved.where("current_n > 0").collect():
+    for row in moved.metrics.where("current_n > 0").collect():
         # Both sides are summed, maybe in another order: divergences of distributions 1e-16 apart are 1e-32.
         for name in (*DIVERGENCES, "label_kl"):
             assert 0 <= row[name] < 1e-28, (row["slice"], name)
@@ -239,12 +260,12 @@ def test_drift_from_merged_states_is_drift_from_the_state_of_all_rows(state, tab
 
 def test_the_state_of_no_rows_has_no_drift(state, table):
     nothing = ls.evaluate(table.limit(0), **COLUMNS, by=[["dt", "a"]], engine="native").state
-    (row,) = ls.drift(nothing, nothing).collect()
+    (row,) = ls.drift(nothing, nothing).metrics.collect()
     assert (row["slice"], row["reference_n"], row["current_n"], row["psi"], row["worst"]) == ("all", 0, 0, None, None)
-    (row,) = ls.drift(state, nothing).collect()
+    (row,) = ls.drift(state, nothing).metrics.collect()
     assert (row["current_n"], row["psi"], row["bins"]) == (0, None, None)
     assert row["reference_n"] == 1430
-    assert ls.drift(state, nothing, partition="dt").count() == 0
+    assert ls.drift(state, nothing, partition="dt").metrics.count() == 0
 
 
 def test_scores_of_several_classes_are_those_of_the_top_class(spark, tmp_path):
@@ -258,7 +279,7 @@ def test_scores_of_several_classes_are_those_of_the_top_class(spark, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "table.parquet")
     df = spark.read.parquet(str(tmp_path))
     state = ls.evaluate(df, **COLUMNS, by=[["half"]], classes=range(3), kind="logit", engine="native").state
-    (row,) = ls.drift(state.where("half = 0"), state.where("half = 1")).collect()
+    (row,) = ls.drift(state.where("half = 0"), state.where("half = 1")).metrics.collect()
     halves = [side(part, classes=3) for _, part in frame.assign(p=p.tolist()).groupby("half")]
     assert_drift(row.asDict(recursive=True), *halves)
 
@@ -301,7 +322,7 @@ def test_models_of_influenza_differ_in_their_scores_as_scipy_says(spark, shared)
 def test_how_rows_were_scored_is_no_matter(state):
     scale = Scale.from_fingerprint(state.first().fingerprint)
     other = replace(scale, loss="focal", clip="none", eps=1e-9, soft_labels=True, slices=("dt", "a", "b"))
-    (row,) = ls.drift(state, state.withColumn("fingerprint", F.lit(other.fingerprint()))).collect()
+    (row,) = ls.drift(state, state.withColumn("fingerprint", F.lit(other.fingerprint()))).metrics.collect()
     assert row.psi == pytest.approx(0, abs=ROUNDING)
 
 
@@ -346,7 +367,7 @@ def test_words_that_do_not_fit_the_states_are_refused(small):
     named = small.withColumnRenamed("a", "PSI").withColumn("fingerprint", F.lit(renamed.fingerprint()))
     with pytest.raises(SpecError, match="must not have the name of a result, and 'PSI' has"):
         ls.drift(named, named, by=[["PSI"]])
-    assert "PSI" not in ls.drift(named, named, by=[["dt"]]).columns
+    assert "PSI" not in ls.drift(named, named, by=[["dt"]]).metrics.columns
 
 
 def test_slice_columns_may_have_any_name_and_be_named_like_inner_ones(spark):
@@ -354,8 +375,8 @@ def test_slice_columns_may_have_any_name_and_be_named_like_inner_ones(spark):
     df = spark.createDataFrame([(1, 0.9, *"vwxyz"), (0, 0.2, *"vwxyz")], ["label", "p", *names])
     state = ls.evaluate(df, label="label", prediction="p", by=[names], engine="native").state
     moved = ls.drift(state, state, by=[[name] for name in names[1:]], partition="a.b")
-    assert moved.columns[:6] == [*names, "grouping_id"]
-    assert {row["slice"] for row in moved.collect()} == {
+    assert moved.metrics.columns[:6] == [*names, "grouping_id"]
+    assert {row["slice"] for row in moved.metrics.collect()} == {
         "a.b=v",
         *(f"a.b=v/{name}={value}" for name, value in zip(names[1:], "wxyz", strict=True)),
     }
@@ -366,17 +387,34 @@ def population(p, w=None, y=None):
     p = np.asarray(p, dtype=float)
     w = np.ones(len(p)) if w is None else np.asarray(w, dtype=float)
     y = np.zeros(len(p)) if y is None else np.asarray(y, dtype=float)
-    cells = np.bincount(np.searchsorted(EDGES, p, side="right"), w, BINS)[np.newaxis]
-    one = np.ones(1)
-    return Population(len(p) * one, w.sum() * one, (w**2).sum() * one, cells, np.average(y, weights=w) * one)
+    cells = np.searchsorted(EDGES, p, side="right")
+    return Population(
+        n=np.array([float(len(p))]),
+        w=np.array([w.sum()]),
+        w2=np.array([(w**2).sum()]),
+        cells=np.bincount(cells, w, BINS)[np.newaxis],
+        squares_of_cells=np.bincount(cells, w**2, BINS)[np.newaxis],
+        labels=np.array([[w @ (1 - y), w @ y]]),
+        squares_of_labels=np.array([[w**2 @ (1 - y), w**2 @ y]]),
+        squared_labels=np.array([(w * y) @ (w * y)]),
+        bucket_cells=np.zeros((1, 0, 1)),
+        bucket_labels=np.zeros((1, 0, 2)),
+    )
+
+
+def clustered(p, y, w, bucket):
+    """A side of one slice whose rows hang together, from its rows."""
+    cells = np.searchsorted(EDGES, p, side="right")
+    bucket_cells, bucket_labels = np.zeros((1, BUCKETS, THIN_BINS)), np.zeros((1, BUCKETS, 2))
+    np.add.at(bucket_cells[0], (bucket, THIN_BIN[cells]), w)
+    np.add.at(bucket_labels[0], (bucket, y), w)
+    return replace(population(p, w, y), bucket_cells=bucket_cells, bucket_labels=bucket_labels)
 
 
 def compared(reference, current):
     """Measures, and the worst bins, of a slice of two sides."""
-    starts = merged_bins(reference.cells)
-    shares = [smoothed_shares(one, starts) for one in (reference, current)]
-    found = measures(reference, current, starts, *shares)
-    bins = arrow_bins(worst_bins(starts, *shares), found["bins"])
+    found, worst = measures(reference, current)
+    bins = arrow_bins(worst, found["bins"])
     return {name: values[0] for name, values in found.items()} | {"worst": bins.to_pylist()[0]}
 
 
@@ -455,3 +493,141 @@ def test_psi_of_random_halves_is_what_is_expected_without_drift(weighted):
     # 0.019. Eight of these leave room for the half rows and what is not quite normal (some percent).
     assert np.mean(ratios) == pytest.approx(1.0, abs=0.15)
     assert np.std(ratios) == pytest.approx(np.sqrt(2 / 19), rel=0.3)
+
+
+REPEATED = 1500
+"""Of so many p-values without drift 5 % are below 0.05, with a deviation of 0.56 %."""
+
+
+def false_alarms(draw):
+    """The shares of p-values below 0.05 among many draws of two sides of one population: of scores and of labels."""
+    rng = np.random.default_rng(75)
+    found = [compared(*draw(rng)) for _ in range(REPEATED)]
+    return [np.mean([one[name] < 0.05 for one in found]) for name in ("p_value", "label_p_value")]
+
+
+def independent_sides(weight):
+    def draw(rng):
+        for size in (400, 900):
+            p = rng.beta(1, 3, size)
+            yield population(p, weight(rng, p), rng.random(size) < p)
+
+    return draw
+
+
+def sides_of_users(users, rows, *, same):
+    def draw(rng):
+        bucket, habit = rng.integers(0, BUCKETS, 2 * users), rng.normal(size=2 * users)
+        for first in (0, 0 if same else users):
+            user = np.repeat(np.arange(first, first + users), rows)
+            p = scipy.special.expit(1.5 * habit[user] + rng.normal(size=len(user)) - 1)
+            yield clustered(p, (rng.random(len(p)) < p).astype(int), rng.gamma(2, size=len(p)), bucket[user])
+
+    return draw
+
+
+WITHOUT_DRIFT = {
+    "no weights": independent_sides(lambda rng, p: np.ones(len(p))),
+    "weights": independent_sides(lambda rng, p: rng.gamma(1, size=len(p))),
+    "weights that go with the score": independent_sides(lambda rng, p: p * rng.gamma(1, size=len(p))),
+    "other users": sides_of_users(100, 10, same=False),
+    "the same users": sides_of_users(100, 10, same=True),
+    "seven clusters": sides_of_users(7, 100, same=False),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", WITHOUT_DRIFT)
+def test_chance_alone_raises_a_false_alarm_in_one_of_twenty(what):
+    # Four deviations above 5 % at the most. Half rows and few rows per bin make psi cautious: 2 % is still a test.
+    for share in false_alarms(WITHOUT_DRIFT[what]):
+        assert 0.01 < share < 0.05 + 4 * np.sqrt(0.05 * 0.95 / REPEATED)
+
+
+def test_of_clusters_that_are_in_both_sides_only_what_changed_counts():
+    rng = np.random.default_rng(76)
+    bucket = rng.integers(0, BUCKETS, 3000)
+    p = rng.beta(1, 3, 3000)
+    before = clustered(p, (rng.random(3000) < p).astype(int), np.ones(3000), bucket)
+    same = compared(before, before)
+    assert (same["psi"], same["p_value"], same["label_p_value"]) == (0.0, 1.0, 1.0)
+    # All users raise their scores by a little: no chance, which independent rows of two days could not tell.
+    y = (rng.random(3000) < p).astype(int)
+    moved = compared(before, clustered(p**0.97, y, np.ones(3000), bucket))
+    apart = compared(population(p), population(p**0.97))
+    assert moved["p_value"] < 0.02 < 0.5 < apart["p_value"]
+
+
+def test_a_side_of_one_row_and_a_side_without_spread_raise_no_alarm():
+    many = population(np.linspace(0, 1, 500), y=np.arange(500) % 2)
+    for row in ([0.5], [1.0]):
+        found = compared(many, population(row, y=[1]))
+        assert 0.05 < found["label_p_value"] <= 1
+        assert 0.05 < found["p_value"] <= 1
+    shares = [replace(population([0.3, 0.6], y=[y, y]), soft_labels=True) for y in (0.2, 0.2, 0.4)]
+    assert compared(shares[0], shares[1])["label_p_value"] == 1.0
+    assert np.isnan(compared(shares[0], shares[2])["label_p_value"])
+
+
+def test_labels_that_are_shares_are_tested_by_the_z_of_their_difference():
+    rng = np.random.default_rng(77)
+    y = [rng.random(60), rng.random(80) * 0.9]
+    found = compared(*(replace(population(one, y=one), soft_labels=True) for one in y))
+    wanted = scipy.stats.ttest_ind(*y, equal_var=False)
+    z = 2 * scipy.stats.norm.sf(abs(wanted.statistic))
+    assert found["label_p_value"] == pytest.approx(z, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def days(spark):
+    """The states of two days with the same scores, on the second of which more happened; segment c moved altogether."""
+    rng = np.random.default_rng(78)
+    n = 3000
+    p = np.tile(rng.beta(2, 8, n), 2)
+    segment = np.tile(rng.choice(["a", "<b>", "c"], n), 2)
+    p[n:][segment[n:] == "c"] = p[n:][segment[n:] == "c"] ** 0.5
+    day = np.repeat(["mon", "tue"], n)
+    label = (rng.random(2 * n) < np.where(day == "mon", 0.17, 0.28)).astype(int)
+    frame = pd.DataFrame({"day": day, "segment": segment, "label": label, "p": p})
+    state = ls.evaluate(
+        spark.createDataFrame(frame), label="label", prediction="p", by=[["day", "segment"]], engine="native"
+    ).state
+    return state.where("day = 'mon'").cache(), state.where("day = 'tue'").cache(), frame
+
+
+def test_scores_and_labels_are_judged_apart_with_p_values_of_their_own(days):
+    before, after, frame = days
+    moved = ls.drift(before, after, by=[["segment"]])
+    found = moved.to_pandas().set_index("slice")
+    assert found.loc["segment=a", ["scores_verdict", "labels_verdict"]].tolist() == ["no evidence", "moved"]
+    assert found.loc["segment=c", ["scores_verdict", "labels_verdict"]].tolist() == ["moved", "moved"]
+    for of in ("", "label_"):
+        by_segment = found.iloc[1:]
+        wanted = scipy.stats.false_discovery_control(by_segment[f"{of}p_value"])
+        np.testing.assert_allclose(by_segment[f"{of}p_adjusted"], wanted, rtol=1e-12)
+        assert found.loc["all", f"{of}p_adjusted"] == found.loc["all", f"{of}p_value"]
+    table = pd.crosstab(frame.day, frame.label)
+    chi_square = scipy.stats.chi2_contingency(table, correction=False)
+    assert found.loc["all", "label_p_value"] == pytest.approx(chi_square.pvalue, rel=1e-9)
+
+
+def test_a_drift_shows_itself_and_is_computed_once(days, capsys, monkeypatch):
+    before, after, _ = days
+    moved = ls.drift(before, after, by=[["segment"]])
+    moved.show()
+    said = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr(moved, "metrics", None)  # whoever looks again must not compute again
+    moved.show(limit=2)
+    again = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in again[1:3]] == ["all", "segment=<b>"]
+    assert again[3] == "the first 2 of 4 slices"
+    assert moved.remarks() == said[5:] == again[4:]
+    assert said[5].startswith("scores ")
+    assert said[6].startswith("labels moved: mean label 0.1")
+    assert said[7] == "by segment: scores moved on 1 of 3 (segment=c), no evidence on 2 of 3"
+    assert said[8].startswith("by segment: labels moved on 3 of 3 (")
+    html = moved._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+    assert [record["slice"] for record in json.loads(moved.to_json())] == moved.to_pandas()["slice"].tolist()
+    assert len(moved.to_pandas(1)) == 1
