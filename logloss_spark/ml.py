@@ -1,16 +1,18 @@
 """The faces of pyspark.ml: stages for Pipeline, CrossValidator and TrainValidationSplit."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from pyspark import keyword_only
 from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import HasLabelCol, HasProbabilityCol, HasWeightCol
+from pyspark.ml.param.shared import HasLabelCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
-from logloss_spark.evaluate.mean_loss import log_loss
+from logloss_spark.evaluate.mean_loss import mean_of, report_left_out, summed_loss
 from logloss_spark.fit.estimator import (
     LogisticRegressionGD,
     LogisticRegressionGDModel,
@@ -18,15 +20,25 @@ from logloss_spark.fit.estimator import (
     Written,
     weight_column,
 )
-from logloss_spark.rows.inputs import quoted
+from logloss_spark.rows.inputs import inputs, is_number, quoted
+from logloss_spark.rows.scored import with_loss
+from logloss_spark.spec import Predictions
 
 __all__ = ["LogLossEvaluator", "LogisticRegressionGD", "LogisticRegressionGDModel"]
 
 
-class LogLossEvaluator(Evaluator, HasLabelCol, HasProbabilityCol, HasWeightCol, Written, ReadAsJson):
+class LogLossEvaluator(
+    Evaluator, HasLabelCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol, Written, ReadAsJson
+):
     """The log loss of forecasts, for CrossValidator and TrainValidationSplit: smaller is better.
 
-    `eps` caps the loss of a row at -ln eps. Labels are 0..K-1, forecasts vectors.
+    Labels are 0..K-1. Forecasts are vectors or arrays of K probabilities, or numbers, the probability of label 1.
+    Where `rawPredictionCol` is set it is read instead of `probabilityCol`: two entries are [-z, z], as Spark's
+    classifiers write them, and the last one is the logit; K entries are logits, and a number is the logit of label 1.
+    (MLlib's multinomial family writes half the logit of two classes there: evaluate its probability.)
+
+    `eps` caps the loss of a probability at -ln eps. A label beyond the entries of a forecast is an event that the model
+    rules out, as a model does whose training rows lack the last class: it costs -ln eps.
     """
 
     eps: Param[float] = Param(Params._dummy(), "eps", "the loss of a row is at most -ln eps", TypeConverters.toFloat)
@@ -39,6 +51,7 @@ class LogLossEvaluator(Evaluator, HasLabelCol, HasProbabilityCol, HasWeightCol, 
         *,
         labelCol: str = "label",  # noqa: N803
         probabilityCol: str = "probability",  # noqa: N803
+        rawPredictionCol: str | None = None,  # noqa: N803
         weightCol: str | None = None,  # noqa: N803
         eps: float = 1e-15,
     ) -> None:
@@ -51,19 +64,37 @@ class LogLossEvaluator(Evaluator, HasLabelCol, HasProbabilityCol, HasWeightCol, 
         return False
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        first = dataset.select(F.size(vector_values(self.getProbabilityCol())).alias("size")).head()
-        if first is None or first["size"] is None or first["size"] < 2:
-            raise DataError(f"column {self.getProbabilityCol()!r} must hold the probabilities of two classes or more")
-        return log_loss(
-            dataset,
-            self.getLabelCol(),
-            self.getProbabilityCol(),
+        raw = self.getRawPredictionCol() if self.isSet(self.rawPredictionCol) else ""
+        spec = Predictions(
+            label=self.getLabelCol(),
+            prediction=raw or self.getProbabilityCol(),
             weight=weight_column(self),
-            classes=tuple(range(first["size"])),
+            kind="logit" if raw else "probability",
             eps=self.getOrDefault(self.eps),
         )
+        size = classes_forecast(dataset, spec)
+        spec = replace(spec, classes=tuple(range(size)), kind="margin" if raw and size == 2 else spec.kind)
+        rows, ruled_out = inputs(dataset, spec), F.lit(False)
+        if is_number(rows.table.schema["label"].dataType):
+            ruled_out = (F.col("label") >= size) & (F.col("label") % 1 == 0)
+        judged = replace(rows, index=F.when(ruled_out, 0).otherwise(rows.index))
+        loss = F.when(ruled_out, -math.log(spec.eps)).otherwise(F.col("loss"))
+        found = summed_loss(with_loss(judged, spec).withColumn("loss", loss), rows)
+        report_left_out(found, weight=found["w_high"], what="log loss")
+        return mean_of(found)
 
 
-def vector_values(name: str) -> Any:
-    """The stored values of a column of dense vectors."""
-    return F.unwrap_udt(quoted(name))["values"]
+def classes_forecast(dataset: DataFrame, spec: Predictions) -> int:
+    """Return how many classes a column of forecasts has entries for: as its metadata says, or its first vector."""
+    rows, name = inputs(dataset, spec), str(spec.prediction)
+    if rows.scalar:
+        return 2
+    declared = dataset.select(quoted(name)).schema[0].metadata.get("ml_attr", {}).get("num_attrs")
+    if declared is None:
+        first = rows.table.where(F.col("prediction").isNotNull()).select(F.size("prediction").alias("size")).head()
+        if first is None:
+            raise DataError(f"column {name!r} must hold forecasts, got nothing but nulls, or no rows")
+        declared = first["size"]
+    if declared < 2:
+        raise DataError(f"a forecast must have an entry for each of two classes or more, got {declared} in {name!r}")
+    return int(declared)

@@ -70,10 +70,9 @@ def log_loss(
     )
     rows = inputs(df, spec)
     check_logits(rows, spec)
-    found = summed_loss(rows, spec)
+    found = summed_loss(with_loss(rows, spec), rows)
     report_left_out(found, weight=found["w_high"], what="log loss")
-    sums = [np.array(found[name]) for name in ("wl_high", "wl_low", "w_high", "w_low")]
-    return float(ratio_of_sums(*sums))
+    return mean_of(found)
 
 
 def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
@@ -96,16 +95,17 @@ def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: st
         )
 
 
-def summed_loss(rows: Inputs, spec: Predictions) -> dict[str, Any]:
-    """The counts by status and the sums of w and w*l of a table, each in two columns, in one small pass."""
+def summed_loss(scored: DataFrame, rows: Inputs) -> dict[str, Any]:
+    """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass."""
     ok = "status = 0 AND weight > 0" if rows.weighted else "status = 0"
-    row = (
-        with_loss(rows, spec)
-        .agg(
-            *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
-            *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
-        )
-        .first()
-    )
+    row = scored.agg(
+        *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
+        *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
+    ).first()
     assert row is not None
     return row.asDict()
+
+
+def mean_of(found: Mapping[str, Any]) -> float:
+    """The mean loss from the sums that `summed_loss` found."""
+    return float(ratio_of_sums(*(np.array(found[name]) for name in ("wl_high", "wl_low", "w_high", "w_low"))))
