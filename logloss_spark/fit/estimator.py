@@ -31,9 +31,16 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.inputs import classes_of
-from logloss_spark.fit.model import LogisticModel, load_text, probability_column, save_text
+from logloss_spark.fit.model import (
+    SCORE,
+    LogisticModel,
+    check_new_columns,
+    load_text,
+    probability_column,
+    save_text,
+    with_columns,
+)
 from logloss_spark.fit.training import Training
-from logloss_spark.rows.inputs import quoted
 
 
 class Written(MLWritable):
@@ -203,13 +210,22 @@ class LogisticRegressionGD(
                 f"labels of an Estimator are 0..K-1, and column {training.label!r} has {strangers[0]!r}: "
                 "use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
             )
-        classes = tuple(range(max(int(label) for label in found) + 1))
+        classes = tuple(range(len(found)))
+        if found != classes:
+            absent = next(label for label in classes if label not in found)
+            raise DataError(
+                f"labels of an Estimator are 0..K-1, with rows of each, and column {training.label!r} has {found[-1]} "
+                f"and no {absent}: use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
+            )
         model = fitted(dataset, Training(**vars(training) | {"classes": classes}))
         return self._copyValues(LogisticRegressionGDModel(model))
 
 
 class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
-    """A fitted LogisticRegressionGD. `model` is the `LogisticModel`, with its report."""
+    """A fitted LogisticRegressionGD. `model` is the `LogisticModel`, with its report.
+
+    Of two classes the raw prediction is [-z, z], z being the logit of label 1; of K classes it is their logits.
+    """
 
     def __init__(self, model: LogisticModel) -> None:
         super().__init__()
@@ -256,10 +272,15 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
         return self.model.summary()
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        roles = ("rawPredictionCol", "probabilityCol", "predictionCol")
+        check_new_columns(dataset, {role: name for role in roles if (name := self.getOrDefault(role))})
         # The table of the fit may have called its features something else.
-        scored = self.model.scored(dataset, features=self.getFeaturesCol(), logit="_logit", probability="_probability")
-        logit, probability = F.col("_logit"), F.col("_probability")
-        if len(self.model.coefficients) == 1:
+        scored, logit, probability = self.model.scored(dataset, features=self.getFeaturesCol())
+        if self.numClasses == 2:
+            # A multinomial model has two logits, whose difference is that of a binomial one.
+            if len(self.model.coefficients) == 2:
+                logit = F.get(logit, F.lit(1)) - F.get(logit, F.lit(0))
+                probability = probability_column(logit)
             raw = F.array(-logit, logit)
             shares = F.array(probability_column(-logit), probability)
             chosen = F.when(probability > self.getThreshold(), 1.0).when(probability.isNotNull(), 0.0)
@@ -267,13 +288,11 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
             raw, shares = logit, probability
             chosen = (F.array_position(logit, F.array_max(logit)) - 1).cast("double")
         added = {
-            self.getRawPredictionCol(): F.when(F.col("_kept"), array_to_vector(raw)),
-            self.getProbabilityCol(): F.when(F.col("_kept"), array_to_vector(shares)),
+            self.getRawPredictionCol(): F.when(logit.isNotNull(), array_to_vector(raw)),
+            self.getProbabilityCol(): F.when(logit.isNotNull(), array_to_vector(shares)),
             self.getPredictionCol(): chosen,
         }
-        present = scored.withColumn("_kept", F.col("_logit").isNotNull())
-        columns = {name: column for name, column in added.items() if name}
-        return present.withColumns(columns).select(*map(quoted, dataset.columns), *map(quoted, columns))
+        return with_columns(scored, {name: column for name, column in added.items() if name}).drop(SCORE)
 
 
 def weight_column(stage: HasWeightCol) -> str | None:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from logloss_spark.fit.training import Training
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import has_vectors, quoted, types_of
+from logloss_spark.rows.inputs import has_vectors, present, quoted, types_of
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
 from logloss_spark.spec import Label
@@ -33,6 +33,9 @@ FORMAT = "logloss_spark.LogisticModel"
 VERSION = 2
 SHOWN = 40
 """Coefficients that a summary prints."""
+
+SCORE = "logit of logloss_spark"
+"""The column of logits while a table is scored; no table has a column of this name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,32 +163,28 @@ class LogisticModel:
         SpecError
             A column of the model's is missing, or one that is to be added is there already.
         """
-        for role, name in {"probability": probability, "logit": logit, "prediction": prediction}.items():
-            if name.casefold() in map(str.casefold, df.columns):
-                raise SpecError(
-                    f"the table to score has a column {name!r} already: give the new one another name with {role}, "
-                    f"as in {role}={name + '_of_model'!r}"
-                )
-        inner = self.scored(df, features=self.features, logit=logit, probability=probability)
-        scores = quoted(logit)
+        check_new_columns(df, {"probability": probability, "logit": logit, "prediction": prediction})
+        inner, scores, chance = self.scored(df, features=self.features)
         if len(self.coefficients) == 1:
             best = F.when(scores > 0, F.lit(self.classes[1])).when(scores.isNotNull(), F.lit(self.classes[0]))
         else:
             place = F.array_position(scores, F.array_max(scores)).cast("int") - 1
             best = F.when(scores.isNotNull(), F.get(F.array(*map(F.lit, self.classes)), place))
-        return inner.select(*map(quoted, df.columns), quoted(probability), scores, best.alias(prediction))
+        added = {probability: chance, logit: scores, prediction: best}
+        return with_columns(inner, added).drop(SCORE)
 
-    def scored(self, df: DataFrame, *, features: str | tuple[str, ...], logit: str, probability: str) -> DataFrame:
-        """A table with logits and probabilities, of features in columns of these names."""
+    def scored(self, df: DataFrame, *, features: str | tuple[str, ...]) -> tuple[DataFrame, Column, Column]:
+        """Return a table with the column `SCORE` more, and the logit and the probability as columns of it.
+
+        The features are in columns of these names.
+        """
         score = score_column(df, dataclasses.replace(self, features=features))
         # Columns of a scan that Spark hands to Python directly must not be ML vectors: see rows/scored.py.
         table = df.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df) else df
-        inner = table.withColumn(logit, score)
+        logit = quoted(SCORE)
         several = len(self.coefficients) > 1
-        chance = (
-            vectorised(softmax_of, "array<double>")(quoted(logit)) if several else probability_column(quoted(logit))
-        )
-        return inner.withColumn(probability, chance)
+        chance = vectorised(softmax_of, "array<double>")(logit) if several else probability_column(logit)
+        return with_columns(table, {SCORE: score}), logit, chance
 
     def summary(self) -> str:
         """The fit in words and its coefficients as a table."""
@@ -344,6 +343,26 @@ def active_session() -> SparkSession:
     return active
 
 
+def with_columns(table: DataFrame, added: Mapping[str, Column]) -> DataFrame:
+    """Return a table with more columns, whatever it has: Spark's `withColumns` looks names up, and `a` may be `A`."""
+    return table.select("*", *[column.alias(name) for name, column in added.items()])
+
+
+def check_new_columns(df: DataFrame, names: Mapping[str, str]) -> None:
+    """Raise SpecError unless columns that are to be added, by their role, have names that no other column has."""
+    taken = {name.casefold() for name in df.columns}
+    for role, name in names.items():
+        if not isinstance(name, str) or not name:
+            raise SpecError(f"{role} must be the name of a new column, got {name!r}")
+        if name.casefold() in taken:
+            raise SpecError(
+                f"new columns must have new names, got {role}={name!r}, which is in the table to score already: give "
+                f"it another name, as in {role}={name + '_of_model'!r}"
+            )
+    if len({name.casefold() for name in names.values()}) < len(names):
+        raise SpecError(f"new columns must have names of their own, got {list(names.values())}")
+
+
 def check_model(model: LogisticModel) -> None:
     """Raise DataError unless the parts of a model fit together, and its coefficients are numbers."""
     classes, names = model.classes, model.feature_names
@@ -444,6 +463,7 @@ def score_column(df: DataFrame, model: LogisticModel) -> Column:
     for name in (*training.feature_columns, *([model.offset] if model.offset else [])):
         if name not in types:
             raise SpecError(f"the model needs the column {name!r}, and the table has {', '.join(df.columns)}")
+        present(df, "feature", name)
     layout = layout_of(types, training)
     form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
     names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
