@@ -90,23 +90,8 @@ class FitConfig(JobConfig):
     def training(self) -> Training:
         """The fit, as the library takes it."""
         columns, asked = self.columns.roles, vars(self.fit)
-        weights = self.fit.class_weight
         return Training(
             **columns | {"features": columns_or_one(self.columns.features)},
-            **{name: value for name, value in asked.items() if name not in ("checkpoint", "classes", "class_weight")},
+            **{name: value for name, value in asked.items() if name not in ("checkpoint", "classes")},
             classes=None if self.fit.classes is None else tuple(self.fit.classes),
-            class_weight={label_of(key): factor for key, factor in weights.items()}
-            if isinstance(weights, dict)
-            else weights,
         )
-
-
-def label_of(key: str) -> Label:
-    """A label as the key of a TOML table, which is always a string: a whole number if it reads as one.
-
-    Examples
-    --------
-    >>> label_of("1"), label_of("late")
-    (1, 'late')
-    """
-    return int(key) if key.lstrip("-").isdigit() else key

@@ -6,11 +6,21 @@ After this floor there are only these names: `label` (the class 0..K-1, or below
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, FloatType, UserDefinedType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    FloatType,
+    NullType,
+    StringType,
+    UserDefinedType,
+)
 
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.fit.batches import Form, Layout, statuses
@@ -24,6 +34,9 @@ MOST_CLASSES = 1000
 
 INNER = "training"
 """The struct of a fit's own columns, beside the row that they come from."""
+
+ROW_STATUS = "row_status"
+"""The column that says why a row cannot be fitted on."""
 
 Types = Mapping[str, DataType]
 
@@ -92,15 +105,21 @@ def training_columns(
 
 
 def invalid_rows(df: DataFrame, training: Training, table: TrainingTable) -> DataFrame:
-    """The rows that cannot be fitted on, as they came, with the reason in `row_status`; lazy, a read of its own."""
+    """Return the rows that cannot be fitted on as they came, with the reason in `row_status`; lazy, a read of its own.
+
+    A `row_status` that rows bring along, from an earlier run, gives way to the new one.
+    """
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
     judged = partial(statuses, names=tuple(columns), form=table.form)
+    row = F.struct("*")
+    if ROW_STATUS in map(str.casefold, df.columns):
+        row = row.dropFields(ROW_STATUS)
     whole = df.select(
-        F.struct(*map(quoted, df.columns)).alias("row"),
+        row.alias("row"),
         F.struct(*training_columns(df, types_of(df), training, table.classes, table.form.layout)).alias(INNER),
     )
-    marked = whole.withColumn("row_status", vectorised(judged, "string")(*columns.values()))
-    return marked.where(F.col("row_status") != "ok").select("row.*", "row_status")
+    marked = whole.withColumn(ROW_STATUS, vectorised(judged, "string")(*columns.values()))
+    return marked.where(F.col(ROW_STATUS) != "ok").select("row.*", ROW_STATUS)
 
 
 def layout_of(types: Types, training: Training) -> Layout:
@@ -185,20 +204,35 @@ def declared_names(df: DataFrame, column: str, width: int) -> tuple[str, ...]:
 def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:
     """The classes as given, or those that the label column holds, in order.
 
-    Raises DataError where there is one class only, or there are too many to be classes.
+    Raises SpecError where the column is absent or of a type that no class has, DataError where there is one class only,
+    or there are too many to be classes.
     """
+    present(df, "label", training.label)
+    type_ = types_of(df)[training.label]
+    if not is_number(type_) and not isinstance(type_, (BooleanType, StringType, NullType)):
+        raise SpecError(
+            f"label column {training.label!r} must hold numbers, booleans or strings, got {type_.simpleString()}: "
+            "cast it to string"
+        )
     if training.classes is not None:
         classes = tuple(map(plain_label, training.classes))
     else:
         label = quoted(training.label)
         found = df.select(label.alias("label")).where(label.isNotNull()).distinct().limit(MOST_CLASSES + 1).collect()
-        values = {plain_label(row["label"]) for row in found if row["label"] == row["label"]}  # NaN is not itself
+        held = [row["label"] for row in found if row["label"] == row["label"]]  # NaN is not itself
+        values = {plain_label(value) for value in held}
         if len(values) > MOST_CLASSES:
             raise DataError(f"label column {training.label!r} has more than {MOST_CLASSES} values: give it classes")
+        for value in held:
+            if isinstance(value, Decimal) and Decimal(str(plain_label(value))) != value:
+                raise DataError(
+                    f"a class that is a number must be one that a double can hold, got {value} in label column "
+                    f"{training.label!r}: cast the column to string"
+                )
         classes = tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
     if len(classes) < 2:
-        held = f"only {classes[0]!r}" if classes else "no label"
-        raise DataError(f"a fit needs rows of two classes or more, and label column {training.label!r} holds {held}")
+        only = f"only {classes[0]!r}" if classes else "no label"
+        raise DataError(f"a fit needs rows of two classes or more, and label column {training.label!r} holds {only}")
     if training.family == "binomial" and len(classes) > 2:
         raise DataError(f"the binomial family has two classes, and label column {training.label!r} has {len(classes)}")
     return classes
@@ -228,12 +262,20 @@ def weighted_by_class(
         factors = {place: sum(total.values()) / (len(total) * w) for place, w in total.items()}
     else:
         assert isinstance(training.class_weight, Mapping)
-        given = {plain_label(label): factor for label, factor in training.class_weight.items()}
-        strangers = [label for label in given if label not in classes]
-        if strangers:
-            raise SpecError(f"class_weight has {strangers[0]!r}, which is none of the classes {list(classes)}")
-        factors = {place: float(given.get(label, 1.0)) for place, label in enumerate(classes)}
+        factors = dict.fromkeys(range(len(classes)), 1.0)
+        factors |= {class_named(key, classes): float(factor) for key, factor in training.class_weight.items()}
     factor = F.lit(1.0)
     for place, value in factors.items():
         factor = F.when(code == place, F.lit(value)).otherwise(factor)
     return own * factor
+
+
+def class_named(key: Label, classes: tuple[Label, ...]) -> int:
+    """Return the place of the class that a key of `class_weight` is, or spells: the keys of a config are strings."""
+    for named in (plain_label(key), key):
+        if named in classes:
+            return classes.index(named)
+    spelled = [str(label) for label in classes]
+    if key in spelled:
+        return spelled.index(str(key))
+    raise SpecError(f"class_weight has {key!r}, which is none of the classes {list(classes)}")

@@ -274,6 +274,8 @@ def class_names(df: DataFrame, spec: Predictions, scalar: bool, types: dict[str,
 def plain_label(label: Any) -> Label:
     """A class as Python's own type, a boolean or a whole number as an integer."""
     value: Label = label.item() if hasattr(label, "item") else label
+    if isinstance(value, Decimal):
+        return int(value) if value % 1 == 0 else float(value)
     return int(value) if isinstance(value, (bool, float)) and float(value).is_integer() else value
 
 
