@@ -3,8 +3,9 @@
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +54,25 @@ def written(batches: Iterable[pa.RecordBatch], fit: Fit) -> Iterator[pa.RecordBa
     folder = None if place is None else place / fit.folder / f"{part}-{task_context().taskAttemptId()}"
     scratch = None if folder is None else folder.with_suffix(".tmp")
     try:
-        if scratch is not None:
-            scratch.mkdir(parents=True)
         made = write_batches(batches, scratch, fit)
-        if scratch is not None and folder is not None:
-            scratch.rename(folder)
+        if scratch is not None and folder is not None and made.folder is not None:
+            kept = attempted(scratch, lambda: scratch.rename(folder))
+            made = replace(made, folder=str(folder) if kept else None)
     except BaseException:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
         raise
-    yield descriptor(part, replace(made, folder=None if folder is None else str(folder)))
+    yield descriptor(part, made)
 
 
-def write_batches(batches: Iterable[pa.RecordBatch], scratch: Path | None, fit: Fit) -> Part:
-    """Append the batches of a partition to its files; what was summed, about the centre of its first rows."""
+def write_batches(batches: Iterable[pa.RecordBatch], folder: Path | None, fit: Fit) -> Part:
+    """Append the batches of a partition to files in a new folder; return what was summed, about the centre of its rows.
+
+    Without a folder, or from where its disk takes no more, the sums go on alone, and the part has no folder.
+    """
     rows, mark, sums, centre = 0, 0.0, None, None
+    if folder is not None and not attempted(folder, partial(folder.mkdir, parents=True)):
+        folder = None
     for batch in batches:
         block, codes = block_of(batch, fit.form, centre)
         if centre is None and len(block.y):
@@ -75,14 +80,24 @@ def write_batches(batches: Iterable[pa.RecordBatch], scratch: Path | None, fit: 
         rows, mark = rows + len(block.y), mark + mark_of(block)
         # A batch that comes before the centre is known has no rows.
         sums = added(sums, summary_of(block, codes, fit.classes))
-        if scratch is not None:
-            append(scratch, block)
+        if folder is not None and not attempted(folder, partial(append, folder, block)):
+            folder = None
     if centre is not None:
         assert sums is not None
         sums["centre"] = np.asarray(centre)
-        if scratch is not None:
-            np.asarray(centre).tofile(scratch / "centre")
-    return Part(rows, mark, sums)
+        if folder is not None and not attempted(folder, partial(np.asarray(centre).tofile, folder / "centre")):
+            folder = None
+    return Part(rows, mark, sums, None if folder is None else str(folder))
+
+
+def attempted(folder: Path, write: Callable[[], object]) -> bool:
+    """Write to a folder, and return whether that worked; a folder whose disk is full or read-only is taken away."""
+    try:
+        write()
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
 
 
 def mark_of(block: Block) -> float:

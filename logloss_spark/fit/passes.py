@@ -124,7 +124,7 @@ class TrainingRows:
             raise
         self._descriptors = kept
         if any(part.rows and part.folder is None for part in described.values()):
-            self._stream("the executors have no local disk to spare")
+            self._stream("the executors' local disk (spark.local.dir) is absent, full or read-only")
         return list(described.values())
 
     def _abandon(self, descriptors: DataFrame) -> None:
