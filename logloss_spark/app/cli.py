@@ -84,23 +84,29 @@ def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> s
     mode: Mode = "overwrite" if getattr(arguments, "overwrite", False) else "errorifexists"
     match arguments.command:
         case "evaluate":
-            return jobs.evaluate(spark, config)
+            return jobs.evaluate(spark, config, arguments.run_date)
         case "metrics":
             paths = {"metrics": arguments.to, "reliability": arguments.reliability, "by_class": arguments.by_class}
             outputs = {name: path for name, path in paths.items() if path}
             return states.metrics_of_states(
-                spark, config, arguments.states, outputs=outputs, mode=mode, allow_missing=arguments.allow_missing
+                spark,
+                config,
+                arguments.states,
+                outputs=outputs,
+                mode=mode,
+                allow_missing=arguments.allow_missing,
+                run_date=arguments.run_date,
             )
         case "merge":
             return states.merge_states(
                 spark, config, arguments.states, to=arguments.to, mode=mode, allow_missing=arguments.allow_missing
             )
         case "compare":
-            return comparing.compare(spark, config)
+            return comparing.compare(spark, config, arguments.run_date)
         case "fit":
-            return fitting.fit(spark, config)
+            return fitting.fit(spark, config, arguments.run_date)
         case _:
-            return fitting.score(spark, config)
+            return fitting.score(spark, config, arguments.run_date)
 
 
 @contextmanager
@@ -147,7 +153,11 @@ def parser() -> argparse.ArgumentParser:
             metavar="SECTION.KEY=VALUE",
             help="override a value of the config; may come several times",
         )
-        command.add_argument("--run-date", metavar="YYYY-MM-DD", help="what {run_date} in paths and filters stands for")
+        command.add_argument(
+            "--run-date",
+            metavar="YYYY-MM-DD",
+            help="a column of every table that is written, and what {run_date} in paths and filters stands for",
+        )
         command.add_argument("--traceback", action="store_true", help="show the stack behind an error")
     metrics.add_argument("--to", metavar="PATH", help="write the metrics there; by default they are only printed")
     metrics.add_argument("--reliability", metavar="PATH", help="write the table of reliability there")

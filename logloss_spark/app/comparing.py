@@ -4,19 +4,22 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.app.compare_config import CompareConfig
 from logloss_spark.app.jobs import PRINTED, check_any, judge, kept, read_input, rows_by_status, shortened, written
+from logloss_spark.app.run_date import with_run_date
 from logloss_spark.errors import DataError, counted, listed
 from logloss_spark.evaluate.compare import Comparison, described
 from logloss_spark.evaluate.state import scale_in
 from logloss_spark.io.tables import check_outputs, folders, write_tables
 
 
-def compare(spark: SparkSession, config: CompareConfig) -> str:
+def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = None) -> str:
     """Compare models on the same rows and write what the config asks for.
 
     Parameters
     ----------
     spark : SparkSession
     config : CompareConfig
+    run_date : str, as 2026-01-31
+        A column of every table that is written.
 
     Returns
     -------
@@ -40,7 +43,9 @@ def compare(spark: SparkSession, config: CompareConfig) -> str:
         with kept(comparison.metrics) as table:
             report = described(table, config.predictions.slices, limit=PRINTED)
             tables = {"state": comparison.state, "metrics": table}
-            write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
+            write_tables(
+                spark, with_run_date(tables, outputs, run_date), outputs, format=output.format, mode=output.mode
+            )
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, compared {counts['ok']:,}"
     return "\n".join([report, read, *written(outputs)])
 

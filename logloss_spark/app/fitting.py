@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.app.jobs import check_any, read_input
+from logloss_spark.app.run_date import RUN_DATE, with_run_date
 from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, did_you_mean
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.inputs import invalid_rows, training_table
@@ -15,13 +16,15 @@ from logloss_spark.fit.solvers import Step
 from logloss_spark.io.tables import check_outputs, folders, write_tables
 
 
-def fit(spark: SparkSession, config: FitConfig) -> str:
+def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> str:
     """Fit a model to a table and write it.
 
     Parameters
     ----------
     spark : SparkSession
     config : FitConfig
+    run_date : str, as 2026-01-31
+        A column of every table that is written.
 
     Returns
     -------
@@ -50,7 +53,9 @@ def fit(spark: SparkSession, config: FitConfig) -> str:
     if output.invalid:
         invalid = invalid_rows(source, training, training_table(source, training))
         kept = invalid if model.report.invalid else invalid.limit(0)
-        write_tables(spark, {"invalid": kept}, {"invalid": output.invalid}, format=output.format, mode=output.mode)
+        outputs = {"invalid": output.invalid}
+        tables = with_run_date({"invalid": kept}, outputs, run_date)
+        write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
         lines.append(f"wrote invalid to {output.invalid}")
     model.save(output.model, overwrite=output.mode == "overwrite")
     return "\n".join([*lines, f"wrote model to {output.model}"])
@@ -67,13 +72,15 @@ def told(step: Step) -> None:
     )
 
 
-def score(spark: SparkSession, config: FitConfig) -> str:
+def score(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> str:
     """Add a model's forecasts to a table, and write it.
 
     Parameters
     ----------
     spark : SparkSession
     config : FitConfig, with a section [score]
+    run_date : str, as 2026-01-31
+        A column of the table that is written.
 
     Returns
     -------
@@ -90,11 +97,10 @@ def score(spark: SparkSession, config: FitConfig) -> str:
             "the section [score] is missing: it says what to score, path or table, and where that goes, output"
         )
     source = read_input(spark, asked, config.columns)
+    columns = source.columns + ([RUN_DATE] if run_date else [])
     for name in asked.partition_by:
-        if name not in source.columns:
-            raise SpecError(
-                f"partition_by names {name!r}, which is not in the table; {did_you_mean(name, source.columns)}"
-            )
+        if name not in columns:
+            raise SpecError(f"partition_by names {name!r}, which is not in the table; {did_you_mean(name, columns)}")
     outputs = {"scored": asked.output}
     roots = folders(spark, source, path=asked.path, name=asked.table)
     check_outputs(spark, outputs, mode=config.output.mode, apart_from=roots)
@@ -103,7 +109,7 @@ def score(spark: SparkSession, config: FitConfig) -> str:
     scored = model.transform(source, probability=asked.probability, logit=asked.logit, prediction=asked.prediction)
     write_tables(
         spark,
-        {"scored": scored},
+        with_run_date({"scored": scored}, outputs, run_date),
         outputs,
         format=config.output.format,
         mode=config.output.mode,

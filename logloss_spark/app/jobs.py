@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.app.evaluate_config import EvaluateConfig
+from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Renaming, Tolerance
 from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, did_you_mean, listed
 from logloss_spark.evaluate.evaluation import Evaluation, remarks_on, summary
@@ -24,13 +25,15 @@ PRINTED = 20
 """Slices that are printed of each grouping set; the tables hold all."""
 
 
-def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
+def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None = None) -> str:
     """Evaluate a table of predictions and write what the config asks for.
 
     Parameters
     ----------
     spark : SparkSession
     config : EvaluateConfig
+    run_date : str, as 2026-01-31
+        A column of every table that is written.
 
     Returns
     -------
@@ -63,7 +66,9 @@ def evaluate(spark: SparkSession, config: EvaluateConfig) -> str:
                 "by_class": evaluation.by_class,
                 "metrics": chosen_metrics(table, asked.metrics),
             }
-            write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
+            write_tables(
+                spark, with_run_date(tables, outputs, run_date), outputs, format=output.format, mode=output.mode
+            )
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
     return "\n".join([report(frame, asked.metrics, config.predictions.slices), read, *written(outputs)])
 

@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.evaluate_config import StatesConfig
 from logloss_spark.app.jobs import chosen_metrics, first_slices, kept, report, written
+from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Mode
 from logloss_spark.errors import MissingInputError, SpecError, counted
 from logloss_spark.evaluate.state import merge
@@ -23,6 +24,7 @@ def metrics_of_states(
     outputs: Mapping[str, str],
     mode: Mode = "errorifexists",
     allow_missing: int = 0,
+    run_date: str | None = None,
 ) -> str:
     """Merge stored states, and read metrics off their sum.
 
@@ -37,6 +39,8 @@ def metrics_of_states(
     mode : "errorifexists" or "overwrite"
     allow_missing : int
         Up to this many of the states may be missing.
+    run_date : str, as 2026-01-31
+        A column of every table that is written.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def metrics_of_states(
             "by_class": by_class(state, by=by),
             "metrics": chosen_metrics(table, asked.metrics),
         }
-        write_tables(spark, tables, outputs, format=config.output.format, mode=mode)
+        write_tables(spark, with_run_date(tables, outputs, run_date), outputs, format=config.output.format, mode=mode)
     return "\n".join([report(frame, asked.metrics, slices_of(by)), *read, *written(outputs)])
 
 

@@ -35,7 +35,7 @@ The parts `source` and `total` have null slices. A state that was cut by its sli
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -223,6 +223,15 @@ def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
         raise SpecError(f"slice columns must have the same types in all states, and came as {came}")
     sums = [F.col(name) for name in ("part", "place", *columns_of(scales[0]))]
     return added(reduce(DataFrame.unionByName, [table.select(*slices, *sums) for table in tables]), scales[0])
+
+
+def with_slice(state: DataFrame, name: str, value: Column) -> DataFrame:
+    """A state whose rows all have the same value of a slice, with that slice beside its own."""
+    scale = scale_in(state)
+    wider = replace(scale, slices=(*scale.slices, name))
+    return state.withColumns(
+        {name: F.when(~F.col("part").isin(*WHOLE), value), "fingerprint": F.lit(wider.fingerprint())}
+    )
 
 
 def read_scale(state: DataFrame) -> Scale:

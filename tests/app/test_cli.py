@@ -55,11 +55,16 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
         paths = [f"output.{name}={tmp_path / 'out' / name}" for name in outputs]
         sets = [word for override in (*paths, *overrides) for word in ("--set", override)]
         capsys.readouterr()
-        code = main([command, "--config", str(config), *sets, *arguments])
+        return run_states(command, "--config", config, *sets, *arguments)
+
+    def run_states(*arguments: object) -> SimpleNamespace:
+        code = main([str(argument) for argument in arguments])
         said = capsys.readouterr()
         return SimpleNamespace(code=code, out=said.out, err=said.err)
 
-    return SimpleNamespace(run=run, predictions=predictions, out=tmp_path / "out", folder=tmp_path)
+    return SimpleNamespace(
+        run=run, run_states=run_states, predictions=predictions, out=tmp_path / "out", folder=tmp_path
+    )
 
 
 @pytest.mark.connect
@@ -123,6 +128,26 @@ def test_slices_that_are_called_as_metrics_are_are_renamed_first(job: SimpleName
     assert (ran.code, ran.err) == (0, "")
     slices = {row["slice"] for row in spark.read.parquet(str(job.out / "metrics")).collect()}
     assert slices == {"all", "n_days=a/swap=1/bins=3", "n_days=b/swap=2/bins=4"}
+
+
+def test_every_table_has_the_run_date_and_a_weeks_states_are_read_by_it(
+    job: SimpleNamespace, spark: SparkSession
+) -> None:
+    paths = [f"output.{name}={job.out}/{name}/run_date={{run_date}}" for name in ("metrics", "invalid", "state")]
+    for day, date in enumerate(("2026-11-20", "2026-11-21"), start=1):
+        ran = job.run(f"input.where=day = {day}", *paths, arguments=["--run-date", date])
+        assert (ran.code, ran.err) == (0, "")
+    for name in ("metrics", "invalid"):
+        file = next((job.out / name / "run_date=2026-11-21").glob("*.parquet"))
+        assert pq.read_schema(file).field("run_date").type == pa.date32()
+    # The whole folder, in which Spark finds the date in the path, too, and its parts merged, are one state.
+    states = [job.out / "state" / f"run_date=2026-11-{day}" for day in (20, 21)]
+    by_date = job.run_states("metrics", *states, "--by", "run_date", "--to", job.out / "week")
+    assert (by_date.code, by_date.err) == (0, "")
+    expected = {"all": 1999, "run_date=2026-11-20": 1000, "run_date=2026-11-21": 999}
+    assert {row["slice"]: row["n"] for row in spark.read.parquet(str(job.out / "week")).collect()} == expected
+    whole = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["run_date"]])
+    assert {row["slice"]: row["n"] for row in whole.collect()} == expected
 
 
 @pytest.mark.parametrize(
