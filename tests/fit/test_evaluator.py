@@ -72,7 +72,7 @@ def test_raw_predictions_have_the_loss_of_their_probabilities(spark, classes) ->
     families = ["auto", "multinomial"] if classes == 2 else ["auto"]
     ours = [LogisticRegressionGDModel(fit_locally(x, y, reg_param=0.05, family=family)) for family in families]
     for model in [*ours, LogisticRegression(regParam=0.05).fit(table)]:
-        scored = model.transform(table).select("label", "rawPrediction", "probability").cache()
+        scored = model.transform(table).select("label", "rawPrediction", "probability", "prediction").cache()
         theirs = MulticlassClassificationEvaluator(metricName="logLoss").evaluate(scored)
         assert LogLossEvaluator().evaluate(scored) == pytest.approx(theirs, rel=1e-12)
         assert LogLossEvaluator(rawPredictionCol="rawPrediction").evaluate(scored) == pytest.approx(theirs, rel=1e-12)
