@@ -11,6 +11,9 @@ LISTED = 12
 NAME = 60
 """A name or a value from data is shown in at most this many columns of a terminal."""
 
+PATH = 250
+"""A path is shown in at most this many."""
+
 COMPARED = 200
 """Names are compared by this many of their first signs."""
 
@@ -120,23 +123,21 @@ def visible(text: str, width: int = NAME) -> str:
     if len(text) > 2 * width:  # signs without a width of their own could go on for ever
         text = f"{text[:width]}…{text[-width:]}"
     signs = [sign if sign.isprintable() else repr(sign)[1:-1] for sign in text]
-    if columns_taken(signs) <= width:
-        return "".join(signs)
+    whole = "".join(signs)
+    if columns_taken(whole) <= width:
+        return whole
     tail = (width - 1) // 2
     return "".join([*fitting(signs, width - 1 - tail), "…", *reversed(fitting(signs[::-1], tail))])
 
 
-def columns_taken(signs: Iterable[str]) -> int:
-    """How many columns of a terminal signs take; what is written as an escape is a text of several."""
-    return sum(
-        sum(2 if unicodedata.east_asian_width(sign) in "WF" else not unicodedata.combining(sign) for sign in word)
-        for word in signs
-    )
+def columns_taken(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else not unicodedata.combining(sign) for sign in text)
 
 
 def fitting(signs: list[str], width: int) -> list[str]:
     """The first signs that fit into a width."""
-    taken = accumulate(columns_taken([sign]) for sign in signs)
+    taken = accumulate(columns_taken(sign) for sign in signs)
     return [sign for sign, end in zip(signs, taken, strict=True) if end <= width]
 
 

@@ -203,6 +203,12 @@ def between(name: str, value: float, low: float, high: float) -> None:
         raise SpecError(f"{name} must lie between {low:g} and {high:g}, and {value!r} came")
 
 
+def at_least_one(name: str, value: Any) -> None:
+    """Raise SpecError unless `value` is a whole number of 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SpecError(f"{name} must be a whole number of 1 or more, got {value!r}")
+
+
 def distinct(name: str, values: Sequence[Any]) -> None:
     """Raise SpecError where a value comes twice."""
     twice = [value for place, value in enumerate(values) if value in values[:place]]

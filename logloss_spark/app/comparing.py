@@ -3,12 +3,13 @@
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.compare_config import CompareConfig
-from logloss_spark.app.jobs import PRINTED, check_any, judge, kept, read_input, rows_by_status, shortened, written
+from logloss_spark.app.jobs import check_any, judge, kept, read_input, rows_by_status, shortened, written
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.errors import DataError, counted, listed
-from logloss_spark.evaluate.compare import Comparison, described
+from logloss_spark.evaluate.compare import Comparison, shown_of_table, title_of_comparison
 from logloss_spark.evaluate.state import scale_in
 from logloss_spark.io.tables import check_outputs, folders, write_tables
+from logloss_spark.report.text import as_text
 
 
 def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = None) -> str:
@@ -41,13 +42,16 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
             raise DataError(wrong_lengths(comparison))
         judge(counts, config.compare, section="compare")
         with kept(comparison.metrics) as table:
-            report = described(table, config.predictions.slices, limit=PRINTED)
+            title = title_of_comparison(
+                scale_in(comparison.state).models, config.predictions, given.table or given.path
+            )
+            shown = shown_of_table(table, title, config.predictions.slices, config.compare.confidence)
             tables = {"state": comparison.state, "metrics": table}
             write_tables(
                 spark, with_run_date(tables, outputs, run_date), outputs, format=output.format, mode=output.mode
             )
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, compared {counts['ok']:,}"
-    return "\n".join([report, read, *written(outputs)])
+    return "\n".join([as_text(shown), read, *written(outputs)])
 
 
 def wrong_lengths(comparison: Comparison) -> str:

@@ -4,25 +4,22 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import pandas as pd
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Renaming, Tolerance
 from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, did_you_mean, listed
-from logloss_spark.evaluate.evaluation import Evaluation, remarks_on, summary
+from logloss_spark.evaluate.evaluation import SHOWN_SLICES, Evaluation, title_of, view_of, worst_first
 from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.metrics import columns_of_loss
+from logloss_spark.evaluate.ranked import first_of_each_set
 from logloss_spark.evaluate.state import read_scale
-from logloss_spark.evaluate.tables import METRICS, set_name
+from logloss_spark.evaluate.tables import METRICS
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
-from logloss_spark.rows.inputs import quoted
+from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import STATUSES, reasons_in
-
-PRINTED = 20
-"""Slices that are printed of each grouping set; the tables hold all."""
 
 
 def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None = None) -> str:
@@ -57,7 +54,13 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
             raise DataError(wrong_length(evaluation, config))
         judge(counts, config.evaluate, section="evaluate")
         with kept(evaluation.metrics) as table:
-            frame = first_slices(table, config.predictions.slices)
+            shown = report(
+                table,
+                title=title_of(config.predictions, given.table or given.path),
+                slices=config.predictions.slices,
+                confidence=asked.confidence,
+                chosen=asked.metrics,
+            )
             tables = {
                 # The rows are read again for these alone, and only if the counts say that there are any.
                 "invalid": evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
@@ -70,7 +73,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
                 spark, with_run_date(tables, outputs, run_date), outputs, format=output.format, mode=output.mode
             )
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
-    return "\n".join([report(frame, asked.metrics, config.predictions.slices), read, *written(outputs)])
+    return "\n".join([shown, read, *written(outputs)])
 
 
 def read_input(spark: SparkSession, given: Input, columns: Renaming) -> DataFrame:
@@ -169,30 +172,13 @@ def measured(table: DataFrame) -> list[str]:
     return [name for name in table.columns if name in known]
 
 
-def first_slices(table: DataFrame, slices: Sequence[str]) -> pd.DataFrame:
-    """The first slices of each grouping set of a table of metrics, the global row first.
-
-    `place` is a slice's place in its set, in the order of the slice columns, and `slices` how many the set has.
-    """
-    of_set = Window.partitionBy("grouping_id")
-    numbered = table.select(
-        *["grouping_id", "slice", "rows", *STATUSES, "n", *measured(table)],
-        F.row_number().over(of_set.orderBy(*map(quoted, slices), "slice")).alias("place"),
-        F.count(F.lit(1)).over(of_set).alias("slices"),
-    )
-    return numbered.where(F.col("place") <= PRINTED).orderBy(F.desc("grouping_id"), "place").toPandas()
-
-
-def report(frame: pd.DataFrame, chosen: Sequence[str] | None, slices: Sequence[str]) -> str:
+def report(
+    table: DataFrame, *, title: str, slices: Sequence[str], confidence: float, chosen: Sequence[str] | None
+) -> str:
     """The main metrics of the first slices, or those that were chosen, and what a reader should know of them."""
-    shown = summary(frame) if chosen is None else frame[["slice", "rows", "n", *chosen]].round(5)
-    width = int(shown["slice"].str.len().max())
-    lines = [shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})]
-    for grouping_id, total in frame.drop_duplicates("grouping_id")[["grouping_id", "slices"]].itertuples(index=False):
-        if total > PRINTED:
-            by = set_name(grouping_id, slices)
-            lines.append(f"by {by}: the first {PRINTED} of {total:,} slices")
-    return "\n".join([*lines, *remarks_on(frame.iloc[0])])
+    order = worst_first("log_loss" if "log_loss" in table.columns else "loss")
+    first = first_of_each_set(table, order, SHOWN_SLICES)
+    return as_text(view_of(first, order, title, slices, confidence, chosen))
 
 
 def written(outputs: Mapping[str, str]) -> list[str]:

@@ -6,10 +6,10 @@ from itertools import chain
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.evaluate_config import StatesConfig
-from logloss_spark.app.jobs import chosen_metrics, first_slices, kept, report, written
+from logloss_spark.app.jobs import chosen_metrics, kept, report, written
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Mode
-from logloss_spark.errors import MissingInputError, SpecError, counted
+from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, visible
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
@@ -61,14 +61,15 @@ def metrics_of_states(
         kept(merge(*found.values())) as state,
         kept(metrics(state, by=by, confidence=confidence, ece_bins=bins, baseline=asked.baseline)) as table,
     ):
-        frame = first_slices(table, slices_of(by))
+        title = f"metrics of {', '.join(visible(path, PATH) for path in found)}"
+        shown = report(table, title=title, slices=slices_of(by), confidence=confidence, chosen=asked.metrics)
         tables = {
             "reliability": reliability(state, by=by, confidence=confidence, ece_bins=bins),
             "by_class": by_class(state, by=by),
             "metrics": chosen_metrics(table, asked.metrics),
         }
         write_tables(spark, with_run_date(tables, outputs, run_date), outputs, format=config.output.format, mode=mode)
-    return "\n".join([report(frame, asked.metrics, slices_of(by)), *read, *written(outputs)])
+    return "\n".join([shown, *read, *written(outputs)])
 
 
 def merge_states(

@@ -3,20 +3,30 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 
-from logloss_spark.errors import LISTED, SpecError
-from logloss_spark.evaluate.evaluation import check_names, not_scored, plain
+from logloss_spark.errors import LISTED, SpecError, visible
+from logloss_spark.evaluate.evaluation import (
+    FEW_REMARK,
+    SHOWN_SLICES,
+    check_names,
+    column_names,
+    marked,
+    not_scored,
+    plain,
+    remarks_on_order,
+    setting,
+)
 from logloss_spark.evaluate.held import HeldState
 from logloss_spark.evaluate.paired import JUDGED, MEASURED, comparison_table, state_of_pairs
+from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, order_by
 from logloss_spark.evaluate.state import columns_of, scale_in, scale_of
 from logloss_spark.evaluate.tables import set_name
+from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates, p_values
 from logloss_spark.rows.compared import Models, gathered, lengths
-from logloss_spark.rows.inputs import quoted
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import (
     Clip,
     Columns,
@@ -24,26 +34,21 @@ from logloss_spark.spec import (
     Kind,
     Label,
     Predictions,
+    at_least_one,
     between,
     grouping_sets,
     named,
     one_name_or_many,
 )
 
-SHOWN = (
-    "slice",
-    "challenger",
-    "n",
-    "few",
-    "baseline_log_loss",
-    "challenger_log_loss",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p_adjusted",
-    "verdict",
-)
-"""What a person is shown first."""
+WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
+"""How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""
+
+CLEAREST_FIRST = Order((("challenger", True), ("few", True), ("p_value", True)))
+"""How the slices of a verdict are named: first those that leave least to chance."""
+
+OF_CHALLENGER = ("grouping_id", "challenger")
+OF_VERDICT = ("grouping_id", "challenger", "verdict")
 
 OTHER_COLUMNS = (
     "n_eff",
@@ -94,27 +99,51 @@ class Comparison(HeldState):
         """How many entries the forecast of each model has, where it has one per class; read off some row."""
         return {} if self._rows.scalar else lengths(self._rows, self._scale.models)
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The metrics as pandas, the global row first."""
-        order = ["grouping_id", "slice", "challenger"]
-        return self.metrics.toPandas().sort_values(order, ascending=[False, True, True], ignore_index=True)
+    def to_pandas(
+        self, limit: int | None = None, *, sort_by: str | None = None, ascending: bool = False
+    ) -> pd.DataFrame:
+        """Return the metrics as pandas: the global row, then the slices of each grouping set, challenger by challenger.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The number of slices of each grouping set; by default all.
+        sort_by, ascending :
+            As in `Evaluation.to_pandas`. By default the slices where the challenger is worst come first, and slices
+            that are `few` come last.
+        """
+        return self._in_order(limit, sort_by, ascending)[0].frame
 
     def to_json(self) -> str:
-        """The metrics as JSON, a list with an object per slice and challenger."""
+        """Return the metrics as JSON, a list with an object per slice and challenger."""
         return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
 
-    def show(self, limit: int = 20) -> None:
+    def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
         """Print the main metrics of the first slices of each grouping set, and what they say."""
-        print(described(self.metrics, self._spec.slices, limit=limit))
+        print(as_text(self._view(limit, sort_by, ascending)))
+
+    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> tuple[Ranked, Order]:
+        if limit is not None:
+            at_least_one("limit", limit)
+        order = WORST_FIRST
+        if sort_by is not None:
+            order = Order((("challenger", True), *order_by(self.metrics, sort_by, ascending).by))
+        return self._ranked(order, limit, OF_CHALLENGER), order
+
+    def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
+        shown, order = self._in_order(limit, sort_by, ascending)
+        named = self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)
+        return view_of_comparison(shown, named, order, self._title, self._spec.slices, self._confidence)
+
+    @property
+    def _title(self) -> str:
+        return title_of_comparison(self._scale.models, self._spec)
 
     def __repr__(self) -> str:
-        models = f"{', '.join(self._scale.models[1:])} with {self._scale.models[0]}"
-        return f"Comparison of {models} by {list(map(list, self._spec.by))}: .show() prints its metrics"
+        return f"Comparison: {visible(self._title, SENTENCE)}; .show() prints its metrics"
 
     def _repr_html_(self) -> str:
-        frame = first_slices(self.metrics, self._spec.slices, limit=20)
-        lines = "".join(f"<p>{line}</p>" for line in conclusions(frame, self._spec.slices))
-        return summary(frame).to_html(index=False, notebook=True) + lines
+        return as_html(self._view())
 
 
 def compare(
@@ -267,70 +296,73 @@ def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence
     return comparison_table(state, scale, grouping_sets(by), confidence)
 
 
-def described(metrics: DataFrame, slices: Sequence[str], *, limit: int) -> str:
-    """The main metrics of the first slices of each grouping set, and what they say, as text."""
-    frame = first_slices(metrics, slices, limit)
-    shown = summary(frame)
-    width = int(shown["slice"].str.len().max())
-    table = shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})
-    return "\n".join([table, *conclusions(frame, slices)])
+def title_of_comparison(models: Sequence[str], spec: Predictions, source: str | None = None) -> str:
+    """What was compared, in words."""
+    baseline, *challengers = map(visible, models)
+    return f"{' and '.join(challengers)} compared with {baseline} on {column_names(spec.label)}{setting(spec, source)}"
 
 
-def first_slices(metrics: DataFrame, slices: Sequence[str], limit: int) -> pd.DataFrame:
-    """The rows of a comparison that are shown or named: of each grouping set, and of each verdict in it, the first.
+def shown_of_table(table: DataFrame, title: str, slices: Sequence[str], confidence: float) -> View:
+    """What a person sees of a table of metrics, of which the slices that are shown alone are collected."""
+    shown = first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
+    named = first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
+    return view_of_comparison(shown, named, WORST_FIRST, title, slices, confidence)
 
-    `place` is a row's place in its set, `named` among those of its verdict, `slices` and `such` how many there are.
-    """
-    of_set = Window.partitionBy("grouping_id")
-    of_challenger = Window.partitionBy("grouping_id", "challenger")
-    of_verdict = Window.partitionBy("grouping_id", "challenger", "verdict")
-    order = [*map(quoted, slices), F.col("slice")]
-    numbered = metrics.withColumns(
-        {
-            "place": F.row_number().over(of_set.orderBy(*order, "challenger")),
-            "named": F.row_number().over(of_verdict.orderBy(*order)),
-            "slices": F.count(F.lit(1)).over(of_challenger),
-            "such": F.count(F.lit(1)).over(of_verdict),
-        }
+
+def view_of_comparison(
+    shown: Ranked, named: Ranked, order: Order, title: str, slices: Sequence[str], confidence: float
+) -> View:
+    """What a person sees of a comparison: the slices that are shown, and a sentence on each challenger and set."""
+    frame = shown.frame
+    several = frame["challenger"].nunique() > 1
+    table = {
+        "slice": frame["slice"].tolist(),
+        **({"challenger": frame["challenger"].tolist()} if several else {}),
+        "n": cells(frame["n"]),
+        "baseline_log_loss": cells(frame["baseline_log_loss"]),
+        "challenger_log_loss": cells(frame["challenger_log_loss"]),
+        f"difference [{100 * confidence:g}% interval]": marked(estimates(frame, "difference"), frame["few"]),
+        "p_adjusted": p_values(frame["p_adjusted"]),
+        "verdict": frame["verdict"].tolist(),
+    }
+    remarks = [FEW_REMARK] if frame["few"].any() else []
+    return View(
+        title=title,
+        table=table,
+        remarks=[*remarks, *remarks_on_order(shown, order, slices), *conclusions(named, slices)],
     )
-    shown = numbered.where((F.col("place") <= limit) | (F.col("named") <= LISTED))
-    columns = ["grouping_id", "rows", *STATUSES, *SHOWN, "baseline", "place", "named", "slices", "such"]
-    frame = shown.select(*columns).orderBy(F.desc("grouping_id"), "place").toPandas()
-    return frame.assign(shown=frame["place"] <= limit)
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The main metrics of the rows that are shown, rounded to what a reader takes in."""
-    return frame.loc[frame["shown"], list(SHOWN)].round(5)
-
-
-def conclusions(frame: pd.DataFrame, slices: Sequence[str]) -> list[str]:
+def conclusions(named: Ranked, slices: Sequence[str]) -> list[str]:
     """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
-    sets = frame[frame["named"] <= LISTED].groupby(["grouping_id", "challenger"], sort=False)
-    return [*(conclusion(of_set, slices) for _, of_set in sets), *not_scored(frame.iloc[0], " by all models")]
+    sets = named.frame.groupby(list(OF_CHALLENGER), sort=False)
+    return [
+        *(conclusion(of_set, named.sizes, slices) for _, of_set in sets),
+        *not_scored(named.frame.iloc[0], " by all models"),
+    ]
 
 
-def conclusion(of_set: pd.DataFrame, slices: Sequence[str]) -> str:
+def conclusion(of_set: pd.DataFrame, sizes: Mapping[tuple[Any, ...], int], slices: Sequence[str]) -> str:
     """What a comparison says of one challenger and grouping set."""
     first = of_set.iloc[0]
+    baseline, challenger = visible(first["baseline"]), visible(first["challenger"])
     if first["slice"] != "all":
-        verdicts = of_set.groupby("verdict")
-        found = [verdict for verdict in ("better", "worse", "no evidence") if verdict in verdicts.groups]
-        lines = [f"{verdict} {on_slices(verdicts.get_group(verdict))}" for verdict in found]
-        return f"{first['challenger']} by {set_name(first['grouping_id'], slices)}: {', '.join(lines)}"
+        key = first["grouping_id"], first["challenger"]
+        numbers = {verdict: sizes.get((*key, verdict), 0) for verdict in ("better", "worse", "no evidence")}
+        total = sum(numbers.values())
+        lines = []
+        for verdict, number in numbers.items():
+            names = of_set.loc[of_set["verdict"] == verdict, "slice"].map(visible)
+            more = ", ..." if number > len(names) else ""
+            if number:
+                lines.append(f"{verdict} on {number:,} of {total:,} ({', '.join(names)}{more})")
+        return f"{challenger} by {visible(set_name(key[0], slices))}: {', '.join(lines)}"
     if not first["n"]:
-        return f"no row of positive weight is scored by {first['baseline']} and {first['challenger']} alike"
+        return f"no row of positive weight is scored by {baseline} and {challenger} alike"
     claim = {
-        "better": "{challenger} is better than {baseline}",
-        "worse": "{challenger} is worse than {baseline}",
-        "no evidence": "no evidence that {challenger} is better or worse than {baseline}",
+        "better": f"{challenger} is better than {baseline}",
+        "worse": f"{challenger} is worse than {baseline}",
+        "no evidence": f"no evidence that {challenger} is better or worse than {baseline}",
     }[first["verdict"]]
     interval = " ({difference_low:.5f} to {difference_high:.5f})" if pd.notna(first["difference_low"]) else ""
-    return (claim + ": difference {difference:.5f}" + interval).format_map(first)
-
-
-def on_slices(such: pd.DataFrame) -> str:
-    """On how many slices a verdict is given, and on which."""
-    total, slices = such.iloc[0][["such", "slices"]]
-    more = ", ..." if total > len(such) else ""
-    return f"on {total:,} of {slices:,} ({', '.join(such['slice'])}{more})"
+    return f"{claim}: difference " + ("{difference:.5f}" + interval).format_map(first)

@@ -9,13 +9,16 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError, counted, listed
+from logloss_spark.errors import PATH, SpecError, counted, listed, visible
 from logloss_spark.evaluate.exact import scores_of, with_pooling, with_ranking
 from logloss_spark.evaluate.held import HeldState
+from logloss_spark.evaluate.intervals import FEW, FEW_BUCKETS
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
+from logloss_spark.evaluate.ranked import Order, Ranked, order_by
 from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
-from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of
+from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of, set_name
+from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import STATUSES, reasons_in, status_code, status_name
@@ -28,27 +31,22 @@ from logloss_spark.spec import (
     Loss,
     Predictions,
     Source,
+    at_least_one,
     grouping_sets,
     one_name_or_many,
     one_of,
 )
 
-SHOWN = (
-    "slice",
-    "rows",
-    "n",
-    "log_loss",
-    "log_loss_low",
-    "log_loss_high",
-    "loss",
-    "loss_low",
-    "loss_high",
-    "normalized_entropy",
-    "calibration_ratio",
-    "brier",
-    "ece",
+SHOWN = ("log_loss", "loss", "normalized_entropy", "calibration_ratio", "brier", "ece")
+"""The metrics that a person is shown first, of those that a loss has."""
+
+SHOWN_SLICES = 20
+"""Slices that are shown of each grouping set, unless more are asked for."""
+
+FEW_REMARK = (
+    f"* few: the interval misses more often than it claims (under {FEW} rows of the rarer class, or {FEW_BUCKETS} "
+    "buckets of clusters)"
 )
-"""What a person is shown first, of what there is."""
 
 RESULT_COLUMNS = {"slice", "grouping_id", "rows", "n", "part", "place", "fingerprint", "bin", "bin_low", "bin_high"}
 INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", "zero") for name in ("n", *PARTIAL))}
@@ -122,43 +120,88 @@ class Evaluation(HeldState):
         marked = rows.table.withColumn("status", status_code(rows, self._spec)).where("status != 0")
         return marked.select("row.*", status_name(F.col("status")).alias("row_status"))
 
-    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
-        """The metrics as pandas, the global row first; all of them, or the first `limit`."""
-        if limit is not None:
-            return self.metrics.orderBy(F.col("grouping_id").desc(), F.col("slice")).limit(limit).toPandas()
-        # Spark would make the table twice to sort it all: once to find the ranges of its partitions.
-        frame = self.metrics.toPandas()
-        return frame.sort_values(["grouping_id", "slice"], ascending=[False, True], ignore_index=True)
+    @property
+    def log_loss(self) -> float:
+        """The log loss of all rows, in nats; NaN where no row of positive weight can be scored.
+
+        Raises SpecError where the loss is another one: its mean is the column `loss` of the metrics.
+        """
+        if self._loss != "log_loss":
+            raise SpecError(
+                f"log_loss is the mean cross-entropy, and this evaluation is of {self._scale.loss!r}: "
+                "its mean is to_pandas()['loss']"
+            )
+        return float(self._ranked(self._worst_first, 1).frame["log_loss"].iloc[0])
+
+    def to_pandas(
+        self, limit: int | None = None, *, sort_by: str | None = None, ascending: bool = False
+    ) -> pd.DataFrame:
+        """Return the metrics as pandas: the global row, then the slices of each grouping set.
+
+        They are collected at the first call of this, `show`, `to_json` or `log_loss`, and kept (up to 2 million
+        numbers, which are 16 MB) until `close`.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The number of slices of each grouping set; by default all.
+        sort_by : str, optional
+            The column by which slices stand within their grouping set. By default the largest log loss comes first,
+            and slices that are `few` come last.
+        ascending : bool
+            Whether the smallest `sort_by` comes first.
+
+        Raises
+        ------
+        SpecError
+            `sort_by` is no column of the metrics, or one with an entry per class.
+        """
+        return self._in_order(limit, sort_by, ascending)[0].frame
 
     def to_json(self) -> str:
-        """The metrics as JSON, a list with an object per slice; infinite numbers are written as Spark writes them."""
+        """Return the metrics as JSON, a list with an object per slice; infinite numbers are written as Spark does."""
         return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
 
-    def show(self, limit: int = 20) -> None:
-        """Print the main metrics of the first slices."""
-        frame = self.to_pandas(limit)
-        print("\n".join([summary(frame).to_string(index=False), *remarks_on(frame.iloc[0])]))
+    def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
+        """Print the main metrics of the first slices of each grouping set; the arguments are those of `to_pandas`."""
+        print(as_text(self._view(limit, sort_by, ascending)))
 
     def remarks(self) -> list[str]:
         """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
-        return remarks_on(self.to_pandas(limit=1).iloc[0])
+        return remarks_on(self._ranked(self._worst_first, 1).frame.iloc[0])
+
+    @property
+    def _loss(self) -> str:
+        """The column of the mean loss."""
+        return columns_of_loss(["log_loss"], self._scale.loss)["log_loss"]
+
+    @property
+    def _worst_first(self) -> Order:
+        return worst_first(self._loss)
+
+    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> tuple[Ranked, Order]:
+        """The slices that a caller asks for, and how they are ordered."""
+        if limit is not None:
+            at_least_one("limit", limit)
+        order = self._worst_first if sort_by is None else order_by(self.metrics, sort_by, ascending)
+        return self._ranked(order, limit), order
+
+    def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
+        ranked, order = self._in_order(limit, sort_by, ascending)
+        return view_of(ranked, order, title_of(self._spec), self._spec.slices, self._reporting.confidence)
 
     def __repr__(self) -> str:
-        return (
-            f"Evaluation of {self._spec.prediction!r} by {list(map(list, self._spec.by))}: .show() prints its metrics"
-        )
+        return f"Evaluation: {visible(title_of(self._spec), SENTENCE)}; .show() prints its metrics"
 
     def _repr_html_(self) -> str:
-        frame = self.to_pandas(20)
-        remarks = "".join(f"<p>{line}</p>" for line in remarks_on(frame.iloc[0]))
-        return summary(frame).to_html(index=False, notebook=True) + remarks
+        return as_html(self._view())
 
 
 def evaluate(
     df: DataFrame,
-    *,
     label: Columns,
     prediction: Columns,
+    *,
     weight: str | None = None,
     by: Sequence[Sequence[str]] = (),
     kind: Kind = "probability",
@@ -298,10 +341,94 @@ def check_names(slices: Sequence[str], *, results: Sequence[str]) -> None:
             )
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The main metrics of a frame of all, rounded to what a reader takes in; what is one per class is left out."""
-    numbers = frame[[name for name in SHOWN[1:] if name in frame]].select_dtypes("number")
-    return pd.concat([frame["slice"], numbers], axis=1).round(5)
+def worst_first(loss: str) -> Order:
+    """The order in which slices are shown: those of too few rows last, and of the others the largest loss first."""
+    return Order((("few", True), (loss, False)))
+
+
+def title_of(spec: Predictions, source: str | None = None) -> str:
+    """What was evaluated, in words: the loss, the columns, the table if it has a name, and the grouping sets.
+
+    Examples
+    --------
+    >>> title_of(Predictions(label="late", prediction="p", cluster="day", by=(("month", "carrier"),)))
+    'log loss of p against late, clusters by day: all rows, by month and carrier'
+    """
+    loss = "log loss" if spec.loss == "cross_entropy" else spec.loss_name
+    return f"{loss} of {column_names(spec.prediction)} against {column_names(spec.label)}{setting(spec, source)}"
+
+
+def setting(spec: Predictions, source: str | None) -> str:
+    """The end of a title: how rows count, which table they are of, and by what they are sliced."""
+    roles = {", weights": spec.weight, ", clusters by": spec.cluster}
+    others = "".join(f"{words} {visible(name)}" for words, name in roles.items() if name)
+    others += f" in {visible(source, PATH)}" if source else ""
+    return f"{others}: {', '.join(['all rows', *(f'by {set_of(names)}' for names in spec.by)])}"
+
+
+def set_of(names: Sequence[str]) -> str:
+    """A grouping set in words."""
+    return " and ".join(map(visible, names))
+
+
+def column_names(columns: str | tuple[str, ...]) -> str:
+    """One column by its name, several by the first and the last."""
+    if isinstance(columns, str) or len(columns) == 1:
+        return visible(columns if isinstance(columns, str) else columns[0])
+    return f"{visible(columns[0])} to {visible(columns[-1])}"
+
+
+def view_of(
+    ranked: Ranked,
+    order: Order,
+    title: str,
+    slices: Sequence[str],
+    confidence: float,
+    metrics: Sequence[str] | None = None,
+) -> View:
+    """What a person sees of the slices that are shown: these metrics, by default the main ones.
+
+    A metric with an entry per class has no place among the main ones.
+    """
+    frame = ranked.frame
+    loss = "log_loss" if "log_loss" in frame else "loss"
+    shown = [name for name in SHOWN if name in frame and frame[name].dtype != object] if metrics is None else metrics
+    table = {"slice": frame["slice"].tolist(), "rows": cells(frame["rows"]), "n": cells(frame["n"])}
+    for name in shown:
+        if name == loss:
+            table[f"{name} [{100 * confidence:g}% interval]"] = marked(estimates(frame, name), frame["few"])
+        else:
+            table[name] = cells(frame[name])
+    remarks = [FEW_REMARK] if frame["few"].any() and loss in shown else []
+    return View(
+        title=title,
+        table=table,
+        remarks=[*remarks, *remarks_on_order(ranked, order, slices), *remarks_on(frame.iloc[0])],
+    )
+
+
+def marked(texts: Sequence[str], few: "pd.Series[bool]") -> list[str]:
+    """Estimates, with a star at those whose interval does not cover what it claims; no room for stars where none is."""
+    return (
+        [text + (" *" if mark else "  ") for text, mark in zip(texts, few, strict=True)] if few.any() else list(texts)
+    )
+
+
+def remarks_on_order(ranked: Ranked, order: Order, slices: Sequence[str]) -> list[str]:
+    """A line on how the slices stand, and how many of them are shown."""
+    shown = ranked.frame.groupby("grouping_id")["slice"].nunique()
+    if len(shown) == 1:
+        return []
+    column, ascending = order.by[-1]
+    # Of several challengers each has the same slices.
+    sizes = dict(sorted(((set_[0], size) for set_, size in ranked.sizes.items()), reverse=True))
+    parts = [
+        f"{shown[grouping_id]:,} of {size:,} slices by {visible(set_name(grouping_id, slices))}"
+        for grouping_id, size in sizes.items()
+        if size > shown[grouping_id]
+    ]
+    first = f"{'smallest' if ascending else 'largest'} {visible(column)} first"
+    return [f"{first}; shown: {', '.join(parts)}" if parts else first]
 
 
 def remarks_on(overall: "pd.Series[Any]") -> list[str]:

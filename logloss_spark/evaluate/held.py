@@ -1,13 +1,18 @@
-"""A state that is computed once, whatever is read off it, and let go in the end."""
+"""A state that is computed once, whatever is read off it, and the metrics that were collected; let go in the end."""
 
 import secrets
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
+import pandas as pd
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+
+from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
+from logloss_spark.evaluate.state import Scale
 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
@@ -17,14 +22,21 @@ HELD_PARTITIONS = 32
 
 
 class HeldState(ABC):
-    """What has one state, cached at its first use so that the rows are read once.
+    """What has one state, cached at its first use so that the rows are read once, and metrics that are collected once.
 
-    A context manager: leaving it lets the state go, and so does `close`.
+    A context manager: leaving it lets both go, and so does `close`.
     """
+
+    _scale: Scale
 
     @abstractmethod
     def _made(self) -> DataFrame:
         """The state, from the rows."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> DataFrame:
+        """The metrics, read off the state."""
 
     @cached_property
     def _source(self) -> int:
@@ -36,8 +48,22 @@ class HeldState(ABC):
         """The sums per slice, cached."""
         return held(self._made())
 
+    @cached_property
+    def _collected(self) -> pd.DataFrame | None:
+        """All metrics, or None where they are too many to stay on the driver."""
+        return kept_whole(self.metrics, len(self._scale.classes))
+
+    def _ranked(self, order: Order, limit: int | None = None, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
+        """The metrics in order: all, or the first `limit` of each set, by default of each grouping set."""
+        if self._collected is not None:
+            return ranked(self._collected, order, limit, sets)
+        if limit is not None:
+            return first_of_each_set(self.metrics, order, limit, sets)
+        return ranked(readable(self.metrics).toPandas(), order)
+
     def close(self) -> None:
-        """Let the cached state go; the next use makes it again."""
+        """Let the cached state and the collected metrics go; the next use makes them again."""
+        self.__dict__.pop("_collected", None)
         if "state" in self.__dict__:
             self.state.unpersist()
             del self.__dict__["state"]

@@ -16,6 +16,10 @@ from logloss_spark.kernels.sums import Array
 FEW = 30
 """Below this many rows of the rarer class, as far as weights let them count, intervals do not cover what they claim."""
 
+FEW_BUCKETS = 30
+"""Below this many buckets of clusters, which some 40 clusters fill, intervals do not cover either. Where clusters vary
+as an exponential variable does, 95 % intervals hold the mean in 88 % of samples of 7 clusters, and in 94 % of 40."""
+
 NOISE = 1e-12
 """A centred square below this part of what it was subtracted from is rounding, since sums agree to 1e-12."""
 

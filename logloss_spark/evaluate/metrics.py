@@ -25,6 +25,7 @@ from logloss_spark.evaluate.calibration import (
 )
 from logloss_spark.evaluate.intervals import (
     FEW,
+    FEW_BUCKETS,
     bootstrap_error,
     centred_square,
     difference_of_sums,
@@ -229,8 +230,7 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             "weight": m["w"],
             "n_eff": n_eff,
             "minority": minority,
-            # Uneven weights leave as little to go by as few rows do.
-            "few": np.where(minority * np.minimum(n_eff / m["n"], 1.0) >= FEW, 0.0, 1.0),
+            "few": few(sums, minority, n_eff),
             "buckets": sums.filled_buckets,
             "log_loss_bits": loss / LN2,
             "perplexity": np.exp(loss),
@@ -251,6 +251,17 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
         }
     undefined = np.full(loss.shape, np.nan)
     return {name: found.get(name, undefined) for name in (*LEADING, *CENTRAL, *TRAILING)}
+
+
+def few(sums: Sums, minority: Array, n_eff: Array) -> Array:
+    """Return 1 where there is too little to go by for intervals that cover what they claim, else 0.
+
+    Uneven weights leave as little to go by as few rows do, and so do few clusters.
+    """
+    enough = minority * np.minimum(n_eff / sums.moments["n"], 1.0) >= FEW
+    if sums.clustered:
+        enough &= sums.filled_buckets >= FEW_BUCKETS
+    return np.where(enough, 0.0, 1.0)
 
 
 def class_means(sums: Sums) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from pyspark.sql.types import DoubleType, StructField, StructType
 
 from logloss_spark.evaluate.intervals import (
     FEW,
+    FEW_BUCKETS,
     centred_square,
     difference_of_sums,
     quantile_of,
@@ -24,7 +25,7 @@ from logloss_spark.evaluate.intervals import (
 )
 from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, low_of, rolled_up, totals_of
 from logloss_spark.evaluate.sums import precise_sums, spread, state_of_parts, state_row, weighted_sum
-from logloss_spark.evaluate.tables import arrow_metric, check_slices, slice_text
+from logloss_spark.evaluate.tables import arrow_metric, check_slices, in_reading_order, slice_text
 from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.distributions import normal_p_value, student_p_value
 from logloss_spark.kernels.sums import Array, ratio_of_sums
@@ -52,6 +53,12 @@ MEASURED = (
 
 JUDGED = ("p_adjusted", "verdict")
 """What needs the other slices, too."""
+
+LEADING = (
+    *("baseline", "challenger", "rows", "n", "few", "baseline_log_loss", "challenger_log_loss"),
+    *("difference", "difference_low", "difference_high", "difference_se", "p_value", *JUDGED),
+)
+"""What a reader looks at first."""
 
 SUMMED = ("n", *PAIR)
 
@@ -142,7 +149,7 @@ def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], 
         return of_batches(batches)
 
     judged = judge(wide.mapInArrow(on_arrow, StructType(fields)), confidence)
-    return judged.withColumnsRenamed({alias: name for name, alias in inner.items()})
+    return in_reading_order(judged, inner, LEADING)
 
 
 def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
@@ -181,8 +188,10 @@ def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence
             "n_eff": F.expr("try_divide((w + w_low) * (w + w_low), w2)"),
         }
     )
-    # Uneven weights leave as little to go by as few rows do.
+    # Uneven weights leave as little to go by as few rows do, and so do few clusters.
     enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW
+    if scale.buckets:
+        enough &= F.size("buckets") >= FEW_BUCKETS
     return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))
 
 

@@ -173,7 +173,9 @@ def metrics_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...
         return measured(batches)
 
     named = wide.mapInArrow(on_arrow, StructType(fields))
-    return named.withColumnsRenamed({alias: name for name, alias in inner.items()})
+    loss = columns["log_loss"]
+    leading = ["rows", "n", loss, f"{loss}_low", f"{loss}_high", f"{loss}_se"]
+    return in_reading_order(named, inner, leading)
 
 
 def reliability_table(
@@ -242,6 +244,16 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
     )
 
 
+def in_reading_order(table: DataFrame, inner: Mapping[str, str], leading: Sequence[str]) -> DataFrame:
+    """A table of metrics with its columns as a reader wants them: slices, what leads, all else, and statuses last.
+
+    `inner` maps the slice columns to what they are called in the table.
+    """
+    first, last = ["slice", *leading], ["grouping_id", *STATUSES]
+    others = [name for name in table.columns if name not in (*inner.values(), *first, *last)]
+    return table.select(*[F.col(alias).alias(name) for name, alias in inner.items()], *first, *others, *last)
+
+
 def check_slices(scale: Scale, by: Sequence[Sequence[str]]) -> None:
     """Raise SpecError unless the state was sliced by all these columns."""
     for name in slices_of(by):
@@ -250,16 +262,26 @@ def check_slices(scale: Scale, by: Sequence[Sequence[str]]) -> None:
 
 
 def slice_text(slices: Sequence[str]) -> Column:
-    """A slice in words: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`."""
+    """A slice in words: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`.
+
+    A null value is `null`, and the word null is `"null"`. Words are for a reader; the slice columns are exact.
+    """
     words = [
         F.when(
             F.col("grouping_id").bitwiseAND(2**place) == 0,
-            F.concat(F.lit(f"{name}="), F.coalesce(quoted(name).cast("string"), F.lit("null"))),
+            F.concat(F.lit(f"{name}="), value_text(quoted(name))),
         )
         for place, name in reversed(list(enumerate(reversed(slices))))
     ]
     everything = F.col("grouping_id") == 2 ** len(slices) - 1
     return F.when(everything, "all").otherwise(F.concat_ws("/", *words)) if words else F.lit("all")
+
+
+def value_text(value: Column) -> Column:
+    """A value of a slice column in words; bytes that are not UTF-8 become the sign for what cannot be read."""
+    text = F.make_valid_utf8(value.cast("string"))
+    told_apart = F.when(text == "null", F.concat(F.lit('"'), text, F.lit('"'))).otherwise(text)
+    return F.coalesce(told_apart, F.lit("null"))
 
 
 def set_name(grouping_id: int, slices: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, MissingInputError, SpecError, counted
+from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, visible
 from logloss_spark.fit.batches import Form, features
 from logloss_spark.fit.inputs import feature_columns, layout_of
 from logloss_spark.fit.solvers import Step
@@ -24,6 +24,7 @@ from logloss_spark.fit.training import Training
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
+from logloss_spark.report.text import View, as_html
 from logloss_spark.rows.inputs import has_vectors, present, quoted, types_of
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
@@ -190,8 +191,7 @@ class LogisticModel:
         """The fit in words and its coefficients as a table."""
         report, table = self.report, self.table
         lines = [
-            f"Logistic regression on {report.rows:,} rows, {counted(len(self.feature_names), 'feature')}, "
-            f"{len(self.classes)} classes",
+            self._title,
             *remarks(report),
             f"log loss {report.log_loss:.6g} nats, label entropy {report.label_entropy:.6g}, "
             f"normalized entropy {report.normalized_entropy:.4f}",
@@ -201,15 +201,32 @@ class LogisticModel:
                 f"curvature from {report.smallest_curvature:.3g} to {report.largest_curvature:.3g}, "
                 f"condition number {report.condition:.3g}"
             )
-        shown = table if len(table) <= SHOWN else table.head(SHOWN)
+        shown = table.head(SHOWN)
+        names = [name for name in ("class", "feature") if name in shown]
+        shown = shown.assign(**{name: [visible(str(value)) for value in shown[name]] for name in names})
         lines += ["", shown.to_string(index=False, float_format=lambda value: f"{value:.6g}", na_rep="")]
         if len(table) > SHOWN:
             lines.append(f"... and {len(table) - SHOWN:,} more: .table has all")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{line}</p>" for line in remarks(self.report))
-        return lines + self.table.head(SHOWN).to_html(index=False, notebook=True, na_rep="")
+        table = self.table.head(SHOWN)
+        shown = {
+            str(name): [str(value) for value in column]
+            if name in ("class", "feature")
+            else ["" if math.isnan(value) else f"{value:.6g}" for value in column]
+            for name, column in table.items()
+        }
+        more = [f"... and {len(self.table) - SHOWN:,} more: .table has all"] if len(self.table) > SHOWN else []
+        return as_html(View(title=self._title, table=shown, remarks=[*remarks(self.report), *more]))
+
+    @property
+    def _title(self) -> str:
+        """What the model is of, in words."""
+        return (
+            f"Logistic regression on {counted(self.report.rows, 'row')}, "
+            f"{counted(len(self.feature_names), 'feature')}, {len(self.classes)} classes"
+        )
 
     def __repr__(self) -> str:
         return (
@@ -442,7 +459,7 @@ def remarks(report: Report) -> list[str]:
 def shortened(names: Sequence[str], most: int = 12) -> str:
     """The first of many names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(visible, names[:most])) + more
 
 
 def number(value: Any) -> float | None:

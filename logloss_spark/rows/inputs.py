@@ -37,8 +37,8 @@ BUCKETS = 64
 PROBED = 100
 """Rows that are looked at for two logits which are Spark's rawPrediction."""
 
-NESTED = ("array", "map", "struct", "variant")
-"""Types that a slice or a cluster cannot have."""
+NOT_PLAIN = ("array", "map", "struct", "variant", "yearmonthinterval", "interval", "time", "geometry", "geography")
+"""Types that a slice or a cluster cannot have: they are nested, or Spark does not hand them to Python in Arrow."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,9 @@ def inputs(
             present(df, role, name)
     for role, names in (("slice", spec.slices), ("cluster", (spec.cluster,) if spec.cluster else ())):
         for name in names:
-            if isinstance(types[name], UserDefinedType) or types[name].typeName() in NESTED:
-                raise SpecError(f"{role} column {name!r} must hold plain values, not {types[name].simpleString()}")
+            if isinstance(types[name], UserDefinedType) or types[name].typeName() in NOT_PLAIN:
+                came = types[name].simpleString()
+                raise SpecError(f"{role} column {name!r} must hold plain values, got {came}: cast it to string")
 
     is_one_number = isinstance(spec.prediction, str) and is_number(types[spec.prediction])
     scalar = is_one_number or spec.kind == "margin"

@@ -57,14 +57,15 @@ def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
     ran = job()
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
-    assert [line.split()[:2] for line in lines[1:4]] == [
-        ["all", "sharp"],
-        ["side=high", "sharp"],
-        ["side=low", "sharp"],
-    ]
-    assert lines[4].startswith("sharp is better than blunt: difference -0.")
-    assert lines[5:] == [
-        "sharp by side: better on 2 of 2 (side=high, side=low)",
+    assert lines[0].startswith("sharp compared with blunt on ")
+    assert f" in {ran.folder}/wide" in lines[0]
+    assert {line.split()[0]: line.split()[-1] for line in lines[3:6]} == dict.fromkeys(
+        ["all", "side=high", "side=low"], "better"
+    )
+    assert lines[6] == "largest difference first"
+    assert lines[7].startswith("sharp is better than blunt: difference -0.")
+    assert lines[8].startswith("sharp by side: better on 2 of 2 (side=")
+    assert lines[9:] == [
         "1 row of 400 not scored by all models: null_label 1",
         f"read 400 rows of {ran.folder}/wide, compared 399",
         f"wrote metrics to {ran.out_folder}/metrics",
@@ -84,7 +85,7 @@ def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace
     asked = ["columns.prediction=p", "columns.model=model", 'columns.keys=["row"]', "input.path={folder}/long"]
     ran = job(*asked, models="")
     assert (ran.code, ran.err) == (0, "")
-    assert "sharp by side: better on 2 of 2 (side=high, side=low)" in ran.out
+    assert "sharp by side: better on 2 of 2 (side=" in ran.out
     repeated = job(*asked, 'columns.keys=["side"]', "output.mode=overwrite", models="")
     assert repeated.code == 4
     assert "a key has one row of each model, and 2 of 2 have several, as side = high" in repeated.err

@@ -58,10 +58,11 @@ def test_metrics_of_states_use_a_config_and_write_none_of_its_outputs(
     before = {file: file.read_bytes() for file in (*stored.rglob("*.parquet"), *tmp_path.rglob("*.toml"))}
     ran = run("metrics", "--config", tmp_path / "daily.toml", stored / "mon", stored / "tue")
     assert (ran.code, ran.err) == (0, "")
-    header, everything, *_ = ran.out.splitlines()
+    title, header, everything, *_ = ran.out.splitlines()
+    assert title == f"metrics of {stored / 'mon'}, {stored / 'tue'}"
     assert header.split() == ["slice", "rows", "n", "brier"]
     # ((1 - .9)² + .4² + (1 - .2)² + .1² + .5²) / 5
-    assert everything.split() == ["all", "5", "5", "0.214"]
+    assert everything.split() == ["all", "5", "5", "0.2140"]
     assert "country=fr" in ran.out
     assert "wrote" not in ran.out
     assert {file: file.read_bytes() for file in (*stored.rglob("*.parquet"), *tmp_path.rglob("*.*"))} == before

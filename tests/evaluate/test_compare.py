@@ -418,10 +418,14 @@ def test_a_comparison_shows_what_it_says(spark, capsys):
         said = capsys.readouterr().out.splitlines()
         html = comparison._repr_html_()
         records = json.loads(comparison.to_json())
-    assert [line.split()[0] for line in said[1:5]] == ["all", "s=0", "s=1", "s=2"]
-    assert said[5].startswith("b is worse than a: difference 0.")
-    assert said[6].startswith("b by s: worse on ")
-    assert said[5] in html
+    assert said[0] == "b compared with a on label: all rows, by s"
+    shown = [line.split()[0] for line in said if line.startswith(("all ", "s="))]
+    of_slices = sorted(records[1:], key=lambda record: (record["few"], -record["difference"]))
+    assert shown == ["all", *(record["slice"] for record in of_slices[:3])]
+    assert said[-3] == "largest difference first; shown: 3 of 40 slices by s"
+    assert said[-2].startswith("b is worse than a: difference 0.")
+    assert said[-1].startswith("b by s: worse on ")
+    assert said[-2] in html
     assert len(records) == 41
     assert records[0]["verdict"] == "worse"
 
@@ -481,7 +485,7 @@ def test_a_key_that_lacks_a_model_is_a_row_without_its_prediction(small, capsys)
         assert (found["rows"], found["n"], found["null_prediction"]) == (2, 1, 1)
         comparison.show()
     # Of one row there is a difference, and no interval to show.
-    assert capsys.readouterr().out.splitlines()[2:] == [
+    assert capsys.readouterr().out.splitlines()[-2:] == [
         "no evidence that b is better or worse than a: difference 0.00000",
         "1 row of 2 not scored by all models: null_prediction 1",
     ]
@@ -516,7 +520,7 @@ def test_what_is_no_mapping_of_models_or_no_state_is_told_in_one_line(spark):
     with pytest.raises(SpecError, match="predictions names the models"):
         ls.compare(df, label="y", predictions=["a", "b"], baseline="a")
     comparison = ls.compare(df, label="y", predictions={"a": "a", "b": "b"}, baseline="a")
-    assert "b with a" in repr(comparison)
+    assert "b compared with a" in repr(comparison)
     with pytest.raises(SpecError, match=r"and a logloss_spark Comparison came: give the \.state"):
         ls.comparison(comparison)
     with pytest.raises(SpecError, match=r"and a builtins list came.*merge\(\*states\)"):

@@ -28,7 +28,7 @@ def refuses_to_cache(table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_small_state_is_brought_to_the_driver_and_back(table: DataFrame) -> None:
     found = ls.evaluate(table, label="y", prediction="p", by=[["g"]]).to_pandas()
     assert found["log_loss"].iloc[0] == pytest.approx(ls.log_loss(table, "y", "p"), rel=1e-12)
-    assert list(found["n"]) == [3, 2, 1]
+    assert dict(zip(found["slice"], found["n"], strict=True)) == {"all": 3, "g=a": 2, "g=b": 1}
 
 
 @pytest.mark.usefixtures("refuses_to_cache")

@@ -90,7 +90,7 @@ def test_metrics_of_added_states_are_those_of_all_rows(evaluations):
 def test_a_notebook_shows_another_loss_under_its_name(evaluations, capsys):
     evaluations["hinge"].show()
     printed = capsys.readouterr().out
-    assert " loss  loss_low  loss_high" in printed
+    assert "loss [95% interval]" in printed
     assert "log_loss" not in printed
 
 

@@ -1,0 +1,192 @@
+"""A result as a person sees it: a title, a table and remarks, for a terminal or as HTML.
+
+All text that comes from data passes through here: on a terminal its signs are made visible and long names are cut, in
+HTML it is escaped as well.
+"""
+
+import html
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from logloss_spark.errors import NAME, columns_taken, visible
+
+WIDTH = 100
+"""The widest table, in columns of a terminal; a narrower terminal gets a narrower table."""
+
+NARROWEST = 20
+"""The names in the first column keep at least this many columns."""
+
+LEAST = 3
+"""Columns beside the names that are never left out, however narrow the terminal."""
+
+SENTENCE = 500
+"""The longest title or remark, in signs."""
+
+NOTHING = "-"
+"""What stands for a number that is not defined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What is shown of a result.
+
+    Parameters
+    ----------
+    title : str
+    table : mapping from the name of a column to its cells
+        The first column holds names.
+    remarks : sequence of str
+        What a reader should know of the table, a sentence each.
+    """
+
+    title: str
+    table: Mapping[str, Sequence[str]]
+    remarks: Sequence[str] = ()
+
+
+def as_text(view: View, width: int | None = None) -> str:
+    """Return a view for a terminal of so many columns; by default its own, and no more than `WIDTH`.
+
+    Long names lose their middle. Where that does not suffice, the last columns are left out and named below.
+    """
+    width = width or min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    cells = {header: [visible(cell) for cell in column] for header, column in view.table.items()}
+    heads = {header: broken(visible(header), widest(column)) for header, column in cells.items()}
+    taken = {header: widest([*heads[header], *column]) for header, column in cells.items()}
+    names, *others = cells
+    kept = list(others)
+    while len(kept) > LEAST and min(taken[names], NARROWEST) + sum(taken[header] + 1 for header in kept) > width:
+        kept.pop()
+    taken[names] = min(taken[names], max(NARROWEST, width - sum(taken[header] + 1 for header in kept)))
+    cells[names] = [visible(cell, taken[names]) for cell in cells[names]]
+    rows = [
+        [column[place] for column in (cells[names], *map(cells.__getitem__, kept))]
+        for place in range(len(cells[names]))
+    ]
+    titles = [list(line) for line in zip(*(heads[header] for header in (names, *kept)), strict=True) if any(line)]
+    lines = [aligned(row, [taken[header] for header in (names, *kept)]) for row in [*titles, *rows]]
+    left_out = others[len(kept) :]
+    narrow = [f"not shown in {width} columns: {', '.join(left_out)}"] if left_out else []
+    return "\n".join(
+        [visible(view.title, SENTENCE), *lines, *(visible(line, SENTENCE) for line in (*view.remarks, *narrow))]
+    )
+
+
+def as_html(view: View) -> str:
+    """Return a view as HTML, for a notebook: no text of it is read as markup, nor as a formula."""
+
+    def safe(text: str, width: int = NAME) -> str:
+        return html.escape(visible(text, width))
+
+    def row(cells: Iterable[str], tag: str) -> str:
+        name, *numbers = cells
+        rest = "".join(f"<{tag}>{safe(number)}</{tag}>" for number in numbers)
+        return f'<tr><{tag} style="text-align: left">{safe(name)}</{tag}>{rest}</tr>'
+
+    body = "".join(row(cells, "td") for cells in zip(*view.table.values(), strict=True))
+    remarks = "".join(f"<p>{safe(line, SENTENCE)}</p>" for line in view.remarks)
+    return (
+        f'<div class="tex2jax_ignore mathjax_ignore"><p><b>{safe(view.title, SENTENCE)}</b></p>'
+        f'<table class="dataframe"><thead>{row(view.table, "th")}</thead><tbody>{body}</tbody></table>{remarks}</div>'
+    )
+
+
+def broken(header: str, width: int) -> tuple[str, str]:
+    """A header in two lines, the first empty where it is no longer than the cells below it.
+
+    Examples
+    --------
+    >>> broken("calibration_ratio", 6), broken("brier", 6), broken("log_loss [95% interval]", 15)
+    (('calibration', '_ratio'), ('', 'brier'), ('log_loss', '[95% interval]'))
+    """
+    breaks = [place for place, sign in enumerate(header) if sign == "[" and place] or [
+        place for place, sign in enumerate(header) if sign == "_" and place
+    ]
+    if len(header) <= width or not breaks:
+        return "", header
+    at = min(breaks, key=lambda place: max(place, len(header) - place))
+    return header[:at].rstrip(), header[at:]
+
+
+def widest(texts: Iterable[str]) -> int:
+    """The columns of a terminal that the longest of some texts takes."""
+    return max(map(columns_taken, texts), default=0)
+
+
+def aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """A row of a table, its first cell at the left and numbers at the right."""
+    blanks = [" " * (width - columns_taken(cell)) for cell, width in zip(row, widths, strict=True)]
+    numbers = [blank + cell for cell, blank in zip(row[1:], blanks[1:], strict=True)]
+    return " ".join([row[0] + blanks[0], *numbers]).rstrip()
+
+
+def cells(values: "pd.Series") -> list[str]:
+    """A column of a frame as texts: counts with their thousands, numbers with as many digits as a reader takes in."""
+    if pd.api.types.is_bool_dtype(values):
+        return ["yes" if value else "no" for value in values]
+    if pd.api.types.is_integer_dtype(values):
+        return [f"{value:,}" for value in values]
+    if pd.api.types.is_float_dtype(values):
+        return list(map(formatter(values), values))
+    return [NOTHING if value is None else str(value) for value in values]
+
+
+def cells_of_lists(values: "pd.Series") -> list[str]:
+    """A column with an entry per class as texts."""
+    return [NOTHING if value is None else ", ".join(cells(pd.Series(value, dtype=float))) for value in values]
+
+
+def estimates(frame: pd.DataFrame, name: str) -> list[str]:
+    """An estimate with its interval, as in `0.5268 [0.5250, 0.5286]`; without one where that is not defined."""
+    written = formatter(frame[name])
+    values, lows, highs = (right(map(written, frame[f"{name}{end}"])) for end in ("", "_low", "_high"))
+    defined = frame[f"{name}_low"].notna()
+    blank = " " * len(f" [{lows[0]}, {highs[0]}]")
+    return [
+        value + (f" [{low}, {high}]" if known else blank)
+        for value, low, high, known in zip(values, lows, highs, defined, strict=True)
+    ]
+
+
+def right(texts: Iterable[str]) -> list[str]:
+    """Texts of one length, each at the right."""
+    kept = list(texts)
+    width = widest(kept)
+    return [text.rjust(width) for text in kept]
+
+
+def p_values(values: "pd.Series[float]") -> list[str]:
+    """P-values to four decimals; smaller ones are said to be so.
+
+    Examples
+    --------
+    >>> p_values(pd.Series([0.25, 1e-19, math.nan]))
+    ['0.2500', '<0.0001', '-']
+    """
+    return [NOTHING if math.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.4f}" for p in values]
+
+
+def formatter(values: "pd.Series") -> Callable[[float], str]:
+    """How the numbers of one column are written: four decimals, more where they are small, fewer where they are large.
+
+    Examples
+    --------
+    >>> [formatter(pd.Series(values))(values[0]) for values in ([0.52681], [0.00578], [1234.5], [2e-12], [math.inf])]
+    ['0.5268', '0.00578', '1234.50', '2.00e-12', 'inf']
+    """
+    typical = values[values.map(math.isfinite) & (values != 0.0)].abs().median()
+    size = 0 if math.isnan(typical) else math.floor(math.log10(typical))
+    decimals = max(0, 5 - size) if size > 1 else max(4, 2 - size)
+
+    def written(value: float) -> str:
+        if math.isnan(value):
+            return NOTHING
+        if decimals > 8:
+            return f"{value:.2e}"
+        return f"{value:.{decimals}f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+    return written
