@@ -251,7 +251,8 @@ def evaluate(
     sum_tolerance : float
         How far a distribution's sum may be from 1.
     ece_bins : int
-        The equal-width bins of ece, mce and the reliability table; they divide 200.
+        The number of equal-width bins of ece, mce and the reliability table. It divides 200 or 15. Bins are closed
+        below, [a, b), and the last one holds 1; those of scikit-learn's `calibration_curve` are closed above, (a, b].
     baseline : float or list of float, optional
         The class shares that normalized_entropy compares with; by default each slice's own.
     auc, calibration : "cells" or "exact"

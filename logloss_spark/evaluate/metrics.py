@@ -143,8 +143,8 @@ class Reporting:
     ----------
     confidence : float in (0, 1)
         The coverage that the intervals aim at.
-    ece_bins : int that divides 200
-        The number of equal-width bins of ece, mce and the reliability table.
+    ece_bins : int that divides 200 or 15
+        The number of equal-width bins of ece, mce and the reliability table: [a, b), the last one with its end.
     baseline : float or tuple of float, optional
         The shares of the classes that normalized_entropy compares with, in (0, 1); of two the positive one suffices.
     """
@@ -156,7 +156,7 @@ class Reporting:
     def __post_init__(self) -> None:
         between("confidence", self.confidence, 0.0, 1.0)
         if isinstance(self.ece_bins, bool) or not isinstance(self.ece_bins, int):
-            raise SpecError(f"ece_bins is a whole number that divides 200, and {self.ece_bins!r} came")
+            raise SpecError(f"ece_bins must be a whole number that divides 200 or 15, got {self.ece_bins!r}")
         try:
             coarse_edges(self.ece_bins)
         except ValueError as error:

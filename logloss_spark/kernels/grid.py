@@ -1,8 +1,8 @@
 """The grid of scores: the bins that the cells of a state are counted in, by probability or by logit.
 
-Bins are [a, b). Their edges are k/200, united with 40 per decade from 1e-9 to 0.1 and the mirror image of those above
-one half. Exactly 0 and exactly 1 are bins of their own. The edges are data, not formulas: log10, pow and log differ in
-the last bit between libraries, and two engines must put every double into the same bin.
+Bins are [a, b). Their edges are k/200 and k/15, united with 40 per decade from 1e-9 to 0.1 and the mirror image of
+those above one half. Exactly 0 and exactly 1 are bins of their own. The edges are data, not formulas: log10, pow and
+log differ in the last bit between libraries, and two engines must put every double into the same bin.
 
 Equal edges serve both scales: a bin of the logit is delimited by the logits of the bin of the probability.
 """
@@ -15,10 +15,10 @@ from logloss_spark.kernels.sums import Array
 Bins = npt.NDArray[np.int64]
 
 # States of different versions cannot be merged. It changes with any edge.
-VERSION = 1
+VERSION = 2
 
-# The equal-width edges are k over this.
-_EQUAL_WIDTH = 200
+# The equal-width edges are k over these. 15 bins are the default of much of the literature on calibration.
+_EQUAL_WIDTHS = (15, 200)
 
 # 10^(j/40), j = -360 to -40, from 100 digits rounded once.
 _DECADES_AS_TEXT = """
@@ -145,37 +145,38 @@ _LOGITS_BELOW_HALF_AS_TEXT = """
 -3.362242607702138 -3.316780039849572 -3.302622285945934 -3.242875537868378 -3.182994285970022 -3.1780538303479458
 -3.122969898133036 -3.0627931445946306 -3.0550488507104103 -3.002454150949465 -2.9444389791664403 -2.9419423467342973
 -2.881246409087654 -2.843851742261272 -2.8203542009071776 -2.759252702845855 -2.751535313041949 -2.697927938393424
--2.6661592593930497 -2.6363648911783124 -2.5866893440979424 -2.5745474134954205 -2.512458124912113 -2.512305623976115
--2.45007829962429 -2.4423470353692043 -2.3873877410206763 -2.3762728087852047 -2.324364641659463 -2.3136349291806306
--2.260985426558366 -2.2540580520993854 -2.197224577336219 -2.142863368117332 -2.0907410969337694 -2.0406555166446796
--1.9924301646902063 -1.9459101490553132 -1.900958761193047 -1.8574547284934497 -1.815289966638249 -1.774367726516186
--1.7346010553881064 -1.6959115104379272 -1.6582280766035324 -1.6214862509502748 -1.5856272637403817 -1.550597412411167
--1.5163474893680884 -1.482832288162538 -1.4500101755059982 -1.4178427188548166 -1.3862943611198906 -1.3553321355159238
--1.3249254147435985 -1.2950456896547458 -1.2656663733312759 -1.236762627148927 -1.208311205924534 -1.1802903196823769
--1.1526795099383855 -1.1254595387042978 -1.0986122886681098 -1.0721206732211332 -1.0459685551826876 -1.0201406732266145
--0.9946225751440619 -0.9694005571881034 -0.9444616088408513 -0.9197933624253573 -0.8953840470548415 -0.871222446472449
--0.8472978603872037 -0.8236000689573806 -0.8001193001121132 -0.7768461994365922 -0.7537718023763801 -0.7308875085427923
--0.7081850579244857 -0.6856565088307877 -0.6632942174102641 -0.6410908186038923 -0.6190392084062235 -0.5971325273203568
--0.5753641449035619 -0.5537276453102001 -0.5322168137473082 -0.5108256237659907 -0.4895482253187058 -0.4683789335187336
--0.4473122180436648 -0.4263426931297195 -0.4054651081081643 -0.3846743384390905 -0.36396537720141175
--0.34333332700115826 -0.3227733922630511 -0.3022808718729337 -0.28185115214098777 -0.26147970005775684
--0.24116205681688807 -0.22089383158019427 -0.2006706954621511 -0.1804883757122936 -0.1603426500751793
--0.14022934130865014 -0.12014431184206335 -0.10008345855698263 -0.0800427076735365 -0.060018009726253
--0.0400053346136992 -0.020000666706669543
+-2.6661592593930497 -2.639057329615259 -2.6363648911783124 -2.5866893440979424 -2.5745474134954205 -2.512458124912113
+-2.512305623976115 -2.45007829962429 -2.4423470353692043 -2.3873877410206763 -2.3762728087852047 -2.324364641659463
+-2.3136349291806306 -2.260985426558366 -2.2540580520993854 -2.197224577336219 -2.142863368117332 -2.0907410969337694
+-2.0406555166446796 -1.9924301646902063 -1.9459101490553132 -1.900958761193047 -1.8718021769015913 -1.8574547284934497
+-1.815289966638249 -1.774367726516186 -1.7346010553881064 -1.6959115104379272 -1.6582280766035324 -1.6214862509502748
+-1.5856272637403817 -1.550597412411167 -1.5163474893680884 -1.482832288162538 -1.4500101755059982 -1.4178427188548166
+-1.3862943611198906 -1.3553321355159238 -1.3249254147435985 -1.2950456896547458 -1.2656663733312759 -1.236762627148927
+-1.208311205924534 -1.1802903196823769 -1.1526795099383855 -1.1254595387042978 -1.0986122886681098 -1.0721206732211332
+-1.0459685551826876 -1.0201406732266145 -1.0116009116784799 -0.9946225751440619 -0.9694005571881034 -0.9444616088408513
+-0.9197933624253573 -0.8953840470548415 -0.871222446472449 -0.8472978603872037 -0.8236000689573806 -0.8001193001121132
+-0.7768461994365922 -0.7537718023763801 -0.7308875085427923 -0.7081850579244857 -0.6931471805599454 -0.6856565088307877
+-0.6632942174102641 -0.6410908186038923 -0.6190392084062235 -0.5971325273203568 -0.5753641449035619 -0.5537276453102001
+-0.5322168137473082 -0.5108256237659907 -0.4895482253187058 -0.4683789335187336 -0.4473122180436648 -0.4263426931297195
+-0.4054651081081643 -0.3846743384390905 -0.36396537720141175 -0.34333332700115826 -0.3227733922630511
+-0.3022808718729337 -0.28185115214098777 -0.26147970005775684 -0.24116205681688807 -0.22089383158019427
+-0.2006706954621511 -0.1804883757122936 -0.1603426500751793 -0.14022934130865014 -0.1335313926245226
+-0.12014431184206335 -0.10008345855698263 -0.0800427076735365 -0.060018009726253 -0.0400053346136992
+-0.020000666706669543
 """
 _LOGITS_BELOW_HALF: Array = np.array(_LOGITS_BELOW_HALF_AS_TEXT.split(), dtype=np.float64)
 
 
 def _equal_width_edges(count: int) -> Array:
-    # A quotient of integers is rounded correctly wherever IEEE rules, so that i/count and its multiple k/200 are one
-    # double. A product i * (1/count) is not, nor is 1 - k/200 (which is 0.5900000000000001 for 0.59).
+    # A quotient of integers is rounded correctly wherever IEEE rules, so that i/count and its multiple k/200 or k/15
+    # are one double. A product i * (1/count) is not, nor is 1 - k/200 (which is 0.5900000000000001 for 0.59).
     return np.arange(1, count, dtype=np.float64) / count
 
 
 # Bin b holds the p with EDGES[b-1] <= p < EDGES[b]. The first edge is the smallest positive double, so that bin 0 is
 # exactly 0, the last one is 1, so that the last bin is exactly 1.
 EDGES: Array = np.concatenate(
-    [[5e-324], np.unique(np.concatenate([_DECADES, _equal_width_edges(_EQUAL_WIDTH), 1.0 - _DECADES])), [1.0]]
+    [[5e-324], np.unique(np.concatenate([_DECADES, *map(_equal_width_edges, _EQUAL_WIDTHS), 1.0 - _DECADES])), [1.0]]
 )
 
 # The logits of EDGES. A finite logit is a probability strictly inside (0, 1), hence the outermost two.
@@ -252,7 +253,7 @@ def coarse_edges(count: int) -> Array:
 
     Parameters
     ----------
-    count : number of bins, a divisor of 200
+    count : number of bins, a divisor of 200 or of 15
 
     Returns
     -------
@@ -260,16 +261,16 @@ def coarse_edges(count: int) -> Array:
 
     Raises
     ------
-    ValueError : if `count` does not divide 200: an edge would then cut a bin of the grid in two
+    ValueError : if `count` divides neither: an edge would then cut a bin of the grid in two
 
     Examples
     --------
     >>> coarse_edges(4).tolist()
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    if count < 1 or _EQUAL_WIDTH % count:
-        divisors = ", ".join(str(d) for d in range(1, _EQUAL_WIDTH + 1) if _EQUAL_WIDTH % d == 0)
-        raise ValueError(f"equal-width bins must divide {_EQUAL_WIDTH}, {count} does not. Use one of {divisors}")
+    allowed = sorted({d for width in _EQUAL_WIDTHS for d in range(1, width + 1) if width % d == 0})
+    if count not in allowed:
+        raise ValueError(f"the number of equal-width bins must be one of {', '.join(map(str, allowed))}, got {count}")
     return np.concatenate([[0.0], _equal_width_edges(count), [1.0]])
 
 
@@ -292,7 +293,7 @@ def coarse_bin(bins: Bins, count: int) -> Bins:
     Parameters
     ----------
     bins : integer array of shape (n,), in 0..BINS-1
-    count : number of equal-width bins, a divisor of 200
+    count : number of equal-width bins, a divisor of 200 or of 15
 
     Returns
     -------
@@ -300,7 +301,7 @@ def coarse_bin(bins: Bins, count: int) -> Bins:
 
     Raises
     ------
-    ValueError : if `count` does not divide 200
+    ValueError : if `count` divides neither
 
     Examples
     --------

@@ -133,12 +133,13 @@ def test_where_every_cell_holds_one_score_corp_is_that_of_the_rows():
     assert parts["corp_rest"][0] == pytest.approx(0, abs=1e-12)
 
 
-def test_calibration_errors_are_those_of_their_definitions(rows):
+@pytest.mark.parametrize("count", [10, 15])
+def test_calibration_errors_are_those_of_their_definitions(rows, count):
     y, p, w = rows
-    weight, label, prediction = by_bin(y, p, w, 10)
-    bins = in_bins(p, 10)
+    weight, label, prediction = by_bin(y, p, w, count)
+    bins = in_bins(p, count)
     n_eff = np.array([w[bins == b].sum() ** 2 / (w[bins == b] ** 2).sum() for b in np.unique(bins)])
-    found = calibration_errors(cells_of(y, p, w).equal_width(10))
+    found = calibration_errors(cells_of(y, p, w).equal_width(count))
     share, gap = weight / w.sum(), np.abs(label - prediction)
     assert found["ece"][0] == pytest.approx(share @ gap, rel=1e-11)
     assert found["mce"][0] == pytest.approx(gap.max(), rel=1e-11)

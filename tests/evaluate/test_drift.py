@@ -330,7 +330,7 @@ OTHER_SCALES = {
     "kind": ("logit", "kind 'probability' and 'logit'"),
     "classes": ((-1, 1), "classes (0, 1) and (-1, 1)"),
     "scalar": (False, "scalar True and False"),
-    "grid": (2, "grid 1 and 2"),
+    "grid": (1, "grid 2 and 1"),
 }
 
 

@@ -120,11 +120,11 @@ def test_another_report_is_read_off_the_same_state(measured):
     classes = form.classes or 2
     baseline = np.arange(1.0, classes + 1) / sum(range(1, classes + 1))
     found = (
-        ls.metrics(evaluation.state, by=[["case"]], confidence=0.5, ece_bins=25, baseline=baseline.tolist())
+        ls.metrics(evaluation.state, by=[["case"]], confidence=0.5, ece_bins=15, baseline=baseline.tolist())
         .toPandas()
         .set_index("slice")
     )
-    asked = {"bins": 25, "confidence": 0.5, "baseline": baseline}
+    asked = {"bins": 15, "confidence": 0.5, "baseline": baseline}
     assert_metrics(form, rows, found, ["normalized_entropy"], rtol=SUMS, **asked)
     assert_metrics(form, rows, found, ["information_gain", "ece", "mce"], atol=DIFFERENCES, **asked)
     assert_metrics(form, rows, found, [f"{name}_se" for name in WITH_ERRORS], rtol=ERRORS, **asked)

@@ -193,7 +193,7 @@ OTHER_SCALES = {
     "scalar": (False, "scalar True and False"),
     "clip": ("none", "clip 'eps' and 'none'"),
     "eps": (1e-12, "eps 1e-15 and 1e-12"),
-    "grid": (2, "grid 1 and 2"),
+    "grid": (1, "grid 2 and 1"),
     "loss": ("focal", "loss 'cross_entropy' and 'focal'"),
     "slices": (("a",), "slices ('a', 'b') and ('a',)"),
 }

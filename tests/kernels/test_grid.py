@@ -25,8 +25,8 @@ pytestmark = pytest.mark.filterwarnings("error")
 settings.register_profile("kernels", derandomize=True, deadline=None, database=None)
 settings.load_profile("kernels")
 
-DIVISORS = [count for count in range(1, 201) if 200 % count == 0]
-EQUAL_WIDTH = {k / 200: Fraction(k, 200) for k in range(1, 201)}
+DIVISORS = [count for count in range(1, 201) if 200 % count == 0 or 15 % count == 0]
+EQUAL_WIDTH = {k / width: Fraction(k, width) for width in (15, 200) for k in range(1, width + 1)}
 with mp.workdps(100):
     DECADES = [float(mp.mpf(10) ** (mp.mpf(j) / 40)) for j in range(-360, -39)]
 
@@ -36,7 +36,7 @@ def test_edges_are_strictly_increasing(edges):
     assert (edges[1:] > edges[:-1]).all()
 
 
-def test_edges_are_the_two_hundredths_and_forty_a_decade_and_their_mirror_image():
+def test_edges_are_the_two_hundredths_the_fifteenths_and_forty_a_decade_and_their_mirror_image():
     inner = set(EQUAL_WIDTH) | set(DECADES) | {1.0 - e for e in DECADES}
     assert EDGES.tolist() == [5e-324, *sorted(inner)]
 
@@ -59,7 +59,7 @@ def test_logit_edges_are_symmetric():
 
 def test_edges_are_symmetric_to_the_last_bit_of_one():
     inner = EDGES[1:-1]
-    # An edge above one half is the double next to 1 - e or next to (200 - k)/200; those differ by 2^-53 at most.
+    # An edge above one half is the double next to 1 - e or next to (n - k)/n; those differ by 2^-53 at most.
     np.testing.assert_allclose(inner[::-1], 1.0 - inner, rtol=0, atol=2.0**-53)
 
 
@@ -135,11 +135,11 @@ def test_coarse_edges_are_edges_of_the_grid(count):
     assert set(edges[1:]) <= set(EDGES.tolist())
 
 
-@pytest.mark.parametrize("count", [0, -10, 3, 7, 201, 400])
+@pytest.mark.parametrize("count", [0, -10, 6, 7, 30, 201, 400])
 def test_a_count_that_would_cut_a_bin_in_two_is_refused(count):
-    with pytest.raises(ValueError, match=f"must divide 200, {count} does not. Use one of 1, 2, 4, 5"):
+    with pytest.raises(ValueError, match=f"must be one of 1, 2, 3, 4, 5, 8, 10, 15, 20, .*, got {count}"):
         coarse_edges(count)
-    with pytest.raises(ValueError, match="must divide 200"):
+    with pytest.raises(ValueError, match="must be one of 1, 2, 3"):
         coarse_bin(np.array([0]), count)
 
 
@@ -172,7 +172,7 @@ def test_the_edges_cannot_be_changed_by_accident():
             edges[0] = 0.0
 
 
-def test_version_1_means_these_edges():
+def test_version_2_means_these_edges():
     # States are stored with this version: an edge that moves by one bit needs another.
     digest = hashlib.sha256(EDGES.astype("<f8").tobytes() + LOGIT_EDGES.astype("<f8").tobytes()).hexdigest()
-    assert (VERSION, digest[:16]) == (1, "25a9d3995066d92e")
+    assert (VERSION, digest[:16]) == (2, "13ceaeaa78629db4")
