@@ -28,6 +28,7 @@ CONFIGS = {
     "evaluate": EvaluateConfig,
     "metrics": StatesConfig,
     "merge": StatesConfig,
+    "drift": StatesConfig,
     "compare": CompareConfig,
     "fit": FitConfig,
     "score": FitConfig,
@@ -101,6 +102,17 @@ def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> s
             return states.merge_states(
                 spark, config, arguments.states, to=arguments.to, mode=mode, allow_missing=arguments.allow_missing
             )
+        case "drift":
+            return states.drift_of_states(
+                spark,
+                config,
+                arguments.reference,
+                arguments.current,
+                partition=arguments.partition,
+                to=arguments.to,
+                mode=mode,
+                run_date=arguments.run_date,
+            )
         case "compare":
             return comparing.compare(spark, config, arguments.run_date)
         case "fit":
@@ -137,6 +149,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("evaluate", help="evaluate a table of predictions, whole and by slices")
     metrics = commands.add_parser("metrics", help="read metrics off stored states, by slices of your choice")
     merge = commands.add_parser("merge", help="add stored states, and store their sum")
+    drift = commands.add_parser("drift", help="say how far a stored state has moved from another")
     commands.add_parser("compare", help="compare models on the same rows, whole and by slices")
     commands.add_parser("fit", help="fit a logistic regression to a table")
     commands.add_parser("score", help="add a model's probabilities and logits to a table")
@@ -162,17 +175,23 @@ def parser() -> argparse.ArgumentParser:
     metrics.add_argument("--to", metavar="PATH", help="write the metrics there; by default they are only printed")
     metrics.add_argument("--reliability", metavar="PATH", help="write the table of reliability there")
     metrics.add_argument("--by-class", metavar="PATH", help="write the table by class there")
-    metrics.add_argument(
-        "--by",
-        action="append",
-        default=[],
-        metavar="COLUMN[,COLUMN...]",
-        help="a grouping set beside the global row, in place of the config's; may come several times",
-    )
+    drift.add_argument("reference", metavar="REFERENCE", help="where the state is stored that is compared with")
+    drift.add_argument("current", metavar="CURRENT", help="where the state is stored that may have moved")
+    drift.add_argument("--partition", metavar="COLUMN", help="compare each value of this slice with the reference")
+    drift.add_argument("--to", metavar="PATH", help="write the table there; by default it is only printed")
+    for command in (metrics, drift):
+        command.add_argument(
+            "--by",
+            action="append",
+            default=[],
+            metavar="COLUMN[,COLUMN...]",
+            help="a grouping set beside the global row, in place of the config's; may come several times",
+        )
     merge.add_argument("--to", required=True, metavar="PATH", help="write the sum there")
+    for command in (metrics, merge, drift):
+        command.add_argument("--overwrite", action="store_true", help="replace what is at the paths that are written")
     for command in (metrics, merge):
         command.add_argument("states", nargs="+", metavar="STATE", help="where a state is stored")
-        command.add_argument("--overwrite", action="store_true", help="replace what is at the paths that are written")
         command.add_argument(
             "--allow-missing", type=count, default=0, metavar="N", help="leave out up to N states that are missing"
         )

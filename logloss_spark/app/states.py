@@ -1,4 +1,4 @@
-"""What the subcommands `metrics` and `merge` do: they read states that were stored, and no predictions."""
+"""What the subcommands `metrics`, `merge` and `drift` do: they read states that were stored, and no predictions."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -10,6 +10,7 @@ from logloss_spark.app.jobs import chosen_metrics, kept, report, written
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Mode
 from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, visible
+from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
@@ -94,6 +95,37 @@ def merge_states(
     check_apart(spark, found, outputs, mode)
     write_tables(spark, {"state": merge(*found.values())}, outputs, format=config.output.format, mode=mode)
     return "\n".join([*read, *written(outputs)])
+
+
+def drift_of_states(
+    spark: SparkSession,
+    config: StatesConfig,
+    reference: str,
+    current: str,
+    *,
+    partition: str | None = None,
+    to: str | None = None,
+    mode: Mode = "errorifexists",
+    run_date: str | None = None,
+) -> str:
+    """Say how far the scores and the labels of a stored state have moved from those of another.
+
+    Parameters, errors as in `metrics_of_states`; `partition` as in `logloss_spark.drift`, and `to` is where its table
+    goes, if anywhere.
+
+    Returns
+    -------
+    str, the report
+    """
+    pair = {path: read_table(spark, path=path, format=config.output.format) for path in (reference, current)}
+    outputs = {"drift": to} if to else {}
+    check_apart(spark, pair, outputs, mode)
+    asked = config.evaluate
+    moved = drift(pair[reference], pair[current], by=config.by, partition=partition, confidence=asked.confidence)
+    report = str(moved)
+    tables = with_run_date({"drift": moved.metrics}, outputs, run_date)
+    write_tables(spark, tables, outputs, format=config.output.format, mode=mode)
+    return "\n".join([report, f"compared {current} with {reference}", *written(outputs)])
 
 
 def read_states(

@@ -110,10 +110,17 @@ class Drift:
 
     def show(self, limit: int = 20) -> None:
         """Print the main metrics of the first slices, and what all of them say."""
+        print(self._text(limit))
+
+    def __str__(self) -> str:
+        """What `show` prints."""
+        return self._text(20)
+
+    def _text(self, limit: int) -> str:
         shown = summary(self.to_pandas(limit))
         width = int(shown["slice"].str.len().max()) if len(shown) else 0
         table = shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})
-        print("\n".join([table, *self._remarks(limit)]))
+        return "\n".join([table, *self._remarks(limit)])
 
     def remarks(self) -> list[str]:
         """What moved, in a line for scores and labels of each grouping set; the slices that moved most are named."""

@@ -102,6 +102,26 @@ def test_merged_states_are_the_state_of_all_rows(
     assert (metrics.n, metrics.brier) == (5, pytest.approx(0.214, abs=1e-12))
 
 
+def test_drift_of_states_is_told_and_written_where_it_is_sent(
+    run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, spark: SparkSession
+) -> None:
+    states = {day: spark.read.parquet(str(stored / day)) for day in DAYS}
+    moved = ls.drift(states["mon"], states["tue"], by=[["country"]])
+    ran = run("drift", stored / "mon", stored / "tue", "--by", "country", "--to", tmp_path / "drift")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        *str(moved).splitlines(),
+        f"compared {stored / 'tue'} with {stored / 'mon'}",
+        f"wrote drift to {tmp_path / 'drift'}",
+    ]
+    found = spark.read.parquet(str(tmp_path / "drift"))
+    assert {row["slice"]: (row["reference_n"], row["current_n"]) for row in found.collect()} == {
+        "all": (2, 3),
+        "country=de": (1, 1),
+        "country=fr": (1, 2),
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
@@ -113,6 +133,9 @@ def test_merged_states_are_the_state_of_all_rows(
         ("merge {0}/mon {0}/mon --to {1}/sum", 2, "each state is named once"),
         ("merge {0}/mon", 2, "the following arguments are required: --to"),
         ("metrics", 2, "the following arguments are required: STATE"),
+        ("drift {0}/mon", 2, "the following arguments are required: CURRENT"),
+        ("drift {0}/mon {0}/wed", 5, "{0}/wed cannot be read"),
+        ("drift {0}/mon {0}/tue --to {0}/tue --overwrite", 2, "an output must not lie inside what is read"),
         ("metrics {0}/mon --by city", 2, "slice column 'city' is not in the state; it has: country"),
         ("metrics {0}/mon {0}/wed", 5, "{0}/wed cannot be read: a path that is read must exist"),
         ("metrics {0}/wed --allow-missing 1", 5, "{0}/wed cannot be read"),
