@@ -1,4 +1,17 @@
-"""Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice."""
+"""Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice.
+
+Evaluate: `log_loss` is one number, `evaluate` gives an `Evaluation` with metrics by slices, `compare` tells whether one
+model is better than another, `explain` puts log loss beside other losses.
+
+States: `Evaluation.state` is a small table of sums. `merge` adds states; `metrics`, `reliability`, `by_class` and
+`comparison` read tables off them, `drift` tells two apart. `help(logloss_spark.metrics)` says what each column is.
+
+Fit: `fit_logistic` gives a `LogisticModel`. `logloss_spark.ml` has Estimators and an Evaluator for pipelines.
+
+Rows: `functions` has the score of each row as a column. `session` starts a quiet local session.
+
+Errors are one line each: `SpecError` for what was asked, `DataError` for the data, both a `LogLossError`.
+"""
 
 from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, MissingInputError, SpecError
 from logloss_spark.evaluate.compare import Comparison, compare, comparison
@@ -12,6 +25,8 @@ from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.io.session import session
 from logloss_spark.rows import functions
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Comparison",
@@ -38,3 +53,8 @@ __all__ = [
     "reliability",
     "session",
 ]
+
+
+def __dir__() -> list[str]:
+    """What a notebook completes: the public names."""
+    return [*__all__, "__version__"]

@@ -6,11 +6,11 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from pyspark.sql import SparkSession
 
+from logloss_spark import __version__
 from logloss_spark.app import comparing, fitting, jobs, states
 from logloss_spark.app.compare_config import CompareConfig
 from logloss_spark.app.config import read_config
@@ -144,7 +144,7 @@ class OneLineParser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command line."""
     top = OneLineParser(prog="logloss-spark", description="Log loss of stored predictions on Apache Spark.")
-    top.add_argument("--version", action="version", version=f"%(prog)s {installed_version()}")
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("evaluate", help="evaluate a table of predictions, whole and by slices")
     metrics = commands.add_parser("metrics", help="read metrics off stored states, by slices of your choice")
@@ -221,14 +221,6 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
     if sets := getattr(arguments, "by", []):
         overrides.append(f"evaluate.by={json.dumps([columns.split(',') for columns in sets])}")
     return overrides
-
-
-def installed_version() -> str:
-    """The version of the installed package; a cluster may have been given its files alone."""
-    try:
-        return version("logloss-spark")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def failed(message: str, code: int) -> int:

@@ -59,7 +59,9 @@ class Evaluation(HeldState):
     Attributes
     ----------
     metrics : DataFrame
-        One row per slice: see `metrics`.
+        One row per slice; `help(logloss_spark.metrics)` says what each column is.
+    log_loss : float
+        The log loss of all rows.
     reliability : DataFrame
         One row per slice and bin of the score.
     by_class : DataFrame
@@ -97,7 +99,10 @@ class Evaluation(HeldState):
 
     @property
     def metrics(self) -> DataFrame:
-        """One row per slice: the global row, and one per group of each grouping set."""
+        """One row per slice: the global row, and one per group of each grouping set.
+
+        `help(logloss_spark.metrics)` says what each column is.
+        """
         table = metrics_table(self.state, self._scale, self._spec.by, self._reporting)
         for exactly in self._sorted:
             table = exactly(table, scores_of(self._rows, self._spec), self._spec.slices)
@@ -272,7 +277,16 @@ def evaluate(
 
     Returns
     -------
-    Evaluation, which has read nothing yet, but for the first rows of two logits
+    Evaluation, which has read nothing yet, but for the first rows of two logits. It shows itself, with these columns of
+    each slice:
+
+    - `rows`: rows read; `n`: rows scored whose weight is positive;
+    - `log_loss`: mean loss, nats, and its interval, with a star where there is too little to go by for it (`few`);
+    - `normalized_entropy`: log loss over that of forecasting each slice its own class shares: below 1 is better;
+    - `calibration_ratio`: mean forecast over mean label, above 1 where too much is forecast;
+    - `brier`: mean squared error of the forecast; `ece`: mean distance of forecasts from what happened, by bins.
+
+    `help(logloss_spark.metrics)` explains these and all other metrics.
 
     Raises
     ------

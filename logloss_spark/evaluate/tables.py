@@ -74,8 +74,44 @@ def metrics(
 
     Returns
     -------
-    DataFrame, lazy: the slice columns (null where rolled up), `grouping_id`, `slice`, `rows` and how many of them have
-    each status, `n` (scored, of positive weight) and one column per metric
+    DataFrame, lazy, a row for all and one per slice. A metric is null where it is not defined. y is the label (1, 0 or
+    its share) and p the forecast; means are weighted. The columns are
+
+    - the slice columns, null where they were rolled up, and `slice`, the slice in words: `all`, `dt=2026-01-01`;
+    - `rows`: rows read; `n`: rows scored whose weight is positive;
+    - `log_loss`: mean loss, nats (`loss`, where it is another loss than cross-entropy);
+    - `.._low`, `.._high`, `.._se`: ends of the interval, and standard error, of `log_loss`, `brier`,
+      `normalized_entropy`, `information_gain`, `calibration_ratio`, `auc`, and with clusters `ece`;
+    - `weight`: sum of weights; `n_eff`: (sum of weights)^2 / sum of their squares;
+    - `minority`: rows of the rarer class; `few`: whether that, as far as weights let rows count, or the number of
+      filled buckets of clusters is below 30: then intervals miss more often than they claim;
+    - `buckets`: of the 64 buckets of clusters, those that hold rows; 0 without clusters;
+    - `log_loss_bits`: log loss in bits; `perplexity`: e^log_loss;
+    - `label_entropy`: the log loss of forecasting its class shares to the whole slice;
+    - `normalized_entropy`: log loss over that of forecasting the baseline (by default the slice's own shares): below 1
+      is better than knowing the shares alone; `information_gain`: 1 - that;
+    - `label_mean`, `prediction_mean`: mean of y and of p, per class where there are K; `calibration_ratio`: the second
+      over the first, above 1 where too much is forecast;
+    - `prediction_entropy`: the log loss that the forecasts themselves expect; `overconfidence`: log loss - that;
+    - `kl_marginal`: KL(mean of y || mean of p);
+    - `brier`: mean of (p - y)^2, for K classes of its sum over them;
+    - `ece`, `mce`: mean and largest distance of mean p from mean y in equal-width bins (of K classes, for the top one);
+      `ece_debiased`: a root mean square of that distance, without what chance adds; `ece_adaptive`: `ece` in bins of
+      equal weight;
+    - `log_loss_resolution`, `log_loss_reliability`, `log_loss_rest`: log_loss = label_entropy - resolution +
+      reliability + rest, by the same bins; `log_loss_discrimination`, `log_loss_miscalibration`, `log_loss_corp_rest`:
+      label_entropy - discrimination + miscalibration + rest, by the isotonic fit (CORP); `brier_..`: the six of Brier;
+    - `spiegelhalter_z`, `expected_loss_z`, each with `.._p_value`: whether Brier, and log loss, are what the forecasts
+      expect;
+    - `cox_intercept`, `cox_slope`: of the logistic regression of y on logit p; 0 and 1 where p means what it says;
+    - `auc`, `average_precision`, `ks`: how well p ranks; `.._bound`: how far off each may be, since rows of one cell of
+      the grid of scores count as ties;
+    - `accuracy`: share of rows whose likeliest class happened; `top_k_accuracy`: share of those whose class was among
+      the k likeliest, k = 1 to 5, for K classes;
+    - `clipped`, `zero`: rows that gave what happened a probability below eps, and of 0; with `.._weight` and
+      `.._loss_share`, their part of the loss;
+    - `grouping_id`: which slice columns were rolled up, as bits, the last column's the lowest;
+    - `ok`, `null_label`, ..: how many rows have each status. They sum to `rows`.
 
     Raises
     ------

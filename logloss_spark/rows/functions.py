@@ -51,10 +51,17 @@ from logloss_spark.rows.pandas_engine import dense_lists, loss_kernel, numbers, 
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Clip, Kind, Label, Predictions
 
+__all__ = ["cross_entropy", "entropy", "kl_divergence", "register", "row_status"]
+
 ColumnOrName = Column | str
 
 SUM_TOLERANCE = 1e-5
 """How far the sum of what entropy and divergence take for a distribution may be from 1."""
+
+
+def __dir__() -> list[str]:
+    """What a notebook completes: the public names."""
+    return __all__
 
 
 def cross_entropy(
