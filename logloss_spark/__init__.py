@@ -13,7 +13,15 @@ Rows: `functions` has the score of each row as a column. `session` starts a quie
 Errors are one line each: `SpecError` for what was asked, `DataError` for the data, both a `LogLossError`.
 """
 
-from logloss_spark.errors import DataError, GateError, InvalidRows, LogLossError, MissingInputError, SpecError
+from logloss_spark.errors import (
+    DataError,
+    GateError,
+    ImpossibleEvents,
+    InvalidRows,
+    LogLossError,
+    MissingInputError,
+    SpecError,
+)
 from logloss_spark.evaluate.compare import Comparison, compare, comparison
 from logloss_spark.evaluate.drift import Drift, drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate
@@ -34,6 +42,7 @@ __all__ = [
     "Drift",
     "Evaluation",
     "GateError",
+    "ImpossibleEvents",
     "InvalidRows",
     "LogLossError",
     "LogisticModel",

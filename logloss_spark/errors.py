@@ -62,6 +62,10 @@ class InvalidRows(UserWarning):
     """Rows were left out, and a bare number or a model has no better place to say so."""
 
 
+class ImpossibleEvents(UserWarning):
+    """Events that the forecast had ruled out make up a good share of a log loss. Issued where the result is a float."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Say what there is instead of `name`, and which of it was probably meant.
 

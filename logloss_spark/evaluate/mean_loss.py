@@ -1,5 +1,6 @@
 """The log loss of a table as one number, and what is said of the rows that are left out of it."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +9,16 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, InvalidRows, counted, listed
+from logloss_spark.errors import DataError, ImpossibleEvents, InvalidRows, counted, listed
 from logloss_spark.evaluate.sums import precise_sums
 from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, reasons_in
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
+
+CAPPED_SHARE = 0.01
+"""From this share of the loss on, events whose loss was capped are worth a warning: the answer hangs on eps."""
 
 
 def log_loss(
@@ -40,7 +44,9 @@ def log_loss(
 
     Returns
     -------
-    float, nats, in [0, inf]; rows that cannot be scored are left out, with a warning (`InvalidRows`) that counts them
+    float, nats, in [0, inf]. Rows that cannot be scored are left out, and a warning (`InvalidRows`) counts them. Where
+    rows that gave what happened a probability of eps or less make up 1 % of the loss or more, a warning says so
+    (`ImpossibleEvents`).
 
     Raises
     ------
@@ -70,9 +76,26 @@ def log_loss(
     )
     rows = inputs(df, spec)
     check_logits(rows, spec)
-    found = summed_loss(with_loss(rows, spec), rows)
+    found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
     report_left_out(found, weight=found["w_high"], what="log loss")
-    return mean_of(found)
+    mean = mean_of(found)
+    report_impossible(found, mean, spec)
+    return mean
+
+
+def report_impossible(found: Mapping[str, Any], mean: float, spec: Predictions) -> None:
+    """Warn where events whose loss was capped make up a good share of a finite mean loss."""
+    if not found["capped"] or not mean < math.inf:
+        return
+    share = spec.cap * found["w_capped"] / (mean * (found["w_high"] + found["w_low"]))
+    if share >= CAPPED_SHARE:
+        warnings.warn(
+            f"{counted(found['capped'], 'row')} of {found['ok']:,} gave what happened a probability of at most eps, "
+            f"{spec.eps:g}, and make up {share:.1%} of the log loss at {spec.cap:.1f} nats each: another eps changes "
+            "it; evaluate(...) counts them by slice as clipped and zero",
+            ImpossibleEvents,
+            stacklevel=3,
+        )
 
 
 def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
@@ -95,12 +118,18 @@ def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: st
         )
 
 
-def summed_loss(scored: DataFrame, rows: Inputs) -> dict[str, Any]:
-    """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass."""
+def summed_loss(scored: DataFrame, rows: Inputs, *, cap: float = math.inf) -> dict[str, Any]:
+    """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass.
+
+    `capped` and `w_capped` are the rows whose loss is the cap, and their weight.
+    """
     ok = "status = 0 AND weight > 0" if rows.weighted else "status = 0"
+    capped = F.expr(ok) & (F.col("loss") >= cap)
     row = scored.agg(
         *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
         *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
+        F.count_if(capped).alias("capped"),
+        F.sum(F.when(capped, F.col("weight") if rows.weighted else F.lit(1.0))).alias("w_capped"),
     ).first()
     assert row is not None
     return row.asDict()

@@ -360,3 +360,26 @@ def test_log_loss_of_nothing_is_an_error_that_says_why(table):
 
 def test_log_loss_without_a_clip_can_be_infinite(table):
     assert ls.log_loss(table.where("case = 'impossible'"), "label", "p", clip="none") == np.inf
+
+
+@pytest.mark.parametrize("engine", ["native", "pandas"])
+def test_log_loss_warns_where_impossible_events_make_up_much_of_it(spark, engine):
+    # A row of weight 3 was ruled out and happened: 3 * 34.54 of 3 * 34.54 + 1000 ln 2.
+    data = [(1, 0.0, 3.0)] + [(1, 0.5, 1.0)] * 1000
+    df = spark.createDataFrame(data, "label int, p double, w double")
+    share = f"{3 * 34.538776394910684 / (3 * 34.538776394910684 + 1000 * np.log(2)):.1%}"
+    line = f"1 row of 1,001 gave what happened a probability of at most eps, 1e-15, and make up {share} of the log loss"
+    with pytest.warns(ls.ImpossibleEvents, match=line) as warned:
+        assert ls.log_loss(df, "label", "p", weight="w", engine=engine) > 0.79
+    assert "\n" not in str(warned[0].message)
+    assert warned[0].filename == __file__
+    # Without weights, and a hundred times as many rows: 0.05 %, which is nothing to speak of. Warnings are errors here.
+    few = df.unionByName(spark.range(99_000).selectExpr("1 AS label", "0.5D AS p", "1D AS w"))
+    assert ls.log_loss(few, "label", "p", engine=engine) == pytest.approx(np.log(2), rel=1e-3)
+
+
+def test_impossible_events_of_several_classes_are_told_and_infinite_losses_speak_for_themselves(spark):
+    df = spark.createDataFrame([("a", [0.0, 0.5, 0.5]), ("b", [0.2, 0.5, 0.3])], "label string, p array<double>")
+    with pytest.warns(ls.ImpossibleEvents, match=r"make up 98\.0% of the log loss"):
+        ls.log_loss(df, "label", "p", classes=["a", "b", "c"], engine="native")
+    assert ls.log_loss(df, "label", "p", classes=["a", "b", "c"], engine="native", clip="none") == np.inf
