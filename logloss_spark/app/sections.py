@@ -12,7 +12,10 @@ Mode = Literal["errorifexists", "overwrite"]
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """Where the predictions are: a path in a format of Spark's, with its reader options, or a catalog table."""
+    """Where the predictions are: a path in a format of Spark's, with its reader options, or a catalog table.
+
+    `schema` gives columns of a path their types, where Spark would find others.
+    """
 
     section: ClassVar[str] = "input"
 
@@ -20,6 +23,7 @@ class Input:
     table: str | None = None
     format: str = "parquet"
     options: dict[str, str | bool | int | float] = field(default_factory=dict)
+    schema: dict[str, str] = field(default_factory=dict)
     where: str | None = None
 
     def __post_init__(self) -> None:

@@ -13,8 +13,10 @@ from uuid import uuid4
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession, is_remote
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StructField, StructType
 
-from logloss_spark.errors import DataError, LogLossError, SpecError
+from logloss_spark.errors import DataError, LogLossError, SpecError, did_you_mean
 from logloss_spark.io.spark_errors import from_spark, said, translated
 
 GLOB = "{}[]*?\\"
@@ -24,6 +26,10 @@ MODES = {"errorifexists": "error", "overwrite": "overwrite"}
 """Spark's words for what to do where something is; its Connect client knows the first one by its short form only."""
 
 
+TEXT_FORMATS = ("csv", "json", "text", "xml")
+"""Formats whose files hold no types: a schema says what their columns are read as."""
+
+
 def read_table(
     spark: SparkSession,
     *,
@@ -31,6 +37,7 @@ def read_table(
     table: str | None = None,
     format: str = "parquet",
     options: Mapping[str, str | bool | int | float] | None = None,
+    schema: Mapping[str, str] | None = None,
     where: str | None = None,
 ) -> DataFrame:
     """A table to read, by its path or by its name in the catalog.
@@ -41,6 +48,9 @@ def read_table(
         One of them. A path may be a pattern, as Spark reads it.
     format, options :
         Of Spark's reader.
+    schema : mapping from column to type in SQL, optional
+        Types of columns of a path, where Spark would find others: a partition `store=001` is read as 1 unless it is
+        a string. The values of partitions and of text are read as these types, all others are cast.
     where : str, optional
         A condition in SQL; rows that fail it are not read.
 
@@ -53,12 +63,14 @@ def read_table(
     DataError
         A path or a table that is not there, or cannot be read.
     SpecError
-        A format that Spark does not know, an option it does not take, or a condition that is none.
+        A type that is none, or of a column that is not there; a format that Spark does not know, an option it does not
+        take, or a condition that is none.
     """
     source, given = table or path, dict(options or {})
     reader = spark.read.format(format).options(**given)
     try:
         found = reader.table(table) if table else reader.load(path)
+        found = typed(spark, found, schema, path=path, format=format, options=given) if schema else found
         _ = found.schema  # over Connect nothing is looked at before
     except Exception as error:
         if not from_spark(error):
@@ -70,6 +82,44 @@ def read_table(
         kind = DataError if type(known) is LogLossError else type(known)
         raise kind(f"{source} cannot be read: {known}") from error
     return found if where is None else filtered(found, where)
+
+
+def typed(
+    spark: SparkSession,
+    found: DataFrame,
+    schema: Mapping[str, str],
+    *,
+    path: str | None,
+    format: str,
+    options: Mapping[str, str | bool | int | float],
+) -> DataFrame:
+    """The table at a path with these types of columns; it is read again where Spark would find others."""
+    if path is None:
+        raise SpecError("schema gives types to columns of a path, got a table of the catalog: its own types count")
+    for name in schema:
+        if name not in found.columns:
+            raise SpecError(f"schema names columns of the table, got {name!r}; {did_you_mean(name, found.columns)}")
+    types = {name: type_in_sql(name, text) for name, text in schema.items()}
+    files = spark.read.format(format).options(**{**options, "recursiveFileLookup": True})
+    stored = set() if format in TEXT_FORMATS else set(files.load(path).columns)  # all but those of partitions
+    fields = [
+        StructField(field.name, types.get(field.name, field.dataType)) if field.name not in stored else field
+        for field in found.schema.fields
+    ]
+    if not stored.issuperset(types):
+        found = spark.read.format(format).options(**options).schema(StructType(fields)).load(path)
+    cast = {name: F.col(f"`{name.replace('`', '``')}`").cast(type_) for name, type_ in types.items() if name in stored}
+    return found.withColumns(cast) if cast else found
+
+
+def type_in_sql(name: str, text: str) -> DataType:
+    """The type that a text names in SQL; SpecError where it names none."""
+    try:
+        return DataType.fromDDL(text)
+    except PySparkException as error:
+        raise SpecError(
+            f"schema gives types as SQL writes them, such as string, bigint, double or date, got {text!r} for {name!r}"
+        ) from error
 
 
 def filtered(table: DataFrame, where: str) -> DataFrame:

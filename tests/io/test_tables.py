@@ -1,6 +1,8 @@
 """Tables in and out, on real files."""
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -134,3 +136,40 @@ def test_what_spark_said_is_told_without_names_of_java_stacks_and_plans(text: st
 def test_a_file_is_named_as_a_person_writes_it() -> None:
     assert readable("file:///data/a%20b/part.parquet") == "/data/a b/part.parquet"
     assert readable("s3a://bucket/part.parquet") == "s3a://bucket/part.parquet"
+
+
+def test_a_schema_keeps_the_text_of_a_partition_and_the_type_of_a_column(spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql("SELECT 1 AS n, 0.5D AS p").write.parquet(str(tmp_path / "days" / "store=001" / "dt=2026-01-01"))
+    asked = {"store": "string", "n": "bigint"}
+    table = read_table(spark, path=str(tmp_path / "days"), schema=asked, where="store = '001'")
+    assert [row.asDict() for row in table.collect()] == [{"n": 1, "p": 0.5, "store": "001", "dt": date(2026, 1, 1)}]
+    assert dict(table.dtypes) == {"n": "bigint", "p": "double", "store": "string", "dt": "date"}
+
+
+def test_a_schema_keeps_the_text_of_a_csv_file(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("store,p\n001,0.5\nA02,1\n")
+    (tmp_path / "number.csv").write_text("store,p\n001,0.5\n")
+    given = {"format": "csv", "options": {"header": True, "inferSchema": True}, "schema": {"store": "string"}}
+    for name, stores in (("table", ["001", "A02"]), ("number", ["001"])):
+        table = read_table(spark, path=str(tmp_path / f"{name}.csv"), **given)
+        assert [row.store for row in table.collect()] == stores
+        assert dict(table.dtypes) == {"store": "string", "p": "double"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"schema": {"idd": "string"}}, "got 'idd'; it has: id. Did you mean 'id'"),
+        ({"schema": {"id": "strng"}}, "such as string, bigint, double or date, got 'strng' for 'id'"),
+        ({"table": "numbers", "path": None, "schema": {"id": "string"}}, "got a table of the catalog"),
+    ],
+)
+def test_a_schema_that_does_not_fit_is_refused_in_one_line(
+    spark: SparkSession, tmp_path: Path, given: dict[str, Any], says: str
+) -> None:
+    spark.range(1).write.parquet(str(tmp_path / "table"))
+    spark.range(1).createOrReplaceTempView("numbers")
+    with pytest.raises(SpecError) as refused:
+        read_table(spark, **{"path": str(tmp_path / "table")} | given)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
