@@ -80,7 +80,7 @@ class LogLossEvaluator(
         judged = replace(rows, index=F.when(ruled_out, 0).otherwise(rows.index))
         loss = F.when(ruled_out, -math.log(spec.eps)).otherwise(F.col("loss"))
         found = summed_loss(with_loss(judged, spec).withColumn("loss", loss), rows)
-        report_left_out(found, weight=found["w_high"], what="log loss")
+        report_left_out(found, rows, spec, weight=found["w_high"], what="log loss")
         return mean_of(found)
 
 

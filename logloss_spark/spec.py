@@ -1,7 +1,8 @@
 """Which columns mean what, and under which conventions they are scored."""
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -56,7 +57,7 @@ class Predictions:
     eps, clip :
         The loss of a class is capped at -ln eps, unless `clip` is "none". Logits are never capped.
     sum_tolerance : float
-        How far the sum of a distribution may be from 1.
+        How far the sum of a distribution may be from 1, and an entry outside [0, 1]: it then counts as 0 or 1.
     engine : "pandas" or "native"
     loss : a name of `LOSSES`, or a function of labels and predictions
         What the loss of a row is; `eps` and `clip` are those of cross-entropy alone.
@@ -138,6 +139,14 @@ class Predictions:
         return cap_of(self.score, self.clip, self.eps)
 
 
+def allowed(tolerance: float, size: int) -> float:
+    """How far off a distribution of `size` entries may be: its tolerance, and the rounding of entries and their sum.
+
+    A sum of .9999 is within 1e-4 of 1, and yet as doubles 1 - .9999 > 1e-4.
+    """
+    return tolerance + size * sys.float_info.epsilon
+
+
 def cap_of(kind: str, clip: str, eps: float) -> float:
     """The largest loss that one class can bring, in nats: -ln eps, where probabilities are clipped."""
     return -math.log(eps) if kind == "probability" and clip == "eps" else math.inf
@@ -211,6 +220,10 @@ def at_least_one(name: str, value: Any) -> None:
 
 def distinct(name: str, values: Sequence[Any]) -> None:
     """Raise SpecError where a value comes twice."""
-    twice = [value for place, value in enumerate(values) if value in values[:place]]
-    if twice:
-        raise SpecError(f"{name} must not repeat itself, and {twice[0]!r} comes twice in {list(values)}")
+    seen: set[Any] = set()
+    for value in values:
+        if not isinstance(value, Hashable):
+            raise SpecError(f"{name} must hold plain values, got {value!r}")
+        if value in seen:
+            raise SpecError(f"{name} must not repeat itself, and {value!r} comes twice in {list(values)}")
+        seen.add(value)

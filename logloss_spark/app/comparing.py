@@ -40,7 +40,7 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
         check_any(sum(counts.values()), given)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))
-        judge(counts, config.compare, section="compare")
+        judge(counts, config.compare, comparison.advice)
         with kept(comparison.metrics) as table:
             title = title_of_comparison(
                 scale_in(comparison.state).models, config.predictions, given.table or given.path

@@ -1,7 +1,7 @@
 """What each subcommand does: read, judge, write, in this order, and a report for a person."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pyspark.sql import DataFrame, SparkSession
@@ -15,7 +15,6 @@ from logloss_spark.evaluate.evaluation import SHOWN_SLICES, Evaluation, title_of
 from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.metrics import columns_of_loss
 from logloss_spark.evaluate.ranked import first_of_each_set
-from logloss_spark.evaluate.state import read_scale
 from logloss_spark.evaluate.tables import METRICS
 from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
 from logloss_spark.report.text import as_text
@@ -50,9 +49,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
     with evaluation:
         counts = rows_by_status(evaluation.state)
         check_any(sum(counts.values()), given)
-        if not counts["ok"] and counts["prediction_length"]:
-            raise DataError(wrong_length(evaluation, config))
-        judge(counts, config.evaluate, section="evaluate")
+        judge(counts, config.evaluate, evaluation.advice)
         with kept(evaluation.metrics) as table:
             shown = report(
                 table,
@@ -79,7 +76,13 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
 def read_input(spark: SparkSession, given: Input, columns: Renaming) -> DataFrame:
     """The table that a section of a config names, its columns renamed as [columns] says."""
     table = read_table(
-        spark, path=given.path, table=given.table, format=given.format, options=given.options, where=given.where
+        spark,
+        path=given.path,
+        table=given.table,
+        format=given.format,
+        options=given.options,
+        schema=given.schema,
+        where=given.where,
     )
     return renamed(table, columns.rename) if columns.rename else table
 
@@ -128,32 +131,24 @@ def check_any(rows: int, given: Input) -> None:
         )
 
 
-def judge(counts: Mapping[str, int], asked: Tolerance, *, section: str) -> None:
-    """Raise DataError where more rows are invalid than a section of the config tolerates."""
+def judge(
+    counts: Mapping[str, int], asked: Tolerance, advice: Callable[[Mapping[str, int]], str] = lambda _: ""
+) -> None:
+    """Raise DataError where more rows are invalid than a section of the config tolerates, or all for a known cause.
+
+    `advice` says what the user can do, from the counts of rows by status.
+    """
     reasons, total = reasons_in(counts), sum(counts.values())
     invalid = sum(reasons.values())
+    way_out = advice(counts) if invalid > asked.tolerance * total or not counts["ok"] else ""
+    if not counts["ok"] and way_out:
+        raise DataError(f"no row of {total:,} can be scored: {listed(reasons)}; {way_out}")
     if invalid > asked.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4
-        advice = f"mend them, or tolerate {enough:g}"
-        if max(reasons, key=lambda status: reasons[status]) == "unknown_label":
-            advice = f"name the labels that the column holds with `classes` in [{section}]"
         raise DataError(
             f"tolerated_share of invalid rows is {asked.tolerance:g}, and {invalid:,} of {total:,} are: "
-            f"{listed(reasons)}; {advice}"
+            f"{listed(reasons)}; {way_out or f'mend them, or tolerate {enough:g}'}"
         )
-
-
-def wrong_length(evaluation: Evaluation, config: EvaluateConfig) -> str:
-    """The error of a table whose every prediction has another length than there are classes."""
-    row = evaluation.invalid.where("row_status = 'prediction_length'").first()
-    assert row is not None
-    column = str(config.predictions.prediction)
-    classes = read_scale(evaluation.state).classes
-    return (
-        f"a prediction has one entry per class, and there are {len(classes)} classes ({shortened(classes)}) but "
-        f"{len(row[column])} entries in column {column!r}, and no row can be scored: "
-        "name the classes in the prediction's order with `classes` in [evaluate]"
-    )
 
 
 def shortened(names: Sequence[object], length: int = 5) -> str:

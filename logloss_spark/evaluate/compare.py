@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from logloss_spark.errors import LISTED, SpecError, visible
 from logloss_spark.evaluate.evaluation import (
@@ -26,6 +27,7 @@ from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, orde
 from logloss_spark.evaluate.state import columns_of, scale_in, scale_of
 from logloss_spark.evaluate.tables import set_name
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates, p_values
+from logloss_spark.rows.advice import advice
 from logloss_spark.rows.compared import Models, gathered, lengths
 from logloss_spark.spec import (
     Clip,
@@ -94,6 +96,11 @@ class Comparison(HeldState):
     def metrics(self) -> DataFrame:
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
         return comparison_table(self.state, self._scale, self._spec.by, self._confidence)
+
+    def advice(self, counts: Mapping[Any, Any]) -> str:
+        """What lets rows be scored that could not be; of their forecasts the baseline's are looked at."""
+        of_baseline = self._rows.table.withColumn("prediction", F.col("prediction_0"))
+        return advice(counts, replace(self._rows, table=of_baseline), self._spec)
 
     def lengths(self) -> dict[str, int]:
         """How many entries the forecast of each model has, where it has one per class; read off some row."""

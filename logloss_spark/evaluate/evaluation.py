@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pandas as pd
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from logloss_spark.errors import PATH, SpecError, counted, listed, visible
 from logloss_spark.evaluate.exact import scores_of, with_pooling, with_ranking
@@ -19,9 +18,10 @@ from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
 from logloss_spark.evaluate.sums import state_of
 from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of, set_name
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates
+from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.losses import check_loss
-from logloss_spark.rows.status import STATUSES, reasons_in, status_code, status_name
+from logloss_spark.rows.status import STATUSES, invalid_rows, reasons_in
 from logloss_spark.spec import (
     Clip,
     Columns,
@@ -121,9 +121,11 @@ class Evaluation(HeldState):
     @property
     def invalid(self) -> DataFrame:
         """The rows that were not scored, with the column `row_status` that says why."""
-        rows = inputs(self._df, self._spec, keep_row=True)
-        marked = rows.table.withColumn("status", status_code(rows, self._spec)).where("status != 0")
-        return marked.select("row.*", status_name(F.col("status")).alias("row_status"))
+        return invalid_rows(self._df, self._spec)
+
+    def advice(self, counts: Mapping[Any, Any]) -> str:
+        """What lets rows be scored that could not be, from what counts rows by status, such as a row of metrics."""
+        return advice(counts, self._rows, self._spec)
 
     @property
     def log_loss(self) -> float:
@@ -254,7 +256,8 @@ def evaluate(
     confidence : float
         The coverage of the intervals.
     sum_tolerance : float
-        How far a distribution's sum may be from 1.
+        How far a distribution's sum may be from 1, and its entries outside [0, 1]: they then count as 0 or 1. A
+        prediction that is one number has no sum, and must lie in [0, 1].
     ece_bins : int
         The number of equal-width bins of ece, mce and the reliability table. It divides 200 or 15. Bins are closed
         below, [a, b), and the last one holds 1; those of scikit-learn's `calibration_curve` are closed above, (a, b].

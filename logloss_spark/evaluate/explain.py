@@ -142,6 +142,8 @@ def explain(
     used = sums[sums["bin"].notna()]
     report_left_out(
         {status: int(counts.get(code, 0)) for code, status in enumerate(STATUSES)},
+        rows,
+        spec,
         weight=float(used["w"].sum()),
         what="comparison of losses",
     )

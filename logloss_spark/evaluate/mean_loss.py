@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError, ImpossibleEvents, InvalidRows, counted, listed
 from logloss_spark.evaluate.sums import precise_sums
 from logloss_spark.kernels.sums import ratio_of_sums
+from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, reasons_in
@@ -77,7 +78,7 @@ def log_loss(
     rows = inputs(df, spec)
     check_logits(rows, spec)
     found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
-    report_left_out(found, weight=found["w_high"], what="log loss")
+    report_left_out(found, rows, spec, weight=found["w_high"], what="log loss")
     mean = mean_of(found)
     report_impossible(found, mean, spec)
     return mean
@@ -98,21 +99,25 @@ def report_impossible(found: Mapping[str, Any], mean: float, spec: Predictions) 
         )
 
 
-def report_left_out(counts: Mapping[str, int], *, weight: float | None, what: str) -> None:
+def report_left_out(
+    counts: Mapping[str, int], rows: Inputs, spec: Predictions, *, weight: float | None, what: str
+) -> None:
     """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
 
     For functions whose answer has no better place to say so; the warning points at their caller.
     """
     reasons = reasons_in(counts)
     total = counts["ok"] + sum(reasons.values())
+    way_out = advice(counts, rows, spec)
+    said = listed(reasons) + (f"; {way_out}" if way_out else "")
     if not weight:
         raise DataError(
             f"{what} needs a row of positive weight that can be scored, and none of {total:,} can"
-            + (f": {listed(reasons)}" if reasons else "")
+            + (f": {said}" if reasons else "")
         )
     if reasons:
         warnings.warn(
-            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: " + listed(reasons),
+            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: {said}",
             InvalidRows,
             stacklevel=3,
         )

@@ -25,7 +25,8 @@ from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.text import View, as_html
-from logloss_spark.rows.inputs import has_vectors, present, quoted, types_of
+from logloss_spark.rows.columns import has_vectors
+from logloss_spark.rows.inputs import present, quoted, types_of
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
 from logloss_spark.spec import Label
@@ -181,7 +182,7 @@ class LogisticModel:
         """
         score = score_column(df, dataclasses.replace(self, features=features))
         # Columns of a scan that Spark hands to Python directly must not be ML vectors: see rows/scored.py.
-        table = df.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df) else df
+        table = df.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df.schema) else df
         logit = quoted(SCORE)
         several = len(self.coefficients) > 1
         chance = vectorised(softmax_of, "array<double>")(logit) if several else probability_column(logit)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from logloss_spark.kernels.sums import Array, compensated_sum
 from logloss_spark.rows.pandas_engine import numbers
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import Label, Predictions
+from logloss_spark.spec import Label, Predictions, allowed
 
 Mask = npt.NDArray[np.bool_]
 Reasons = dict[str, Mask]
@@ -46,14 +46,14 @@ def class_reasons(label: pa.Array, classes: Sequence[Label]) -> Reasons:
 
 def soft_label_reasons(label: pa.Array, spec: Predictions, size: int) -> Reasons:
     """What can be wrong with a share or a distribution as a label."""
-    in_range = out_of_unit_interval(label)
     reasons = {"null_label": nulls(label), "nan_label": entries_that(np.isnan, label)}
     if not is_list(label):
-        return reasons | {"label_range": in_range}
+        return reasons | {"label_range": out_of_unit_interval(label)}
+    slack = allowed(spec.sum_tolerance, size)
     return reasons | {
         "label_length": lengths(label) != size,
-        "label_range": in_range,
-        "label_sum": off_one(numbers(label, size), spec.sum_tolerance),
+        "label_range": out_of_unit_interval(label, slack),
+        "label_sum": off_one(numbers(label, size), slack),
     }
 
 
@@ -69,9 +69,10 @@ def score_reasons(score: pa.Array, spec: Predictions, size: int) -> Reasons:
     if spec.kind == "logit":
         no_class, two_certain = (matrix == -np.inf).all(axis=1), (matrix == np.inf).sum(axis=1) > 1
         return reasons | {"prediction_range": no_class | two_certain}
+    slack = allowed(spec.sum_tolerance, size)
     return reasons | {
-        "prediction_range": out_of_unit_interval(score),
-        "prediction_sum": off_one(matrix, spec.sum_tolerance),
+        "prediction_range": out_of_unit_interval(score, slack),
+        "prediction_sum": off_one(matrix, slack),
     }
 
 
@@ -106,9 +107,9 @@ def entries_that(found: Callable[[Array], Mask], values: pa.Array) -> Mask:
     return any_entry(values, found(numbers(values.flatten(), 1)))
 
 
-def out_of_unit_interval(values: pa.Array) -> Mask:
-    """Rows with an entry outside [0, 1]."""
-    return entries_that(lambda entry: (entry < 0) | (entry > 1), values)
+def out_of_unit_interval(values: pa.Array, slack: float = 0.0) -> Mask:
+    """Rows with an entry that lies outside [0, 1] by more than `slack`."""
+    return entries_that(lambda entry: (entry < -slack) | (entry > 1 + slack), values)
 
 
 def any_entry(values: pa.Array, found: Mask) -> Mask:
@@ -117,6 +118,6 @@ def any_entry(values: pa.Array, found: Mask) -> Mask:
     return np.bincount(row[found], minlength=len(values)) > 0
 
 
-def off_one(distribution: Array, tolerance: float) -> Mask:
-    """Rows that do not sum to 1."""
-    return np.abs(compensated_sum(distribution) - 1) > tolerance
+def off_one(distribution: Array, slack: float) -> Mask:
+    """Rows whose sum is off 1 by more than `slack`."""
+    return np.abs(compensated_sum(distribution) - 1) > slack

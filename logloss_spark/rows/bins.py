@@ -4,6 +4,7 @@ Catalyst has no binary search. A first guess comes from arithmetic on numbers th
 corrected against the literal edges; so whatever `ln` a platform has, every double lands where NumPy puts it.
 """
 
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
 from typing import Any
@@ -80,5 +81,15 @@ def corrected_bin(score: Column, kind: Score, certain: Column) -> Column:
 
 
 def literal_array(values: npt.NDArray[Any], type_: str) -> Column:
-    """An array literal as one folded expression: a thousand literals would be a thousand calls to the JVM."""
-    return F.split(F.lit(" ".join(map(repr, values.tolist()))), " ").cast(f"array<{type_}>")
+    """Numbers as an array literal."""
+    return literal_texts(map(repr, values.tolist()), type_)
+
+
+def literal_texts(texts: Iterable[str], type_: str) -> Column:
+    """Texts, or what they spell, as an array literal.
+
+    It is one expression, which Spark folds: a thousand literals would be a thousand calls to the JVM.
+    """
+    known = list(texts)
+    separator = next(sign for sign in map(chr, range(1, 32)) if not any(sign in text for text in known))
+    return F.split(F.lit(separator.join(known)), separator).cast(f"array<{type_}>")

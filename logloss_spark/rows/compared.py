@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError, SpecError, did_you_mean
 from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import Inputs, check_logits, forecast, inputs, present, quoted, score_of, types_of
+from logloss_spark.rows.columns import Find, by_place, finder
+from logloss_spark.rows.inputs import Inputs, check_logits, fields_of, forecast, inputs, score_of
 from logloss_spark.rows.pandas_engine import row_losses, vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST, with_loss
 from logloss_spark.spec import Predictions, distinct
@@ -102,9 +103,6 @@ def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, t
     if given.model is None:
         models = given.ordered(tuple(given.predictions))
         return wide_inputs(df, {name: replace(spec, prediction=given.predictions[name]) for name in models}), models
-    for role, names in (("model", (given.model,)), ("key", given.keys)):
-        for name in names:
-            present(df, role, name)
     if given.models:
         check_models(df, given.model, given.models)
     models = given.ordered(given.models or models_in(df, given.model))
@@ -134,10 +132,12 @@ def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
                 f"models that are compared forecast the same classes, and {baseline!r} has {found[baseline].size} but "
                 f"{model!r} {found[model].size}; arrays are taken to have 2 unless classes names more"
             )
-    types = types_of(df)
-    predictions = {
-        f"prediction_{place}": forecast(types, spec.prediction, spec) for place, spec in enumerate(specs.values())
-    }
+    classes = found[baseline].classes
+
+    def predictions(find: Find) -> dict[str, Column]:
+        columns = [forecast(fields_of(find, spec), spec, classes) for spec in specs.values()]
+        return {f"prediction_{place}": column for place, column in enumerate(columns)}
+
     return inputs(df, specs[baseline], beside=predictions)
 
 
@@ -163,7 +163,11 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
     DataError
         Keys that are not unique per model, or whose models differ in label, weight, cluster or slice.
     """
-    named = {"model": quoted(model).cast("string"), "key": F.struct(*map(quoted, keys))}
+
+    def named(find: Find) -> dict[str, Column]:
+        key = F.struct(*[find("key", name).column.alias(name) for name in keys])
+        return {"model": find("model", model).column.cast("string"), "key": key}
+
     rows = inputs(df, spec, beside=named)
     facts = F.struct(*[name for name in rows.table.columns if name not in ("model", "key", "prediction")])
     of_model = {name: F.col("model") == name for name in models}
@@ -190,8 +194,8 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
 
 def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
     """Raise SpecError where a long table has no row of a model."""
-    name = quoted(model).cast("string")
-    found = {row.model for row in df.where(name.isin(*models)).select(name.alias("model")).distinct().collect()}
+    named = model_column(df, model)
+    found = {row.model for row in named.where(F.col("model").isin(*models)).distinct().collect()}
     absent = [model for model in models if model not in found]
     if absent:
         raise SpecError(f"models are values of column {model!r}, and {absent[0]!r} is not in it; leave it out")
@@ -199,12 +203,17 @@ def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
 
 def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
     """The models of a long table, in order of their names; raises SpecError where there are too many to be meant."""
-    found = df.select(quoted(model).cast("string").alias("model")).distinct().limit(FOUND_MODELS + 1).collect()
+    found = model_column(df, model).distinct().limit(FOUND_MODELS + 1).collect()
     if len(found) > FOUND_MODELS:
         raise SpecError(f"column {model!r} holds more than {FOUND_MODELS} models: name those to compare in models")
     if any(row.model is None for row in found):
         raise DataError(f"every row of a long table names its model, and {model!r} is null in some: leave them out")
     return tuple(sorted(row.model for row in found))
+
+
+def model_column(df: DataFrame, model: str) -> DataFrame:
+    """The names of the models of a long table."""
+    return by_place(df).select(finder(df)("model", model).column.cast("string").alias("model"))
 
 
 def check_keys(by_key: DataFrame) -> None:
@@ -241,8 +250,10 @@ def scored_by_all(rows: Inputs, spec: Predictions, models: int) -> DataFrame:
     """
     # As in `with_loss`, but once and for either engine: a step between functions would hand rows to Python twice.
     table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.has_vectors else rows.table
+    table = table.withColumn("given_label", F.col("label"))
     for place in range(models):
-        of_model = replace(rows, table=table.withColumn("prediction", F.col(f"prediction_{place}")), has_vectors=False)
+        of_place = {"prediction": F.col(f"prediction_{place}"), "label": F.col("given_label")}
+        of_model = replace(rows, table=table.withColumns(of_place), has_vectors=False)
         table = with_loss(of_model, spec).withColumnsRenamed({"status": f"status_{place}", "loss": f"loss_{place}"})
     reasons = [F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in range(models)]
     divergences = {}
@@ -256,7 +267,7 @@ def scored_by_all(rows: Inputs, spec: Predictions, models: int) -> DataFrame:
 def divergence(rows: Inputs, spec: Predictions, reference: str, other: str) -> Column:
     """KL(reference ‖ other) of two columns of forecasts, in nats."""
     kernel = divergence_kernel(spec, scalar=rows.scalar)
-    scores = [score_of(F.col(name), spec) for name in (reference, other)]
+    scores = [score_of(rows, spec, F.col(name)) for name in (reference, other)]
     return vectorised(partial(row_losses, kernel, rows.size), "double")(*scores)
 
 

@@ -49,7 +49,7 @@ from logloss_spark.rows.arrow_status import (
 from logloss_spark.rows.inputs import plain_label
 from logloss_spark.rows.pandas_engine import dense_lists, loss_kernel, numbers, vectorised
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import Clip, Kind, Label, Predictions
+from logloss_spark.spec import Clip, Kind, Label, Predictions, allowed
 
 __all__ = ["cross_entropy", "entropy", "kl_divergence", "register", "row_status"]
 
@@ -250,12 +250,16 @@ def arrow_cross_entropy(spec: Predictions, label: pa.Array, prediction: pa.Array
     label, score = dense_lists(label), dense_lists(prediction)
     classes = spec.classes or (0, 1)
     y = label if spec.soft_labels else class_of(label, classes)
-    values = numbers(score, len(classes))
+    values, shares = numbers(score, len(classes)), numbers(y, len(classes))
     if spec.kind == "margin" and is_list(score):
         values = values[:, -1]
+    if spec.kind == "probability" and is_list(score):
+        values = np.clip(values, 0.0, 1.0)
+    if spec.soft_labels and is_list(label):
+        shares = np.clip(shares, 0.0, 1.0)
     kernel = loss_kernel(spec, scalar=values.ndim == 1, soft=spec.soft_labels)
     valid = statuses(label, score, None, spec) == 0
-    return where_valid(valid, kernel(numbers(y, len(classes)), values))
+    return where_valid(valid, kernel(shares, values))
 
 
 def arrow_row_status(
@@ -285,8 +289,11 @@ def arrow_kl_divergence(p: pa.Array, q: pa.Array) -> pa.Array:
 
 def is_forecast(p: pa.Array) -> Mask:
     """Rows that are a probability, or a distribution of whatever length."""
-    wrong = nulls(p) | entries_that(np.isnan, p) | out_of_unit_interval(p)
-    return ~(wrong | off_one(padded(p, longest(p)), SUM_TOLERANCE)) if is_list(p) else ~wrong
+    wrong = nulls(p) | entries_that(np.isnan, p)
+    if not is_list(p):
+        return ~(wrong | out_of_unit_interval(p))
+    slack = allowed(SUM_TOLERANCE, longest(p))
+    return ~(wrong | out_of_unit_interval(p, slack) | off_one(padded(p, longest(p)), slack))
 
 
 def longest(p: pa.Array) -> int:
@@ -295,12 +302,12 @@ def longest(p: pa.Array) -> int:
 
 
 def padded(p: pa.Array, size: int) -> Array:
-    """Numbers as they are; lists as rows of a matrix, shorter ones filled up with 0, which changes no sum."""
+    """Numbers as they are; lists as rows of a matrix in [0, 1], shorter ones filled up with 0, which changes no sum."""
     if not is_list(p):
         return numbers(p, size)
     matrix = np.zeros((len(p), size))
     matrix[np.arange(size) < lengths(p)[:, np.newaxis]] = numbers(p.flatten(), size)
-    return matrix
+    return np.clip(matrix, 0.0, 1.0)
 
 
 def where_valid(valid: Mask, values: Array) -> pa.Array:

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows import native_engine, pandas_engine
 from logloss_spark.rows.bins import certain_bin, corrected_bin
-from logloss_spark.rows.inputs import Inputs, score_of, slice_name
+from logloss_spark.rows.inputs import Inputs, in_unit_interval, score_of, slice_name
 from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.native_engine import INFINITY, compensated_sum
 from logloss_spark.rows.status import status_code
@@ -28,20 +28,24 @@ def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
         table = table.coalesce(ONE_PARTITION_AT_MOST)
     index = {} if rows.index is None else {"index": F.coalesce(rows.index, F.lit(-1))}
     judged = table.withColumns({"status": status_code(rows, spec), **index})
-    filled = without_nulls(rows, spec)
-    judged = judged.withColumns(filled) if filled else judged  # Connect takes no empty dict
+    judged = judged.withColumns(settled_columns(rows, spec))
     loss_of_row = CROSS_ENTROPY[spec.engine] if spec.loss == "cross_entropy" else other_loss
     return judged.withColumn("loss", loss_of_row(rows, spec))
 
 
-def without_nulls(rows: Inputs, spec: Predictions) -> dict[str, Column]:
-    """Numbers in the place of nulls: once the status is known they say nothing more, and each is a branch per sum."""
-    filled = {"weight": F.coalesce("weight", F.lit(0.0))} if rows.weighted else {}
-    if rows.scalar:
-        filled["prediction"] = F.coalesce(score_of(F.col("prediction"), spec), F.lit(float("nan")))
-    if rows.scalar and rows.soft:
-        filled["label"] = F.coalesce("label", F.lit(float("nan")))
-    return filled
+def settled_columns(rows: Inputs, spec: Predictions) -> dict[str, Column]:
+    """The columns of roles as they are summed once the status is known: scores, and distributions within [0, 1].
+
+    Numbers stand in the place of nulls, which say nothing more then, and each of which is a branch per sum.
+    """
+    nan = F.lit(float("nan"))
+    score, label = score_of(rows, spec, F.col("prediction")), F.col("label")
+    settled = {"prediction": F.coalesce(score, nan) if rows.scalar else score}
+    if rows.soft:
+        settled["label"] = F.coalesce(label, nan) if rows.scalar else in_unit_interval(label)
+    if rows.weighted:
+        settled["weight"] = F.coalesce("weight", F.lit(0.0))
+    return settled
 
 
 def scored(rows: Inputs, spec: Predictions) -> DataFrame:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.rows.inputs import Inputs
-from logloss_spark.spec import Predictions
+from logloss_spark.rows.columns import place_name
+from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.spec import Predictions, allowed
 
 STATUSES = (
     "ok",
@@ -35,6 +36,10 @@ STATUSES = (
 """Every status, the reasons in the order in which they are looked for. A code is a place in here."""
 
 
+ROW_STATUS = "row_status"
+"""The column that says why a row was not scored."""
+
+
 def status_code(rows: Inputs, spec: Predictions) -> Column:
     """The status of each row of `rows.table`, as its place in `STATUSES`."""
     reasons = label_reasons(rows, spec) | prediction_reasons(rows, spec) | (weight_reasons() if rows.weighted else {})
@@ -49,6 +54,19 @@ def status_code(rows: Inputs, spec: Predictions) -> Column:
 def status_name(code: Column) -> Column:
     """The word for a code."""
     return F.element_at(F.array(*[F.lit(status) for status in STATUSES]), code + 1)
+
+
+def invalid_rows(df: DataFrame, spec: Predictions) -> DataFrame:
+    """The rows of a table that cannot be scored, whole, with the column `row_status` that says why.
+
+    A column that is called so already, as that of rows which were invalid once before, gives way.
+    """
+    kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
+    columns = [F.col(place_name(place)) for place in kept]
+    rows = inputs(df, spec, beside=lambda _: {"row": F.struct(*columns)})
+    marked = rows.table.withColumn("status", status_code(rows, spec)).where("status != 0")
+    names = [df.columns[place] for place in kept]
+    return marked.select("row.*", status_name(F.col("status"))).toDF(*names, ROW_STATUS)
 
 
 def reasons_in(counts: Mapping[Any, Any]) -> dict[str, int]:
@@ -68,8 +86,8 @@ def label_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
         "null_label": label.isNull() | F.exists(label, lambda q: q.isNull()),
         "nan_label": rows.label_nan,
         "label_length": F.size(label) != rows.size,
-        "label_range": F.exists(label, lambda q: (q < 0) | (q > 1)),
-        "label_sum": off_one(label, spec.sum_tolerance),
+        "label_range": out_of_unit_interval(label, allowed(spec.sum_tolerance, rows.size)),
+        "label_sum": off_one(label, allowed(spec.sum_tolerance, rows.size)),
     }
 
 
@@ -87,8 +105,11 @@ def prediction_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
     if spec.kind == "margin":
         return reasons
     if spec.kind == "probability":
-        out_of_range = F.exists(score, lambda s: (s < 0) | (s > 1))
-        return reasons | {"prediction_range": out_of_range, "prediction_sum": off_one(score, spec.sum_tolerance)}
+        slack = allowed(spec.sum_tolerance, rows.size)
+        return reasons | {
+            "prediction_range": out_of_unit_interval(score, slack),
+            "prediction_sum": off_one(score, slack),
+        }
     infinite = F.lit(float("inf"))
     certain_classes = F.size(F.filter(score, lambda z: z == infinite))
     return reasons | {"prediction_range": (certain_classes > 1) | (F.array_max(score) == -infinite)}
@@ -104,7 +125,16 @@ def weight_reasons() -> dict[str, Column]:
     }
 
 
-def off_one(distribution: Column, tolerance: float) -> Column:
-    """Whether the entries of an array do not sum to 1."""
-    total = F.aggregate(distribution, F.lit(0.0), lambda total, share: total + share)
-    return F.abs(total - 1) > tolerance
+def out_of_unit_interval(distribution: Column, slack: float) -> Column:
+    """Whether an entry of an array lies outside [0, 1] by more than `slack`."""
+    return F.exists(distribution, lambda share: (share < -slack) | (share > 1 + slack))
+
+
+def off_one(distribution: Column, slack: float) -> Column:
+    """Whether the sum of an array is off 1 by more than `slack`."""
+    return F.abs(total(distribution) - 1) > slack
+
+
+def total(distribution: Column) -> Column:
+    """The sum of the entries of an array."""
+    return F.aggregate(distribution, F.lit(0.0), lambda total, share: total + share)

@@ -51,6 +51,8 @@ DISTRIBUTIONS: tuple[tuple[Any, str], ...] = (
     ([0.2, 0.3, 0.5], "ok"),
     ([0.0, 0.0, 1.0], "ok"),
     ([0.2, 0.3, 0.500009], "ok"),
+    ([0.0, 0.0, 1.00001], "ok"),  # one tolerance for the sum and the entries
+    ([1.0, -1e-5, 0.0], "ok"),
     (None, "null_prediction"),
     ([0.2, None, 0.8], "null_prediction"),
     ([0.2, NAN, 0.8], "nan_prediction"),
@@ -59,6 +61,8 @@ DISTRIBUTIONS: tuple[tuple[Any, str], ...] = (
     ([], "prediction_length"),
     ([0.2, -0.1, 0.9], "prediction_range"),
     ([0.0, 0.0, 1.1], "prediction_range"),
+    ([-1.1e-5, 0.0, 1.0], "prediction_range"),
+    ([0.0, 0.0, 1.000011], "prediction_range"),
     ([0.0, 0.0, INF], "prediction_range"),
     ([0.2, 0.3, 0.50002], "prediction_sum"),
     ([0.0, 0.0, 0.0], "prediction_sum"),
@@ -80,6 +84,7 @@ LOGITS: tuple[tuple[Any, str], ...] = (
 SOFT_LABELS: tuple[tuple[Any, str], ...] = (
     ([0.2, 0.3, 0.5], "ok"),
     ([0.0, 1.0, 0.0], "ok"),
+    ([-1e-5, 1.00001, 0.0], "ok"),
     (None, "null_label"),
     ([None, 0.5, 0.5], "null_label"),
     ([NAN, 0.5, 0.5], "nan_label"),
@@ -87,6 +92,16 @@ SOFT_LABELS: tuple[tuple[Any, str], ...] = (
     ([0.5, 0.5, 0.5, -0.5], "label_length"),
     ([1.2, -0.1, -0.1], "label_range"),
     ([0.5, 0.5, 0.5], "label_sum"),
+)
+
+HUNDREDTHS = [place / 100 for place in range(100)]
+IN_FOUR_DIGITS: tuple[tuple[Any, str], ...] = (
+    *(([p, round(0.9999 - p, 4), 0.0], "ok") for p in HUNDREDTHS),  # as doubles, 1 - .9999 > 1e-4
+    *(([0.0, p, round(1.0001 - p, 4)], "ok") for p in HUNDREDTHS),
+    ([0.0, 1.0001, 0.0], "ok"),
+    ([1.0, -0.0001, 0.0001], "ok"),
+    ([0.25, 0.25, 0.4998], "prediction_sum"),
+    ([0.0, 1.00011, -0.0001], "prediction_range"),
 )
 
 FORMS: dict[str, Form] = {
@@ -175,6 +190,12 @@ FORMS: dict[str, Form] = {
             (1, [0.2, 0.3, 0.5], -1.0, "negative_weight"),
         ),
         {"classes": (0, 1, 2)},
+    ),
+    "three probabilities in four digits": Form(
+        "int",
+        "array<double>",
+        tuple((1, p, 1.0, status) for p, status in IN_FOUR_DIGITS),
+        {"classes": (0, 1, 2), "sum_tolerance": 1e-4},
     ),
     "three logits": Form(
         "string",

@@ -194,7 +194,6 @@ def wide(spark):
 BAD = {
     "a column that is not there": ({"weight": "w"}, "weight column 'w' is not in the table"),
     "a name spelled nearly right": ({"label": "lable"}, "Did you mean 'label'?"),
-    "another case": ({"prediction": "P"}, "Did you mean 'p'?"),
     "one of several columns missing": ({"prediction": ["p", "q"]}, "prediction column 'q' is not in the table"),
     "a slice that is not there": ({"by": [["dayy"]]}, "slice column 'dayy' is not in the table"),
     "text as prediction": ({"prediction": "word"}, "must be a number, an array of numbers or an ML vector, not string"),

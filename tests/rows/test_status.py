@@ -3,6 +3,7 @@
 import pytest
 from pyspark.sql import functions as F
 
+from logloss_spark.rows.clusters import cluster_hash
 from logloss_spark.rows.functions import row_status
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.scored import with_loss
@@ -96,14 +97,103 @@ def test_a_row_without_a_cluster_cannot_be_scored_and_any_other_reason_comes_fir
     ]
 
 
-def test_a_cluster_has_one_of_64_buckets_whatever_the_type_of_its_number(spark):
-    df = spark.range(1000).selectExpr("id", "CAST(id AS INT) AS small", "1 AS label", "0.5D AS p")
-    buckets = [
-        [row.bucket for row in inputs(df, Predictions(label="label", prediction="p", cluster=name)).table.collect()]
-        for name in ("id", "small")
+def test_clusters_have_64_buckets(spark):
+    df = spark.range(1000).selectExpr("id", "1 AS label", "0.5D AS p")
+    spec = Predictions(label="label", prediction="p", cluster="id")
+    assert {row.bucket for row in inputs(df, spec).table.collect()} == set(range(64))
+
+
+# One cluster a line, in the numeric types and texts that it may come in.
+ALIKE = {
+    "a whole number": [
+        "tinyint '101'",
+        "int '101'",
+        "bigint '101'",
+        "float '101'",
+        "double '101'",
+        "decimal(10,0) '101'",
+        "decimal(38,20) '101'",
+        "string '101'",
+        "string '101.0'",
+        "string '101.00'",
+    ],
+    "a large number": ["int '12345678'", "double '12345678'", "string '1.2345678E7'", "string '12345678'"],
+    "a negative number": ["int '-7'", "double '-7'", "decimal(5,2) '-7'", "string '-7'", "string '-7.0'"],
+    "zero": [
+        "int '0'",
+        "double '0'",
+        "double '-0.0'",
+        "float '-0.0'",
+        "decimal(9,8) '0'",
+        "string '0'",
+        "string '-0.0'",
+    ],
+    "the largest bigint": [
+        "bigint '9223372036854775807'",
+        "decimal(38,2) '9223372036854775807'",
+        "string '9223372036854775807'",
+    ],
+    "beyond bigint": ["decimal(38,0) '9223372036854775808'", "string '9223372036854775808'"],
+    "a double beyond bigint": ["double '1e20'", "string '1.0E20'"],
+    "a tenth": [
+        "float '0.1'",
+        "double '0.1'",
+        "decimal(3,1) '0.1'",
+        "decimal(38,10) '0.1'",
+        "string '0.1'",
+        "string '0.10'",
+    ],
+    "hardly anything": ["double '1e-7'", "decimal(20,10) '1e-7'", "string '1.0E-7'", "string '0.0000001'"],
+    "a partition": ["int '1'", "string '001'", "string '1'"],
+    "a day": ["date '2026-11-26'", "string '2026-11-26'"],
+}
+APART = [
+    *(lines[0] for lines in ALIKE.values()),
+    *(f"string '{text}'" for text in ("", " 101", "+101", "101 ", "1e5", "NaN", "user-101", "１０１")),
+    "decimal(38,0) '9223372036854775809'",
+    "double 'NaN'",
+    "double 'Infinity'",
+    "float '0.2'",
+]
+"""Clusters of which no two have the same hash."""
+
+
+@pytest.mark.connect
+@pytest.mark.parametrize("ansi", ["true", "false"])
+def test_a_cluster_has_one_hash_in_any_numeric_type_and_in_its_plain_text(spark, ansi):
+    cases = list(dict.fromkeys([case for lines in ALIKE.values() for case in lines] + APART))
+    # Literals are computed by Spark's optimizer; the rows of a range are not.
+    types, values = zip(*(case.split(" ", 1) for case in cases), strict=True)
+    columns = [
+        f"CAST(IF(id = 0, {value}, NULL) AS {type_}) AS c{k}"
+        for k, (type_, value) in enumerate(zip(types, values, strict=True))
     ]
-    assert buckets[0] == buckets[1]
-    assert set(buckets[0]) == set(range(64))
+    before = spark.conf.get(ANSI)
+    spark.conf.set(ANSI, ansi)
+    df = spark.range(2).selectExpr("id", *columns)
+    hashes = [cluster_hash(df.schema[f"c{k}"].dataType, F.col(f"c{k}")).alias(f"h{k}") for k in range(len(cases))]
+    row = df.where("id = 0").select(*hashes).first()
+    spark.conf.set(ANSI, before)
+    hash_of = dict(zip(cases, row, strict=True))
+    assert {name: len({hash_of[case] for case in lines}) for name, lines in ALIKE.items()} == dict.fromkeys(ALIKE, 1)
+    assert len({hash_of[case] for case in APART}) == len(APART)
+    assert hash_of["int '101'"] == xx_hash_of_bigint(101)
+
+
+def xx_hash_of_bigint(value, seed=42):
+    """xxHash64 of eight bytes, by its specification: what a state is merged by must not change with Spark."""
+    primes = 11400714785074694791, 14029467366897019727, 1609587929392839161, 9650029242287828579, 2870177450012600261
+
+    def rotated(x, bits):
+        x %= 2**64
+        return (x << bits | x >> (64 - bits)) % 2**64
+
+    found = (seed + primes[4] + 8) ^ (rotated(value * primes[1], 31) * primes[0]) % 2**64
+    found = (rotated(found, 27) * primes[0] + primes[3]) % 2**64
+    found = (found ^ found >> 33) * primes[1] % 2**64
+    found = (found ^ found >> 29) * primes[2] % 2**64
+    found ^= found >> 32
+    return found - 2**64 * (found >> 63)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,0 +1,106 @@
+"""What a user can do about rows that could not be scored: the same words in a notebook and in a job."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.status import STATUSES, reasons_in, status_code, total
+from logloss_spark.spec import Label, Predictions, allowed
+
+LARGEST_TOLERANCE = 0.1
+"""Sums that are further from 1 were not rounded: their forecasts are something else."""
+
+NAMED = 5
+"""Classes that are named of many."""
+
+
+def advice(counts: Mapping[Any, Any], rows: Inputs, spec: Predictions) -> str:
+    """What lets rows be scored that could not be, for the most frequent reason; nothing where nobody could know.
+
+    Looks at the rows again where more than half of them were not scored and the reason is one of their numbers.
+
+    Parameters
+    ----------
+    counts : mapping from each status to its rows
+    rows, spec :
+        The table, and how it was scored.
+    """
+    reasons = reasons_in(counts)
+    if not reasons:
+        return ""
+    reason = max(reasons, key=lambda status: reasons[status])
+    if reason == "unknown_label":
+        return f"name the labels that the column holds with classes, which are {shortened(rows.classes)} now"
+    if sum(reasons.values()) <= counts["ok"] or reason not in WAYS_OUT:
+        return ""
+    return WAYS_OUT[reason](rows, spec, reason)
+
+
+def of_length(rows: Inputs, spec: Predictions, reason: str) -> str:
+    """Advice on predictions that have not one entry per class."""
+    entries = rows.table.where(status_code(rows, spec) == STATUSES.index(reason)).select(F.size("prediction")).first()
+    if entries is None:
+        return ""
+    if spec.kind == "margin":
+        return f"kind='margin' reads two entries, [-z, z], and there are {entries[0]}: K logits have kind='logit'"
+    return (
+        f"a prediction has one entry per class, and there are {rows.size} classes ({shortened(rows.classes)}) but "
+        f"{entries[0]} entries in column {spec.prediction!r}: name the classes in the prediction's order with classes"
+    )
+
+
+def of_label(rows: Inputs, spec: Predictions, _: str) -> str:
+    """Advice on soft labels that are no distribution."""
+    return of_distribution(rows, spec, "label", ("label_range", "label_sum")) or "soft labels are shares that sum to 1"
+
+
+def of_prediction(rows: Inputs, spec: Predictions, _: str) -> str:
+    """Advice on predictions that are no probabilities."""
+    enough = of_distribution(rows, spec, "prediction", ("prediction_range", "prediction_sum"))
+    return enough or "probabilities lie in [0, 1] and those of all classes sum to 1: logits have kind='logit'"
+
+
+def of_distribution(rows: Inputs, spec: Predictions, column: str, reasons: tuple[str, ...]) -> str:
+    """The tolerance that suffices for the distributions which look rounded, if most of those refused do."""
+    if rows.scalar or (spec.kind == "logit" and column == "prediction"):
+        return ""
+    shares = F.col(column)
+    off = F.greatest(F.abs(total(shares) - 1), F.array_max(shares) - 1, -F.array_min(shares))
+    refused = rows.table.select(off.alias("off"), status_code(rows, spec).alias("status")).where(
+        F.col("status").isin(*[STATUSES.index(reason) for reason in reasons])
+    )
+    near: Column = F.col("off") <= LARGEST_TOLERANCE
+    found = refused.agg(
+        F.count_if(near).alias("near"), F.count(F.lit(1)).alias("all"), F.max(F.when(near, F.col("off"))).alias("off")
+    ).first()
+    assert found is not None
+    if 2 * found["near"] <= found["all"]:
+        return ""
+    enough = rounded_up(found["off"] - allowed(0.0, rows.size))
+    return f"sum_tolerance={enough:g} lets {found['near']:,} of {found['all']:,} be scored, whose sums look rounded"
+
+
+def rounded_up(x: float) -> float:
+    """The next number of two digits: 0.0123 becomes 0.013."""
+    digits = 1 - math.floor(math.log10(x))
+    return round(math.ceil(round(x * 10.0**digits, 6)) / 10.0**digits, digits)
+
+
+def shortened(classes: tuple[Label, ...]) -> str:
+    """The first of many classes."""
+    return ", ".join(map(str, classes[:NAMED])) + (", ..." if len(classes) > NAMED else "")
+
+
+WAYS_OUT: Mapping[str, Callable[[Inputs, Predictions, str], str]] = {
+    "label_length": of_length,
+    "label_range": of_label,
+    "label_sum": of_label,
+    "prediction_length": of_length,
+    "prediction_range": of_prediction,
+    "prediction_sum": of_prediction,
+}
+"""By reason what is found out."""

@@ -1,0 +1,151 @@
+"""The columns of a table by the names that a user gives: top-level names as Spark finds them, or paths into one.
+
+Columns are referred to by their place, under names made for that: a table may hold two columns of one name, and those
+without a role never matter.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType, UserDefinedType
+
+from logloss_spark.errors import SpecError, did_you_mean
+
+STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<place>\d+))\]""")
+"""A step of a path: `.field`, `['key']`, `["key"]` or `[0]`."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A column that has a role, or what a path finds in one: its type, its metadata, and how to refer to it."""
+
+    type: DataType
+    column: Column
+    metadata: Mapping[str, Any]
+
+
+Find = Callable[[str, str], Found]
+"""From a role and a name to the column."""
+
+
+def by_place(df: DataFrame) -> DataFrame:
+    """The table with its columns called `c0`, `c1`, …, by which `finder` refers to them."""
+    return df.toDF(*[place_name(place) for place in range(len(df.columns))])
+
+
+def place_name(place: int) -> str:
+    """What the column in this place is called."""
+    return f"c{place}"
+
+
+def kind_of(value: object) -> str:
+    """What a value is, with where that comes from: `pandas DataFrame`, `builtins list`."""
+    return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
+
+
+def check_batch(df: DataFrame) -> None:
+    """Raise SpecError for anything but a Spark DataFrame that has an end."""
+    if not isinstance(df, DataFrame):
+        raise SpecError(
+            f"the table is a Spark DataFrame, and a {kind_of(df)} came; spark.createDataFrame makes one of pandas"
+        )
+    if df.isStreaming:
+        raise SpecError(
+            "the table must be a batch DataFrame, got a streaming one: evaluate its batches in foreachBatch and merge "
+            "their states, or read what the stream writes"
+        )
+
+
+def finder(df: DataFrame) -> Find:
+    """A function that finds columns of a table, each by its role and its name or path, in the table `by_place`.
+
+    The name of a column wins over a path, and an exact name over one that differs in case; names that differ in case
+    are the same unless `spark.sql.caseSensitive` is on.
+
+    Raises
+    ------
+    SpecError
+        From this function for what is no batch DataFrame; from the one returned where a name has no column, or two.
+    """
+    check_batch(df)
+    schema = df.schema
+    fold = str if df.sparkSession.conf.get("spark.sql.caseSensitive") == "true" else str.casefold
+
+    def find(role: str, name: str) -> Found:
+        column = top_level(schema, fold, role, name)
+        if column is not None:
+            return column
+        for end in sorted({step.start() for step in re.finditer(r"[.\[]", name)}, reverse=True):
+            start = top_level(schema, fold, role, name[:end])
+            if start is not None:
+                return followed(start, fold, role, name, end)
+        raise SpecError(f"{role} column {name!r} is not in the table; {did_you_mean(name, schema.names)}")
+
+    return find
+
+
+def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: str) -> Found | None:
+    """The column of this name, None where there is none; SpecError where there are several."""
+    places = [place for place, known in enumerate(schema.names) if known == name]
+    places = places or [place for place, known in enumerate(schema.names) if fold(known) == fold(name)]
+    if not places:
+        return None
+    if len(places) > 1:
+        names = ", ".join(repr(schema.names[place]) for place in places)
+        raise SpecError(
+            f"{role} column {name!r} is in the table {len(places)} times ({names}); rename all but one of them"
+        )
+    field = schema.fields[places[0]]
+    return Found(field.dataType, F.col(place_name(places[0])), field.metadata)
+
+
+def followed(found: Found, fold: Callable[[str], str], role: str, path: str, start: int) -> Found:
+    """What the rest of a path, from `start` on, finds in a column."""
+    while start < len(path):
+        step = STEP.match(path, start)
+        name = None if step is None else next((text for text in step.groups() if text is not None), None)
+        if step is None or name is None:
+            raise SpecError(f"{role} column {path!r} is no path: fields are written a.b, keys a['b'] and places a[0]")
+        inner = entered(found, fold, name, is_place=step["place"] is not None)
+        if inner is None:
+            names = (
+                did_you_mean(name, found.type.names) if isinstance(found.type, StructType) else "it is no struct or map"
+            )
+            what = f"{path[:start]!r}, {found.type.simpleString()}"
+            raise SpecError(f"{role} column {path!r} is not in the table: {what}, has no {name!r}; {names}")
+        found, start = inner, step.end()
+    return found
+
+
+def entered(found: Found, fold: Callable[[str], str], name: str, *, is_place: bool) -> Found | None:
+    """The field, key or place of this name in a column; None where its type has none."""
+    type_, column = found.type, found.column
+    if isinstance(type_, StructType) and not is_place:
+        fields = [field for field in type_.fields if field.name == name]
+        fields = fields or [field for field in type_.fields if fold(field.name) == fold(name)]
+        return of_field(fields[0], column) if len(fields) == 1 else None
+    if isinstance(type_, MapType):
+        return Found(type_.valueType, F.try_element_at(column, F.lit(name).try_cast(type_.keyType)), {})
+    if isinstance(type_, ArrayType) and is_place:
+        return Found(type_.elementType, F.get(column, F.lit(int(name))), {})
+    return None
+
+
+def of_field(field: StructField, column: Column) -> Found:
+    """A field of a struct."""
+    return Found(field.dataType, column.getField(field.name), field.metadata)
+
+
+def has_vectors(type_: DataType) -> bool:
+    """Whether a type is, or holds, a user-defined one, such as that of ML vectors."""
+    if isinstance(type_, StructType):
+        return any(has_vectors(field.dataType) for field in type_.fields)
+    if isinstance(type_, ArrayType):
+        return has_vectors(type_.elementType)
+    if isinstance(type_, MapType):
+        return has_vectors(type_.keyType) or has_vectors(type_.valueType)
+    return isinstance(type_, UserDefinedType)
