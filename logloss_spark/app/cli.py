@@ -17,7 +17,7 @@ from logloss_spark.app.config import read_config
 from logloss_spark.app.evaluate_config import EvaluateConfig, StatesConfig
 from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.app.sections import Mode
-from logloss_spark.errors import LogLossError, SpecError
+from logloss_spark.errors import MESSAGE, LogLossError, SpecError, visible
 from logloss_spark.io.session import session
 from logloss_spark.io.spark_errors import from_spark, translated
 
@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = translated(error) if from_spark(error) else error
         if isinstance(known, LogLossError):
             return failed(str(known), known.exit_code)
-        return failed(f"{type(error).__name__}: {error}; --traceback shows where", LogLossError.exit_code)
+        said = " ".join(f"{type(error).__name__}: {error}; --traceback shows where".split())
+        return failed(visible(said, MESSAGE), LogLossError.exit_code)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -77,7 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     of: type[Any] = CONFIGS[arguments.command]
     config = read_config(arguments.config, of=of, overrides=overrides_of(arguments), run_date=arguments.run_date)
     with running(f"logloss-spark {arguments.command}") as spark:
-        print(report(spark, arguments, config))
+        lines = report(spark, arguments, config).split("\n")
+        print("\n".join(visible(line, MESSAGE) for line in lines))  # paths, too, may hold what a terminal obeys
 
 
 def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> str:
@@ -225,5 +227,5 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
 
 def failed(message: str, code: int) -> int:
     """Say on one line of stderr what went wrong; the exit code, for the caller to return."""
-    print(f"logloss-spark: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"logloss-spark: error: {message}", file=sys.stderr)
     return code
