@@ -49,5 +49,5 @@ def spark() -> Iterator[SparkSession]:
 def shared() -> Path:
     """The folder of real data; tests that need it are skipped where it is absent."""
     if not SHARED.is_dir():
-        pytest.skip(f"real data is not here: {SHARED} (it is never committed)")
+        pytest.skip("published data that may not be shared is not beside this clone: see README, Two commands")
     return SHARED

