@@ -58,6 +58,12 @@ class MissingInputError(DataError):
     exit_code = 5
 
 
+class BusyError(LogLossError):
+    """Another job is writing what this one would write: run again when it is done."""
+
+    exit_code = 6
+
+
 class InvalidRows(UserWarning):
     """Rows were left out, and a bare number or a model has no better place to say so."""
 

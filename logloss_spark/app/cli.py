@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from pyspark.sql import SparkSession
@@ -13,16 +14,16 @@ from pyspark.sql import SparkSession
 from logloss_spark import __version__
 from logloss_spark.app import comparing, fitting, jobs, states
 from logloss_spark.app.compare_config import CompareConfig
-from logloss_spark.app.config import read_config
+from logloss_spark.app.config import parsed, read_config
 from logloss_spark.app.evaluate_config import EvaluateConfig, StatesConfig
 from logloss_spark.app.fit_config import FitConfig
+from logloss_spark.app.printing import open_standard_streams, say, tell
 from logloss_spark.app.sections import Mode
 from logloss_spark.errors import MESSAGE, LogLossError, SpecError, visible
+from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
+from logloss_spark.io.signals import Interrupted, interruptible, interruption
 from logloss_spark.io.spark_errors import from_spark, translated
-
-INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended."""
 
 CONFIGS = {
     "evaluate": EvaluateConfig,
@@ -54,32 +55,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int: 0 fine, 1 crash, 2 usage or config, 3 gate failed, 4 the input breaks its contract, 5 the input is
-    not there yet, 130 interrupted.
-    An error is one line on stderr; the stack behind it comes only with `--traceback`.
+    not there yet, 6 another job writes the same outputs, 130 interrupted, 143 terminated.
+    An error is one line on stderr; the stack behind it comes only with `--traceback`. No option whose name says that
+    it is secret is ever printed.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    hidden = [secret for word in words for secret in secrets_in_text(word)]
+    open_standard_streams()
     try:
-        run(parser().parse_args(arguments))
+        with interruptible():
+            arguments = parser().parse_args(words)
+            hidden += secrets_of(arguments.config)
+            run(arguments, hidden)
         return 0
-    except KeyboardInterrupt:
-        return failed("interrupted", INTERRUPTED)
-    except Exception as error:
-        if "--traceback" in arguments:
-            traceback.print_exc()
+    except (Exception, KeyboardInterrupt) as error:
+        if stop := interruption(error):
+            tell(redacted(f"logloss-spark: {stop}", hidden))
+            return stop.exit_code
+        if "--traceback" in words:
+            tell(redacted(traceback.format_exc(), hidden))
         known = translated(error) if from_spark(error) else error
         if isinstance(known, LogLossError):
-            return failed(str(known), known.exit_code)
-        said = " ".join(f"{type(error).__name__}: {error}; --traceback shows where".split())
-        return failed(visible(said, MESSAGE), LogLossError.exit_code)
+            return failed(str(known), known.exit_code, hidden)
+        said = " ".join(f"{type(error).__name__}: {redacted(str(error), hidden)}; --traceback shows where".split())
+        return failed(visible(said, MESSAGE), LogLossError.exit_code, hidden)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Do what the arguments ask for, and print its report."""
+def secrets_of(path: str | None) -> list[str]:
+    """The secrets in a config; none where it cannot be read, which is told by whoever needs it."""
+    with suppress(LogLossError):
+        return list(secrets_in(parsed(path))) if path else []
+    return []
+
+
+def run(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
+    """Do what the arguments ask for, and print its report. What is written stands, whether that is printed or not."""
     of: type[Any] = CONFIGS[arguments.command]
     config = read_config(arguments.config, of=of, overrides=overrides_of(arguments), run_date=arguments.run_date)
-    with running(f"logloss-spark {arguments.command}") as spark:
-        lines = report(spark, arguments, config).split("\n")
-        print("\n".join(visible(line, MESSAGE) for line in lines))  # paths, too, may hold what a terminal obeys
+    done = False
+    try:
+        with running(f"logloss-spark {arguments.command}") as spark, interruptible():  # PySpark handles SIGINT itself
+            lines = redacted(report(spark, arguments, config), hidden).split("\n")
+            done = True
+            reason = say("\n".join(visible(line, MESSAGE) for line in lines), sys.stdout)  # paths may hold escapes
+            if reason:
+                tell(f"logloss-spark: the report cannot be printed on stdout: {reason}; what was written stands")
+    except Interrupted as stop:
+        if done:
+            stop.stands = "everything was written"
+        raise
 
 
 def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> str:
@@ -126,13 +150,19 @@ def report(spark: SparkSession, arguments: argparse.Namespace, config: Any) -> s
 @contextmanager
 def running(app_name: str) -> Iterator[SparkSession]:
     """A session that does not log; one that was not there before is stopped in the end."""
+    if not logging.getLogger().hasHandlers():
+        logging.getLogger().addHandler(logging.NullHandler())  # py4j logs an exception before it raises it
     ours = SparkSession.getActiveSession() is None
     spark = session(app_name)
     try:
         yield spark
-    finally:
+    except BaseException:
         if ours:
-            spark.stop()
+            with suppress(Exception):  # a signal may have ended Java, too
+                spark.stop()
+        raise
+    if ours:
+        spark.stop()
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -225,7 +255,7 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
     return overrides
 
 
-def failed(message: str, code: int) -> int:
+def failed(message: str, code: int, hidden: Sequence[str]) -> int:
     """Say on one line of stderr what went wrong; the exit code, for the caller to return."""
-    print(f"logloss-spark: error: {message}", file=sys.stderr)
+    tell(redacted(f"logloss-spark: error: {message}", hidden))
     return code

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.sections import Input, Mode, Renaming, Scoring
+from logloss_spark.app.sections import Input, Renaming, Scoring, WithState
 from logloss_spark.rows.compared import Models
 from logloss_spark.spec import Columns, Predictions, one_name_or_many, one_of
 
@@ -36,13 +36,10 @@ class Compare(Scoring):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonOutput:
+class ComparisonOutput(WithState):
     """Where the tables go: a folder each, or none (an empty path is none, too)."""
 
     metrics: str | None = None
-    state: str | None = None
-    format: str = "parquet"
-    mode: Mode = "errorifexists"
 
     @property
     def paths(self) -> dict[str, str]:

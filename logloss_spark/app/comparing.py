@@ -3,12 +3,21 @@
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.compare_config import CompareConfig
-from logloss_spark.app.jobs import check_any, judge, kept, read_input, rows_by_status, shortened, written
+from logloss_spark.app.jobs import (
+    check_any,
+    judge,
+    kept,
+    read_from,
+    read_input,
+    rows_by_status,
+    shortened,
+    written,
+)
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.errors import DataError, counted, listed
 from logloss_spark.evaluate.compare import Comparison, shown_of_table, title_of_comparison
 from logloss_spark.evaluate.state import scale_in
-from logloss_spark.io.tables import check_outputs, folders, write_tables
+from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
 
 
@@ -33,9 +42,11 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
     """
     given, output, outputs = config.input, config.output, config.output.paths
     source = read_input(spark, given, config.columns)
-    roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
-    check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
-    with Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison:
+    targets = {name: output.target(path) for name, path in outputs.items()}
+    with (
+        Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison,
+        reserved(spark, targets, mode=output.mode, apart_from=read_from(spark, source, given)) as reservation,
+    ):
         counts = rows_by_status(comparison.state)
         check_any(sum(counts.values()), given)
         if not counts["ok"] and counts["prediction_length"]:
@@ -47,9 +58,7 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
             )
             shown = shown_of_table(table, title, config.predictions.slices, config.compare.confidence)
             tables = {"state": comparison.state, "metrics": table}
-            write_tables(
-                spark, with_run_date(tables, outputs, run_date), outputs, format=output.format, mode=output.mode
-            )
+            write_tables(reservation, with_run_date(tables, outputs, run_date))
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, compared {counts['ok']:,}"
     return "\n".join([as_text(shown), read, *written(outputs)])
 

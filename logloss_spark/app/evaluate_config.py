@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.sections import Input, Mode, Renaming, Scoring
+from logloss_spark.app.sections import Input, Renaming, Scoring, WithState
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.tables import METRICS, reporting_of
@@ -42,16 +42,13 @@ class Evaluate(Scoring):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class Output(WithState):
     """Where the tables go: a folder each, or none (an empty path is none, too)."""
 
     metrics: str | None = None
     reliability: str | None = None
     by_class: str | None = None
-    state: str | None = None
     invalid: str | None = None
-    format: str = "parquet"
-    mode: Mode = "errorifexists"
 
     @property
     def paths(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.sections import Input, Mode, Renaming
+from logloss_spark.app.sections import Input, Renaming, Written
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.training import Family, OnInvalid, Solver, Training, columns_or_one
 from logloss_spark.spec import Label
@@ -42,13 +42,11 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOutput:
+class ModelOutput(Written):
     """Where the model goes, the rows that could not be fitted on, and what to do where something is."""
 
     model: str
     invalid: str | None = None
-    format: str = "parquet"
-    mode: Mode = "errorifexists"
 
     @property
     def paths(self) -> dict[str, str]:

@@ -1,19 +1,21 @@
 """What the subcommands `fit` and `score` do, and a report for a person."""
 
-import sys
 import warnings
 
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.fit_config import FitConfig
-from logloss_spark.app.jobs import check_any, read_input
+from logloss_spark.app.jobs import check_any, read_from, read_input, written
+from logloss_spark.app.printing import tell
 from logloss_spark.app.run_date import RUN_DATE, with_run_date
 from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, did_you_mean
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.inputs import invalid_rows, training_table
-from logloss_spark.fit.model import LogisticModel
+from logloss_spark.fit.model import LogisticModel, lines_of
 from logloss_spark.fit.solvers import Step
-from logloss_spark.io.tables import check_outputs, folders, write_tables
+from logloss_spark.io.places import located
+from logloss_spark.io.signals import Interrupted
+from logloss_spark.io.writing import Target, reserved, write_tables
 
 
 def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> str:
@@ -37,38 +39,43 @@ def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> 
     """
     given, output, training = config.input, config.output, config.training
     source = read_input(spark, given, config.columns)
-    roots = folders(spark, source, path=given.path, name=given.table)
-    check_outputs(spark, output.paths, mode=output.mode, apart_from=roots)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InvalidRows)  # the report counts them
-        try:
-            model = fitted(source, training, checkpoint=config.fit.checkpoint, progress=told)
-        except DataError:
-            check_any(not source.isEmpty(), given)  # what the fit lacks may be its rows
-            raise
-    lines = [model.summary(), ""]
+    checkpoint = config.fit.checkpoint
+    targets = {name: output.target(path) for name, path in output.paths.items()}
+    targets["model"] = Target(path=output.model, format="text")
+    with reserved(
+        spark,
+        targets,
+        mode=output.mode,
+        apart_from=read_from(spark, source, given),
+        kept={"checkpoint": checkpoint} if checkpoint else {},
+        rows=source if output.invalid else None,
+    ) as reservation:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InvalidRows)  # the report counts them
+            try:
+                model = fitted(source, training, checkpoint=checkpoint, progress=told)
+            except DataError:
+                check_any(not source.isEmpty(), given)  # what the fit lacks may be its rows
+                raise
+            except Interrupted as stop:
+                if checkpoint:
+                    stop.stands += f"; the iterations so far are in {checkpoint}"
+                raise
+        invalid = invalid_rows(source, training, training_table(source, training))
+        tables = with_run_date({"invalid": invalid if model.report.invalid else invalid.limit(0)}, targets, run_date)
+        write_tables(reservation, tables | {"model": lines_of(model.to_json())})
     report = model.report
     held = f", {report.held:,} held out" if training.validation else ""
-    lines.append(f"read {counted(report.read, 'row')} of {given.table or given.path}, fitted on {report.rows:,}{held}")
-    if output.invalid:
-        invalid = invalid_rows(source, training, training_table(source, training))
-        kept = invalid if model.report.invalid else invalid.limit(0)
-        outputs = {"invalid": output.invalid}
-        tables = with_run_date({"invalid": kept}, outputs, run_date)
-        write_tables(spark, tables, outputs, format=output.format, mode=output.mode)
-        lines.append(f"wrote invalid to {output.invalid}")
-    model.save(output.model, overwrite=output.mode == "overwrite")
-    return "\n".join([*lines, f"wrote model to {output.model}"])
+    read = f"read {counted(report.read, 'row')} of {given.table or given.path}, fitted on {report.rows:,}{held}"
+    return "\n".join([model.summary(), "", read, *written(output.paths)])
 
 
 def told(step: Step) -> None:
     """Print an iteration as it is done."""
     held = "" if step.validation_loss is None else f"  validation {step.validation_loss:.8f}"
-    print(
+    tell(
         f"iteration {step.iteration:3d}  objective {step.objective:.10f}  gradient {step.gradient_norm:.1e}{held}  "
-        f"{step.seconds:.2f} s",
-        file=sys.stderr,
-        flush=True,
+        f"{step.seconds:.2f} s"
     )
 
 
@@ -101,20 +108,15 @@ def score(spark: SparkSession, config: FitConfig, run_date: str | None = None) -
     for name in asked.partition_by:
         if name not in columns:
             raise SpecError(f"partition_by names {name!r}, which is not in the table; {did_you_mean(name, columns)}")
-    outputs = {"scored": asked.output}
-    roots = folders(spark, source, path=asked.path, name=asked.table)
-    check_outputs(spark, outputs, mode=config.output.mode, apart_from=roots)
-    model = LogisticModel.load(config.output.model)
-    check_any(not source.isEmpty(), asked)
-    scored = model.transform(source, probability=asked.probability, logit=asked.logit, prediction=asked.prediction)
-    write_tables(
-        spark,
-        with_run_date({"scored": scored}, outputs, run_date),
-        outputs,
-        format=config.output.format,
-        mode=config.output.mode,
-        partition_by=asked.partition_by,
-    )
+    output = config.output
+    targets = {"scored": output.target(asked.output, asked.partition_by)}
+    roots = read_from(spark, source, asked) | {located(spark, output.model)}
+    rows = with_run_date({"scored": source}, targets, run_date)["scored"]
+    with reserved(spark, targets, mode=output.mode, apart_from=roots, rows=rows) as reservation:
+        model = LogisticModel.load(output.model)
+        check_any(not source.isEmpty(), asked)
+        scored = model.transform(source, probability=asked.probability, logit=asked.logit, prediction=asked.prediction)
+        write_tables(reservation, with_run_date({"scored": scored}, targets, run_date))
     return "\n".join(
         [
             f"scored {asked.table or asked.path} with {config.output.model}: {asked.probability}, {asked.logit}, "

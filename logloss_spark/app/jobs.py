@@ -16,7 +16,9 @@ from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.metrics import columns_of_loss
 from logloss_spark.evaluate.ranked import first_of_each_set
 from logloss_spark.evaluate.tables import METRICS
-from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
+from logloss_spark.io.places import folders
+from logloss_spark.io.tables import read_table
+from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import STATUSES, reasons_in
 
@@ -44,9 +46,9 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
     source = read_input(spark, given, config.columns)
     asked = config.evaluate
     evaluation = Evaluation(source, config.predictions, config.reporting, auc=asked.auc, calibration=asked.calibration)
-    roots = folders(spark, source, path=given.path, name=given.table) if outputs else set()
-    check_outputs(spark, outputs, mode=output.mode, apart_from=roots)
-    with evaluation:
+    targets = {name: output.target(path) for name, path in outputs.items()}
+    rows, roots = source if output.invalid else None, read_from(spark, source, given)
+    with evaluation, reserved(spark, targets, mode=output.mode, apart_from=roots, rows=rows) as reservation:
         counts = rows_by_status(evaluation.state)
         check_any(sum(counts.values()), given)
         judge(counts, config.evaluate, evaluation.advice)
@@ -66,9 +68,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
                 "by_class": evaluation.by_class,
                 "metrics": chosen_metrics(table, asked.metrics),
             }
-            write_tables(
-                spark, with_run_date(tables, outputs, run_date), outputs, format=output.format, mode=output.mode
-            )
+            write_tables(reservation, with_run_date(tables, outputs, run_date))
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
     return "\n".join([shown, read, *written(outputs)])
 
@@ -103,6 +103,11 @@ def renamed(table: DataFrame, names: Mapping[str, str]) -> DataFrame:
                 "choose another"
             )
     return table.toDF(*columns)
+
+
+def read_from(spark: SparkSession, table: DataFrame, given: Input) -> set[str]:
+    """The addresses of all that is read for a table that a section of a config names."""
+    return folders(spark, table, path=given.path, name=given.table, where=given.where)
 
 
 @contextmanager

@@ -1,13 +1,18 @@
 """Sections that the configs of several jobs have: where rows are, how they are scored, what becomes of invalid ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.training import OnInvalid
+from logloss_spark.io.writing import Target
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many
 
 Mode = Literal["errorifexists", "overwrite"]
+
+TYPELESS = ("csv", "json", "xml")
+"""Formats whose columns are texts, or have the type that Spark guesses when it reads them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,33 @@ class Renaming:
     def roles(self) -> dict[str, Any]:
         """The other keys of the section: which columns mean what."""
         return {role: columns for role, columns in vars(self).items() if role != "rename"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """How tables are written: a format of Spark's, with its writer options, and what to do where something is."""
+
+    format: str = "parquet"
+    options: dict[str, str | bool | int | float] = field(default_factory=dict)
+    mode: Mode = "errorifexists"
+
+    def target(self, path: str, partition_by: Sequence[str] = ()) -> Target:
+        """A path, with how a table is written there."""
+        return Target(path=path, format=self.format, options=self.options, partition_by=partition_by)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithState(Written):
+    """As `Written`, where one of the tables is a state, which must be read again as it was."""
+
+    state: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.state and self.format.lower() in TYPELESS:
+            raise SpecError(
+                f"a state is read again, and {self.format} does not keep its types: leave `state` out of [output], "
+                'or set format = "parquet"'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

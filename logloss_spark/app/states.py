@@ -13,7 +13,9 @@ from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, vi
 from logloss_spark.evaluate.drift import drift
 from logloss_spark.evaluate.state import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
-from logloss_spark.io.tables import check_outputs, folders, read_table, write_tables
+from logloss_spark.io.places import folders
+from logloss_spark.io.tables import read_table
+from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.spec import slices_of
 
 
@@ -55,10 +57,11 @@ def metrics_of_states(
         The states were made under different conventions, or are none. Then nothing has been written.
     """
     found, read = read_states(spark, config, paths, allow_missing)
-    check_apart(spark, found, outputs, mode)
+    targets = {name: config.output.target(path) for name, path in outputs.items()}
     by, asked = config.by, config.evaluate
     confidence, bins = asked.confidence, asked.ece_bins
     with (
+        reserved(spark, targets, mode=mode, apart_from=read_from(spark, found)) as reservation,
         kept(merge(*found.values())) as state,
         kept(metrics(state, by=by, confidence=confidence, ece_bins=bins, baseline=asked.baseline)) as table,
     ):
@@ -69,7 +72,7 @@ def metrics_of_states(
             "by_class": by_class(state, by=by),
             "metrics": chosen_metrics(table, asked.metrics),
         }
-        write_tables(spark, with_run_date(tables, outputs, run_date), outputs, format=config.output.format, mode=mode)
+        write_tables(reservation, with_run_date(tables, outputs, run_date))
     return "\n".join([shown, *read, *written(outputs)])
 
 
@@ -91,10 +94,10 @@ def merge_states(
     str, what was read and written
     """
     found, read = read_states(spark, config, paths, allow_missing)
-    outputs = {"state": to}
-    check_apart(spark, found, outputs, mode)
-    write_tables(spark, {"state": merge(*found.values())}, outputs, format=config.output.format, mode=mode)
-    return "\n".join([*read, *written(outputs)])
+    targets = {"state": config.output.target(to)}
+    with reserved(spark, targets, mode=mode, apart_from=read_from(spark, found)) as reservation:
+        write_tables(reservation, {"state": merge(*found.values())})
+    return "\n".join([*read, *written({"state": to})])
 
 
 def drift_of_states(
@@ -119,12 +122,12 @@ def drift_of_states(
     """
     pair = {path: read_table(spark, path=path, format=config.output.format) for path in (reference, current)}
     outputs = {"drift": to} if to else {}
-    check_apart(spark, pair, outputs, mode)
+    targets = {name: config.output.target(path) for name, path in outputs.items()}
     asked = config.evaluate
-    moved = drift(pair[reference], pair[current], by=config.by, partition=partition, confidence=asked.confidence)
-    report = str(moved)
-    tables = with_run_date({"drift": moved.metrics}, outputs, run_date)
-    write_tables(spark, tables, outputs, format=config.output.format, mode=mode)
+    with reserved(spark, targets, mode=mode, apart_from=read_from(spark, pair)) as reservation:
+        moved = drift(pair[reference], pair[current], by=config.by, partition=partition, confidence=asked.confidence)
+        report = str(moved)
+        write_tables(reservation, with_run_date({"drift": moved.metrics}, outputs, run_date))
     return "\n".join([report, f"compared {current} with {reference}", *written(outputs)])
 
 
@@ -154,7 +157,6 @@ def read_states(
     return found, lines + ([f"left out {counted(len(absent), 'missing state')}: {', '.join(absent)}"] if absent else [])
 
 
-def check_apart(spark: SparkSession, states: Mapping[str, DataFrame], outputs: Mapping[str, str], mode: Mode) -> None:
-    """Raise SpecError unless the outputs may be written, and lie apart from the states that are read."""
-    roots = set(chain.from_iterable(folders(spark, state, path=path) for path, state in states.items()))
-    check_outputs(spark, outputs, mode=mode, apart_from=roots)
+def read_from(spark: SparkSession, states: Mapping[str, DataFrame]) -> set[str]:
+    """The addresses of all states that are read."""
+    return set(chain.from_iterable(folders(spark, state, path=path) for path, state in states.items()))

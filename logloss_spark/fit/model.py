@@ -328,16 +328,20 @@ class LogisticModel:
 
 def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
     """Write a text through Spark, so that it lands where tables do."""
-    spark = active_session()
-    lines = spark.createDataFrame([(line,) for line in text.splitlines()], "value string")
     try:
-        lines.coalesce(1).write.mode("overwrite" if overwrite else "error").text(path)
+        lines_of(text).write.mode("overwrite" if overwrite else "error").text(path)
     except PySparkException as error:
         if "PATH_ALREADY_EXISTS" not in str(error):
             raise
         raise SpecError(
             f"a model is written where nothing is, and {path} exists: name another path, or overwrite it"
         ) from error
+
+
+def lines_of(text: str) -> DataFrame:
+    """A text as a table of its lines, which Spark writes as one file."""
+    lines = [(line,) for line in text.splitlines()]
+    return active_session().createDataFrame(lines, "value string").coalesce(1)
 
 
 def load_text(path: str) -> str:

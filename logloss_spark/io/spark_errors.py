@@ -40,6 +40,18 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
         "it is truncated, corrupt or of another format; restore it or take it away",
     ),
     (
+        r"Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving",
+        LogLossError,
+        "Java runs as long as a job does, and it has ended: it was terminated, or ran out of memory "
+        "(spark.driver.memory)",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        LogLossError,
+        "a disk must have room for what is written, and one is full, that of the path or of spark.local.dir: "
+        "make room, or name another path",
+    ),
+    (
         r"\[CANNOT_MERGE_SCHEMAS\].*?Initial schema:\s*(?P<first>.+?)\s*Schema that.*?schema:\s*(?P<second>.+?)\. SQL",
         DataError,
         "all files of a table must hold a column as the same type, and some hold {first}, others {second}: "

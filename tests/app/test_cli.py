@@ -1,5 +1,6 @@
 """The command line on real files: exit codes, one line for each error, and nothing written by a job that fails."""
 
+import io
 import os
 import re
 import subprocess
@@ -333,13 +334,13 @@ def test_a_table_of_the_catalog_is_read_and_where_it_lies_is_safe(job: SimpleNam
     assert "must not lie inside what is read" in refused.err
 
 
-def test_when_the_last_table_cannot_be_written_those_before_it_are_taken_back(job: SimpleNamespace) -> None:
+def test_where_no_folder_can_be_made_is_told_before_any_work(job: SimpleNamespace) -> None:
     (job.folder / "file").write_text("a file is no folder")
     ran = job.run(f"output.metrics={job.folder / 'file' / 'metrics'}", outputs=OUTPUTS)
-    assert ran.code == 1
-    assert f"metrics cannot be written to {job.folder / 'file' / 'metrics'}: Parent path is not a directory" in ran.err
+    assert ran.code == 2
+    assert f"metrics cannot be: {job.folder / 'file' / 'metrics'}: File exists; name a path in a folder" in ran.err
     assert ran.err.count("\n") == 1
-    assert not any((job.out / name).exists() for name in OUTPUTS)
+    assert not job.out.exists()
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,11 @@ def test_ctrl_c_ends_as_a_shell_expects(job: SimpleNamespace, monkeypatch: pytes
         raise KeyboardInterrupt
 
     monkeypatch.setattr("logloss_spark.app.jobs.evaluate", interrupt)
-    assert job.run().code == 130
+    ran = job.run()
+    assert (ran.code, ran.err) == (
+        130,
+        "logloss-spark: interrupted: nothing was written; the old tables are whole\n",
+    )
 
 
 def test_help_starts_no_java() -> None:
@@ -404,3 +409,94 @@ def test_spark_submit_ends_with_our_exit_code_and_without_a_stack_trace(job: Sim
     assert "Traceback" not in said
     assert "\tat " not in said
     assert not job.out.exists()
+
+
+def test_an_input_of_links_is_not_overwritten_where_they_lead(job: SimpleNamespace) -> None:
+    (job.folder / "links").mkdir()
+    for day in (1, 2):
+        (job.folder / "links" / f"day={day}").symlink_to(job.predictions / f"day={day}")
+    ran = job.run(f"input.path={job.folder}/links", f"output.metrics={job.predictions}", "output.mode=overwrite")
+    assert ran.code == 2
+    assert "must not lie inside what is read, nor around it, and metrics does" in ran.err
+    assert len(list(job.predictions.rglob("*.parquet"))) == 2
+
+
+def test_a_table_that_where_asks_is_not_overwritten(job: SimpleNamespace, spark: SparkSession) -> None:
+    spark.range(1, 2).write.parquet(str(job.out / "metrics"))
+    where = f"input.where=day in (select id from parquet.`{job.out}/metrics`)"
+    ran = job.run(where, "output.mode=overwrite")
+    assert ran.code == 2
+    assert "must not lie inside what is read, nor around it, and metrics does" in ran.err
+    assert spark.read.parquet(str(job.out / "metrics")).columns == ["id"]
+
+
+def test_what_is_not_a_table_is_not_overwritten(job: SimpleNamespace) -> None:
+    (job.out / "metrics").mkdir(parents=True)
+    (job.out / "metrics" / "thesis.txt").write_text("all of it")
+    ran = job.run("output.mode=overwrite")
+    assert (ran.code, (job.out / "metrics" / "thesis.txt").read_text()) == (2, "all of it")
+    assert ran.err.count("\n") == 1
+    assert f"metrics is neither: {job.out / 'metrics'} holds thesis.txt" in ran.err
+
+
+def test_metrics_are_written_as_csv_and_a_state_is_not(job: SimpleNamespace, spark: SparkSession) -> None:
+    ran = job.run("output.format=csv", 'output.options={ sep = ";" }', outputs=["reliability", "invalid"])
+    assert (ran.code, ran.err) == (0, "")
+    written = spark.read.options(header=True, sep=";").csv(str(job.out / "metrics"))
+    assert [row["slice"] for row in written.collect()] == ["all"]
+    refused = job.run("output.format=csv", outputs=["state"])
+    assert refused.code == 2
+    assert "a state is read again, and csv does not keep its types" in refused.err
+
+
+def test_no_secret_is_printed(job: SimpleNamespace, tmp_path: Path) -> None:
+    options = (
+        '{ user = "me", password = "hush!", "fs.key" = "hush!2", url = "jdbc:none://me:hush!@host/x?token=hush!" }'
+    )
+    for said in (
+        job.run("input.format=jdbc", f"input.options={options}", arguments=["--traceback"]),
+        job.run('input.options.password="hush!'),
+        job.run(f"input.options={options[:-2]}"),
+        job.run(f"input.options={options}", 'input.options.list=["hush!"]'),
+        job.run(arguments=["input.options.password=hush!"]),
+    ):
+        assert said.code in (1, 2)
+        assert "hush" not in said.err + said.out
+        assert said.err.splitlines()[-1].startswith("logloss-spark: error: ")
+    config = tmp_path / "evaluate.toml"
+    config.write_text(
+        config.read_text().replace("[columns]", 'format = "jdbc"\noptions = { pwd = "hush!", k = [1] }\n[columns]')
+    )
+    assert "hush" not in job.run().err
+
+
+@pytest.mark.parametrize("stream", ["ascii", "full", "closed"])
+def test_what_was_written_stands_whatever_becomes_of_the_report(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    (job.folder / "prédictions").symlink_to(job.predictions)
+    printed = io.BytesIO()
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ascii_only = io.TextIOWrapper(printed, encoding="ascii", write_through=True)
+        monkeypatch.setattr(sys, "stdout", {"ascii": ascii_only, "full": full, "closed": None}[stream])
+        ran = job.run(f"input.path={job.folder}/prédictions", 'evaluate.metrics=["n_eff"]')
+    assert ran.code == 0
+    assert (job.out / "metrics" / "_SUCCESS").exists()
+    why = {"full": "No space left on device", "closed": "it is closed"}
+    if stream == "ascii":
+        assert r"/pr\xe9dictions, scored 1,999" in printed.getvalue().decode("ascii")
+        assert ran.err == ""
+    else:
+        line = f"logloss-spark: the report cannot be printed on stdout: {why[stream]}; what was written stands\n"
+        assert ran.err == line
+
+
+def test_odd_paths_are_read_and_written(job: SimpleNamespace, spark: SparkSession) -> None:
+    odd = job.folder / "a [1] 100% {b,c} ü\\d"
+    job.predictions.rename(odd)
+    path = str(odd).replace("\\", "\\\\")
+    for _ in range(2):
+        ran = job.run(f'input.path="{path}"', f'output.metrics="{path}-out"', "output.mode=overwrite")
+        assert (ran.code, ran.err) == (0, "")
+    assert "read 2,000 rows" in ran.out
+    assert Path(f"{odd}-out", "_SUCCESS").exists()

@@ -9,50 +9,9 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.errors import DataError, LogLossError, SpecError
 from logloss_spark.io.spark_errors import readable, said, translated
-from logloss_spark.io.tables import check_outputs, folders, located, missing, overlap, read_table, write_tables
+from logloss_spark.io.tables import read_table
 
 pytestmark = pytest.mark.connect
-
-ODD_NAMES = ["plain", "a b", "dt=2026-01-01", "x[1]", "{a,b}", "what?*", "100%", "ü"]
-
-
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_whether_a_path_is_there_is_known_whatever_its_name(spark: SparkSession, tmp_path: Path, name: str) -> None:
-    assert missing(spark, str(tmp_path / name)) == str(tmp_path / name)
-    (tmp_path / name).mkdir()
-    assert missing(spark, str(tmp_path / name)) is None
-
-
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_path_is_located_whether_it_is_there_or_not(spark: SparkSession, tmp_path: Path, name: str) -> None:
-    assert located(spark, str(tmp_path / name)) == str(tmp_path / name)
-    (tmp_path / name).mkdir()
-    assert located(spark, str(tmp_path / name)) == str(tmp_path / name)
-
-
-@pytest.mark.parametrize("form", ["file:{}", "file://{}", "{}/", "{}/../table", "{}/."])
-def test_forms_of_one_path_are_located_alike(spark: SparkSession, tmp_path: Path, form: str) -> None:
-    assert located(spark, form.format(tmp_path / "table")) == str(tmp_path / "table")
-
-
-def test_a_link_is_located_where_it_leads(spark: SparkSession, tmp_path: Path) -> None:
-    (tmp_path / "table").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "table")
-    assert located(spark, str(tmp_path / "link" / "part")) == str(tmp_path / "table" / "part")
-
-
-def test_folders_that_share_the_beginning_of_a_name_do_not_overlap() -> None:
-    assert overlap("/data/a", "/data/a/b")
-    assert overlap("/data/a/", "/data/a")
-    assert not overlap("/data/a", "/data/ab")
-
-
-def test_a_pattern_is_read_from_the_folders_of_its_files(spark: SparkSession, tmp_path: Path) -> None:
-    for day in ("1", "2", "other"):
-        spark.range(1).write.parquet(str(tmp_path / "a table" / day))
-    pattern = str(tmp_path / "a table" / "[12]")
-    table = read_table(spark, path=pattern)
-    assert folders(spark, table, path=pattern) == {str(tmp_path / "a table" / day) for day in "12"}
 
 
 def test_options_reach_the_reader_and_the_condition_the_rows(spark: SparkSession, tmp_path: Path) -> None:
@@ -60,46 +19,6 @@ def test_options_reach_the_reader_and_the_condition_the_rows(spark: SparkSession
     options = {"header": True, "sep": ";", "inferSchema": "true"}
     table = read_table(spark, path=str(tmp_path / "table.csv"), format="csv", options=options, where="y = 0")
     assert [row.asDict() for row in table.collect()] == [{"y": 0, "p": 0.25}]
-
-
-def test_a_table_that_may_be_overwritten_may_be_there(spark: SparkSession, tmp_path: Path) -> None:
-    check_outputs(spark, {"metrics": str(tmp_path)}, mode="overwrite")
-    with pytest.raises(SpecError, match="must not exist where mode is errorifexists, and metrics does"):
-        check_outputs(spark, {"metrics": str(tmp_path)}, mode="errorifexists")
-
-
-def test_an_output_around_the_input_is_refused(spark: SparkSession, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="must not lie inside what is read, nor around it"):
-        check_outputs(spark, {"state": str(tmp_path)}, mode="overwrite", apart_from={str(tmp_path / "predictions")})
-
-
-def test_an_output_on_no_file_system_is_refused(spark: SparkSession) -> None:
-    with pytest.raises(SpecError, match=r'foo://a/b cannot be reached: .* it lacks "foo"'):
-        check_outputs(spark, {"state": "foo://a/b"}, mode="errorifexists")
-
-
-def test_a_write_that_fails_takes_back_what_was_written_before(spark: SparkSession, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    outputs = {"first": str(tmp_path / "first"), "second": str(tmp_path / "file" / "second")}
-    with pytest.raises(LogLossError, match=r"second cannot be written to .*Parent path is not a directory"):
-        write_tables(spark, dict.fromkeys(outputs, spark.range(1)), outputs, format="parquet", mode="errorifexists")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_what_overwrote_an_older_table_stays_and_is_named(spark: SparkSession, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    outputs = {"first": str(tmp_path / "first"), "second": str(tmp_path / "file" / "second")}
-    with pytest.raises(LogLossError, match=f"; already written: {outputs['first']}"):
-        write_tables(spark, dict.fromkeys(outputs, spark.range(1)), outputs, format="parquet", mode="overwrite")
-    assert spark.read.parquet(outputs["first"]).count() == 1
-
-
-def test_what_another_job_wrote_meanwhile_is_left_alone(spark: SparkSession, tmp_path: Path) -> None:
-    spark.range(3).write.parquet(str(tmp_path / "state"))
-    outputs = {"state": str(tmp_path / "state")}
-    with pytest.raises(SpecError, match="state cannot be written"):
-        write_tables(spark, {"state": spark.range(1)}, outputs, format="parquet", mode="errorifexists")
-    assert spark.read.parquet(outputs["state"]).count() == 3
 
 
 @pytest.mark.parametrize(

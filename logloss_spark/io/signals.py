@@ -1,0 +1,101 @@
+"""SIGTERM and SIGINT: they end a job with an exception, and wait where half a step would do harm."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+PATIENCE = 0.3
+"""Seconds between two requests to end what Spark does: a request that comes before the work began has no effect."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the job. `stands` says what is there of its work; who knows better than the default sets it.
+
+    It is a KeyboardInterrupt, of which py4j knows that the answer to its last command is still to come.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.stands = "nothing was written; the old tables are whole"
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a program that the signal ended."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return f"{'interrupted' if self.number == signal.SIGINT else 'terminated'}: {self.stands}"
+
+
+def interruption(error: BaseException | None) -> Interrupted | None:
+    """Return the signal behind an exception, which may have been raised on the way out; None where there is none."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error if isinstance(error, Interrupted) or error is None else Interrupted(signal.SIGINT)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within this block a signal raises `Interrupted`."""
+    with handled_by(interrupt):
+        yield
+
+
+def interrupt(number: int, _: FrameType | None) -> None:
+    """Raise `Interrupted`, as the handler of a signal."""
+    raise Interrupted(number)
+
+
+@contextmanager
+def held_back(meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
+    """Let a signal that comes within this block count at its end.
+
+    Parameters
+    ----------
+    meanwhile : callable, optional
+        What makes the block end sooner. Once a signal has come, a thread calls it again and again.
+    """
+    came: list[int] = []
+    ended = threading.Event()
+
+    def hasten() -> None:
+        while meanwhile and not ended.wait(PATIENCE):
+            with suppress(Exception):
+                meanwhile()
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            threading.Thread(target=hasten, daemon=True).start()
+
+    try:
+        with handled_by(note):
+            yield
+    finally:
+        ended.set()
+        if came and not isinstance(sys.exc_info()[1], Interrupted):
+            signal.raise_signal(came[0])
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle signals by a function; Python lets only the main thread do so, and elsewhere nothing is changed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A signal that is ignored stays so: a shell ignores SIGINT for what it runs in the background.
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number, earlier in before.items():
+            if earlier is not signal.SIG_IGN:
+                signal.signal(number, handler)
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
