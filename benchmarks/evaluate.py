@@ -11,9 +11,10 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, log
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import polars as pl
@@ -26,6 +27,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 import logloss_spark as ls
 from logloss_spark.io.session import session
+from logloss_spark.rows.inputs import Inputs
 
 ROWS_OF_A_DAY = 1_000_000
 CAP = -log(1e-15)
@@ -138,9 +140,13 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
     def state_alone() -> float:
         table = spark_table(spark, folder, days)
         with ls.evaluate(table, label="label", prediction="p", weight="w", by=BY, engine="native") as evaluation:
-            total = evaluation.state.where("part = 'moments'").selectExpr("sum(wl) / sum(w)").first()
+            total = evaluation.state.where("part = 'moments'").selectExpr("sum(wl + wl_low) / sum(w + w_low)").first()
         assert total is not None
         return float(total[0])
+
+    def with_plain_sums() -> float:
+        with patch("logloss_spark.evaluate.sums.precise_sums", plain_sums):
+            return engine("native")()
 
     def duck() -> float:
         # A bin by arithmetic is nearly the grid's: peers are spared the correction against its edges.
@@ -192,9 +198,18 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
         "pandas engine": engine("pandas"),
         "native engine": engine("native"),
         "its state alone": state_alone,
+        "with plain sums": with_plain_sums,
         "DuckDB": duck,
         "Polars": polars,
     }
+
+
+def plain_sums(rows: Inputs, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, F.Column]:
+    """What `precise_sums` would be if means might lose their last digits: what those cost is the difference."""
+    assert where is None
+    weighted = {name: "weight" if term is None else f"weight * {term}" for name, term in terms.items()}
+    sums = {f"{name}_high": F.expr(f"sum({product})") for name, product in weighted.items()}
+    return sums | {f"{name}_low": F.lit(0.0) for name in terms}
 
 
 def best_times(contenders: dict[str, Callable[[], float]], repeat: int) -> dict[str, float]:
@@ -216,9 +231,9 @@ def best_times(contenders: dict[str, Callable[[], float]], repeat: int) -> dict[
 
 def print_ratios(title: str, best: dict[str, float], to: Sequence[str]) -> None:
     """Print times and how they compare."""
-    print(f"\n{title}\n{'':16}{'seconds':>9}" + "".join(f"{'/ ' + name:>16}" for name in to))
+    print(f"\n{title}\n{'':16}{'seconds':>9}" + "".join(f"{'/ ' + name:>19}" for name in to))
     for name, seconds in best.items():
-        print(f"{name:16}{seconds:9.2f}" + "".join(f"{seconds / best[peer]:16.2f}" for peer in to), flush=True)
+        print(f"{name:16}{seconds:9.2f}" + "".join(f"{seconds / best[peer]:19.2f}" for peer in to), flush=True)
 
 
 def print_growth(spark: SparkSession, folder: Path, repeat: int) -> None:
@@ -259,7 +274,7 @@ def main() -> None:
     )
     for title, contenders, peers in (
         ("Global weighted log loss", global_contenders, ("MLlib", "DuckDB")),
-        ("Full metric set by day, segment and both", full_contenders, ("DuckDB",)),
+        ("Full metric set by day, segment and both", full_contenders, ("DuckDB", "with plain sums")),
     ):
         print_ratios(title, best_times(contenders(spark, args.folder, days), args.repeat), peers)
     # Python holds what scikit-learn and Polars left behind; what the driver needs for more rows is the growth below.

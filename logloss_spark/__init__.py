@@ -27,7 +27,7 @@ from logloss_spark.evaluate.drift import Drift, drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate
 from logloss_spark.evaluate.explain import explain
 from logloss_spark.evaluate.mean_loss import log_loss
-from logloss_spark.evaluate.state import merge
+from logloss_spark.evaluate.stored import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
-from logloss_spark.evaluate.mean_loss import mean_of, report_left_out, summed_loss
+from logloss_spark.evaluate.mean_loss import mean_of, report_left_out, summed_loss, weight_in
 from logloss_spark.fit.estimator import (
     LogisticRegressionGD,
     LogisticRegressionGDModel,
@@ -80,7 +80,7 @@ class LogLossEvaluator(
         judged = replace(rows, index=F.when(ruled_out, 0).otherwise(rows.index))
         loss = F.when(ruled_out, -math.log(spec.eps)).otherwise(F.col("loss"))
         found = summed_loss(with_loss(judged, spec).withColumn("loss", loss), rows)
-        report_left_out(found, rows, spec, weight=found["w_high"], what="log loss")
+        report_left_out(found, rows, spec, weight=weight_in(found), what="log loss")
         return mean_of(found)
 
 

@@ -9,14 +9,13 @@ from logloss_spark.app.jobs import (
     kept,
     read_from,
     read_input,
-    rows_by_status,
     shortened,
     written,
 )
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.errors import DataError, counted, listed
 from logloss_spark.evaluate.compare import Comparison, shown_of_table, title_of_comparison
-from logloss_spark.evaluate.state import scale_in
+from logloss_spark.evaluate.stored import scale_in
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
 
@@ -47,7 +46,7 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
         Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison,
         reserved(spark, targets, mode=output.mode, apart_from=read_from(spark, source, given)) as reservation,
     ):
-        counts = rows_by_status(comparison.state)
+        counts = comparison.counts
         check_any(sum(counts.values()), given)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.run_date import with_run_date
@@ -20,7 +19,7 @@ from logloss_spark.io.places import folders
 from logloss_spark.io.tables import read_table
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
-from logloss_spark.rows.status import STATUSES, reasons_in
+from logloss_spark.rows.status import reasons_in
 
 
 def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None = None) -> str:
@@ -49,7 +48,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
     targets = {name: output.target(path) for name, path in outputs.items()}
     rows, roots = source if output.invalid else None, read_from(spark, source, given)
     with evaluation, reserved(spark, targets, mode=output.mode, apart_from=roots, rows=rows) as reservation:
-        counts = rows_by_status(evaluation.state)
+        counts = evaluation.counts
         check_any(sum(counts.values()), given)
         judge(counts, config.evaluate, evaluation.advice)
         with kept(evaluation.metrics) as table:
@@ -118,12 +117,6 @@ def kept(table: DataFrame) -> Iterator[DataFrame]:
         yield computed_once
     finally:
         computed_once.unpersist()
-
-
-def rows_by_status(state: DataFrame) -> dict[str, int]:
-    """How many rows have each status, by the state of their table."""
-    found = state.where(F.col("part").isin(*STATUSES)).groupBy("part").agg(F.sum("n").alias("n")).collect()
-    return dict.fromkeys(STATUSES, 0) | {row["part"]: row["n"] for row in found}
 
 
 def check_any(rows: int, given: Input) -> None:

@@ -11,7 +11,7 @@ from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Mode
 from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, visible
 from logloss_spark.evaluate.drift import drift
-from logloss_spark.evaluate.state import merge
+from logloss_spark.evaluate.stored import merge
 from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.io.places import folders
 from logloss_spark.io.tables import read_table

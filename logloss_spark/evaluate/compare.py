@@ -13,7 +13,6 @@ from logloss_spark.errors import LISTED, SpecError, visible
 from logloss_spark.evaluate.evaluation import (
     FEW_REMARK,
     SHOWN_SLICES,
-    check_names,
     column_names,
     marked,
     not_scored,
@@ -22,10 +21,11 @@ from logloss_spark.evaluate.evaluation import (
     setting,
 )
 from logloss_spark.evaluate.held import HeldState
-from logloss_spark.evaluate.paired import JUDGED, MEASURED, comparison_table, state_of_pairs
+from logloss_spark.evaluate.paired import COLUMNS, comparison_table, state_of_pairs
 from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, order_by
-from logloss_spark.evaluate.state import columns_of, scale_in, scale_of
-from logloss_spark.evaluate.tables import set_name
+from logloss_spark.evaluate.state import scale_of
+from logloss_spark.evaluate.stored import scale_in
+from logloss_spark.evaluate.tables import check_names, set_name
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates, p_values
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.compared import Models, gathered, lengths
@@ -52,21 +52,6 @@ CLEAREST_FIRST = Order((("challenger", True), ("few", True), ("p_value", True)))
 OF_CHALLENGER = ("grouping_id", "challenger")
 OF_VERDICT = ("grouping_id", "challenger", "verdict")
 
-OTHER_COLUMNS = (
-    "n_eff",
-    "minority",
-    "few",
-    "baseline",
-    "challenger",
-    "model",
-    "buckets",
-    "rarest",
-    "named",
-    "slices",
-    "such",
-)
-"""Further columns of results, and on the way to them."""
-
 
 class Comparison(HeldState):
     """The state of a comparison, and what can be read off it. Made by `compare`.
@@ -78,8 +63,9 @@ class Comparison(HeldState):
     state : DataFrame
         The sums themselves: store them, `merge` them, read metrics off them again with `comparison`.
 
-    Both are lazy. The state is cached when the first of them is used, so that the rows are read once; `close` lets it
-    go, and so does leaving a `with` block.
+    The state is made and cached when either is first used, so that the rows are read once, and looked through then:
+    labels that are -1 and 1, or 1 to K, are refused where `classes` were not given. `close` lets it go, and so does
+    leaving a `with` block.
     """
 
     def __init__(self, df: DataFrame, spec: Predictions, models: Models, confidence: float) -> None:
@@ -87,7 +73,7 @@ class Comparison(HeldState):
         self._rows, names = gathered(df, spec, models)
         self._spec, self._confidence = spec, confidence
         self._scale = replace(scale_of(self._rows, spec), models=names)
-        check_names(spec.slices, results=(*MEASURED, *JUDGED, *OTHER_COLUMNS, *columns_of(self._scale)))
+        check_names(spec.slices, COLUMNS)
 
     def _made(self) -> DataFrame:
         return state_of_pairs(self._rows, self._spec, self._scale, self._source)

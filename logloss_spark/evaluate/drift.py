@@ -19,8 +19,19 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructF
 from logloss_spark.errors import SpecError, visible
 from logloss_spark.evaluate.evaluation import plain
 from logloss_spark.evaluate.populations import BIN, WORST, Population, measures
-from logloss_spark.evaluate.state import BUCKET_STRIDE, WHOLE, Scale, low_of, read_scale, rolled_up
-from logloss_spark.evaluate.tables import arrow_metric, by_bucket, check_slices, matrices, set_name, slice_text
+from logloss_spark.evaluate.state import BUCKET_STRIDE, WHOLE, Scale, low_of, rolled_up, slice_columns
+from logloss_spark.evaluate.stored import read_scale
+from logloss_spark.evaluate.tables import (
+    arrow_metric,
+    by_bucket,
+    check_names,
+    check_slices,
+    matrices,
+    set_name,
+    slice_text,
+    true_weight,
+    with_names,
+)
 from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.grid import BINS, THIN_BINS
 from logloss_spark.kernels.sums import Array
@@ -218,7 +229,10 @@ def drift(
     """
     between("confidence", confidence, 0.0, 1.0)
     scales = [read_scale(state) for state in (reference_state, current_state)]
-    reference_types, current_types = types_of(reference_state), types_of(current_state)
+    reference_types, current_types = (
+        {name: types_of(state)[column] for name, column in slice_columns(scale).items()}
+        for state, scale in zip((reference_state, current_state), scales, strict=True)
+    )
     check_comparable(*scales)
     sets = grouping_sets(by)
     common = slices_of(sets)
@@ -229,15 +243,18 @@ def drift(
     check_slices(scales[1], [*sets, of_partition])
     check_types(reference_types, current_types, common)
     slices = (*of_partition, *common)
-    check_names(slices)
+    check_names(slices, (*COUNTED, *MEASURES, *JUDGED, "worst"))
 
     old, new = (state.where(F.col("part").isin(*PARTS)) for state in (reference_state, current_state))
     reference = rolled_up(old, scales[0], sets)
     if partition is None:
         current = rolled_up(new, scales[1], sets)
     else:
-        partitions = new.where(~F.col("part").isin(*WHOLE)).select(quoted(partition)).distinct()
-        reference = reference.crossJoin(partitions)
+        value = quoted(slice_columns(scales[1])[partition]).alias(slice_name(0))
+        moved = {slice_name(place): slice_name(place + 1) for place in reversed(range(len(common)))}
+        for key, after in moved.items():
+            reference = reference.withColumnRenamed(key, after)
+        reference = reference.crossJoin(new.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
         of_each = rolled_up(new, scales[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
@@ -266,20 +283,10 @@ def check_types(reference: dict[str, DataType], current: dict[str, DataType], sl
             raise SpecError(f"slice column {name!r} must have the same type in both states, and came as {came}")
 
 
-def check_names(slices: Sequence[str]) -> None:
-    """Raise SpecError where a slice column has the name of a result."""
-    for name in slices:
-        if name.casefold() in (*COUNTED, *MEASURES, *JUDGED, "worst"):
-            raise SpecError(
-                f"a slice column must not have the name of a result, and {name!r} has: "
-                f"rename it in the rows, as in df.withColumnRenamed({name!r}, {name + '_slice'!r}), and evaluate again"
-            )
-
-
 def both_sides(reference: DataFrame, current: DataFrame, slices: Sequence[str], scales: Sequence[Scale]) -> DataFrame:
     """Two states that were rolled up, in one row per slice that either has; its columns are `slice_0`, ..."""
     # mapInArrow looks columns up by unquoted names, and a slice column may have any.
-    keys = [quoted(name).alias(slice_name(place)) for place, name in enumerate(slices)]
+    keys = [slice_name(place) for place in range(len(slices))]
     names = dict.fromkeys(name for names in SUMS.values() for name in names if name in reference.columns)
     halves = [name for name in names if low_of(name) in reference.columns]
     in_full = {name: F.expr(f"{name} + coalesce({low_of(name)}, 0D)") for name in halves}
@@ -320,7 +327,9 @@ def measured(wide: DataFrame, slices: Sequence[str], scales: Sequence[Scale]) ->
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measure(batches)
 
-    return wide.mapInArrow(on_arrow, StructType(fields))
+    table = wide.mapInArrow(on_arrow, StructType(fields))
+    weights = {f"{side}_weight": scale for side, scale in zip(SIDES, scales, strict=True)}
+    return table.withColumns({name: true_weight(F.col(name), scale) for name, scale in weights.items()})
 
 
 def judged(table: DataFrame, confidence: float) -> DataFrame:
@@ -339,10 +348,9 @@ def judged(table: DataFrame, confidence: float) -> DataFrame:
 
 def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
     """The result of `drift`, with the names of its slice columns."""
-    own = table.withColumnsRenamed({slice_name(place): name for place, name in enumerate(slices)})
-    columns = [*map(quoted, slices), F.col("grouping_id"), slice_text(slices).alias("slice")]
     of_labels = [*OF_LABELS, "label_p_adjusted", "labels_verdict"]
-    return own.select(*columns, *COUNTED, *OF_SCORES, "p_adjusted", "scores_verdict", *of_labels, "worst")
+    columns = ["grouping_id", "slice", *COUNTED, *OF_SCORES, "p_adjusted", "scores_verdict", *of_labels, "worst"]
+    return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
 
 
 def measure_type(name: str, scale: Scale) -> DataType:

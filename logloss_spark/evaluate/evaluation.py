@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import pandas as pd
@@ -14,14 +15,24 @@ from logloss_spark.evaluate.held import HeldState
 from logloss_spark.evaluate.intervals import FEW, FEW_BUCKETS
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.ranked import Order, Ranked, order_by
-from logloss_spark.evaluate.state import PARTIAL, columns_of, scale_of
+from logloss_spark.evaluate.state import inner_names, scale_of
 from logloss_spark.evaluate.sums import state_of
-from logloss_spark.evaluate.tables import METRICS, class_table, metrics_table, reliability_table, reporting_of, set_name
+from logloss_spark.evaluate.tables import (
+    METRICS,
+    check_names,
+    class_table,
+    class_table_columns,
+    metrics_table,
+    reliability_columns,
+    reliability_table,
+    reporting_of,
+    set_name,
+)
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.losses import check_loss
-from logloss_spark.rows.status import STATUSES, invalid_rows, reasons_in
+from logloss_spark.rows.status import invalid_rows, reasons_in
 from logloss_spark.spec import (
     Clip,
     Columns,
@@ -48,10 +59,6 @@ FEW_REMARK = (
     "buckets of clusters)"
 )
 
-RESULT_COLUMNS = {"slice", "grouping_id", "rows", "n", "part", "place", "fingerprint", "bin", "bin_low", "bin_high"}
-INNER_COLUMNS = {"cells", "classes", *(f"{part}_{name}" for part in ("clipped", "zero") for name in ("n", *PARTIAL))}
-"""Columns on the way from a state to metrics, which a slice column must not be called either."""
-
 
 class Evaluation(HeldState):
     """One state, and what can be read off it. Made by `evaluate`.
@@ -71,8 +78,9 @@ class Evaluation(HeldState):
     invalid : DataFrame
         The rows that were not scored, whole, with their `row_status`; a scan of its own.
 
-    All are lazy. The state is cached when the first of them is used, so that the rows are read once; `close` lets it
-    go, and so does leaving a `with` block.
+    The state is made and cached when the first of them is used, so that the rows are read once. It is looked through
+    then: labels that are -1 and 1, or 1 to K, are refused where `classes` were not given. The tables read off it are
+    lazy. `close` lets the state go, and so does leaving a `with` block.
     """
 
     def __init__(
@@ -92,7 +100,8 @@ class Evaluation(HeldState):
         self._scale = scale_of(self._rows, spec)
         reporting.shares(len(self._scale.classes))
         metrics = columns_of_loss(METRICS, self._scale.loss).values()
-        check_names(self._scale.slices, results=[*columns_of(self._scale), *metrics])
+        others = (*reliability_columns(self._scale), *class_table_columns(self._scale))
+        check_names(self._scale.slices, [*metrics, *others])
 
     def _made(self) -> DataFrame:
         return state_of(self._rows, self._spec, self._scale, self._source)
@@ -103,10 +112,10 @@ class Evaluation(HeldState):
 
         `help(logloss_spark.metrics)` says what each column is.
         """
-        table = metrics_table(self.state, self._scale, self._spec.by, self._reporting)
-        for exactly in self._sorted:
-            table = exactly(table, scores_of(self._rows, self._spec), self._spec.slices)
-        return table
+        inner = list(inner_names(self._spec.by).values())
+        state = self.state
+        then = [partial(exactly, scores=scores_of(self._rows, self._spec), slices=inner) for exactly in self._sorted]
+        return metrics_table(state, self._scale, self._spec.by, self._reporting, then=then)
 
     @property
     def reliability(self) -> DataFrame:
@@ -294,7 +303,8 @@ def evaluate(
     Raises
     ------
     SpecError
-        A column that is not there or cannot have its role, or a value that cannot be meant.
+        A column that is not there or cannot have its role, or a value that cannot be meant. When the rows are read:
+        labels -1 and 1, or 1 to K, where `classes` were not given.
 
     Examples
     --------
@@ -346,17 +356,6 @@ def sorted_rows(rows: Inputs, spec: Predictions, *, auc: Source, calibration: So
             f'calibration="exact" decomposes cross-entropy, and the loss is {spec.loss_name!r}: leave one of them out'
         )
     return [exactly for source, exactly in asked.values() if source == "exact"]
-
-
-def check_names(slices: Sequence[str], *, results: Sequence[str]) -> None:
-    """Raise SpecError where a slice column has the name of a column that results have."""
-    taken = {name.casefold() for name in RESULT_COLUMNS.union(INNER_COLUMNS, STATUSES, results)}
-    for name in slices:
-        if name.casefold() in taken:
-            raise SpecError(
-                f"a slice column must not have the name of a result, and {name!r} has: "
-                f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
-            )
 
 
 def worst_first(loss: str) -> Order:
@@ -453,6 +452,8 @@ def remarks_on(overall: "pd.Series[Any]") -> list[str]:
     """What a reader should know of a slice, by its row of metrics."""
     loss = "log_loss" if "log_loss" in overall else "loss"
     lines = not_scored(overall)
+    if overall["n"] and math.isnan(overall.get("weight", 0.0)):
+        lines.append("weight is null: the sum of the weights is beyond a double, and the other metrics do without it")
     if overall["clipped"]:
         capped = "" if math.isinf(overall[loss]) else f", {overall['clipped_loss_share']:.1%} of the loss"
         lines.append(

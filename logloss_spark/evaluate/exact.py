@@ -14,9 +14,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.evaluate.calibration import entropy, pooled, variance
-from logloss_spark.evaluate.state import grouping_id
+from logloss_spark.evaluate.state import grouping_id, inner_names
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import Inputs, quoted, slice_name
+from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.scored import scored
 from logloss_spark.spec import Predictions
 
@@ -34,7 +34,7 @@ def with_ranking(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> 
         "auc_low": F.greatest(F.col("auc_low") + moved, F.lit(0.0)),
         "auc_high": F.least(F.col("auc_high") + moved, F.lit(1.0)),
     }
-    return joined.withColumns(replaced | bounds | ends).select(*map(quoted, table.columns))
+    return joined.withColumns(replaced | bounds | ends).select(*table.columns)
 
 
 def with_pooling(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> DataFrame:
@@ -51,24 +51,24 @@ def with_pooling(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> 
             f"{score}_discrimination": uncertainty - after,
             f"{score}_corp_rest": F.when(after.isNotNull(), 0.0),
         }
-    return joined.withColumns(parts).select(*map(quoted, table.columns))
+    return joined.withColumns(parts).select(*table.columns)
 
 
 def beside(table: DataFrame, found: DataFrame, slices: Sequence[str]) -> DataFrame:
     """A table of metrics with what was found of each of its slices."""
     keys = [*slices, "grouping_id"]
     renamed = found.withColumnsRenamed({name: f"key_{place}" for place, name in enumerate(keys)})
-    same = [quoted(name).eqNullSafe(F.col(f"key_{place}")) for place, name in enumerate(keys)]
+    same = [F.col(name).eqNullSafe(F.col(f"key_{place}")) for place, name in enumerate(keys)]
     return table.join(renamed, reduce(and_, same), "left")
 
 
 def scores_of(rows: Inputs, spec: Predictions) -> DataFrame:
-    """Weight and weighted label of each distinct score of each slice, with its bin of the grid."""
+    """Weight and weighted label of each distinct score of each slice (`slice_0`, ...), with its bin of the grid."""
     table = scored(rows, spec).where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
     weight = F.col("weight") if rows.weighted else F.lit(1.0)
-    names = {name: slice_name(place) for place, name in enumerate(spec.slices)}
+    names = inner_names(spec.by)
     slices, sets = list(names.values()), dict.fromkeys([(), *spec.by])
-    found = table.groupingSets(
+    return table.groupingSets(
         [[F.col(names[name]) for name in columns] + [F.col("bin"), F.col("score")] for columns in sets],
         *slices,
         "bin",
@@ -78,12 +78,11 @@ def scores_of(rows: Inputs, spec: Predictions) -> DataFrame:
         F.sum(weight).alias("w"),
         F.sum(weight * F.col("y")).alias("wy"),
     )
-    return found.withColumnsRenamed({inner: name for name, inner in names.items()})
 
 
 def exact_ranking(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
     """AUC, average precision and KS of each slice, from its distinct scores."""
-    keys = [*map(quoted, slices), F.col("grouping_id")]
+    keys = [*map(F.col, slices), F.col("grouping_id")]
     of_slice = Window.partitionBy(*keys)
     above = of_slice.orderBy(F.desc("bin")).rowsBetween(Window.unboundedPreceding, -1)
     positive, negative = F.col("wy"), F.col("w") - F.col("wy")
@@ -119,10 +118,9 @@ def exact_pooling(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
 
     Blocks that are pooled within a bin stay together: pooling them again over all bins is pooling all scores.
     """
-    keys = [*map(quoted, slices), F.col("grouping_id")]
-    plain = [*[key.alias(slice_name(place)) for place, key in enumerate(keys[:-1])], keys[-1]]
-    inner = [*[slice_name(place) for place in range(len(slices))], "grouping_id"]
-    types = [f"{field.name} {field.dataType.simpleString()}" for field in scores.select(*plain).schema]
+    keys = [*map(F.col, slices), F.col("grouping_id")]
+    inner = [*slices, "grouping_id"]
+    types = [f"{field.name} {field.dataType.simpleString()}" for field in scores.select(*keys).schema]
 
     def in_bin(frame: pd.DataFrame) -> pd.DataFrame:
         return blocks_of(frame, inner)
@@ -130,11 +128,10 @@ def exact_pooling(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
     def in_slice(frame: pd.DataFrame) -> pd.DataFrame:
         return pooled_scores(frame, inner)
 
-    by_bin = scores.select(*plain, "bin", "score", "w", "wy").groupBy(*inner, "bin")
+    by_bin = scores.select(*keys, "bin", "score", "w", "wy").groupBy(*inner, "bin")
     blocks = by_bin.applyInPandas(in_bin, ", ".join([*types, "bin int, score double, w double, wy double"]))
     by_slice = blocks.groupBy(*inner)
-    means = by_slice.applyInPandas(in_slice, ", ".join([*types, "pooled_entropy double, pooled_variance double"]))
-    return means.withColumnsRenamed({slice_name(place): name for place, name in enumerate(slices)})
+    return by_slice.applyInPandas(in_slice, ", ".join([*types, "pooled_entropy double, pooled_variance double"]))
 
 
 def blocks_of(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -18,10 +18,12 @@ from logloss_spark.kernels.divergence import binary_kl
 from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.losses import named_loss
 from logloss_spark.rows.pandas_engine import Kernel, loss_kernel, numbers, vectorised
 from logloss_spark.rows.scored import binary_terms, with_loss
 from logloss_spark.rows.status import STATUSES
+from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import LOSSES, Clip, Columns, Kind, Label, Predictions, one_name_or_many
 
 
@@ -138,6 +140,11 @@ def explain(
             "evaluate(..., loss=...) takes focal, label_smoothed and functions for classes, too"
         )
     sums = sums_by_bin(rows, spec).toPandas()
+    total = sum(map(float, sums.loc[sums["bin"].notna(), "w"]))
+    if rows.weighted and not in_range(total) and (exponent := exponent_of(rows)):
+        sums = sums_by_bin(in_units(rows, exponent), spec).toPandas()
+    if not sums["n_first_class"].sum():
+        check_labels(rows, spec)
     counts = sums.groupby("status")["n"].sum()
     used = sums[sums["bin"].notna()]
     report_left_out(
@@ -164,7 +171,9 @@ def sums_by_bin(rows: Inputs, spec: Predictions) -> DataFrame:
     terms: dict[str, Column] = {"w": F.lit(1.0), "wy": F.col("y"), "wt": F.col("tail")}
     terms |= {f"wl_{place}": F.get("losses", F.lit(place)) for place in range(len(kernels))}
     return table.groupBy("status", bin_of_used.alias("bin")).agg(
-        F.count(F.lit(1)).alias("n"), *[F.sum(weight * term).alias(name) for name, term in terms.items()]
+        F.count(F.lit(1)).alias("n"),
+        F.count_if(F.col("index") == 0 if rows.index is not None else F.lit(True)).alias("n_first_class"),
+        *[F.sum(weight * term).alias(name) for name, term in terms.items()],
     )
 
 

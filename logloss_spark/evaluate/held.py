@@ -4,15 +4,23 @@ import secrets
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from logloss_spark.errors import LogLossError
 from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
-from logloss_spark.evaluate.state import Scale
+from logloss_spark.evaluate.state import SOURCE_BITS, Scale
+from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.labels import check_labels
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.spec import Predictions
 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
@@ -27,7 +35,10 @@ class HeldState(ABC):
     A context manager: leaving it lets both go, and so does `close`.
     """
 
+    _rows: Inputs
+    _spec: Predictions
     _scale: Scale
+    _counts: dict[str, int]
 
     @abstractmethod
     def _made(self) -> DataFrame:
@@ -41,12 +52,34 @@ class HeldState(ABC):
     @cached_property
     def _source(self) -> int:
         """What the state is known by when it is merged: the same number whenever it is made."""
-        return secrets.randbits(63)
+        return secrets.randbits(SOURCE_BITS)
 
     @cached_property
     def state(self) -> DataFrame:
         """The sums per slice, cached."""
-        return held(self._made())
+        state = held(self._made())
+        try:
+            found = looked_through(state)
+            if found["unknown_label"] and not found["first_class"]:
+                check_labels(self._rows, self._spec)
+            if self._rows.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
+                exponent = exponent_of(self._rows)
+                if exponent:
+                    state.unpersist()
+                    self._rows = in_units(self._rows, exponent)
+                    self._scale = replace(self._scale, weight_exponent=self._scale.weight_exponent + exponent)
+                    state = held(self._made())
+        except LogLossError:
+            state.unpersist()
+            raise
+        self._counts = {status: found[status] for status in STATUSES}
+        return state
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have each status."""
+        _ = self.state  # whoever makes the state counts its rows
+        return self._counts
 
     @cached_property
     def _collected(self) -> pd.DataFrame | None:
@@ -73,6 +106,24 @@ class HeldState(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def looked_through(state: DataFrame) -> dict[str, Any]:
+    """What tells whether a state is what was meant, in one small job, the first one that uses the state.
+
+    The rows of each status; of the scored rows those of the first class, `first_class`; and the sums `w` and `w2` of
+    all slices, and `least_w2` of one.
+    """
+    scored = "part IN ('moments', 'pair') AND n > 0"
+    found = state.agg(
+        *[F.expr(f"coalesce(sum(n) FILTER (WHERE part = '{status}'), 0) AS {status}") for status in STATUSES],
+        F.expr("coalesce(sum(n) FILTER (WHERE part = 'class' AND place = 0), 0) AS first_class"),
+        F.expr(f"sum(w + w_low) FILTER (WHERE {scored}) AS w"),
+        F.expr(f"sum(w2) FILTER (WHERE {scored}) AS w2"),
+        F.expr(f"min(w2) FILTER (WHERE {scored}) AS least_w2"),
+    ).first()
+    assert found is not None
+    return found.asDict()
 
 
 def held(state: DataFrame) -> DataFrame:

@@ -14,8 +14,10 @@ from logloss_spark.evaluate.sums import precise_sums
 from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
+from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, reasons_in
+from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
 
 CAPPED_SHARE = 0.01
@@ -78,7 +80,12 @@ def log_loss(
     rows = inputs(df, spec)
     check_logits(rows, spec)
     found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
-    report_left_out(found, rows, spec, weight=found["w_high"], what="log loss")
+    if rows.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):
+        rows = in_units(rows, exponent)
+        found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
+    if found["unknown_label"] and not found["first_class"]:
+        check_labels(rows, spec)
+    report_left_out(found, rows, spec, weight=weight_in(found), what="log loss")
     mean = mean_of(found)
     report_impossible(found, mean, spec)
     return mean
@@ -97,6 +104,11 @@ def report_impossible(found: Mapping[str, Any], mean: float, spec: Predictions) 
             ImpossibleEvents,
             stacklevel=3,
         )
+
+
+def weight_in(sums: Mapping[str, Any]) -> float | None:
+    """The sum of the weights that `summed_loss` found, None where no row has any."""
+    return None if sums["w_high"] is None else sums["w_high"] + sums["w_low"]
 
 
 def report_left_out(
@@ -126,12 +138,14 @@ def report_left_out(
 def summed_loss(scored: DataFrame, rows: Inputs, *, cap: float = math.inf) -> dict[str, Any]:
     """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass.
 
-    `capped` and `w_capped` are the rows whose loss is the cap, and their weight.
+    `capped` and `w_capped` are the rows whose loss is the cap, and their weight; `first_class` counts the rows of the
+    first class.
     """
     ok = "status = 0 AND weight > 0" if rows.weighted else "status = 0"
     capped = F.expr(ok) & (F.col("loss") >= cap)
     row = scored.agg(
         *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
+        F.count_if(F.lit(False) if rows.index is None else F.col("index") == 0).alias("first_class"),
         *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
         F.count_if(capped).alias("capped"),
         F.sum(F.when(capped, F.col("weight") if rows.weighted else F.lit(1.0))).alias("w_capped"),

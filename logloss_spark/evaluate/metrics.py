@@ -202,6 +202,7 @@ class Sums:
     shift: float
     cap: float
     least_loss: float = 0.0
+    weight_exponent: int = 0
 
     def by_bucket(self, name: str) -> Array:
         """A sum by bucket of clusters, (n, 64)."""
@@ -227,7 +228,7 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
         labels, predictions = class_means(sums)
         minority, n_eff = sums.classes["n"].min(axis=1), m["w"] ** 2 / m["w2"]
         found = {
-            "weight": m["w"],
+            "weight": true_weight(m["w"], sums),
             "n_eff": n_eff,
             "minority": minority,
             "few": few(sums, minority, n_eff),
@@ -246,8 +247,8 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             **decompositions(sums, loss, brier_score, reporting),
             **ranks(sums, reporting),
             **accuracies(sums),
-            **share_of_loss("clipped", sums.clipped, m["wl"]),
-            **share_of_loss("zero", sums.zero, m["wl"]),
+            **share_of_loss("clipped", sums.clipped, sums),
+            **share_of_loss("zero", sums.zero, sums),
         }
     undefined = np.full(loss.shape, np.nan)
     return {name: found.get(name, undefined) for name in (*LEADING, *CENTRAL, *TRAILING)}
@@ -497,7 +498,13 @@ def accuracies(sums: Sums) -> dict[str, Array]:
     }
 
 
-def share_of_loss(name: str, part: Mapping[str, Array], loss: Array) -> dict[str, Array]:
+def true_weight(weight: Array, sums: Sums) -> Array:
+    """A sum of weights in units of 1, NaN where that is beyond a double."""
+    found = np.ldexp(weight, sums.weight_exponent)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def share_of_loss(name: str, part: Mapping[str, Array], sums: Sums) -> dict[str, Array]:
     """Rows, weight and share of the loss of a part of the rows; the share is 0 where they have no loss."""
-    share = np.where(part["wl"] == 0.0, 0.0, part["wl"] / loss)
-    return {name: part["n"], f"{name}_weight": part["w"], f"{name}_loss_share": share}
+    share = np.where(part["wl"] == 0.0, 0.0, part["wl"] / sums.moments["wl"])
+    return {name: part["n"], f"{name}_weight": true_weight(part["w"], sums), f"{name}_loss_share": share}

@@ -23,14 +23,21 @@ from logloss_spark.evaluate.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, low_of, rolled_up, totals_of
+from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, inner_names, low_of, rolled_up, totals_of
 from logloss_spark.evaluate.sums import precise_sums, spread, state_of_parts, state_row, weighted_sum
-from logloss_spark.evaluate.tables import arrow_metric, check_slices, in_reading_order, slice_text
+from logloss_spark.evaluate.tables import (
+    arrow_metric,
+    check_names,
+    check_slices,
+    in_reading_order,
+    slice_text,
+    true_weight,
+)
 from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.distributions import normal_p_value, student_p_value
 from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.rows.compared import scored_by_all
-from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
+from logloss_spark.rows.inputs import BUCKETS, Inputs, slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions, slices_of
 
@@ -59,6 +66,9 @@ LEADING = (
     *("difference", "difference_low", "difference_high", "difference_se", "p_value", *JUDGED),
 )
 """What a reader looks at first."""
+
+COLUMNS = ("baseline", "challenger", "n_eff", "minority", "few", *MEASURED, *JUDGED)
+"""The columns of a comparison besides its slices, and what every table has."""
 
 SUMMED = ("n", *PAIR)
 
@@ -126,11 +136,10 @@ def pair_rows(rows: Inputs, scale: Scale) -> str:
 def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
     """One row per slice and challenger, for a comparison's state whose scale is known."""
     check_slices(scale, by)
-    # mapInArrow looks columns up by unquoted names, and a slice column may have any.
-    inner = {name: slice_name(place) for place, name in enumerate(slices_of(by))}
-    wide = one_row_per_challenger(state, scale, by).withColumnsRenamed(inner)
+    check_names(slices_of(by), COLUMNS)
+    wide = one_row_per_challenger(state, scale, by)
     kept = [
-        *inner.values(),
+        *inner_names(by).values(),
         "grouping_id",
         "slice",
         "baseline",
@@ -149,7 +158,8 @@ def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], 
         return of_batches(batches)
 
     judged = judge(wide.mapInArrow(on_arrow, StructType(fields)), confidence)
-    return in_reading_order(judged, inner, LEADING)
+    judged = judged.withColumn("weight", true_weight(F.col("weight"), scale))
+    return in_reading_order(judged, inner_names(by), LEADING)
 
 
 def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
@@ -168,7 +178,7 @@ def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence
     def of_part(part: str, sql: str, alias: str) -> Column:
         return F.expr(f"{sql} FILTER (WHERE part = '{part}') AS {alias}")
 
-    wide = rolled.groupBy(*map(quoted, slices), "grouping_id", "model").agg(
+    wide = rolled.groupBy(*inner_names(by).values(), "grouping_id", "model").agg(
         *[of_part(status, "sum(n)", status) for status in STATUSES],
         *[of_part("pair", f"sum({name})", name) for name in SUMMED],
         of_part("pair", f"collect_list(struct(w + {low_of('w')} AS w, wd))", "buckets"),

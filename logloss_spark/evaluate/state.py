@@ -34,21 +34,21 @@ The parts `source` and `total` have null slices. A state that was cut by its sli
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
+from typing import Any, get_args
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError
-from logloss_spark.io.session import equip_workers
+from logloss_spark.errors import DataError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.rows.inputs import BUCKETS, Inputs, kind_of, quoted
-from logloss_spark.spec import LOSSES, Label, Predictions, Score, cap_of, slices_of
+from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
+from logloss_spark.spec import LOSSES, Clip, Label, Predictions, Score, cap_of, slices_of
 
 STATE_VERSION = 2
 
@@ -76,7 +76,13 @@ PAIR = (
 """What is summed of a challenger's rows: a is the baseline's loss, b the challenger's, d = b - a, k and r are
 KL(baseline ‖ challenger) and its reverse; w_better is the weight of the rows where d < 0."""
 
+MOST_EXPONENT = 1100
+"""Beyond any exponent of a double."""
+
 SOURCE, TOTAL = "source", "total"
+SOURCE_BITS = 63
+"""Evaluations are known by random numbers of so many bits."""
+
 WHOLE = (SOURCE, TOTAL)
 """Parts of a state as a whole, which has them once, whatever its slices."""
 
@@ -87,7 +93,8 @@ class Scale:
 
     `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
     (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters. `models` are those that a
-    comparison compares, the baseline first.
+    comparison compares, the baseline first. Weights count in units of 2 to the power of `weight_exponent`, which is
+    not 0 where their sums would leave the range of a double.
     """
 
     version: int
@@ -102,6 +109,7 @@ class Scale:
     slices: tuple[str, ...]
     buckets: int = 0
     models: tuple[str, ...] = ()
+    weight_exponent: int = 0
 
     @property
     def cap(self) -> float:
@@ -124,15 +132,73 @@ class Scale:
 
     @staticmethod
     def from_fingerprint(text: str) -> "Scale":
-        """Read what `fingerprint` wrote. A state of another version raises SpecError."""
-        fields = json.loads(text)
-        if fields.get("version") != STATE_VERSION:
-            raise SpecError(
-                f"states of version {STATE_VERSION} can be read, and this one is of version {fields.get('version')}: "
+        """Read what `fingerprint` wrote; raises DataError where it was edited, or written by another version."""
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise DataError(f"the fingerprint of a state must be a JSON object, got {text[:40]!r}: {WRITE_AGAIN}")
+        version = found.get("version")
+        if type(version) is not int or version != STATE_VERSION:
+            raise DataError(
+                f"states of version {STATE_VERSION} can be read, and this one is of version {version!r}: "
                 "evaluate its rows again"
             )
-        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-        return Scale(**fields | lists)
+        for name in found:
+            if name not in FIELDS:
+                raise DataError(
+                    f"the fingerprint of a state of version {version} has no field {name!r}: "
+                    f"another release of logloss_spark wrote it, or it was edited; {WRITE_AGAIN}"
+                )
+        for name, fits in FIELDS.items():
+            if name not in found or not fits(found[name]):
+                came = f"got {found[name]!r}" if name in found else "and it is missing"
+                raise DataError(
+                    f"the fingerprint of a state has a field {name!r} that was edited, {came}: {WRITE_AGAIN}"
+                )
+        if found["grid"] != VERSION:
+            raise DataError(
+                f"the bins of a state must be of grid {VERSION}, got grid {found['grid']}: "
+                "read it with the release of logloss_spark that wrote it, or evaluate its rows again"
+            )
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+        }
+        return Scale(**fields)
+
+
+def is_list_of(*types: type) -> Callable[[Any], bool]:
+    """A check that a value is a list of values of these very types, all different."""
+    return lambda values: (
+        isinstance(values, list)
+        and all(type(value) in types for value in values)
+        and len(set(map(repr, values))) == len(values)
+    )
+
+
+def is_a(type_: type) -> Callable[[Any], bool]:
+    """A check that a value is of this very type: a boolean is no integer."""
+    return lambda value: type(value) is type_
+
+
+WRITE_AGAIN = "evaluate the rows again and write their state anew"
+FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "version": is_a(int),
+    "loss": is_a(str),
+    "kind": lambda kind: kind in get_args(Score),
+    "classes": lambda classes: is_list_of(bool, int, float, str)(classes) and len(classes) >= 2,
+    "scalar": is_a(bool),
+    "soft_labels": is_a(bool),
+    "clip": lambda clip: clip in get_args(Clip),
+    "eps": lambda eps: type(eps) is float and 0.0 < eps < 0.5,
+    "grid": is_a(int),
+    "slices": is_list_of(str),
+    "buckets": lambda buckets: type(buckets) is int and buckets in (0, BUCKETS),
+    "models": is_list_of(str),
+    "weight_exponent": lambda exponent: type(exponent) is int and abs(exponent) <= MOST_EXPONENT,
+}
+"""The fields of a fingerprint, and what each may hold."""
 
 
 def scale_of(rows: Inputs, spec: Predictions) -> Scale:
@@ -170,98 +236,49 @@ def totals_of(scale: Scale) -> tuple[str, ...]:
     return ("w", "w2", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))
 
 
+def slice_columns(scale: Scale) -> dict[str, str]:
+    """The column of each slice in a state: its own name, with `slice_` before it where the state has such a column.
+
+    Examples
+    --------
+    >>> from logloss_spark.evaluate.state import scale_of, slice_columns
+    >>> from logloss_spark.rows.inputs import inputs
+    >>> from logloss_spark.spec import Predictions
+    >>> spec = Predictions(label="y", prediction="p", by=(("day", "w"),))
+    >>> df = spark.createDataFrame([], "y int, p double, day string, w int")
+    >>> slice_columns(scale_of(inputs(df, spec), spec))
+    {'day': 'day', 'w': 'slice_w'}
+    """
+    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(scale))}
+    taken = sums.union(map(str.casefold, scale.slices))
+    found = {}
+    for name in scale.slices:
+        column = name
+        while column.casefold() in (sums if column == name else taken):
+            column = f"slice_{column}"
+        found[name] = column
+    return found
+
+
 def added(parts: DataFrame, scale: Scale) -> DataFrame:
-    """Rows of one or more states, summed into one state."""
-    return (
-        parts.groupBy(*map(quoted, scale.slices), "part", "place")
-        .agg(*totals(scale))
-        .withColumn("fingerprint", F.lit(scale.fingerprint()))
+    """Rows of one or more states, whose slice columns have their places for names, summed into one state."""
+    inner = [slice_name(place) for place in range(len(scale.slices))]
+    summed = parts.groupBy(*inner, "part", "place").agg(*totals(scale))
+    named = [F.col(key).alias(name) for key, name in zip(inner, slice_columns(scale).values(), strict=True)]
+    return summed.select(*named, "part", "place", *columns_of(scale), F.lit(scale.fingerprint()).alias("fingerprint"))
+
+
+def known_as(spark: SparkSession, source: int) -> DataFrame:
+    """The two rows that every state has, even one of no rows: which evaluation it is, and a total of nothing."""
+    return spark.range(1).selectExpr(
+        f"inline(array(named_struct('part', '{SOURCE}', 'place', {source}L, 'n', 1L), "
+        f"named_struct('part', '{TOTAL}', 'place', CAST(NULL AS BIGINT), 'n', 0L)))"
     )
 
 
 def totals(scale: Scale) -> list[Column]:
     """Each sum of a state, summed further; as SQL, which takes a third of the calls to the JVM."""
     return [F.expr(f"sum({name}) AS {name}") for name in columns_of(scale)]
-
-
-def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
-    """Add states: the state of all their rows together.
-
-    Parameters
-    ----------
-    state, states : DataFrame
-        States, of this session or read from storage.
-
-    Returns
-    -------
-    DataFrame, a state; lazy, but the fingerprints of the given states are read at once.
-
-    Raises
-    ------
-    SpecError
-        States that were made under different conventions, or with other slices; it says what differs.
-
-    Examples
-    --------
-    >>> import logloss_spark as ls
-    >>> df = spark.createDataFrame([("a", 1, 0.9), ("b", 0, 0.2)], "day string, label int, p double")
-    >>> days = [ls.evaluate(df.where(df.day == day), label="label", prediction="p").state for day in "ab"]
-    >>> ls.metrics(ls.merge(*days)).select("n").first().n
-    2
-    """
-    tables = (state, *states)
-    scales = [scale_in(table) for table in tables]
-    for other in scales[1:]:
-        first, second = asdict(scales[0]), asdict(other)
-        differing = [f"{name} {first[name]!r} and {second[name]!r}" for name in first if first[name] != second[name]]
-        if differing:
-            raise SpecError(f"only states that were made alike can be merged; these differ in {', '.join(differing)}")
-    slices = [quoted(name) for name in scales[0].slices]
-    types = [[field.dataType.simpleString() for field in table.select(*slices).schema] for table in tables]
-    if any(other != types[0] for other in types):
-        came = " and ".join(map(str, types))
-        raise SpecError(f"slice columns must have the same types in all states, and came as {came}")
-    sums = [F.col(name) for name in ("part", "place", *columns_of(scales[0]))]
-    return added(reduce(DataFrame.unionByName, [table.select(*slices, *sums) for table in tables]), scales[0])
-
-
-def with_slice(state: DataFrame, name: str, value: Column) -> DataFrame:
-    """A state whose rows all have the same value of a slice, with that slice beside its own."""
-    scale = scale_in(state)
-    wider = replace(scale, slices=(*scale.slices, name))
-    return state.withColumns(
-        {name: F.when(~F.col("part").isin(*WHOLE), value), "fingerprint": F.lit(wider.fingerprint())}
-    )
-
-
-def read_scale(state: DataFrame) -> Scale:
-    """The scale of an evaluation's state; raises SpecError as `scale_in` does, and where it is a comparison's."""
-    scale = scale_in(state)
-    if scale.models:
-        raise SpecError(f"this is the state of a comparison of {', '.join(scale.models)}: read it with `comparison`")
-    return scale
-
-
-def scale_in(state: DataFrame) -> Scale:
-    """The scale of a state, from the fingerprint that its rows carry.
-
-    Raises SpecError where the table is no state, or holds states that were made under different conventions.
-    """
-    if not isinstance(state, DataFrame):
-        raise SpecError(
-            f"a state is a Spark DataFrame, and a {kind_of(state)} came: give the .state of an evaluation or a "
-            "comparison, and states one by one, as in merge(*states)"
-        )
-    equip_workers()  # what is read off a state takes Python
-    if "fingerprint" not in state.columns:
-        raise SpecError(f"a state has a column 'fingerprint', and this table has only {', '.join(state.columns)}")
-    prints = [row.fingerprint for row in state.select("fingerprint").distinct().limit(2).collect()]
-    if len(prints) != 1:
-        raise SpecError(
-            "a state has one fingerprint, and this table has "
-            + ("none: it is empty" if not prints else "several: read the states apart, `merge` tells what differs")
-        )
-    return Scale.from_fingerprint(prints[0])
 
 
 def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
@@ -278,24 +295,33 @@ def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
 def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
     """A state added up to the global row and these grouping sets.
 
-    Columns are the state's, where a slice column is null if it was rolled up, and `grouping_id`: as in Spark's SQL
-    the bits say which slice columns were, the last column's being the lowest.
+    The slice columns are called `slice_0`, ..., in the order in which the sets name them, and null where one was rolled
+    up; then come `part`, `place`, `grouping_id` and the sums. The bits of `grouping_id` say which slice columns were
+    rolled up, as in Spark's SQL, the last column's being the lowest.
     """
-    slices = slices_of(by)
+    inner, columns = inner_names(by), slice_columns(scale)
     sets = dict.fromkeys([(), *map(tuple, by)])
-    summed = state.groupingSets(
-        [[quoted(name) for name in columns] + [F.col("part"), F.col("place")] for columns in sets],
-        *map(quoted, slices),
+    keyed = state.select(
+        *[quoted(columns[name]).alias(key) for name, key in inner.items()], "part", "place", *columns_of(scale)
+    )
+    summed = keyed.groupingSets(
+        [[F.col(column) for column in [*map(inner.__getitem__, names), "part", "place"]] for names in sets],
+        *inner.values(),
         "part",
         "place",
     ).agg(
-        grouping_id(slices),
+        grouping_id(list(inner.values())),
         *totals(scale),
     )
-    return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(slices) - 1))
+    return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 
 
-def grouping_id(slices: Sequence[str]) -> Column:
+def inner_names(by: Sequence[Sequence[str]]) -> dict[str, str]:
+    """What the slice columns of grouping sets are called until a table is done: a user's name may be any."""
+    return {name: slice_name(place) for place, name in enumerate(slices_of(by))}
+
+
+def grouping_id(inner: Sequence[str]) -> Column:
     """Which slice columns a group of grouping sets was rolled up over, as bits, the last column's being the lowest."""
-    bits = [F.grouping(quoted(name)).cast("bigint") * 2**place for place, name in enumerate(reversed(slices))]
+    bits = [F.grouping(name).cast("bigint") * 2**place for place, name in enumerate(reversed(inner))]
     return reduce(add, bits, F.lit(0).cast("bigint")).alias("grouping_id")

@@ -18,11 +18,11 @@ from logloss_spark.evaluate.state import (
     MOMENTS,
     PARTIAL,
     RANKS,
-    SOURCE,
     TOTAL,
     Scale,
     added,
     columns_of,
+    known_as,
     low_of,
     totals_of,
 )
@@ -109,12 +109,8 @@ def spread(groups: DataFrame, keys: Sequence[str], rows: str) -> DataFrame:
 
 def state_of_parts(parts: DataFrame, scale: Scale, source: int) -> DataFrame:
     """A state from its parts, whose slice columns still have their places for names; it has rows in any case."""
-    names = {slice_name(place): name for place, name in enumerate(scale.slices)}
-    known_by = parts.sparkSession.range(1).selectExpr(
-        f"inline(array(named_struct('part', '{SOURCE}', 'place', {source}L, 'n', 1L), "
-        f"named_struct('part', '{TOTAL}', 'place', CAST(NULL AS BIGINT), 'n', 0L)))"
-    )
-    return added(parts.unionByName(known_by, allowMissingColumns=True).withColumnsRenamed(names), scale)
+    known_by = known_as(parts.sparkSession, source)
+    return added(parts.unionByName(known_by, allowMissingColumns=True), scale)
 
 
 def grouping_code(rows: Inputs) -> Column:

@@ -1,7 +1,7 @@
 """From a state to tables of metrics and of reliability: lazy DataFrames, whatever the number of slices."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -35,19 +35,38 @@ from logloss_spark.evaluate.state import (
     RANKS,
     Scale,
     equal_width_cells,
+    inner_names,
     low_of,
-    read_scale,
     rolled_up,
 )
+from logloss_spark.evaluate.stored import read_scale
 from logloss_spark.kernels.distributions import normal_quantile
 from logloss_spark.kernels.grid import coarse_edges
 from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import grouping_sets, slices_of
 
 METRICS = (*LEADING, *CENTRAL, *TRAILING)
+
+OF_SLICE = ("grouping_id", "slice")
+RELIABILITY = (
+    "bin",
+    "bin_low",
+    "bin_high",
+    "n",
+    "weight",
+    "n_eff",
+    "prediction_mean",
+    "label_mean",
+    "label_low",
+    "label_high",
+    "consistency_low",
+    "consistency_high",
+)
+BY_CLASS = ("class", "n", "weight", "label_mean", "prediction_mean", "calibration_ratio")
+"""The columns of these tables besides the slices, but for the loss, which may have another name."""
 
 PIECE = 256
 """Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 100 MB."""
@@ -190,16 +209,21 @@ def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence
     return Reporting(confidence=confidence, ece_bins=ece_bins, baseline=shares)
 
 
-def metrics_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting) -> DataFrame:
-    """What `metrics` returns, for a state whose scale is known."""
-    check_slices(scale, by)
-    reporting.shares(len(scale.classes))
-    # mapInArrow looks columns up by unquoted names, and a slice column may have any.
-    inner = {name: slice_name(place) for place, name in enumerate(slices_of(by))}
-    rolled = rolled_up(state, scale, by)
-    wide = one_row_per_slice(rolled, scale, slices_of(by)).withColumnsRenamed(inner)
-    kept = [*inner.values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
+def metrics_table(
+    state: DataFrame,
+    scale: Scale,
+    by: tuple[tuple[str, ...], ...],
+    reporting: Reporting,
+    *,
+    then: Sequence[Callable[[DataFrame], DataFrame]] = (),
+) -> DataFrame:
+    """What `metrics` returns, for a state whose scale is known; before its slices get their names, `then` is done."""
     columns = columns_of_loss(METRICS, scale.loss)
+    check_slices(scale, by)
+    check_names(slices_of(by), columns.values())
+    reporting.shares(len(scale.classes))
+    wide = one_row_per_slice(rolled_up(state, scale, by), scale, slices_of(by))
+    kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = [wide.schema[name] for name in kept] + [
         StructField(column, metric_type(name, scale)) for name, column in columns.items()
     ]
@@ -208,10 +232,17 @@ def metrics_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measured(batches)
 
-    named = wide.mapInArrow(on_arrow, StructType(fields))
+    table = reduce(lambda table, step: step(table), then, wide.mapInArrow(on_arrow, StructType(fields)))
     loss = columns["log_loss"]
     leading = ["rows", "n", loss, f"{loss}_low", f"{loss}_high", f"{loss}_se"]
-    return in_reading_order(named, inner, leading)
+    return in_reading_order(table, inner_names(by), leading)
+
+
+def with_names(table: DataFrame, slices: Sequence[str], columns: Sequence[str]) -> DataFrame:
+    """A table whose slice columns are `slice_0`, ... with these of its columns, and the slices' own names."""
+    keys = [slice_name(place) for place in range(len(slices))]
+    named = [F.col(key).alias(name) for key, name in zip(keys, slices, strict=True)]
+    return table.select(*named, *[name for name in columns if name not in keys])
 
 
 def reliability_table(
@@ -219,6 +250,7 @@ def reliability_table(
 ) -> DataFrame:
     """What `reliability` returns, for a state whose scale is known."""
     check_slices(scale, by)
+    check_names(slices_of(by), reliability_columns(scale))
     cells = rolled_up(equal_width_cells(state, reporting.ece_bins), scale, by)
     edges = literal_array(coarse_edges(reporting.ece_bins), "double")
     slices = slices_of(by)
@@ -227,15 +259,15 @@ def reliability_table(
     middle = (label + z * z / 2 / rows) / (1 + z * z / rows)
     wilson = z * F.sqrt(label * (1 - label) / rows + z * z / 4 / rows / rows) / (1 + z * z / rows)
     consistent = z * F.sqrt("w2v") / F.col("w")
-    return cells.where("w > 0").select(
-        *map(quoted, slices),
+    table = cells.where("w > 0").select(
+        *inner_names(by).values(),
         "grouping_id",
         slice_text(slices).alias("slice"),
         F.col("place").alias("bin"),
         F.get(edges, F.col("place")).alias("bin_low"),
         F.get(edges, F.col("place") + 1).alias("bin_high"),
         "n",
-        F.col("w").alias("weight"),
+        true_weight(F.col("w"), scale).alias("weight"),
         rows.alias("n_eff"),
         prediction.alias("prediction_mean"),
         label.alias("label_mean"),
@@ -245,11 +277,13 @@ def reliability_table(
         F.least(prediction + consistent, F.lit(1.0)).alias("consistency_high"),
         F.expr("wl / w").alias(columns_of_loss(["log_loss"], scale.loss)["log_loss"]),
     )
+    return with_names(table, slices, reliability_columns(scale))
 
 
 def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...]) -> DataFrame:
     """What `by_class` returns, for a state whose scale is known."""
     check_slices(scale, by)
+    check_names(slices_of(by), class_table_columns(scale))
     slices = slices_of(by)
     wide = one_row_per_slice(rolled_up(state.where("part IN ('moments', 'class')"), scale, by), scale, slices)
     own = {name: F.col("class")[name] for name in class_columns(scale)}
@@ -265,19 +299,50 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
     loss = own["wl" if scale.scalar else "wly"]
     names = F.array(*[F.lit(str(name)) for name in scale.classes])
     named = columns_of_loss(["log_loss", "log_loss_share"], scale.loss)
-    return wide.withColumn("class", F.explode("classes")).select(
-        *map(quoted, slices),
+    table = wide.withColumn("class", F.explode("classes")).select(
+        *inner_names(by).values(),
         "grouping_id",
         "slice",
         F.get(names, F.col("class.place")).alias("class"),
         own["n"].alias("n"),
-        own["wy"].alias("weight"),
+        true_weight(own["wy"], scale).alias("weight"),
         (own["wy"] / weight).alias("label_mean"),
         (own["wp"] / weight).alias("prediction_mean"),
         F.try_divide(own["wp"], own["wy"]).alias("calibration_ratio"),
         F.try_divide(loss, own["wy"]).alias(named["log_loss"]),
         F.try_divide(loss, F.expr("wl + wl_low")).alias(named["log_loss_share"]),
     )
+    return with_names(table, slices, class_table_columns(scale))
+
+
+def reliability_columns(scale: Scale) -> list[str]:
+    """The columns of a reliability table besides the slices."""
+    return [*OF_SLICE, *RELIABILITY, *columns_of_loss(["log_loss"], scale.loss).values()]
+
+
+def class_table_columns(scale: Scale) -> list[str]:
+    """The columns of a table by class besides the slices."""
+    return [*OF_SLICE, *BY_CLASS, *columns_of_loss(["log_loss", "log_loss_share"], scale.loss).values()]
+
+
+def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
+    """Raise SpecError where a slice column has the name of a column of the tables that it would be in."""
+    taken = {name.casefold() for name in (*OF_SLICE, "rows", "n", *STATUSES, *results)}
+    for name in slices:
+        if name.casefold() in taken:
+            raise SpecError(
+                f"a slice column must not have the name of a result, and {name!r} has: "
+                f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
+            )
+
+
+def true_weight(weight: Column, scale: Scale) -> Column:
+    """A sum of weights in units of 1, null where that is beyond a double."""
+    if not scale.weight_exponent:
+        return weight
+    first = scale.weight_exponent // 2  # the whole power need not be a double
+    found = weight * 2.0**first * 2.0 ** (scale.weight_exponent - first)
+    return F.when(found < F.lit(float("inf")), found)
 
 
 def in_reading_order(table: DataFrame, inner: Mapping[str, str], leading: Sequence[str]) -> DataFrame:
@@ -298,16 +363,16 @@ def check_slices(scale: Scale, by: Sequence[Sequence[str]]) -> None:
 
 
 def slice_text(slices: Sequence[str]) -> Column:
-    """A slice in words: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`.
+    """A slice of the columns `slice_0`, ... in words: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`.
 
     A null value is `null`, and the word null is `"null"`. Words are for a reader; the slice columns are exact.
     """
     words = [
         F.when(
-            F.col("grouping_id").bitwiseAND(2**place) == 0,
-            F.concat(F.lit(f"{name}="), value_text(quoted(name))),
+            F.col("grouping_id").bitwiseAND(2 ** (len(slices) - 1 - at)) == 0,
+            F.concat(F.lit(f"{name}="), value_text(F.col(slice_name(at)))),
         )
-        for place, name in reversed(list(enumerate(reversed(slices))))
+        for at, name in enumerate(slices)
     ]
     everything = F.col("grouping_id") == 2 ** len(slices) - 1
     return F.when(everything, "all").otherwise(F.concat_ws("/", *words)) if words else F.lit("all")
@@ -335,7 +400,8 @@ def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) ->
     def entries(part: str, names: Sequence[str], alias: str) -> Column:
         return F.expr(f"collect_list(struct(place, {', '.join(names)})) FILTER (WHERE part = '{part}') AS {alias}")
 
-    wide = rolled.groupBy(*map(quoted, slices), "grouping_id").agg(
+    inner = [slice_name(place) for place in range(len(slices))]
+    wide = rolled.groupBy(*inner, "grouping_id").agg(
         *[of_part(status, "n", status) for status in STATUSES],
         *[of_part("moments", name, name) for name in ("n", *moments_of(scale))],
         *[of_part(part, name, f"{part}_{name}") for part in ("clipped", "zero") for name in ("n", *PARTIAL)],
@@ -409,6 +475,7 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
         shift=scale.shift,
         cap=scale.cap,
         least_loss=scale.least_loss,
+        weight_exponent=scale.weight_exponent,
     )
 
 

@@ -329,15 +329,15 @@ def test_how_rows_were_scored_is_no_matter(state):
 OTHER_SCALES = {
     "kind": ("logit", "kind 'probability' and 'logit'"),
     "classes": ((-1, 1), "classes (0, 1) and (-1, 1)"),
-    "scalar": (False, "scalar True and False"),
-    "grid": (1, "grid 2 and 1"),
 }
 
 
 @pytest.fixture(scope="module")
-def small(spark, state):
-    """One row of a state: enough for its fingerprint."""
-    return spark.createDataFrame(state.limit(1).collect(), state.schema)
+def small(spark):
+    """The state of two rows, as it would be stored."""
+    df = spark.createDataFrame([(1, "x", 1, 0.9), (2, "y", 0, 0.2)], "dt int, a string, label int, p double")
+    state = ls.evaluate(df, label="label", prediction="p", by=[["dt", "a"]], engine="native").state
+    return spark.createDataFrame(state.collect(), state.schema)
 
 
 @pytest.mark.parametrize("what", OTHER_SCALES)

@@ -1,5 +1,6 @@
 """States add: whatever way rows were cut into states, their sum is the state of all of them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from pyspark.sql import functions as F
 
 import logloss_spark as ls
-from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.state import STATE_VERSION, Scale, read_scale, scale_of
+from logloss_spark.errors import DataError, SpecError
+from logloss_spark.evaluate.state import STATE_VERSION, Scale, scale_of
+from logloss_spark.evaluate.stored import read_scale
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
 from tests.evaluate.comparison import assert_same_metrics
@@ -190,19 +192,28 @@ OTHER_SCALES = {
     "kind": ("logit", "kind 'probability' and 'logit'"),
     "classes": ((-1, 1), "classes (0, 1) and (-1, 1)"),
     "soft_labels": (True, "soft_labels False and True"),
-    "scalar": (False, "scalar True and False"),
     "clip": ("none", "clip 'eps' and 'none'"),
     "eps": (1e-12, "eps 1e-15 and 1e-12"),
-    "grid": (1, "grid 2 and 1"),
     "loss": ("focal", "loss 'cross_entropy' and 'focal'"),
     "slices": (("a",), "slices ('a', 'b') and ('a',)"),
+    "weight_exponent": (1000, "weight_exponent 0 and 1000"),
 }
 
 
 @pytest.fixture(scope="module")
-def small(spark, parts):
-    """One row of a state: enough for its fingerprint."""
-    return spark.createDataFrame(parts[0].limit(1).collect(), parts[0].schema)
+def small(spark):
+    """The state of two rows, as it would be stored."""
+    df = spark.createDataFrame(
+        [("x", 0, 1, 0.9, 1.0), ("y", 1, 0, 0.2, 3.0)], "a string, b int, label int, p double, w double"
+    )
+    state = ls.evaluate(df, **COLUMNS, by=BY, engine="native").state
+    return spark.createDataFrame(state.collect(), state.schema)
+
+
+def edited(state, **fields):
+    """A state with other fields in its fingerprint."""
+    found = json.loads(state.first().fingerprint) | fields
+    return state.withColumn("fingerprint", F.lit(json.dumps(found)))
 
 
 @pytest.mark.parametrize("what", OTHER_SCALES)
@@ -222,10 +233,96 @@ def test_states_of_another_eps_refuse_to_merge(spark):
         ls.merge(*states)
 
 
-def test_a_state_of_another_version_is_refused(small):
-    old = replace(Scale.from_fingerprint(small.first().fingerprint), version=0)
-    with pytest.raises(SpecError, match="of version 0: evaluate its rows again"):
-        read_scale(small.withColumn("fingerprint", F.lit(old.fingerprint())))
+UNREADABLE = {
+    "version": (1, "this one is of version 1: evaluate its rows again"),
+    "eps": ("x", "'eps' of the fingerprint of a state was edited, got 'x'"),
+    "classes": ([0, 0], "'classes' of the fingerprint of a state was edited"),
+    "slices": (["a", 2], "'slices' of the fingerprint"),
+    "kind": ("odds", "'kind' of the fingerprint"),
+    "scalar": (1, "'scalar' of the fingerprint"),
+    "grid": (99, "got grid 99"),
+    "later": (3, "a state of version 2 has no field 'later': another release"),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_fingerprint_of_another_version_or_edited_is_refused_in_one_line(small, what):
+    value, says = UNREADABLE[what]
+    with pytest.raises(DataError, match=says) as refused:
+        ls.metrics(edited(small, **{what: value}))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"version": 2}', None], ids=range(6))
+def test_a_fingerprint_that_is_none_is_refused_in_one_line(small, text):
+    with pytest.raises(DataError) as refused:
+        read_scale(small.withColumn("fingerprint", F.lit(text).cast("string")))
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
+
+
+CUTS = {
+    "cells": ("part != 'cell'", "part 'cell' has another sum n than 'moments'"),
+    "a status": ("part != 'ok'", "hold more rows with sums than rows of status ok"),
+    "the total": ("part != 'total'", "its part 'total' is missing"),
+    "what it is": ("part != 'source'", "its part 'source' is missing"),
+    "a slice": ("a <=> 'x' OR a IS NULL", "n is 2 in all and 1 by slices"),
+}
+
+
+@pytest.mark.parametrize("what", CUTS)
+def test_a_state_of_which_rows_are_missing_is_refused(small, what):
+    condition, says = CUTS[what]
+    with pytest.raises(DataError, match=says):
+        ls.metrics(small.where(condition))
+
+
+EDITS = {
+    ("moments", "wl"),
+    ("moments", "wb"),
+    ("cell", "wy"),
+    ("cell", "wp"),
+    ("class", "n"),
+    ("total", "w"),
+    ("ok", "n"),
+}
+
+
+@pytest.mark.parametrize(("part", "name"), sorted(EDITS))
+def test_a_sum_that_two_parts_hold_cannot_be_edited_in_one(small, part, name):
+    larger = F.when(F.col("part") == part, F.col(name) + 1).otherwise(F.col(name))
+    with pytest.raises(DataError, match="the rows of a state must fit together"):
+        ls.metrics(small.withColumn(name, larger))
+
+
+def test_the_same_state_given_twice_is_refused(small, spark, parts, tmp_path):
+    says = "the same state is given twice"
+    with pytest.raises(SpecError, match=says):
+        ls.merge(small, small)
+    with pytest.raises(SpecError, match=says):
+        ls.metrics(small.unionByName(small))
+    week = ls.merge(*parts[:2])
+    with pytest.raises(SpecError, match=says):
+        ls.merge(week, parts[1])
+    small.write.parquet(str(tmp_path / "state"))
+    with pytest.raises(SpecError, match=says):
+        ls.metrics(spark.read.parquet(str(tmp_path / "state"), str(tmp_path / "state")))
+
+
+def test_a_state_that_is_made_again_is_the_same_state(spark):
+    df = spark.createDataFrame([(1, 0.9)], "label int, p double")
+    evaluation = ls.evaluate(df, label="label", prediction="p", engine="native")
+    before = spark.createDataFrame(evaluation.state.collect(), evaluation.state.schema)
+    evaluation.close()
+    with pytest.raises(SpecError, match="the same state is given twice"):
+        ls.merge(before, evaluation.state)
+
+
+def test_a_state_cut_by_its_slices_is_read_and_merges_with_whole_ones(small, parts, metrics):
+    cut = small.where("a = 'y'")
+    assert ls.metrics(cut).first().n == 1
+    found = ls.metrics(ls.merge(cut, parts[0], small.where("a = 'x'")))
+    assert found.first().n == ls.metrics(parts[0]).first().n + 2
 
 
 def test_a_table_of_states_made_differently_is_refused(small):
@@ -249,6 +346,44 @@ def test_an_empty_table_that_looks_like_a_state_is_refused(small):
 def test_slice_columns_of_other_types_refuse_to_merge(small):
     with pytest.raises(SpecError, match="same types in all states"):
         ls.merge(small, small.withColumn("b", F.col("b").cast("string")))
+
+
+def test_states_by_the_same_columns_in_another_order_merge(table, parts, metrics):
+    turned = ls.evaluate(table.where("part > 0"), **COLUMNS, by=[["b", "a"]], engine="native").state
+    assert turned.columns[:2] == ["b", "a"]
+    merged = ls.merge(parts[0], turned)
+    assert merged.columns[:2] == ["a", "b"]
+    assert_same_metrics(ls.metrics(merged, by=BY).toPandas(), metrics)
+
+
+def test_slices_may_be_called_as_columns_of_the_state_and_inner_ones_are(spark):
+    names = ["slice_1", "x", "w", "Part", "place", "cells", "key_0", "slice_w", "fingerprint"]
+    rows = [(k % 2, (k + 0.5) / 8, *[f"{name}{k % 3}" for name in names]) for k in range(8)]
+    df = spark.createDataFrame(rows, ["label", "p", *names])
+    exact = {"auc": "exact", "calibration": "exact"}
+    evaluation = ls.evaluate(df, label="label", prediction="p", by=[[name] for name in names], engine="native", **exact)
+    plain = ls.evaluate(
+        df.selectExpr("label", "p", "x AS c"), label="label", prediction="p", by=[["c"]], engine="native", **exact
+    )
+    wanted = plain.to_pandas().set_index("c")
+    found = evaluation.to_pandas()
+    stored = ls.metrics(evaluation.state, by=[[name] for name in reversed(names)]).toPandas()
+    shown = ["rows", "n", "log_loss", "ece"]
+    for name in names:
+        of_name = found[found["slice"].str.startswith(f"{name}=")].set_index(name)
+        of_stored = stored[stored["slice"].str.startswith(f"{name}=")].set_index(name)
+        for k in range(3):
+            expected = wanted.loc[f"x{k}", shown].tolist()
+            assert of_name.loc[f"{name}{k}", [*shown, "auc"]].tolist() == [*expected, wanted.loc[f"x{k}", "auc"]]
+            assert of_stored.loc[f"{name}{k}", shown].tolist() == expected
+    assert evaluation.reliability.columns[: len(names)] == evaluation.by_class.columns[: len(names)] == names
+
+
+@pytest.mark.parametrize("name", ["class", "Bin", "log_loss", "label_low", "ok", "log_loss_share", "grouping_id"])
+def test_slices_called_as_a_column_of_some_table_are_refused_before_a_row_is_read(spark, name):
+    df = spark.range(1).selectExpr("raise_error('a row was read') AS label", "0.5D AS p", f"1 AS {name}")
+    with pytest.raises(SpecError, match="rename it"):
+        ls.evaluate(df.withColumn("label", F.col("label").cast("int")), label="label", prediction="p", by=[[name]])
 
 
 def test_metrics_by_a_column_that_the_state_was_not_sliced_by_are_refused(small):

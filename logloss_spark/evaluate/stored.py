@@ -1,0 +1,331 @@
+"""States as they are found: whether a table is a state, whole and unedited, and how several are added."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from math import isfinite, isnan
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType, StringType
+
+from logloss_spark.errors import DataError, SpecError, counted
+from logloss_spark.evaluate.state import (
+    SOURCE,
+    SOURCE_BITS,
+    TOTAL,
+    WHOLE,
+    WRITE_AGAIN,
+    Scale,
+    added,
+    columns_of,
+    known_as,
+    slice_columns,
+    totals_of,
+)
+from logloss_spark.io.session import equip_workers
+from logloss_spark.kernels.grid import HALF
+from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import LOSSES
+
+SLACK = 1e-9
+"""Sums of the same rows agree to this, relatively, whatever the order of adding."""
+
+NEAR = 400
+"""Weights in units that differ by no more than this power of two are added in the larger unit."""
+
+LEAST = 1e-300
+"""Below this sums have lost digits to underflow."""
+
+
+def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
+    """Add states: the state of all their rows together.
+
+    Parameters
+    ----------
+    state, states : DataFrame
+        States, of this session or read from storage. Their slice columns may come in any order; the result has the
+        first one's.
+
+    Returns
+    -------
+    DataFrame, a state; lazy, but the given states are looked through at once.
+
+    Raises
+    ------
+    SpecError
+        States that were made under different conventions, or with other slices; it says what differs. A state that
+        is given twice, whole or as part of another.
+    DataError
+        A state that was edited, or of which rows are missing.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([("a", 1, 0.9), ("b", 0, 0.2)], "day string, label int, p double")
+    >>> days = [ls.evaluate(df.where(df.day == day), label="label", prediction="p").state for day in "ab"]
+    >>> ls.metrics(ls.merge(*days)).select("n").first().n
+    2
+    """
+    tables = (state, *states)
+    found = [examined(table) for table in tables]
+    exponents = [own.weight_exponent for own, _ in found]
+    near = max(exponents) - min(exponents) <= NEAR
+    scale = replace(found[0][0], weight_exponent=max(exponents) if near else exponents[0])
+    for other, _ in found[1:]:
+        alike = replace(other, slices=ordered_as(scale.slices, other.slices))
+        first, second = asdict(scale), asdict(replace(alike, weight_exponent=scale.weight_exponent) if near else alike)
+        differing = [f"{name} {first[name]!r} and {second[name]!r}" for name in first if first[name] != second[name]]
+        if differing:
+            raise SpecError(f"only states that were made alike can be merged; these differ in {', '.join(differing)}")
+    parts = [keyed(table, own, facts, scale) for table, (own, facts) in zip(tables, found, strict=True)]
+    slices = [slice_name(place) for place in range(len(scale.slices))]
+    types = [[part.schema[name].dataType.simpleString() for name in slices] for part in parts]
+    if any(other != types[0] for other in types):
+        came = " and ".join(map(str, types))
+        raise SpecError(f"slice columns must have the same types in all states, and came as {came}")
+    sources = [source for _, facts in found for source in facts["sources"]]
+    check_sources(sources, sum(facts["added"] for _, facts in found))
+    return added(reduce(DataFrame.unionByName, parts), scale)
+
+
+def ordered_as(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """The second columns in the order of the first, where both are the same; else as they came."""
+    return tuple(first if sorted(first) == sorted(second) else second)
+
+
+def keyed(state: DataFrame, scale: Scale, facts: Row, into: Scale) -> DataFrame:
+    """A state's rows as they add to a state of another scale, slices called by their places.
+
+    Slices come in that scale's order, weights in its units; what was cut from another state gets a total.
+    """
+    columns = slice_columns(scale)
+    keys = [quoted(columns[name]).alias(slice_name(place)) for place, name in enumerate(into.slices)]
+    unit = 2.0 ** (scale.weight_exponent - into.weight_exponent)
+    units = {name: unit * unit if name.startswith("w2") else unit for name in columns_of(scale) if name != "n"}
+    scaled = [F.expr(f"{name} * {factor!r}D AS {name}" if unit != 1.0 else name) for name, factor in units.items()]
+    rows = state.select(*keys, "part", "place", "n", *scaled)
+    if facts["totals"]:
+        return rows
+    reference = reference_of(scale)
+    sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
+    sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(scale)}
+    total = rows.where(f"part IN {STATUSES} OR {reference.condition}").selectExpr(
+        f"'{TOTAL}' AS part", *(f"{sql} AS {name}" for name, sql in sums.items())
+    )
+    known_by = known_as(state.sparkSession, secrets.randbits(SOURCE_BITS))
+    return reduce(lambda all, more: all.unionByName(more, allowMissingColumns=True), (rows, total, known_by))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a state, and the sums that they have of all scored rows of a slice, as SQL by the name of the sum."""
+
+    name: str
+    condition: str
+    sums: Mapping[str, str]
+
+
+def reference_of(scale: Scale) -> Part:
+    """The part that the others are compared with."""
+    if scale.models:
+        return of_challenger(scale, 1)
+    in_full = {name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))}
+    plain = {name: name for name in ("n", "w2", *(("w2y", "w2v") if scale.scalar else ()))}
+    return Part("moments", "part = 'moments'", plain | in_full)
+
+
+def of_challenger(scale: Scale, place: int) -> Part:
+    """The pairs of a challenger with the baseline."""
+    sums = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
+    return Part(f"pair {scale.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", sums)
+
+
+def parts_beside(scale: Scale) -> list[Part]:
+    """The parts that sum again what the reference does."""
+    happened = Part("class", "part = 'class'", {} if scale.soft_labels and not scale.models else {"n": "n"})
+    if scale.models:
+        return [happened, *(of_challenger(scale, place) for place in range(2, len(scale.models)))]
+    every = ("n", "w", "wl", "wb", "wy", "wp") if scale.scalar else ("n", "w", "wl", "wb")
+    cell = {name: name for name in ("n", "w", "w2", "wl")}
+    if scale.scalar:
+        cell |= {"wy": "wy", "w2y": "w2y", "w2v": "w2v", "wp": f"if(place >= {HALF}, w - wp, wp)"}
+    if happened.sums:
+        happened = replace(
+            happened, sums={"n": "n"} | ({"wl": "wl"} if scale.scalar else {"w": "wy + wy_low", "wl": "wly"})
+        )
+    bucket = [Part("bucket", "part = 'bucket'", {name: name for name in every})] if scale.buckets else []
+    parts = [Part("cell", "part = 'cell'", cell), happened, *bucket]
+    if scale.loss in LOSSES:
+        return parts
+    # The losses of a user's function may have any sign: their sums cancel, and agree to no number of digits.
+    return [replace(part, sums={name: sql for name, sql in part.sums.items() if name != "wl"}) for part in parts]
+
+
+def examined(state: DataFrame) -> tuple[Scale, Row]:
+    """The scale of a state, and of its rows what `facts_of` says, once they are found to fit together.
+
+    Raises
+    ------
+    SpecError
+        A table that is no state, or holds states that were made under different conventions, or one twice.
+    DataError
+        A state that was edited, or of which rows are missing.
+    """
+    if not isinstance(state, DataFrame):
+        raise SpecError(
+            f"a state is a Spark DataFrame, and a {kind_of(state)} came: give the .state of an evaluation or a "
+            "comparison, and states one by one, as in merge(*states)"
+        )
+    equip_workers()  # what is read off a state takes Python
+    if "fingerprint" not in state.columns:
+        raise SpecError(f"a state has a column 'fingerprint', and this table has only {', '.join(state.columns)}")
+    first = state.select(F.col("fingerprint").cast("string")).first()
+    if first is None:
+        raise SpecError("a state has one fingerprint, and this table has none: it is empty")
+    scale = Scale.from_fingerprint(first.fingerprint or "")
+    check_columns(state, scale)
+    facts = facts_of(state, scale, first.fingerprint)
+    if facts["others"]:
+        raise SpecError(
+            "a state has one fingerprint, and this table has several: read the states apart, `merge` tells what differs"
+        )
+    check_sources(facts["sources"], facts["added"])
+    check_facts(facts, scale)
+    return scale, facts
+
+
+def check_columns(state: DataFrame, scale: Scale) -> None:
+    """Raise DataError unless a table has the columns of a state of this scale."""
+    types = {field.name: field.dataType for field in state.schema.fields}
+    for name in (*slice_columns(scale).values(), "part", "place", *columns_of(scale)):
+        if name not in types:
+            raise DataError(f"a state needs the column {name!r}, which this one lacks: {WRITE_AGAIN}")
+    for name in ("part", "place", *columns_of(scale)):
+        if not isinstance(types[name], StringType if name == "part" else NumericType):
+            raise DataError(f"column {name!r} of a state was a number, got {types[name].simpleString()}: {WRITE_AGAIN}")
+
+
+def facts_of(state: DataFrame, scale: Scale, fingerprint: str) -> Row:
+    """What tells whether the rows of a state fit together, in one row.
+
+    `others` is the number of rows of another fingerprint; `sources` are the evaluations that were added, and `added`
+    how often; `totals` is the number of rows of the part `total`. `reference_…` and `total_…` are what the slices and
+    the total say of a sum, and `unlike_…` in how many slices another part says something else.
+    """
+    reference, beside, sums = reference_of(scale), parts_beside(scale), ("n", *totals_of(scale))
+
+    def summed(sql: str, condition: str, alias: str) -> Column:
+        return F.expr(f"coalesce(sum({sql}) FILTER (WHERE {condition}), 0) AS {alias}")
+
+    compared = {
+        f"{place}_{name}": (f"reference_{name}", f"part_{place}_{name}")
+        for place, part in enumerate(beside)
+        for name in part.sums
+    }
+    by_slice = state.groupBy(*map(quoted, slice_columns(scale).values())).agg(
+        *[summed(sql, reference.condition, f"reference_{name}") for name, sql in reference.sums.items()],
+        *[
+            summed(sql, part.condition, f"part_{place}_{name}")
+            for place, part in enumerate(beside)
+            for name, sql in part.sums.items()
+        ],
+        *[summed(name, f"part = '{TOTAL}'", f"total_{name}") for name in sums],
+        summed("n", f"part IN {STATUSES}", "rows"),
+        summed("n", "part = 'ok'", "ok"),
+        summed("n", f"part = '{SOURCE}'", "added"),
+        F.expr(f"count_if(part = '{TOTAL}') AS totals"),
+        F.count_if(~F.col("fingerprint").eqNullSafe(F.lit(fingerprint))).alias("others"),
+        F.expr(f"collect_list(place) FILTER (WHERE part = '{SOURCE}') AS sources"),
+    )
+    added_up = (
+        "rows",
+        "added",
+        "totals",
+        "others",
+        *(f"{side}_{name}" for name in sums for side in ("reference", "total")),
+    )
+    facts = by_slice.agg(
+        *[F.expr(f"coalesce(sum({name}), 0) AS {name}") for name in added_up],
+        *[F.expr(f"count_if(NOT {alike_as_sql(*pair)}) AS unlike_{name}") for name, pair in compared.items()],
+        F.expr("count_if(reference_n > ok) AS unlike_ok"),
+        F.expr("flatten(collect_list(sources)) AS sources"),
+    ).first()
+    assert facts is not None
+    return facts
+
+
+def alike_as_sql(a: str, b: str) -> str:
+    """Whether two sums of the same rows agree, as SQL; infinite ones do where they are the same."""
+    away = f"abs({a} - {b})"
+    return f"({a} = {b} OR ({away} <= {SLACK!r}D * abs({a}) + {LEAST!r}D AND {away} < double('Infinity')))"
+
+
+def alike(a: float, b: float) -> bool:
+    """Whether two sums of the same rows agree; infinite ones do where they are the same."""
+    return a == b or (isnan(a) and isnan(b)) or (isfinite(a - b) and abs(a - b) <= SLACK * abs(a) + LEAST)
+
+
+def check_sources(sources: Sequence[int], added: int) -> None:
+    """Raise SpecError where an evaluation was added more than once."""
+    if added > len(set(sources)):
+        raise SpecError(
+            "the same state is given twice, itself or as part of another, and its rows must count once: "
+            "leave one of them out"
+        )
+
+
+def check_facts(facts: Row, scale: Scale) -> None:
+    """Raise DataError where the rows of a state do not fit together."""
+    reference, beside = reference_of(scale), parts_beside(scale)
+    wrong = [
+        f"in {counted(slices, 'slice')} part {part.name!r} has another sum {name} than {reference.name!r}"
+        for place, part in enumerate(beside)
+        for name in part.sums
+        if (slices := facts[f"unlike_{place}_{name}"])
+    ]
+    if facts["unlike_ok"]:
+        wrong.append(f"{counted(facts['unlike_ok'], 'slice')} hold more rows with sums than rows of status ok")
+    if facts["totals"]:
+        wrong += [
+            f"{name} is {facts[f'total_{name}']:,} in all and {sums:,} by slices"
+            for name, sums in [("n", facts["rows"]), *((name, facts[f"reference_{name}"]) for name in totals_of(scale))]
+            if not alike(sums, facts[f"total_{name}"])
+        ]
+    whole = [name for name, count in ((SOURCE, facts["added"]), (TOTAL, facts["totals"])) if count]
+    if len(whole) == 1 or not (whole or scale.slices):
+        missing = " and ".join(repr(name) for name in (SOURCE, TOTAL) if name not in whole)
+        wrong.append(f"its part {missing} is missing")
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise DataError(
+            f"the rows of a state must fit together, and {wrong[0]}{more}: files are missing, or it was edited; "
+            f"{WRITE_AGAIN}"
+        )
+
+
+def read_scale(state: DataFrame) -> Scale:
+    """The scale of an evaluation's state; raises as `examined` does, and where it is a comparison's."""
+    scale = scale_in(state)
+    if scale.models:
+        raise SpecError(f"this is the state of a comparison of {', '.join(scale.models)}: read it with `comparison`")
+    return scale
+
+
+def scale_in(state: DataFrame) -> Scale:
+    """The scale of a state that is whole and unedited; raises as `examined` does."""
+    scale, _ = examined(state)
+    return scale
+
+
+def with_slice(state: DataFrame, name: str, value: Column) -> DataFrame:
+    """A state whose rows all have the same value of a slice, with that slice beside its own."""
+    scale = scale_in(state)
+    wider = replace(scale, slices=(*scale.slices, name))
+    columns = {
+        slice_columns(wider)[name]: F.when(~F.col("part").isin(*WHOLE), value),
+        "fingerprint": F.lit(wider.fingerprint()),
+    }
+    return state.withColumns(columns)

@@ -1,0 +1,82 @@
+"""Weights whose sums leave the range of a double: the means are right, and so are the errors."""
+
+import math
+
+import numpy as np
+import pytest
+
+import logloss_spark as ls
+from logloss_spark.errors import SpecError
+
+ROWS = [(0, 0.9), (1, 0.4), (1, 0.8), (0, 0.1), (1, 0.6), (None, 0.5)]
+SCHEMA = "label int, p double, w double, q double, cluster int"
+ROLES = {"label": "label", "prediction": "p", "weight": "w"}
+SCALE_FREE = [
+    "log_loss",
+    "log_loss_se",
+    "brier",
+    "brier_se",
+    "n_eff",
+    "ece",
+    "auc",
+    "label_mean",
+    "calibration_ratio_se",
+]
+SCALES = [1e308, 1e162, 2.0**-600, 1e-320]
+
+
+def table(spark, scale):
+    weights = [1.0, 0.75, 0.5, 1.0, 0.25, 1.0]
+    return spark.createDataFrame(
+        [(y, p, scale * w, 1 - p, k % 3) for k, ((y, p), w) in enumerate(zip(ROWS, weights, strict=True))], SCHEMA
+    )
+
+
+@pytest.fixture(scope="module")
+def wanted(spark):
+    return ls.evaluate(table(spark, 1.0), **ROLES, engine="native").to_pandas().iloc[0]
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=str)
+def test_metrics_do_not_depend_on_the_unit_of_weights(spark, wanted, scale):
+    engine = "pandas" if scale == 1e308 else "native"
+    found = ls.evaluate(table(spark, scale), **ROLES, engine=engine).to_pandas().iloc[0]
+    # 1e-320 has eleven bits, and a quarter of it nine.
+    exactness = 1e-15 if scale > 1e-300 else 1e-3
+    np.testing.assert_allclose(found[SCALE_FREE].astype(float), wanted[SCALE_FREE].astype(float), rtol=exactness)
+    assert (found.rows, found.n, found.null_label) == (6, 5, 1)
+    total = 3.5 * scale
+    assert math.isnan(found.weight) if math.isinf(total) else found.weight == pytest.approx(total, rel=exactness)
+
+
+def test_a_mean_loss_does_not_depend_on_the_unit_of_weights(spark, wanted):
+    with pytest.warns(ls.InvalidRows):
+        assert ls.log_loss(table(spark, 1e308), "label", "p", weight="w") == wanted.log_loss
+    with pytest.warns(ls.InvalidRows):
+        losses = ls.explain(table(spark, 1e308), label="label", prediction="p", weight="w")
+    assert losses["mean"].iloc[0] == pytest.approx(wanted.log_loss, rel=1e-15)
+
+
+def test_comparisons_do_not_depend_on_the_unit_of_weights(spark):
+    roles = {"label": "label", "predictions": {"a": "p", "b": "q"}, "baseline": "a", "weight": "w", "engine": "native"}
+    small, large = (ls.compare(table(spark, scale), **roles).metrics.first() for scale in (1.0, 1e308))
+    for name in ("baseline_log_loss", "challenger_log_loss", "difference_se", "n_eff", "p_value"):
+        assert large[name] == pytest.approx(small[name], rel=1e-15)
+    assert large.weight is None
+
+
+def test_states_in_near_units_add_and_in_far_ones_refuse(spark, wanted):
+    near = [ls.evaluate(table(spark, scale), **ROLES, engine="native").state for scale in (1e200, 2e220)]
+    row = ls.metrics(ls.merge(*near)).first()
+    assert row.log_loss == pytest.approx(wanted.log_loss, rel=1e-15)
+    assert row.weight == pytest.approx(3.5 * (1e200 + 2e220), rel=1e-15)
+    far = ls.evaluate(table(spark, 1.0), **ROLES, engine="native").state
+    with pytest.raises(SpecError, match="these differ in weight_exponent"):
+        ls.merge(near[0], far)
+
+
+def test_a_negative_or_an_infinite_weight_stays_one_in_another_unit(spark):
+    rows = [(1, 0.9, 1e308), (0, 0.2, 1e308), (1, 0.9, -5e-324), (1, 0.9, math.inf), (1, 0.9, 5e-324), (1, 0.9, 0.0)]
+    df = spark.createDataFrame(rows, "label int, p double, w double")
+    found = ls.evaluate(df, **ROLES, engine="native").to_pandas().iloc[0]
+    assert found[["negative_weight", "nan_weight", "ok", "n"]].tolist() == [1, 1, 4, 3]
