@@ -152,6 +152,10 @@ def cap_of(kind: str, clip: str, eps: float) -> float:
     return -math.log(eps) if kind == "probability" and clip == "eps" else math.inf
 
 
+MOST_SLICES = 62
+"""Spark groups by up to 64 columns in grouping sets, and a state has two of its own, `part` and `place`."""
+
+
 def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     """The grouping sets of `by`: a list of lists of column names, without repetitions.
 
@@ -171,6 +175,11 @@ def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
         together = named("by", columns)
         if together:
             sets.setdefault(frozenset(together), together)
+    count = len(slices_of(tuple(sets.values())))
+    if count > MOST_SLICES:
+        raise SpecError(
+            f"by may name up to {MOST_SLICES} columns, as many as Spark can group by, got {count}: evaluate in parts"
+        )
     return tuple(sets.values())
 
 

@@ -118,6 +118,36 @@ def test_an_output_that_exists_is_refused_before_the_first_pass(job) -> None:
     assert job("fit", "output.mode=overwrite").code == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "override", "says"),
+    [
+        ("score", "score.output={folder}/model", "must not lie inside what is read, nor around it, and scored does"),
+        ("score", "score.output={folder}", "must not lie inside what is read, nor around it, and scored does"),
+        ("fit", "fit.checkpoint={folder}/model/checkpoint", "must not lie inside each other, and model and checkpoint"),
+        ("fit", "fit.checkpoint={folder}/rows/x", "must not lie inside what is read, nor around it, and checkpoint"),
+    ],
+)
+def test_a_model_is_not_overwritten_by_what_is_made_of_it(job, command, override, says) -> None:
+    done = job("fit")
+    before = sorted(done.folder.rglob("*"))
+    refused = job(command, override.format(folder=done.folder), "output.mode=overwrite")
+    assert refused.code == 2
+    assert says in refused.err
+    assert sorted(done.folder.rglob("*")) == before
+    assert LogisticModel.load(str(done.folder / "model")).report.rows == 398
+
+
+def test_a_fit_that_cannot_write_its_model_leaves_no_rows_either(job, monkeypatch, tmp_path) -> None:
+    def lost(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("logloss_spark.io.writing.settle", lost)
+    done = job("fit", "fit.on_invalid=quarantine", f"output.invalid={tmp_path}/unfit")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].endswith("; nothing was written; the old tables are whole")
+    assert {path.name for path in done.folder.iterdir()} == {"rows", "fit.toml"}
+
+
 def test_the_example_config_can_be_read_and_is_the_defaults() -> None:
     read = read_config(str(ROOT / "conf" / "fit.toml"), of=FitConfig)
     assert read.training.solver == "gd"

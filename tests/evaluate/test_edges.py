@@ -10,9 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 import logloss_spark as ls
-from logloss_spark.errors import DataError
+from logloss_spark.errors import DataError, SpecError
 from logloss_spark.rows.status import STATUSES
 from tests.evaluate.comparison import assert_same_metrics
 from tests.rows.contract import FORMS
@@ -383,3 +385,16 @@ def test_impossible_events_of_several_classes_are_told_and_infinite_losses_speak
     with pytest.warns(ls.ImpossibleEvents, match=r"make up 98\.0% of the log loss"):
         ls.log_loss(df, "label", "p", classes=["a", "b", "c"], engine="native")
     assert ls.log_loss(df, "label", "p", classes=["a", "b", "c"], engine="native", clip="none") == np.inf
+
+
+@pytest.mark.slow
+def test_there_may_be_as_many_slice_columns_as_spark_can_group_by(spark: SparkSession) -> None:
+    names = [f"s{place}" for place in range(63)]
+    df = spark.range(2).select(
+        F.col("id").alias("y"), F.lit(0.5).alias("p"), *[F.col("id").alias(name) for name in names]
+    )
+    evaluation = ls.evaluate(df, label="y", prediction="p", by=[names[:62], ["s61"]], engine="native")
+    found = {(row["grouping_id"], row["n"]) for row in evaluation.metrics.select("grouping_id", "n").collect()}
+    assert found == {(2**62 - 1, 2), (0, 1), (2**62 - 2, 1)}
+    with pytest.raises(SpecError, match="by may name up to 62 columns, as many as Spark can group by, got 63"):
+        ls.evaluate(df, label="y", prediction="p", by=[names[:63]])
