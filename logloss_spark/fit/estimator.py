@@ -277,10 +277,6 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
         # The table of the fit may have called its features something else.
         scored, logit, probability = self.model.scored(dataset, features=self.getFeaturesCol())
         if self.numClasses == 2:
-            # A multinomial model has two logits, whose difference is that of a binomial one.
-            if len(self.model.coefficients) == 2:
-                logit = F.get(logit, F.lit(1)) - F.get(logit, F.lit(0))
-                probability = probability_column(logit)
             raw = F.array(-logit, logit)
             shares = F.array(probability_column(-logit), probability)
             chosen = F.when(probability > self.getThreshold(), 1.0).when(probability.isNotNull(), 0.0)

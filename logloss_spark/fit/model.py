@@ -167,7 +167,7 @@ class LogisticModel:
         """
         check_new_columns(df, {"probability": probability, "logit": logit, "prediction": prediction})
         inner, scores, chance = self.scored(df, features=self.features)
-        if len(self.coefficients) == 1:
+        if len(self.classes) == 2:
             best = F.when(scores > 0, F.lit(self.classes[1])).when(scores.isNotNull(), F.lit(self.classes[0]))
         else:
             place = F.array_position(scores, F.array_max(scores)).cast("int") - 1
@@ -184,7 +184,7 @@ class LogisticModel:
         # Columns of a scan that Spark hands to Python directly must not be ML vectors: see rows/scored.py.
         table = df.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df.schema) else df
         logit = quoted(SCORE)
-        several = len(self.coefficients) > 1
+        several = len(self.classes) > 2
         chance = vectorised(softmax_of, "array<double>")(logit) if several else probability_column(logit)
         return with_columns(table, {SCORE: score}), logit, chance
 
@@ -490,10 +490,12 @@ def score_column(df: DataFrame, model: LogisticModel) -> Column:
     form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
     names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
     columns = feature_columns(types, training, layout)
-    type_ = "double" if len(model.coefficients) == 1 else "array<double>"
-    scored = partial(
-        scores, names=tuple(names), form=form, coefficients=model.coefficients, intercepts=model.intercepts
-    )
+    coefficients, intercepts = model.coefficients, model.intercepts
+    if len(model.classes) == 2 and len(coefficients) == 2:
+        # A multinomial model of two classes has two logits; that of the second class alone is their difference.
+        coefficients, intercepts = np.diff(coefficients, axis=0), np.diff(intercepts)
+    type_ = "double" if len(coefficients) == 1 else "array<double>"
+    scored = partial(scores, names=tuple(names), form=form, coefficients=coefficients, intercepts=intercepts)
     score = vectorised(scored, type_)(*columns)
     return score if model.offset is None else score + quoted(model.offset).cast("double")
 

@@ -88,3 +88,14 @@ def test_a_feature_of_which_a_table_has_two_is_told_in_one_line(table) -> None:
     with pytest.raises(SpecError, match="feature column 'x0' is in the table 2 times") as raised:
         MODEL.transform(twice)
     assert "\n" not in str(raised.value)
+
+
+def test_of_two_classes_a_multinomial_model_writes_one_logit_and_one_probability(table) -> None:
+    y = (X.sum(axis=1) + RNG.logistic(size=100) > 0).astype(int)
+    model = fit_locally(X, y, family="multinomial", reg_param=0.1)
+    assert model.coefficients.shape == (2, 2)
+    rows = MODEL.transform(model.transform(table), probability="p", logit="z", prediction="q").collect()
+    z = X[:5] @ (model.coefficients[1] - model.coefficients[0]) + model.intercepts[1] - model.intercepts[0]
+    np.testing.assert_allclose([row["logit"] for row in rows], z, rtol=1e-12)
+    np.testing.assert_allclose([row["probability"] for row in rows], 1 / (1 + np.exp(-z)), rtol=1e-12)
+    assert [row["prediction"] for row in rows] == [int(logit > 0) for logit in z]
