@@ -20,7 +20,8 @@ from logloss_spark.fit.estimator import (
     Written,
     weight_column,
 )
-from logloss_spark.rows.inputs import inputs, is_number, quoted
+from logloss_spark.rows.columns import finder
+from logloss_spark.rows.inputs import inputs, is_number
 from logloss_spark.rows.scored import with_loss
 from logloss_spark.spec import Predictions
 
@@ -89,7 +90,7 @@ def classes_forecast(dataset: DataFrame, spec: Predictions) -> int:
     rows, name = inputs(dataset, spec), str(spec.prediction)
     if rows.scalar:
         return 2
-    declared = dataset.select(quoted(name)).schema[0].metadata.get("ml_attr", {}).get("num_attrs")
+    declared = finder(dataset)("prediction", name).metadata.get("ml_attr", {}).get("num_attrs")
     if declared is None:
         first = rows.table.where(F.col("prediction").isNotNull()).select(F.size("prediction").alias("size")).head()
         if first is None:

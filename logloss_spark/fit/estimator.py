@@ -25,20 +25,18 @@ from pyspark.ml.param.shared import (
     HasWeightCol,
 )
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.inputs import classes_of
 from logloss_spark.fit.model import (
-    SCORE,
     LogisticModel,
     check_new_columns,
     load_text,
     probability_column,
     save_text,
-    with_columns,
 )
 from logloss_spark.fit.training import Training
 
@@ -274,21 +272,24 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         roles = ("rawPredictionCol", "probabilityCol", "predictionCol")
         check_new_columns(dataset, {role: name for role in roles if (name := self.getOrDefault(role))})
+
+        def outputs(logit: Column, probability: Column) -> dict[str, Column]:
+            if self.numClasses == 2:
+                raw = F.array(-logit, logit)
+                shares = F.array(probability_column(-logit), probability)
+                chosen = F.when(probability > self.getThreshold(), 1.0).when(probability.isNotNull(), 0.0)
+            else:
+                raw, shares = logit, probability
+                chosen = (F.array_position(logit, F.array_max(logit)) - 1).cast("double")
+            added = {
+                self.getRawPredictionCol(): F.when(logit.isNotNull(), array_to_vector(raw)),
+                self.getProbabilityCol(): F.when(logit.isNotNull(), array_to_vector(shares)),
+                self.getPredictionCol(): chosen,
+            }
+            return {name: column for name, column in added.items() if name}
+
         # The table of the fit may have called its features something else.
-        scored, logit, probability = self.model.scored(dataset, features=self.getFeaturesCol())
-        if self.numClasses == 2:
-            raw = F.array(-logit, logit)
-            shares = F.array(probability_column(-logit), probability)
-            chosen = F.when(probability > self.getThreshold(), 1.0).when(probability.isNotNull(), 0.0)
-        else:
-            raw, shares = logit, probability
-            chosen = (F.array_position(logit, F.array_max(logit)) - 1).cast("double")
-        added = {
-            self.getRawPredictionCol(): F.when(logit.isNotNull(), array_to_vector(raw)),
-            self.getProbabilityCol(): F.when(logit.isNotNull(), array_to_vector(shares)),
-            self.getPredictionCol(): chosen,
-        }
-        return with_columns(scored, {name: column for name, column in added.items() if name}).drop(SCORE)
+        return self.model.scored(dataset, features=self.getFeaturesCol(), outputs=outputs)
 
 
 def weight_column(stage: HasWeightCol) -> str | None:

@@ -14,7 +14,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
     BooleanType,
-    DataType,
     DoubleType,
     FloatType,
     NullType,
@@ -25,7 +24,8 @@ from pyspark.sql.types import (
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.fit.batches import Form, Layout, statuses
 from logloss_spark.fit.training import Training
-from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label, present, quoted, types_of
+from logloss_spark.rows.columns import Found, by_place, finder, place_name
+from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.spec import Label
 
@@ -38,7 +38,8 @@ INNER = "training"
 ROW_STATUS = "row_status"
 """The column that says why a row cannot be fitted on."""
 
-Types = Mapping[str, DataType]
+Fields = Mapping[str, Found]
+"""The columns that have roles, by the names that they were given."""
 
 LABEL_STATUS = {"null_label": -1, "nan_label": -2, "unknown_label": -3}
 """What stands in the place of a class that cannot be had."""
@@ -64,43 +65,49 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
     DataError
         A table whose label has one class or none.
     """
-    types = types_of(df)
-    for name in training.feature_columns:
-        present(df, "feature", name)
-    for role in ("label", "weight", "offset", "validation"):
-        if getattr(training, role) is not None:
-            present(df, role, getattr(training, role))
+    fields = fields_of(df, training)
     for role in ("weight", "offset"):
         name = getattr(training, role)
-        if name is not None and not is_number(types[name]):
-            raise SpecError(f"{role} column {name!r} must hold numbers, not {types[name].simpleString()}")
-    if training.validation is not None and not isinstance(types[training.validation], BooleanType):
-        came = types[training.validation].simpleString()
+        if name is not None and not is_number(fields[name].type):
+            raise SpecError(f"{role} column {name!r} must hold numbers, not {fields[name].type.simpleString()}")
+    if training.validation is not None and not isinstance(fields[training.validation].type, BooleanType):
+        came = fields[training.validation].type.simpleString()
         raise SpecError(
             f"validation column {training.validation!r} must be boolean, true for rows to hold out, not {came}"
         )
 
-    layout, names, sparse = feature_names(df, types, training)
+    placed = by_place(df)
+    layout, names, sparse = feature_names(placed, fields, training)
     classes = classes_of(df, training)
     if training.offset is not None and len(classes) > 2:
         raise SpecError(f"an offset is added to the one logit of two classes, and there are {len(classes)}")
-    table = df.select(*training_columns(df, types, training, classes, layout))
+    table = placed.select(*training_columns(placed, fields, training, classes, layout))
     return TrainingTable(table, classes, Form(layout, len(names), sparse), names)
 
 
+def fields_of(df: DataFrame, training: Training) -> Fields:
+    """Return the columns of all roles by their names, as columns of the table `by_place`."""
+    find = finder(df)
+    roles = {role: getattr(training, role) for role in ("label", "weight", "offset", "validation")}
+    features = {name: find("feature", name) for name in training.feature_columns}
+    return features | {name: find(role, name) for role, name in roles.items() if name is not None}
+
+
 def training_columns(
-    df: DataFrame, types: Types, training: Training, classes: tuple[Label, ...], layout: Layout
+    placed: DataFrame, fields: Fields, training: Training, classes: tuple[Label, ...], layout: Layout
 ) -> list[Column]:
     """The columns of a fit under their few names."""
-    weight = quoted(training.weight).cast("double") if training.weight is not None else None
+    weight = fields[training.weight].column.cast("double") if training.weight is not None else None
+    code = class_code(fields[training.label], training.label, classes)
     if training.class_weight is not None:
-        weight = weighted_by_class(df, training, classes, types[training.label], weight)
+        weight = weighted_by_class(placed, training, classes, code, weight)
+    offset = [fields[training.offset].column.cast("double").alias("offset")] if training.offset is not None else []
     return [
-        class_code(types[training.label], training.label, classes).alias("label"),
-        *feature_columns(types, training, layout),
+        code.alias("label"),
+        *feature_columns(fields, training, layout),
         *([weight.alias("weight")] if weight is not None else []),
-        *([quoted(training.offset).cast("double").alias("offset")] if training.offset is not None else []),
-        *([F.coalesce(quoted(training.validation), F.lit(False)).alias("held")] if training.validation else []),
+        *offset,
+        *([F.coalesce(fields[training.validation].column, F.lit(False)).alias("held")] if training.validation else []),
     ]
 
 
@@ -111,46 +118,47 @@ def invalid_rows(df: DataFrame, training: Training, table: TrainingTable) -> Dat
     """
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
     judged = partial(statuses, names=tuple(columns), form=table.form)
-    row = F.struct("*")
-    if ROW_STATUS in map(str.casefold, df.columns):
-        row = row.dropFields(ROW_STATUS)
-    whole = df.select(
-        row.alias("row"),
-        F.struct(*training_columns(df, types_of(df), training, table.classes, table.form.layout)).alias(INNER),
+    kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
+    placed = by_place(df)
+    whole = placed.select(
+        *[place_name(place) for place in kept],
+        F.struct(*training_columns(placed, fields_of(df, training), training, table.classes, table.form.layout)).alias(
+            INNER
+        ),
     )
     marked = whole.withColumn(ROW_STATUS, vectorised(judged, "string")(*columns.values()))
-    return marked.where(F.col(ROW_STATUS) != "ok").select("row.*", ROW_STATUS)
+    found = marked.where(F.col(ROW_STATUS) != "ok").select(*[place_name(place) for place in kept], ROW_STATUS)
+    return found.toDF(*[df.columns[place] for place in kept], ROW_STATUS)
 
 
-def layout_of(types: Types, training: Training) -> Layout:
+def layout_of(fields: Fields, training: Training) -> Layout:
     """How the features come."""
     if isinstance(training.features, str):
-        type_ = types[training.features]
+        type_ = fields[training.features].type
         if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
             return "vector"
         if isinstance(type_, ArrayType) and is_number(type_.elementType):
             return "array"
     for name in training.feature_columns:
-        if not is_number(types[name]) and not isinstance(types[name], BooleanType):
+        type_ = fields[name].type
+        if not is_number(type_) and not isinstance(type_, BooleanType):
             raise SpecError(
                 f"feature column {name!r} must hold numbers or booleans (a column alone also vectors or arrays), "
-                f"not {types[name].simpleString()}"
+                f"not {type_.simpleString()}"
             )
     return "columns"
 
 
-def feature_columns(types: Types, training: Training, layout: Layout) -> list[Column]:
+def feature_columns(fields: Fields, training: Training, layout: Layout) -> list[Column]:
     """The features as workers read them: numbers, an array of them, or what a vector is made of."""
+    columns = [fields[name].column for name in training.feature_columns]
     if layout == "columns":
-        return [
-            quoted(name).cast("double").alias(f"feature_{place}") for place, name in enumerate(training.feature_columns)
-        ]
-    (name,) = training.feature_columns
+        return [column.cast("double").alias(f"feature_{place}") for place, column in enumerate(columns)]
+    (column,), (name,) = columns, training.feature_columns
     if layout == "vector":
-        return [vector_parts(quoted(name)).alias("features")]
-    of_vectors = isinstance(types[name], UserDefinedType)
-    entries = dense(F.unwrap_udt(quoted(name))) if of_vectors else quoted(name).cast("array<double>")
-    return [entries.alias("features")]
+        return [vector_parts(column).alias("features")]
+    of_vectors = isinstance(fields[name].type, UserDefinedType)
+    return [(dense(F.unwrap_udt(column)) if of_vectors else column.cast("array<double>")).alias("features")]
 
 
 def vector_parts(column: Column) -> Column:
@@ -169,20 +177,22 @@ def vector_parts(column: Column) -> Column:
     )
 
 
-def feature_names(df: DataFrame, types: Types, training: Training) -> tuple[Layout, tuple[str, ...], bool]:
+def feature_names(placed: DataFrame, fields: Fields, training: Training) -> tuple[Layout, tuple[str, ...], bool]:
     """How features are read, their names, and whether to keep rows compressed: the first rows tell.
 
     Vectors that are dense are read as arrays, and a sparse one among them is filled up.
     """
-    layout = layout_of(types, training)
+    layout = layout_of(fields, training)
     if layout == "columns":
         return layout, training.feature_columns, False
     (column,) = training.feature_columns
-    (features,) = feature_columns(types, training, layout)
+    (features,) = feature_columns(fields, training, layout)
     is_vector = layout == "vector"
     stored = F.size(features["values"] if is_vector else features)
     width = F.when(features["type"] == 0, features["size"]).otherwise(stored) if is_vector else stored
-    first = df.where(quoted(column).isNotNull()).select(width.alias("width"), stored.alias("stored")).head(100)
+    first = (
+        placed.where(fields[column].column.isNotNull()).select(width.alias("width"), stored.alias("stored")).head(100)
+    )
     if not first:
         raise DataError(f"feature column {column!r} holds nothing but nulls, or the table is empty: nothing to fit on")
     size = first[0]["width"]
@@ -190,12 +200,12 @@ def feature_names(df: DataFrame, types: Types, training: Training) -> tuple[Layo
         raise DataError(f"feature column {column!r} must hold features, and its first row has none")
     filled = all(row["stored"] == row["width"] for row in first)
     sparse = 8 * sum(row["stored"] for row in first) < size * len(first)
-    return "array" if filled else layout, declared_names(df, column, size), sparse
+    return "array" if filled else layout, declared_names(fields[column], column, size), sparse
 
 
-def declared_names(df: DataFrame, column: str, width: int) -> tuple[str, ...]:
+def declared_names(found: Found, column: str, width: int) -> tuple[str, ...]:
     """The names that ML wrote into a vector's metadata, else `features_0`, `features_1`, ..."""
-    attributes = df.schema[column].metadata.get("ml_attr", {}).get("attrs", {})
+    attributes = found.metadata.get("ml_attr", {}).get("attrs", {})
     named = {entry["idx"]: entry["name"] for group in attributes.values() for entry in group if "name" in entry}
     names = tuple(named.get(place, f"{column}_{place}") for place in range(width))
     return names if len(set(names)) == width else tuple(f"{column}_{place}" for place in range(width))
@@ -207,8 +217,8 @@ def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:
     Raises SpecError where the column is absent or of a type that no class has, DataError where there is one class only,
     or there are too many to be classes.
     """
-    present(df, "label", training.label)
-    type_ = types_of(df)[training.label]
+    label = finder(df)("label", training.label)
+    type_ = label.type
     if not is_number(type_) and not isinstance(type_, (BooleanType, StringType, NullType)):
         raise SpecError(
             f"label column {training.label!r} must hold numbers, booleans or strings, got {type_.simpleString()}: "
@@ -217,8 +227,8 @@ def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:
     if training.classes is not None:
         classes = tuple(map(plain_label, training.classes))
     else:
-        label = quoted(training.label)
-        found = df.select(label.alias("label")).where(label.isNotNull()).distinct().limit(MOST_CLASSES + 1).collect()
+        labels = by_place(df).select(label.column.alias("label")).where("label IS NOT NULL")
+        found = labels.distinct().limit(MOST_CLASSES + 1).collect()
         held = [row["label"] for row in found if row["label"] == row["label"]]  # NaN is not itself
         values = {plain_label(value) for value in held}
         if len(values) > MOST_CLASSES:
@@ -238,24 +248,23 @@ def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:
     return classes
 
 
-def class_code(type_: DataType, name: str, classes: tuple[Label, ...]) -> Column:
+def class_code(found: Found, name: str, classes: tuple[Label, ...]) -> Column:
     """The class of a label, 0..K-1, or what stands for the reason why it has none."""
-    label = quoted(name)
+    label = found.column
     code = F.when(label.isNull(), LABEL_STATUS["null_label"])
-    if isinstance(type_, (FloatType, DoubleType)):
+    if isinstance(found.type, (FloatType, DoubleType)):
         code = code.when(F.isnan(label), LABEL_STATUS["nan_label"])
-    index = class_index(type_, name, classes, label)
+    index = class_index(found.type, name, classes, label)
     return code.otherwise(F.coalesce(index, F.lit(LABEL_STATUS["unknown_label"]))).cast("double")
 
 
 def weighted_by_class(
-    df: DataFrame, training: Training, classes: tuple[Label, ...], type_: DataType, weight: Column | None
+    placed: DataFrame, training: Training, classes: tuple[Label, ...], code: Column, weight: Column | None
 ) -> Column:
     """The weight of a row times its class's factor."""
     own = F.lit(1.0) if weight is None else weight
-    code = class_code(type_, training.label, classes)
     if training.class_weight == "balanced":
-        rows = df.select(code.alias("code"), own.alias("weight")).where(
+        rows = placed.select(code.alias("code"), own.alias("weight")).where(
             "code >= 0 AND weight > 0 AND NOT isnan(weight)"
         )
         total = {int(row["code"]): row["w"] for row in rows.groupBy("code").agg(F.sum("weight").alias("w")).collect()}

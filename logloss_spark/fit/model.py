@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, visible
 from logloss_spark.fit.batches import Form, features
-from logloss_spark.fit.inputs import feature_columns, layout_of
+from logloss_spark.fit.inputs import Fields, feature_columns, layout_of
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.storage import INFINITY, built, parsed, typed
 from logloss_spark.fit.training import Training
@@ -25,8 +25,8 @@ from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.text import View, as_html
-from logloss_spark.rows.columns import has_vectors
-from logloss_spark.rows.inputs import present, quoted, types_of
+from logloss_spark.rows.columns import by_place, finder, has_vectors
+from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.pandas_engine import vectorised
 from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
 from logloss_spark.spec import Label
@@ -166,27 +166,40 @@ class LogisticModel:
             A column of the model's is missing, or one that is to be added is there already.
         """
         check_new_columns(df, {"probability": probability, "logit": logit, "prediction": prediction})
-        inner, scores, chance = self.scored(df, features=self.features)
-        if len(self.classes) == 2:
-            best = F.when(scores > 0, F.lit(self.classes[1])).when(scores.isNotNull(), F.lit(self.classes[0]))
-        else:
-            place = F.array_position(scores, F.array_max(scores)).cast("int") - 1
-            best = F.when(scores.isNotNull(), F.get(F.array(*map(F.lit, self.classes)), place))
-        added = {probability: chance, logit: scores, prediction: best}
-        return with_columns(inner, added).drop(SCORE)
 
-    def scored(self, df: DataFrame, *, features: str | tuple[str, ...]) -> tuple[DataFrame, Column, Column]:
-        """Return a table with the column `SCORE` more, and the logit and the probability as columns of it.
+        def outputs(score: Column, chance: Column) -> dict[str, Column]:
+            if len(self.classes) == 2:
+                best = F.when(score > 0, F.lit(self.classes[1])).when(score.isNotNull(), F.lit(self.classes[0]))
+            else:
+                place = F.array_position(score, F.array_max(score)).cast("int") - 1
+                best = F.when(score.isNotNull(), F.get(F.array(*map(F.lit, self.classes)), place))
+            return {probability: chance, logit: score, prediction: best}
+
+        return self.scored(df, features=self.features, outputs=outputs)
+
+    def scored(
+        self,
+        df: DataFrame,
+        *,
+        features: str | tuple[str, ...],
+        outputs: Callable[[Column, Column], Mapping[str, Column]],
+    ) -> DataFrame:
+        """Return a table with the columns more that a function makes of the logit and the probability.
 
         The features are in columns of these names.
         """
-        score = score_column(df, dataclasses.replace(self, features=features))
+        training = Training(features=features, label="", offset=self.offset)
+        table, fields = named_plainly(df, training)
+        score = score_column(fields, training, self)
         # Columns of a scan that Spark hands to Python directly must not be ML vectors: see rows/scored.py.
-        table = df.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df.schema) else df
+        table = table.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df.schema) else table
         logit = quoted(SCORE)
         several = len(self.classes) > 2
         chance = vectorised(softmax_of, "array<double>")(logit) if several else probability_column(logit)
-        return with_columns(table, {SCORE: score}), logit, chance
+        added = outputs(logit, chance)
+        columns = [column.alias(name) for name, column in added.items()]
+        whole = table.select("*", score.alias(SCORE)).select("*", *columns).drop(SCORE)
+        return whole if table.columns == df.columns else whole.toDF(*df.columns, *added)
 
     def summary(self) -> str:
         """The fit in words and its coefficients as a table."""
@@ -365,11 +378,6 @@ def active_session() -> SparkSession:
     return active
 
 
-def with_columns(table: DataFrame, added: Mapping[str, Column]) -> DataFrame:
-    """Return a table with more columns, whatever it has: Spark's `withColumns` looks names up, and `a` may be `A`."""
-    return table.select("*", *[column.alias(name) for name, column in added.items()])
-
-
 def check_new_columns(df: DataFrame, names: Mapping[str, str]) -> None:
     """Raise SpecError unless columns that are to be added, by their role, have names that no other column has."""
     taken = {name.casefold() for name in df.columns}
@@ -478,18 +486,27 @@ def probability_column(logit: Column) -> Column:
     return F.when(logit >= 0, 1 / (1 + odds)).otherwise(odds / (1 + odds))
 
 
-def score_column(df: DataFrame, model: LogisticModel) -> Column:
+def named_plainly(df: DataFrame, training: Training) -> tuple[DataFrame, Fields]:
+    """Return a table and the columns of a model in it.
+
+    The table stays as it is where its own names tell them, so that `df["x"]` is a column of the result, too. Where a
+    name is there twice, or is a path, columns have the names of `by_place`.
+    """
+    find = finder(df)
+    names = {"feature": training.feature_columns, "offset": (training.offset,) if training.offset else ()}
+    fields = {name: find(role, name) for role, of_role in names.items() for name in of_role}
+    known = [name.casefold() for name in df.columns]
+    if any(known.count(name.casefold()) != 1 for name in fields):
+        return by_place(df), fields
+    return df, {name: dataclasses.replace(found, column=quoted(name)) for name, found in fields.items()}
+
+
+def score_column(fields: Fields, training: Training, model: LogisticModel) -> Column:
     """The logit of each row, or for several classes an array of them."""
-    types = types_of(df)
-    training = Training(features=model.features, label="", offset=model.offset)
-    for name in (*training.feature_columns, *([model.offset] if model.offset else [])):
-        if name not in types:
-            raise SpecError(f"the model needs the column {name!r}, and the table has {', '.join(df.columns)}")
-        present(df, "feature", name)
-    layout = layout_of(types, training)
+    layout = layout_of(fields, training)
     form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
     names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
-    columns = feature_columns(types, training, layout)
+    columns = feature_columns(fields, training, layout)
     coefficients, intercepts = model.coefficients, model.intercepts
     if len(model.classes) == 2 and len(coefficients) == 2:
         # A multinomial model of two classes has two logits; that of the second class alone is their difference.
@@ -497,7 +514,7 @@ def score_column(df: DataFrame, model: LogisticModel) -> Column:
     type_ = "double" if len(coefficients) == 1 else "array<double>"
     scored = partial(scores, names=tuple(names), form=form, coefficients=coefficients, intercepts=intercepts)
     score = vectorised(scored, type_)(*columns)
-    return score if model.offset is None else score + quoted(model.offset).cast("double")
+    return score if model.offset is None else score + fields[model.offset].column.cast("double")
 
 
 def scores(*columns: pa.Array, names: tuple[str, ...], form: Form, coefficients: Array, intercepts: Array) -> pa.Array:

@@ -26,7 +26,7 @@ from pyspark.sql.types import (
     UserDefinedType,
 )
 
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.errors import SpecError
 from logloss_spark.rows.bins import literal_array, literal_texts
 from logloss_spark.rows.clusters import cluster_hash
 from logloss_spark.rows.columns import Find, Found, by_place, check_batch, finder, has_vectors
@@ -178,15 +178,6 @@ def types_of(df: DataFrame) -> dict[str, DataType]:
     """The type of each column; raises SpecError for anything but a batch DataFrame."""
     check_batch(df)
     return {field.name: field.dataType for field in df.schema.fields}
-
-
-def present(df: DataFrame, role: str, name: str) -> None:
-    """Raise SpecError unless exactly one column has this name."""
-    count = df.columns.count(name)
-    if count == 0:
-        raise SpecError(f"{role} column {name!r} is not in the table; {did_you_mean(name, df.columns)}")
-    if count > 1:
-        raise SpecError(f"{role} column {name!r} is in the table {count} times; rename all but one of them")
 
 
 def is_number(type_: DataType) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
-from logloss_spark import SpecError
+from logloss_spark import SpecError, fit_logistic
 from logloss_spark.fit.inputs import invalid_rows, training_table
 from logloss_spark.fit.training import Training
 from logloss_spark.ml import LogisticRegressionGDModel
@@ -99,3 +99,25 @@ def test_of_two_classes_a_multinomial_model_writes_one_logit_and_one_probability
     np.testing.assert_allclose([row["logit"] for row in rows], z, rtol=1e-12)
     np.testing.assert_allclose([row["probability"] for row in rows], 1 / (1 + np.exp(-z)), rtol=1e-12)
     assert [row["prediction"] for row in rows] == [int(logit > 0) for logit in z]
+
+
+def test_columns_of_a_fit_are_found_as_spark_finds_them_and_others_do_not_matter(table) -> None:
+    columns = {
+        "Label": (F.col("id") % 2).cast("int"),
+        "X0": F.lit("no feature"),
+        "s": F.struct(F.col("x1").alias("v"), F.lit("w").alias("w")),
+        "id": F.col("id"),
+    }
+    odd = table.select("x0", "id", *[column.alias(name) for name, column in columns.items()])
+    model = fit_logistic(odd, features=["x0", "s.v"], label="label", reg_param=0.1)
+    plain = fit_locally(X[:5], np.arange(5) % 2, reg_param=0.1)
+    np.testing.assert_allclose(model.coefficients, plain.coefficients, rtol=1e-9)
+    scored = model.transform(odd)
+    assert scored.columns == ["x0", "id", "Label", "X0", "s", "id", "probability", "logit", "prediction"]
+    z = X[:5] @ model.coefficients[0] + model.intercepts[0]
+    np.testing.assert_allclose([row["logit"] for row in scored.collect()], z, rtol=1e-12)
+
+
+def test_columns_of_a_table_are_columns_of_the_scored_one(table) -> None:
+    scored = MODEL.transform(table).select(table["id"], table["x0"])
+    assert [row["id"] for row in scored.collect()] == [0, 1, 2, 3, 4]
