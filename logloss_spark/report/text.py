@@ -26,6 +26,9 @@ LEAST = 3
 SENTENCE = 500
 """The longest title or remark, in signs."""
 
+ALIGNED = "white-space: pre; font-variant-numeric: tabular-nums"
+"""The style of a table in HTML: an interval stays on its line, and digits and stars stand below each other."""
+
 NOTHING = "-"
 """What stands for a number that is not defined."""
 
@@ -91,7 +94,8 @@ def as_html(view: View) -> str:
     remarks = "".join(f"<p>{safe(line, SENTENCE)}</p>" for line in view.remarks)
     return (
         f'<div class="tex2jax_ignore mathjax_ignore"><p><b>{safe(view.title, SENTENCE)}</b></p>'
-        f'<table class="dataframe"><thead>{row(view.table, "th")}</thead><tbody>{body}</tbody></table>{remarks}</div>'
+        f'<table class="dataframe" style="{ALIGNED}"><thead style="white-space: normal">{row(view.table, "th")}</thead>'
+        f"<tbody>{body}</tbody></table>{remarks}</div>"
     )
 
 
