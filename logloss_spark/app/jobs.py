@@ -59,14 +59,16 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
                 confidence=asked.confidence,
                 chosen=asked.metrics,
             )
-            tables = {
+            # Spark takes a second to plan all of them: only those that are written are made.
+            made: dict[str, Callable[[], DataFrame]] = {
                 # The rows are read again for these alone, and only if the counts say that there are any.
-                "invalid": evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
-                "state": evaluation.state,
-                "reliability": evaluation.reliability,
-                "by_class": evaluation.by_class,
-                "metrics": chosen_metrics(table, asked.metrics),
+                "invalid": lambda: evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
+                "state": lambda: evaluation.state,
+                "reliability": lambda: evaluation.reliability,
+                "by_class": lambda: evaluation.by_class,
+                "metrics": lambda: chosen_metrics(table, asked.metrics),
             }
+            tables = {name: make() for name, make in made.items() if name in outputs}
             write_tables(reservation, with_run_date(tables, outputs, run_date))
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
     return "\n".join([shown, read, *written(outputs)])
