@@ -8,7 +8,8 @@ States: `Evaluation.state` is a small table of sums. `merge` adds states; `metri
 
 Fit: `fit_logistic` gives a `LogisticModel`. `logloss_spark.ml` has Estimators and an Evaluator for pipelines.
 
-Rows: `functions` has the score of each row as a column. `session` starts a quiet local session.
+Rows: `functions` has the score of each row as a column. `session` starts a quiet local session, and
+`read_table` reads a path with the types that you give its columns.
 
 Errors are one line each: `SpecError` for what was asked, `DataError` for the data, both a `LogLossError`.
 """
@@ -32,6 +33,7 @@ from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.io.session import session
+from logloss_spark.io.tables import read_table
 from logloss_spark.rows import functions
 
 __version__ = "0.1.0"
@@ -59,6 +61,7 @@ __all__ = [
     "log_loss",
     "merge",
     "metrics",
+    "read_table",
     "reliability",
     "session",
 ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -20,6 +21,9 @@ from logloss_spark.io.tables import read_table
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import reasons_in
+
+Advice = Callable[[Mapping[Any, Any]], str]
+"""From what counts rows by status, what lets more of them be scored."""
 
 
 def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None = None) -> str:
@@ -58,6 +62,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
                 slices=config.predictions.slices,
                 confidence=asked.confidence,
                 chosen=asked.metrics,
+                advice=evaluation.advice,
             )
             # Spark takes a second to plan all of them: only those that are written are made.
             made: dict[str, Callable[[], DataFrame]] = {
@@ -131,9 +136,7 @@ def check_any(rows: int, given: Input) -> None:
         )
 
 
-def judge(
-    counts: Mapping[str, int], asked: Tolerance, advice: Callable[[Mapping[str, int]], str] = lambda _: ""
-) -> None:
+def judge(counts: Mapping[str, int], asked: Tolerance, advice: Advice) -> None:
     """Raise DataError where more rows are invalid than a section of the config tolerates, or all for a known cause.
 
     `advice` says what the user can do, from the counts of rows by status.
@@ -168,12 +171,19 @@ def measured(table: DataFrame) -> list[str]:
 
 
 def report(
-    table: DataFrame, *, title: str, slices: Sequence[str], confidence: float, chosen: Sequence[str] | None
+    table: DataFrame,
+    *,
+    title: str,
+    slices: Sequence[str],
+    confidence: float,
+    chosen: Sequence[str] | None,
+    advice: Advice = lambda _: "",
 ) -> str:
     """The main metrics of the first slices, or those that were chosen, and what a reader should know of them."""
     order = worst_first("log_loss" if "log_loss" in table.columns else "loss")
     first = first_of_each_set(table, order, SHOWN_SLICES)
-    return as_text(view_of(first, order, title, slices, confidence, chosen))
+    way_out = advice(first.frame.iloc[0].to_dict())
+    return as_text(view_of(first, order, title, slices, confidence, chosen, way_out=way_out))
 
 
 def written(outputs: Mapping[str, str]) -> list[str]:

@@ -129,7 +129,7 @@ class Evaluation(HeldState):
 
     @property
     def invalid(self) -> DataFrame:
-        """The rows that were not scored, with the column `row_status` that says why."""
+        """The rows that were not scored, with the column `row_status` that says why, in the place of an old one."""
         return invalid_rows(self._df, self._spec)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
@@ -184,7 +184,8 @@ class Evaluation(HeldState):
 
     def remarks(self) -> list[str]:
         """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
-        return remarks_on(self._ranked(self._worst_first, 1).frame.iloc[0])
+        overall = self._ranked(self._worst_first, 1).frame.iloc[0]
+        return remarks_on(overall, self.advice(overall.to_dict()))
 
     @property
     def _loss(self) -> str:
@@ -204,7 +205,9 @@ class Evaluation(HeldState):
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         ranked, order = self._in_order(limit, sort_by, ascending)
-        return view_of(ranked, order, title_of(self._spec), self._spec.slices, self._reporting.confidence)
+        slices, confidence = self._spec.slices, self._reporting.confidence
+        way_out = self.advice(ranked.frame.iloc[0].to_dict())
+        return view_of(ranked, order, title_of(self._spec), slices, confidence, way_out=way_out)
 
     def __repr__(self) -> str:
         return f"Evaluation: {visible(title_of(self._spec), SENTENCE)}; .show() prints its metrics"
@@ -402,10 +405,11 @@ def view_of(
     slices: Sequence[str],
     confidence: float,
     metrics: Sequence[str] | None = None,
+    way_out: str = "",
 ) -> View:
     """What a person sees of the slices that are shown: these metrics, by default the main ones.
 
-    A metric with an entry per class has no place among the main ones.
+    A metric with an entry per class has no place among the main ones. `way_out` says what lets more rows be scored.
     """
     frame = ranked.frame
     loss = "log_loss" if "log_loss" in frame else "loss"
@@ -420,7 +424,7 @@ def view_of(
     return View(
         title=title,
         table=table,
-        remarks=[*remarks, *remarks_on_order(ranked, order, slices), *remarks_on(frame.iloc[0])],
+        remarks=[*remarks, *remarks_on_order(ranked, order, slices), *remarks_on(frame.iloc[0], way_out)],
     )
 
 
@@ -448,10 +452,10 @@ def remarks_on_order(ranked: Ranked, order: Order, slices: Sequence[str]) -> lis
     return [f"{first}; shown: {', '.join(parts)}" if parts else first]
 
 
-def remarks_on(overall: "pd.Series[Any]") -> list[str]:
+def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
     """What a reader should know of a slice, by its row of metrics."""
     loss = "log_loss" if "log_loss" in overall else "loss"
-    lines = not_scored(overall)
+    lines = [f"{line}; {way_out}" if way_out else line for line in not_scored(overall)]
     if overall["n"] and math.isnan(overall.get("weight", 0.0)):
         lines.append("weight is null: the sum of the weights is beyond a double, and the other metrics do without it")
     if overall["clipped"]:

@@ -65,6 +65,6 @@ def test_where_no_row_can_be_scored_a_notebook_and_a_job_say_the_same_way_out(sp
     counts = rows_by_status(evaluation.state)
     with pytest.raises(DataError) as in_job:
         judge(counts, Tolerance(), evaluation.advice)
-    for said in (in_notebook, in_job):
-        assert says in str(said.value)
-        assert "\n" not in str(said.value)
+    for said in (str(in_notebook.value), str(in_job.value), *evaluation.remarks()):
+        assert says in said
+        assert "\n" not in said
