@@ -265,6 +265,7 @@ def evaluate(
         The loss of a class is at most -ln eps; `clip="none"` lets it be infinite. Logits are never capped.
     cluster : str, optional
         What rows hang together by, such as a user: errors and intervals then take clusters as independent, not rows.
+        A number is the same cluster in every numeric type and as text.
     confidence : float
         The coverage of the intervals.
     sum_tolerance : float

@@ -54,6 +54,12 @@ def test_a_role_may_be_a_field_of_a_struct_or_a_key_of_a_map(nested, engine):
                 np.testing.assert_array_equal(values, group["plain"][term], err_msg=f"{name}: {term}")
 
 
+def test_a_slice_by_a_field_is_called_by_its_path(nested):
+    roles = {"label": "event.y", "prediction": "scores['yes']", "classes": ("no", "yes"), "engine": "native"}
+    found = ls.evaluate(nested, by=[["event.day"]], **roles).metrics.select("slice", "`event.day`", "n").collect()
+    assert sorted(map(tuple, found)) == [("all", None, 3), ("event.day=a", "a", 2), ("event.day=b", "b", 1)]
+
+
 def test_a_map_is_read_by_the_classes_and_lacks_what_has_no_key(nested):
     rows = nested.where("row < 2").select("y", "scores", "by_number", F.col("row").alias("number"))
     scores, by_number = {"label": "y", "prediction": "scores"}, {"label": "number", "prediction": "by_number"}

@@ -6,6 +6,8 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from py4j.java_gateway import GatewayClient
+from py4j.protocol import MEMORY_COMMAND_NAME
 from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, StructType
@@ -309,3 +311,36 @@ def test_a_table_that_is_not_sparks_is_refused_in_one_line(spark):
         with pytest.raises(SpecError, match="is a Spark DataFrame, and a pandas DataFrame came"):
             call()
     assert ls.log_loss(spark.createDataFrame(frame), "y", "p") > 0
+
+
+MANY_CLASSES = {
+    "int": lambda count: range(count, 0, -1),
+    "double": lambda count: [place + 0.5 for place in range(count)],
+    "decimal(10,2)": lambda count: [place + 0.5 for place in range(count)],
+    "string": lambda count: [f"c{place}" for place in range(count)],
+}
+
+
+def test_no_call_to_the_jvm_is_made_for_each_class(spark, monkeypatch):
+    calls = []
+    send = GatewayClient.send_command
+
+    def counting(client, command, *arguments, **options):
+        if not command.startswith(MEMORY_COMMAND_NAME):  # the garbage of Python, whenever it is collected
+            calls.append(command)
+        return send(client, command, *arguments, **options)
+
+    tables = {type_: spark.createDataFrame([], f"label {type_}, p array<double>") for type_ in MANY_CLASSES}
+    monkeypatch.setattr(GatewayClient, "send_command", counting)
+    made = {}
+    for count in (100, 10_000):
+        for type_, df in tables.items():
+            calls.clear()
+            _ = ls.evaluate(df, "label", "p", classes=MANY_CLASSES[type_](count), engine="native")
+            made[count, type_] = len(calls)
+    assert [made[10_000, type_] for type_ in tables] == [made[100, type_] for type_ in tables]
+
+
+def test_a_class_repeated_among_thousands_is_found_at_once():
+    with pytest.raises(SpecError, match="7 comes twice"):
+        Predictions(label="y", prediction="p", classes=(*range(100_000), 7))
