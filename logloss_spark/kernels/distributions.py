@@ -84,7 +84,7 @@ def f_p_value(f: Array, df: Array, df_of_denominator: Array) -> Array:
     Examples
     --------
     >>> f_p_value(np.array([0.0, 1.0, 4.0]), np.array(3.0), np.array(20.0)).round(6).tolist()
-    [1.0, 0.413299, 0.022164]
+    [1.0, 0.413252, 0.022077]
 
     References
     ----------

@@ -338,7 +338,7 @@ def test_no_call_to_the_jvm_is_made_for_each_class(spark, monkeypatch):
             calls.clear()
             _ = ls.evaluate(df, "label", "p", classes=MANY_CLASSES[type_](count), engine="native")
             made[count, type_] = len(calls)
-    assert [made[10_000, type_] for type_ in tables] == [made[100, type_] for type_ in tables]
+    assert all(made[10_000, type_] <= made[100, type_] for type_ in tables)
 
 
 def test_a_class_repeated_among_thousands_is_found_at_once():
