@@ -25,7 +25,6 @@ from logloss_spark.io.places import literal, located, missing, on_this_machine, 
 from logloss_spark.io.signals import Interrupted, held_back
 from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.io.swap import locked, recover, settle, sibling, swap
-from logloss_spark.rows.inputs import quoted
 
 MODES = {"errorifexists": "error", "overwrite": "overwrite"}
 """Spark's words for what to do where something is; its Connect client knows the first one by its short form only."""
@@ -286,11 +285,12 @@ def check_format(spark: SparkSession, target: Target, rows: DataFrame | None) ->
 def flat(table: DataFrame) -> DataFrame:
     """Return a table for a format whose columns are texts: arrays, maps and structs as JSON."""
     columns = []
-    for column in table.schema:
-        value = quoted(column.name)
+    places = [f"column_{place}" for place in range(len(table.columns))]  # a name may hold dots and backticks
+    for place, column in zip(places, table.schema, strict=True):
+        value = F.col(place)
         if isinstance(column.dataType, UserDefinedType):
             value = F.to_json(F.unwrap_udt(value))
         elif isinstance(column.dataType, ArrayType | MapType | StructType):
             value = F.to_json(value)
         columns.append(value.alias(column.name))
-    return table.select(*columns)
+    return table.toDF(*places).select(*columns)
