@@ -168,7 +168,7 @@ def _before_java() -> None:
     folder = os.environ.get("SPARK_CONF_DIR") or os.path.join(home, "conf")
     if not os.path.exists(os.path.join(folder, LOG.name)):
         options = os.environ.get("SPARK_SUBMIT_OPTS", "")
-        if str(LOG) not in options:
+        if LOG.exists() and str(LOG) not in options:  # it is no file where the package was imported from a zip
             os.environ["SPARK_SUBMIT_OPTS"] = f'{options} "-Dlog4j2.configurationFile={LOG.as_uri()}"'.strip()
 
 
