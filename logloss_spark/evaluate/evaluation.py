@@ -75,6 +75,8 @@ class Evaluation(HeldState):
         One row per slice and class.
     state : DataFrame
         The sums themselves: store them, `merge` them, read metrics off them again.
+    counts : dict
+        How many rows have each status.
     invalid : DataFrame
         The rows that were not scored, whole, with their `row_status`; a scan of its own.
 

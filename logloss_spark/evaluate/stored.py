@@ -116,7 +116,7 @@ def keyed(state: DataFrame, scale: Scale, facts: Row, into: Scale) -> DataFrame:
         f"'{TOTAL}' AS part", *(f"{sql} AS {name}" for name, sql in sums.items())
     )
     known_by = known_as(state.sparkSession, secrets.randbits(SOURCE_BITS))
-    return reduce(lambda all, more: all.unionByName(more, allowMissingColumns=True), (rows, total, known_by))
+    return rows.unionByName(total, allowMissingColumns=True).unionByName(known_by, allowMissingColumns=True)
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,16 @@ def parts_beside(scale: Scale) -> list[Part]:
         )
     bucket = [Part("bucket", "part = 'bucket'", {name: name for name in every})] if scale.buckets else []
     parts = [Part("cell", "part = 'cell'", cell), happened, *bucket]
-    if scale.loss in LOSSES:
-        return parts
-    # The losses of a user's function may have any sign: their sums cancel, and agree to no number of digits.
-    return [replace(part, sums={name: sql for name, sql in part.sums.items() if name != "wl"}) for part in parts]
+    kept = set(compared_sums(scale))
+    return [replace(part, sums={name: sql for name, sql in part.sums.items() if name in kept}) for part in parts]
+
+
+def compared_sums(scale: Scale) -> list[str]:
+    """The sums that are held against each other: those of numbers that are not negative, and so do not cancel.
+
+    The losses of a user's function may have any sign.
+    """
+    return [name for name in reference_of(scale).sums if name != "wl" or scale.loss in LOSSES]
 
 
 def examined(state: DataFrame) -> tuple[Scale, Row]:
@@ -289,9 +295,11 @@ def check_facts(facts: Row, scale: Scale) -> None:
     if facts["unlike_ok"]:
         wrong.append(f"{counted(facts['unlike_ok'], 'slice')} hold more rows with sums than rows of status ok")
     if facts["totals"]:
+        held = [name for name in totals_of(scale) if name in compared_sums(scale)]
+        by_slices = {"n": facts["rows"]} | {name: facts[f"reference_{name}"] for name in held}
         wrong += [
             f"{name} is {facts[f'total_{name}']:,} in all and {sums:,} by slices"
-            for name, sums in [("n", facts["rows"]), *((name, facts[f"reference_{name}"]) for name in totals_of(scale))]
+            for name, sums in by_slices.items()
             if not alike(sums, facts[f"total_{name}"])
         ]
     whole = [name for name, count in ((SOURCE, facts["added"]), (TOTAL, facts["totals"])) if count]

@@ -88,6 +88,16 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     assert [row["log_loss"] for row in stored] == pytest.approx([row["log_loss"] for row in fresh], rel=1e-12)
 
 
+def test_labels_that_are_no_classes_end_a_job_before_it_writes(job: SimpleNamespace) -> None:
+    write(job.folder / "signs" / "part.parquet", y=[-1, 1, 1, -1], p=[0.1, 0.9, 0.6, 0.4])
+    path = f"input.path={job.folder / 'signs'}"
+    ran = job.run(path)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "its labels are -1 and 1: give classes=(-1, 1)" in ran.err
+    assert not job.out.exists()
+    assert job.run(path, "evaluate.classes=[-1, 1]").code == 0
+
+
 def test_quarantined_rows_are_whole_and_say_why(job: SimpleNamespace, spark: SparkSession) -> None:
     assert job.run("evaluate.on_invalid=quarantine", outputs=["invalid"]).code == 0
     row = spark.read.parquet(str(job.out / "invalid")).collect()

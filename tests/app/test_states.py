@@ -163,3 +163,25 @@ def test_missing_states_that_are_allowed_are_told_and_left_out(
         f"read 1 state: {stored / 'mon'}",
         f"left out 1 missing state: {stored / 'wed'}",
     ]
+
+
+@pytest.mark.connect
+def test_a_state_that_was_edited_or_lost_files_is_one_line_and_exit_4(
+    run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, spark: SparkSession
+) -> None:
+    state = spark.read.parquet(str(stored / "mon"))
+    edits = {
+        "fingerprint": ("replace(fingerprint, '1e-15', '\"x\"') AS fingerprint", "'eps' of the fingerprint"),
+        "json": ("'no json' AS fingerprint", "must be a JSON object, got 'no json'"),
+        "sum": ("if(part = 'moments', 2 * wl, wl) AS wl", "part 'cell' has another sum wl than 'moments'"),
+    }
+    for name, (edit, says) in edits.items():
+        column = edit.rsplit(" ", 1)[1]
+        others = [f"`{other}`" for other in state.columns if other != column]
+        state.selectExpr(*others, edit).write.parquet(str(tmp_path / name))
+        ran = run("metrics", tmp_path / name)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (4, "", 1)
+        assert says in ran.err
+    state.where("part NOT IN ('ok', 'source')").write.parquet(str(tmp_path / "files"))
+    ran = run("metrics", tmp_path / "files")
+    assert (ran.code, ran.err.count("\n")) == (4, 1)
