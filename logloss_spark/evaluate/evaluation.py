@@ -440,16 +440,16 @@ def marked(texts: Sequence[str], few: "pd.Series[bool]") -> list[str]:
 
 def remarks_on_order(ranked: Ranked, order: Order, slices: Sequence[str]) -> list[str]:
     """A line on how the slices stand, and how many of them are shown."""
-    shown = ranked.frame.groupby("grouping_id")["slice"].nunique()
+    shown = ranked.frame.groupby("grouping_id", sort=False)["slice"].nunique()
     if len(shown) == 1:
         return []
     column, ascending = order.by[-1]
     # Of several challengers each has the same slices.
-    sizes = dict(sorted(((set_[0], size) for set_, size in ranked.sizes.items()), reverse=True))
+    sizes = {set_[0]: size for set_, size in ranked.sizes.items()}
     parts = [
-        f"{shown[grouping_id]:,} of {size:,} slices by {visible(set_name(grouping_id, slices))}"
-        for grouping_id, size in sizes.items()
-        if size > shown[grouping_id]
+        f"{number:,} of {sizes[grouping_id]:,} slices by {visible(set_name(grouping_id, slices))}"
+        for grouping_id, number in zip(shown.index.tolist(), shown.tolist(), strict=True)
+        if sizes[grouping_id] > number
     ]
     first = f"{'smallest' if ascending else 'largest'} {visible(column)} first"
     return [f"{first}; shown: {', '.join(parts)}" if parts else first]

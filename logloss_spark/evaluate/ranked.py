@@ -56,10 +56,20 @@ class Ranked:
 def ranked(
     frame: pd.DataFrame, order: Order, limit: int | None = None, sets: Sequence[str] = ("grouping_id",)
 ) -> Ranked:
-    """Put collected metrics in order, and keep the first `limit` of each set."""
-    ascending = {"grouping_id": False} | dict(order.by) | {name: True for name in TIES if name in frame}
+    """Put collected metrics in order, and keep the first `limit` of each set.
+
+    The global row comes first, then the grouping sets of fewest columns.
+    """
+    ascending = {"grouping_id": True} | dict(order.by) | {name: True for name in TIES if name in frame}
     sizes = Counter(frame[list(sets)].itertuples(index=False, name=None))
-    frame = frame.sort_values(list(ascending), ascending=list(ascending.values()), kind="stable", ignore_index=True)
+    widths = sorted(frame["grouping_id"].unique().tolist(), key=lambda rolled_up: (-rolled_up.bit_count(), rolled_up))
+
+    def key(column: "pd.Series[Any]") -> "pd.Series[Any]":
+        return column.map(widths.index) if column.name == "grouping_id" else column
+
+    frame = frame.sort_values(
+        list(ascending), ascending=list(ascending.values()), key=key, kind="stable", ignore_index=True
+    )
     if limit is not None:
         frame = frame[frame.groupby(list(sets)).cumcount() < limit].reset_index(drop=True)
     return Ranked(frame, dict(sizes))
