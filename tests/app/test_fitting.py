@@ -84,6 +84,7 @@ def test_invalid_rows_are_quarantined_with_their_reason(job, spark, tmp_path) ->
         ("fit", "fit.on_invalid=fail", 4, "on_invalid = 'fail' lets no row be invalid, and 2 of 400 rows cannot"),
         ("fit", "fit.on_invalid=quarantine", 2, "[output] has no path for them"),
         ("fit", "fit.classes=[0, 1, 2]", 4, "none of positive weight has y = 2"),
+        ("fit", 'fit.class_weight={"²"=1}', 2, "class_weight has '²', which is none of the classes [0, 1]"),
         ("score", "score.partition_by=[\"day\"]", 2, "partition_by names 'day', which is not in the table"),
         ("score", "output.model=/no/such/model", 5, "/no/such/model"),
     ],
