@@ -492,7 +492,7 @@ def named_plainly(df: DataFrame, training: Training) -> tuple[DataFrame, Fields]
     The table stays as it is where its own names tell them, so that `df["x"]` is a column of the result, too. Where a
     name is there twice, or is a path, columns have the names of `by_place`.
     """
-    find = finder(df)
+    find = finder(df, endless=True)
     names = {"feature": training.feature_columns, "offset": (training.offset,) if training.offset else ()}
     fields = {name: find(role, name) for role, of_role in names.items() for name in of_role}
     known = [name.casefold() for name in df.columns]

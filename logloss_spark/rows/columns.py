@@ -60,8 +60,10 @@ def check_batch(df: DataFrame) -> None:
         )
 
 
-def finder(df: DataFrame) -> Find:
+def finder(df: DataFrame, *, endless: bool = False) -> Find:
     """A function that finds columns of a table, each by its role and its name or path, in the table `by_place`.
+
+    A streaming table is refused unless it may be `endless`, as for what is done row by row.
 
     The name of a column wins over a path, and an exact name over one that differs in case; names that differ in case
     are the same unless `spark.sql.caseSensitive` is on.
@@ -71,7 +73,8 @@ def finder(df: DataFrame) -> Find:
     SpecError
         From this function for what is no batch DataFrame; from the one returned where a name has no column, or two.
     """
-    check_batch(df)
+    if not (endless and isinstance(df, DataFrame)):
+        check_batch(df)
     schema = df.schema
     fold = str if df.sparkSession.conf.get("spark.sql.caseSensitive") == "true" else str.casefold
 

@@ -121,3 +121,15 @@ def test_columns_of_a_fit_are_found_as_spark_finds_them_and_others_do_not_matter
 def test_columns_of_a_table_are_columns_of_the_scored_one(table) -> None:
     scored = MODEL.transform(table).select(table["id"], table["x0"])
     assert [row["id"] for row in scored.collect()] == [0, 1, 2, 3, 4]
+
+
+def test_a_stream_can_be_scored_and_not_fitted_on(spark, table, tmp_path) -> None:
+    table.write.parquet(str(tmp_path / "rows"))
+    stream = spark.readStream.schema(table.schema).parquet(str(tmp_path / "rows"))
+    query = MODEL.transform(stream).writeStream.format("parquet").trigger(availableNow=True)
+    query.option("checkpointLocation", str(tmp_path / "done")).start(str(tmp_path / "scored")).awaitTermination()
+    scored = spark.read.parquet(str(tmp_path / "scored")).orderBy("id").collect()
+    z = X[:5] @ MODEL.coefficients[0] + MODEL.intercepts[0]
+    np.testing.assert_allclose([row["logit"] for row in scored], z, rtol=1e-12)
+    with pytest.raises(SpecError, match="must be a batch DataFrame, got a streaming one"):
+        fit_logistic(stream, features=["x0"], label="id")
