@@ -6,6 +6,7 @@ has no weight.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,17 @@ class Cells:
     def equal_width(self, count: int) -> "Cells":
         """The same sums by equal-width bins."""
         return self.merged(coarse_bin(self.bins, count))
+
+
+@dataclass(frozen=True)
+class ClassCells:
+    """Sums over the rows of n slices by class and bin of the class's probability, (n, K, bins).
+
+    `labels` is the weight of the rows in which the class happened. A state that has no such sums has none: K is 0.
+    """
+
+    weight: Array
+    labels: Array
 
 
 def grouped(sums: Array, group: npt.NDArray[np.int64]) -> Array:
@@ -202,20 +214,46 @@ def pooled(weight: Array, labels: Array) -> Array:
     Ayer et al., An empirical distribution function for sampling with incomplete information, Ann. Math. Statist. 26
     (1955).
     """
+    filled = weight > 0
+    first = np.diff(np.nonzero(filled)[0], prepend=-1) > 0
+    start, weights, sums = pooled_groups(first, weight[filled], labels[filled])
     fitted = np.full(weight.shape, np.nan)
-    for row in range(len(weight)):
-        filled = np.flatnonzero(weight[row] > 0)
-        blocks: list[tuple[float, float, int]] = []
-        for w, wy in zip(weight[row, filled].tolist(), labels[row, filled].tolist(), strict=True):
-            block = (w, wy, 1)
-            # Compared as products: a quotient of sums would make violators of equal means.
-            while blocks and blocks[-1][1] * block[0] >= block[1] * blocks[-1][0]:
-                above = blocks.pop()
-                block = (above[0] + block[0], above[1] + block[1], above[2] + block[2])
-            blocks.append(block)
-        means = [wy / w for w, wy, _ in blocks]
-        fitted[row, filled] = np.repeat(means, [count for *_, count in blocks])
+    with np.errstate(all="ignore"):
+        fitted[filled] = np.repeat(sums / weights, np.diff(start, append=len(first)))
     return fitted
+
+
+def pooled_groups(first: npt.NDArray[Any], weight: Array, labels: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
+    """The blocks that adjacent violators are pooled into, within groups of rows.
+
+    Parameters
+    ----------
+    first : (n,), true where a group begins
+    weight, labels : (n,), w > 0 and wy of rows in the order of the score
+
+    Returns
+    -------
+    the first row of each block, and its sums of w and wy
+
+    Examples
+    --------
+    >>> first, weight, labels = np.array([1, 0, 0, 1]), np.array([2.0, 1, 1, 1]), np.array([1.0, 0, 1, 0])
+    >>> start, weight, labels = pooled_groups(first, weight, labels)
+    >>> start.tolist(), weight.tolist(), labels.tolist()
+    ([0, 2, 3], [3.0, 1.0, 1.0], [1.0, 1.0, 0.0])
+    """
+    blocks: list[tuple[int, float, float]] = []
+    begin = 0
+    rows = zip(first.tolist(), weight.tolist(), labels.tolist(), strict=True)
+    for row, (begins, w, wy) in enumerate(rows):
+        begin, start = (len(blocks) if begins else begin), row
+        # Compared as products: a quotient of sums would make violators of equal means.
+        while len(blocks) > begin and blocks[-1][2] * w >= wy * blocks[-1][1]:
+            start, above, labels_above = blocks.pop()
+            w, wy = above + w, labels_above + wy
+        blocks.append((start, w, wy))
+    starts, weights, sums = np.array(blocks, dtype=np.float64).reshape(-1, 3).T
+    return starts.astype(np.int64), weights, sums
 
 
 def calibration_errors(cells: Cells) -> dict[str, Array]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.calibration import (
     Cells,
+    ClassCells,
     adaptive_calibration_error,
     binned_decomposition,
     calibration_errors,
@@ -34,7 +35,7 @@ from logloss_spark.evaluate.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.evaluate.ranking import area_under_curve, ranking, squared_influence_of_auc
+from logloss_spark.evaluate.ranking import area_under_curve, one_vs_rest, ranking, squared_influence_of_auc
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin, coarse_edges
 from logloss_spark.kernels.sums import Array, compensated_sum, ratio_of_sums
@@ -88,6 +89,8 @@ CENTRAL = tuple(
         "cox_slope",
         "auc",
         "auc_bound",
+        "class_auc",
+        "class_auc_bound",
         "average_precision",
         "average_precision_bound",
         "ks",
@@ -116,6 +119,9 @@ OF_CROSS_ENTROPY = (
     "expected_loss_p_value",
 )
 """Metrics that mean something of cross-entropy alone; of another loss they are left out, and log_loss is `loss`."""
+
+LISTS = ("top_k_accuracy", "class_auc", "class_auc_bound")
+"""Metrics that are arrays where there are K classes, and null for a forecast that is one number."""
 
 COUNTS = ("minority", "buckets", "clipped", "zero")
 """Metrics that count rows, or buckets of clusters."""
@@ -191,6 +197,7 @@ class Sums:
     classes: Mapping[str, Array]
     cells: Cells
     ranks: Mapping[str, Array]
+    class_cells: ClassCells
     clipped: Mapping[str, Array]
     zero: Mapping[str, Array]
     buckets: Mapping[str, Array]
@@ -465,9 +472,9 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
 
 
 def ranks(sums: Sums, reporting: Reporting) -> dict[str, Array]:
-    """How well binary forecasts rank, with the error of the AUC."""
+    """How well binary forecasts rank, with the error of the AUC; of K classes the AUC of each against the rest."""
     if not sums.scalar:
-        return {}
+        return one_vs_rest(sums.class_cells) if sums.class_cells.weight.shape[1] else {}
     found = ranking(sums.cells)
 
     def auc(replicates: Array) -> Array:

@@ -5,7 +5,7 @@ Rows that fall into one bin of the score count as tied; the bounds say how far t
 
 import numpy as np
 
-from logloss_spark.evaluate.calibration import Cells
+from logloss_spark.evaluate.calibration import Cells, ClassCells
 from logloss_spark.kernels.sums import Array
 
 
@@ -34,8 +34,6 @@ def ranking(cells: Cells) -> dict[str, Array]:
     with np.errstate(all="ignore"):
         positives, negatives = positive.sum(axis=1), negative.sum(axis=1)
         pairs = positives * negatives
-        tied = (negative * positive).sum(axis=1) / pairs / 2.0
-
         precision = _mean(positive * _ratio(true, true + false), positives)
         best = _mean(positive * _ratio(true, true + false_above), positives)
         worst = _mean(_area_behind_the_negatives(true_above, false, positive), positives)
@@ -49,12 +47,44 @@ def ranking(cells: Cells) -> dict[str, Array]:
         defined = np.where(pairs > 0, 1.0, np.nan)
         return {
             "auc": area_under_curve(cells.labels, cells.weight - cells.labels),
-            "auc_bound": tied,
+            "auc_bound": tied_pairs(positive, negative),
             "average_precision": precision,
             "average_precision_bound": np.maximum(best - precision, precision - worst),
             "ks": ks * defined,
             "ks_bound": np.maximum(most - ks, 0.0) * defined,
         }
+
+
+def one_vs_rest(cells: ClassCells) -> dict[str, Array]:
+    """The AUC of each class against the rest, and their plain mean over classes, each with its bound.
+
+    Returns
+    -------
+    `class_auc` and `class_auc_bound` of shape (n, K), NaN for a class that always or never happened; `auc` and
+    `auc_bound` of shape (n,), NaN where there is such a class, and of two classes those of the second
+
+    References
+    ----------
+    Provost, Domingos, Well-trained PETs: improving probability estimation trees (2000), for the mean of K classes.
+    """
+    classes = [
+        (area_under_curve(wy, w - wy), tied_pairs(wy, w - wy))
+        for w, wy in zip(np.moveaxis(cells.weight, 1, 0), np.moveaxis(cells.labels, 1, 0), strict=True)
+    ]
+    auc, bound = (np.stack(values, axis=1) for values in zip(*classes, strict=True))
+    first = 1 if auc.shape[1] == 2 else 0
+    return {
+        "auc": auc[:, first:].mean(axis=1),
+        "auc_bound": bound[:, first:].mean(axis=1),
+        "class_auc": auc,
+        "class_auc_bound": bound,
+    }
+
+
+def tied_pairs(positive: Array, negative: Array) -> Array:
+    """Half of the share of pairs of a positive and a negative row that are in one bin, (m,)."""
+    with np.errstate(all="ignore"):
+        return np.asarray((negative * positive).sum(axis=1) / positive.sum(axis=1) / negative.sum(axis=1) / 2.0)
 
 
 def area_under_curve(positive: Array, negative: Array) -> Array:

@@ -11,6 +11,7 @@ clipped, zero  null                   `n`, `w`, `wl` of those rows
 cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
 class          the class              `n`: rows in which it happened, `wl` of them; for K classes its moments
 rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
+class_cell     1024 class + bin       `n`, `w`, `wy` by the bin of the class's probability, for 3 to 32 classes
 bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
 bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
 pair           challenger and bucket  of a comparison alone, which has statuses and classes beside it: see `PAIR`
@@ -60,6 +61,7 @@ BINARY_MOMENTS = ("wy", "wy_low", "w2y", "w2yy", "w2ly", "wp", "wp_low", "w2p", 
 
 CELL = ("w", "w2", "wy", "w2y", "wp", "wl", "w2v")
 CLASS = ("wy", "wy_low", "w2y", "wly", "w2ly", "wyy", "w2yy", "wp", "wp_low", "w2p", "wpp", "w2pp", "wpy", "w2py")
+CLASS_CELL = ("w", "wy")
 PARTIAL = ("w", "wl")
 BUCKET = ("w", "wl", "wb", "wy", "wp")
 BUCKET_CLASS = ("wy", "wp")

@@ -27,8 +27,9 @@ from logloss_spark.evaluate.state import (
     totals_of,
 )
 from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
-from logloss_spark.rows.bins import literal_array
+from logloss_spark.rows.bins import certain_bin, corrected_bin, literal_array
 from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.native_engine import logarithm
 from logloss_spark.rows.scored import scored
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions
@@ -40,7 +41,8 @@ SPLITTER = 2.0**27 + 1.0
 """Veltkamp's constant: it splits a weight into two halves of 26 bits."""
 
 UNROLLED_CLASSES = 32
-"""Up to here the moments of classes are sums in the same pass; beyond, the rows are read a second time."""
+"""Up to here the moments of classes are sums in the same pass, and a second one ranks each class against the rest.
+Beyond, the second read is for the moments, and classes are not ranked."""
 
 DECODED = {
     "scored": f"cell >= 0 AND cell < {8 * BUCKET_STRIDE}",
@@ -92,6 +94,8 @@ def state_of(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> Data
     if not rows.scalar and rows.size > UNROLLED_CLASSES:
         for further in class_rows(table, keys, rows):
             parts = parts.unionByName(further, allowMissingColumns=True)
+    elif not rows.scalar:
+        parts = parts.unionByName(class_cell_rows(table, keys, rows), allowMissingColumns=True)
     return state_of_parts(parts, scale, source)
 
 
@@ -291,6 +295,35 @@ def sums_as_sql(sums: dict[str, str], scale: Scale) -> str:
     return "".join(f", '{name}', {sums.get(name, 'CAST(NULL AS DOUBLE)')}" for name in columns_of(scale)[1:])
 
 
+def class_cell_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> DataFrame:
+    """The rows of the part `class_cell`: a second read, in which every row becomes one row per class.
+
+    Each is in the bin of the class's probability, so that one class can be ranked against the rest.
+    """
+    exploded = valid_rows(table, rows).select(
+        *keys,
+        *(["weight"] if rows.weighted else []),
+        F.posexplode(F.arrays_zip("labels", "probabilities")).alias("class", "of_class"),
+    )
+    p = F.col("of_class.probabilities")
+    tail = F.least(p, 1 - p)
+    certain = certain_bin(tail=tail, tail_surprisal=-logarithm(tail), upper=p >= 0.5)
+    binned = exploded.withColumn("certain_bin", certain)
+    bin_of_class = corrected_bin(p, "probability", F.col("certain_bin"))
+    place = (F.col("class").cast("bigint") * BUCKET_STRIDE + bin_of_class).alias("place")
+    sums = {"w": weighted_sum(rows, 1), "wy": weighted_sum(rows, 1, F.col("of_class.labels"))}
+    return (
+        binned.groupBy(*keys, place)
+        .agg(F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()])
+        .withColumn("part", F.lit("class_cell"))
+    )
+
+
+def valid_rows(table: DataFrame, rows: Inputs) -> DataFrame:
+    """The rows that could be scored and have a weight."""
+    return table.where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
+
+
 def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> list[DataFrame]:
     """The rows of the part `class` for many classes: a second read, in which every row becomes one row per class.
 
@@ -298,8 +331,7 @@ def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> list[Data
     """
     weight = ["weight"] if rows.weighted else []
     bucket = ["bucket"] if rows.clustered else []
-    valid = table.where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
-    exploded = valid.select(
+    exploded = valid_rows(table, rows).select(
         *keys,
         *weight,
         *bucket,

@@ -11,11 +11,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
 
 from logloss_spark.errors import SpecError, did_you_mean
-from logloss_spark.evaluate.calibration import Cells
+from logloss_spark.evaluate.calibration import Cells, ClassCells
 from logloss_spark.evaluate.metrics import (
     CENTRAL,
     COUNTS,
     LEADING,
+    LISTS,
     PER_CLASS,
     TRAILING,
     Reporting,
@@ -30,6 +31,7 @@ from logloss_spark.evaluate.state import (
     BUCKET_STRIDE,
     CELL,
     CLASS,
+    CLASS_CELL,
     MOMENTS,
     PARTIAL,
     RANKS,
@@ -408,6 +410,7 @@ def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) ->
         entries("cell", CELL, "cells"),
         entries("class", class_columns(scale), "classes"),
         entries("rank", ("w",), "ranks"),
+        entries("class_cell", CLASS_CELL, "class_cells"),
         entries("bucket", BUCKET, "buckets"),
         entries("bucket_class", BUCKET_CLASS, "bucket_classes"),
     )
@@ -431,7 +434,7 @@ def metric_type(name: str, scale: Scale) -> DataType:
         return LongType()
     if name == "few":
         return BooleanType()
-    if name == "top_k_accuracy":
+    if name in LISTS:
         return ArrayType(DoubleType())
     per_class = not scale.scalar and name.removesuffix("_se").removesuffix("_low").removesuffix("_high") in PER_CLASS
     return ArrayType(DoubleType()) if per_class else DoubleType()
@@ -464,6 +467,7 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
         classes=in_full(matrices(batch.column("classes"), class_columns(scale), classes)),
         cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
         ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
+        class_cells=class_cells_of(batch.column("class_cells"), len(classes)),
         clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
         zero={name: column(f"zero_{name}") for name in ("n", *PARTIAL)},
         buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, scale),
@@ -477,6 +481,18 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
         least_loss=scale.least_loss,
         weight_exponent=scale.weight_exponent,
     )
+
+
+def class_cells_of(lists: pa.ListArray, classes: int) -> ClassCells:
+    """Cells by class as arrays; none where the state has none."""
+    places = places_of(lists)
+    if not places.size:
+        return ClassCells(*(np.zeros((len(lists), 0, 0)) for _ in CLASS_CELL))
+    bins = np.unique(places % BUCKET_STRIDE)
+    wanted = (np.arange(classes)[:, np.newaxis] * BUCKET_STRIDE + bins).ravel()
+    shape = len(lists), classes, len(bins)
+    found = matrices(lists, CLASS_CELL, wanted)
+    return ClassCells(*(found[name].reshape(shape) for name in CLASS_CELL))
 
 
 def in_full(sums: Mapping[str, Array]) -> dict[str, Array]:
@@ -524,7 +540,7 @@ def arrow_metric(name: str, values: Array) -> pa.Array:
         return pa.array(values.astype(np.int64))
     if name == "few":
         return pa.array(values != 0.0)
-    if name == "top_k_accuracy" and values.ndim == 1:
+    if name in LISTS and values.ndim == 1:
         return pa.nulls(len(values), pa.list_(pa.float64()))
     entries = pa.array(values.ravel(), from_pandas=True)
     if values.ndim == 1:
