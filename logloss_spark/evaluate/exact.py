@@ -4,16 +4,16 @@ Rows are first added up by distinct score, and scores sorted within the bins of 
 so that no task sorts or pools more than one bin of one slice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import and_
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from logloss_spark.evaluate.calibration import entropy, pooled, variance
+from logloss_spark.evaluate.calibration import entropy, pooled_groups, variance
 from logloss_spark.evaluate.state import grouping_id, inner_names
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
@@ -118,40 +118,65 @@ def exact_pooling(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
 
     Blocks that are pooled within a bin stay together: pooling them again over all bins is pooling all scores.
     """
-    keys = [*map(F.col, slices), F.col("grouping_id")]
-    inner = [*slices, "grouping_id"]
-    types = [f"{field.name} {field.dataType.simpleString()}" for field in scores.select(*keys).schema]
-
-    def in_bin(frame: pd.DataFrame) -> pd.DataFrame:
-        return blocks_of(frame, inner)
-
-    def in_slice(frame: pd.DataFrame) -> pd.DataFrame:
-        return pooled_scores(frame, inner)
-
-    by_bin = scores.select(*keys, "bin", "score", "w", "wy").groupBy(*inner, "bin")
-    blocks = by_bin.applyInPandas(in_bin, ", ".join([*types, "bin int, score double, w double, wy double"]))
-    by_slice = blocks.groupBy(*inner)
-    return by_slice.applyInPandas(in_slice, ", ".join([*types, "pooled_entropy double, pooled_variance double"]))
+    keys = [*slices, "grouping_id"]
+    table = scores.select(*keys, "bin", "score", "w", "wy")
+    types = [f"{field.name} {field.dataType.simpleString()}" for field in table.schema]
+    blocks = in_order(table, [*keys, "bin"], ["score"]).mapInArrow(blocks_of, ", ".join(types))
+    means = [*types[: len(keys)], "pooled_entropy double", "pooled_variance double"]
+    return in_order(blocks, keys, ["bin", "score"]).mapInArrow(means_of_blocks, ", ".join(means))
 
 
-def blocks_of(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The scores of a bin, pooled: one row per block, at its lowest score."""
-    frame = frame.sort_values("score", ignore_index=True)
-    fitted = isotonic(frame)
-    block = np.cumsum(np.diff(fitted, prepend=-1.0) > 0)
-    first = frame.loc[np.flatnonzero(np.diff(block, prepend=-1)), [*keys, "bin", "score"]].reset_index(drop=True)
-    sums = frame.groupby(block)[["w", "wy"]].sum().reset_index(drop=True)
-    return pd.concat([first, sums], axis=1)
+def in_order(table: DataFrame, group: Sequence[str], order: Sequence[str]) -> DataFrame:
+    """The table, its rows by groups and in order within each, with `first` true where a group begins.
+
+    A window leaves them like that. Python then takes a partition as a whole, where thousands of groups would each be
+    handed over by themselves.
+    """
+    return table.withColumn("first", F.row_number().over(Window.partitionBy(*group).orderBy(*order)) == 1)
 
 
-def pooled_scores(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The blocks of a slice, pooled: one row with the mean entropy and variance of what comes out."""
-    frame = frame.sort_values(["bin", "score"], ignore_index=True)
-    fitted, share = isotonic(frame), frame["w"].to_numpy() / frame["w"].sum()
-    means = {"pooled_entropy": [share @ entropy(fitted)], "pooled_variance": [share @ variance(fitted)]}
-    return pd.concat([frame.loc[[0], list(keys)], pd.DataFrame(means)], axis=1)
+def blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Scores in order, pooled within each group: one row per block, with the keys of its lowest score."""
+    for table in whole_groups(batches):
+        start, weight, labels = pooled_groups(*(numbers(table, name) for name in ("first", "w", "wy")))
+        columns = [name for name in table.column_names if name not in ("first", "w", "wy")]
+        found = table.select(columns).take(pa.array(start))
+        yield from found.append_column("w", pa.array(weight)).append_column("wy", pa.array(labels)).to_batches()
 
 
-def isotonic(frame: pd.DataFrame) -> Array:
-    """The isotonic label means of rows in order."""
-    return np.asarray(pooled(frame[["w"]].to_numpy().T, frame[["wy"]].to_numpy().T)[0])
+def means_of_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The blocks of slices in order, pooled: one row per slice with the mean entropy and variance of what comes out."""
+    for table in whole_groups(batches):
+        first = numbers(table, "first")
+        start, weight, labels = pooled_groups(first, numbers(table, "w"), numbers(table, "wy"))
+        of_slice = np.flatnonzero(first[start])
+        mean, total = labels / weight, np.add.reduceat(weight, of_slice)
+        found = table.drop_columns(["first", "bin", "score", "w", "wy"]).take(pa.array(np.flatnonzero(first)))
+        for name, of_share in (("pooled_entropy", entropy), ("pooled_variance", variance)):
+            column = np.add.reduceat(weight * of_share(mean), of_slice) / total
+            found = found.append_column(name, pa.array(column))
+        yield from found.to_batches()
+
+
+def whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches of rows in order as tables that end where a group does."""
+    open_group: list[pa.RecordBatch] = []
+    for batch in batches:
+        starts = np.flatnonzero(numbers(batch, "first"))
+        if starts.size:
+            last = int(starts[-1])
+            whole = [*open_group, *([batch.slice(0, last)] if last else [])]
+            if whole:
+                yield pa.Table.from_batches(whole)
+            open_group, batch = [], batch.slice(last)
+        if batch.num_rows:
+            open_group.append(batch)
+    if open_group:
+        yield pa.Table.from_batches(open_group)
+
+
+def numbers(table: pa.Table | pa.RecordBatch, name: str) -> Array:
+    """A column as an array."""
+    column = table.column(name)
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
