@@ -156,9 +156,7 @@ class Scale:
         for name, fits in FIELDS.items():
             if name not in found or not fits(found[name]):
                 came = f"got {found[name]!r}" if name in found else "and it is missing"
-                raise DataError(
-                    f"the fingerprint of a state has a field {name!r} that was edited, {came}: {WRITE_AGAIN}"
-                )
+                raise DataError(f"field {name!r} of the fingerprint of a state was edited, {came}: {WRITE_AGAIN}")
         if found["grid"] != VERSION:
             raise DataError(
                 f"the bins of a state must be of grid {VERSION}, got grid {found['grid']}: "
