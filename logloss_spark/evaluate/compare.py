@@ -203,7 +203,7 @@ def compare(
         baseline that is none of the models, or a value that cannot be meant.
     DataError
         A long table in which a key has a model twice, or whose models differ in a key's label, weight, cluster or
-        slices.
+        slices, or in which no key has a forecast of all models.
 
     Examples
     --------

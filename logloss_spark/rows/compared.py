@@ -6,12 +6,13 @@ Either becomes `Inputs` whose table has `prediction_0`, `prediction_1`, … for 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, SpecError, did_you_mean
+from logloss_spark.errors import DataError, SpecError, did_you_mean, listed
 from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import Find, by_place, finder
@@ -186,7 +187,7 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
             ],
         )
     )
-    check_keys(by_key)
+    check_keys(by_key, models)
     predictions = [f"prediction_{place}" for place in range(len(models))]
     # What the keys were gathered by has read the vectors already.
     return replace(rows, table=by_key.select("facts.*", *predictions), has_vectors=False)
@@ -216,13 +217,20 @@ def model_column(df: DataFrame, model: str) -> DataFrame:
     return by_place(df).select(finder(df)("model", model).column.cast("string").alias("model"))
 
 
-def check_keys(by_key: DataFrame) -> None:
-    """Raise DataError where a key has a model twice, or its models' rows do not tell of the same event."""
+def check_keys(by_key: DataFrame, models: Sequence[str]) -> None:
+    """Raise DataError where a key has a model twice, its models' rows do not tell of one event, or none has all models.
+
+    Models are compared on the keys that all of them forecast.
+    """
+    forecast = [F.col(f"prediction_{place}").isNotNull() for place in range(len(models))]
+    shared = {model: forecast[0] & by_model for model, by_model in zip(models[1:], forecast[1:], strict=True)}
     bad = {"repeated": F.col("copies") > 1, "differing": (F.col("copies") == 1) & ~F.col("agreed")}
     found = by_key.agg(
         F.count(F.lit(1)).alias("keys"),
         *[F.count_if(condition).alias(name) for name, condition in bad.items()],
         *[F.min(F.when(condition, F.col("key"))).alias(f"{name}_key") for name, condition in bad.items()],
+        F.count_if(reduce(and_, forecast)).alias("of_all"),
+        *[F.count_if(both).alias(f"shared_{place}") for place, both in enumerate(shared.values())],
     ).first()
     assert found is not None
     if found.repeated:
@@ -234,6 +242,13 @@ def check_keys(by_key: DataFrame) -> None:
         raise DataError(
             "the models of a key have the same label, weight, cluster and slices, and those of "
             f"{found.differing:,} of {found['keys']:,} differ, as of {in_words(found.differing_key)}"
+        )
+    if found["keys"] and not found.of_all:
+        counts = {model: found[f"shared_{place}"] for place, model in enumerate(shared)}
+        raise DataError(
+            f"models are compared on the keys that all of them forecast, and none of {found['keys']:,} keys has a "
+            f"forecast of all {len(models)}; keys shared with {models[0]!r}: {listed(counts)}. Name in models those "
+            "that share keys, or compare each with the baseline by itself"
         )
 
 

@@ -533,3 +533,15 @@ def test_a_model_that_no_row_of_a_long_table_has_is_told(spark):
     with pytest.raises(SpecError, match="'zz' is not in it"):
         ls.compare(df, models=["a", "zz"], **asked)
     assert ls.compare(df, models=["a", "b"], **asked).to_pandas().n.tolist() == [1]
+
+
+def test_a_long_table_without_a_key_of_all_models_is_refused_and_says_which_models_share_keys(spark):
+    rows = [(1, "old", 1, 0.9), (1, "new", 1, 0.8), (2, "old", 0, 0.3), (2, "other", 0, 0.2), (3, "far", 0, 0.2)]
+    df = spark.createDataFrame(rows, "id int, model string, y int, p double")
+    asked = {"label": "y", "prediction": "p", "model": "model", "keys": "id", "baseline": "old", "engine": "native"}
+    with pytest.raises(
+        DataError, match=r"none of 3 keys has a forecast of all 4.*with 'old': new 1, other 1, far 0"
+    ) as no:
+        ls.compare(df, **asked)
+    assert "\n" not in str(no.value)
+    assert ls.compare(df, models=["old", "new"], **asked).to_pandas().n.tolist() == [1]
