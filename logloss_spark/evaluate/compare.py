@@ -120,7 +120,7 @@ class Comparison(HeldState):
             at_least_one("limit", limit)
         order = WORST_FIRST
         if sort_by is not None:
-            order = Order((("challenger", True), *order_by(self.metrics, sort_by, ascending).by))
+            order = Order((("challenger", True), *order_by(self._schema, sort_by, ascending).by))
         return self._ranked(order, limit, OF_CHALLENGER), order
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:

@@ -202,7 +202,7 @@ class Evaluation(HeldState):
         """The slices that a caller asks for, and how they are ordered."""
         if limit is not None:
             at_least_one("limit", limit)
-        order = self._worst_first if sort_by is None else order_by(self.metrics, sort_by, ascending)
+        order = self._worst_first if sort_by is None else order_by(self._schema, sort_by, ascending)
         return self._ranked(order, limit), order
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:

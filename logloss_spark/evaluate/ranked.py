@@ -31,13 +31,13 @@ class Order:
     by: tuple[tuple[str, bool], ...]
 
 
-def order_by(table: DataFrame, column: str, ascending: bool) -> Order:
+def order_by(schema: StructType, column: str, ascending: bool) -> Order:
     """The order by one column of a table; raises SpecError where there is none, or rows cannot be sorted by it."""
-    if not isinstance(column, str) or column not in table.columns:
+    if not isinstance(column, str) or column not in schema.names:
         raise SpecError(
-            f"sort_by must name a column of the metrics, got {column!r}; {did_you_mean(str(column), table.columns)}"
+            f"sort_by must name a column of the metrics, got {column!r}; {did_you_mean(str(column), schema.names)}"
         )
-    if isinstance(table.schema[column].dataType, NESTED):
+    if isinstance(schema[column].dataType, NESTED):
         raise SpecError(f"sort_by must name a column of single values, got {column!r}, which has an entry per class")
     return Order(((column, ascending),))
 
