@@ -126,7 +126,8 @@ def metrics(
       expect;
     - `cox_intercept`, `cox_slope`: of the logistic regression of y on logit p; 0 and 1 where p means what it says;
     - `auc`, `average_precision`, `ks`: how well p ranks; `.._bound`: how far off each may be, since rows of one cell of
-      the grid of scores count as ties;
+      the grid of scores count as ties; `class_auc`: for up to 32 classes that of each class against the rest, of which
+      `auc` is then the mean;
     - `accuracy`: share of rows whose likeliest class happened; `top_k_accuracy`: share of those whose class was among
       the k likeliest, k = 1 to 5, for K classes;
     - `clipped`, `zero`: rows that gave what happened a probability below eps, and of 0; with `.._weight` and
