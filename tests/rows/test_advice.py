@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import logloss_spark as ls
-from logloss_spark.app.jobs import judge, rows_by_status
+from logloss_spark.app.jobs import judge
 from logloss_spark.app.sections import Tolerance
 from logloss_spark.errors import DataError, InvalidRows
 
@@ -62,7 +62,7 @@ def test_where_no_row_can_be_scored_a_notebook_and_a_job_say_the_same_way_out(sp
     with pytest.raises(DataError) as in_notebook:
         ls.log_loss(df, "label", "p", **spec)
     evaluation = ls.evaluate(df, label="label", prediction="p", engine="native", **spec)
-    counts = rows_by_status(evaluation.state)
+    counts = evaluation.counts
     with pytest.raises(DataError) as in_job:
         judge(counts, Tolerance(), evaluation.advice)
     for said in (str(in_notebook.value), str(in_job.value), *evaluation.remarks()):
