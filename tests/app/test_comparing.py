@@ -99,7 +99,7 @@ def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace
             2,
             "prediction column 'shrp' is not in the table; it has: row, y, side, blunt, sharp. Did",
         ),
-        ("models.dull=3", 2, "a role is given by the names of columns, and 3 came"),
+        ("models.dull=3", 2, "[models] dull is a string or a list (each a string), and 3 came"),
         ("compare.baseline=blnt", 2, "'blnt' is not; it has: blunt, sharp. Did you mean 'blunt'?"),
         ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),
         ("compare.on_invalid=quarantine", 2, "[compare] on_invalid cannot be 'quarantine'; it has: count, fail"),

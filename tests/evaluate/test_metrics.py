@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from logloss_spark.errors import SpecError
+from logloss_spark.evaluate.calibration import ClassCells
 from logloss_spark.evaluate.intervals import centred_square, standard_error
 from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING, Reporting, Sums, metrics_of
 from tests.evaluate.test_calibration import cells_of
@@ -24,11 +25,13 @@ def binary_sums(y, p, w, loss):
     of_square |= {"w2y": y, "w2yy": y * y, "w2ly": loss * y, "w2uy": u * y, "w2s": 0, "w2v": 0, "w2e": 0}
     factors = of_weight | {name: w * factor for name, factor in of_square.items()}
     moments = {name: np.array([np.sum(w * factor)]) for name, factor in factors.items()}
+    moments |= {f"{name}_low": np.zeros(1) for name in ("w", "wl", "wb", "wy", "wp")}
     none = {"n": np.zeros(1), "w": np.zeros(1), "wl": np.zeros(1)}
     return Sums(
         moments=moments | {"n": np.array([np.count_nonzero(w)], float)},
         classes={"n": np.array([[np.sum(y < 1), np.sum(y > 0)]], float)},
         cells=cells_of(y, p, w),
+        class_cells=ClassCells(np.zeros((1, 0, 0)), np.zeros((1, 0, 0))),
         ranks={"w": np.zeros((1, 5))},
         clipped=none,
         zero=none,
