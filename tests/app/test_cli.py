@@ -217,7 +217,7 @@ BAD = {
         "prediction column 'p' must be a number, an array of numbers or an ML vector, not string",
         made={"words": {"y": [0, 1], "p": ["low", "high"]}},
     ),
-    "unknown key": Bad("columns.wieght=w", 2, "unknown key 'wieght' in [columns]; it has: rename, label, prediction, weight"),
+    "unknown key": Bad("columns.wieght=w", 2, "unknown key 'wieght' in [columns]; it has: rename, label, prediction"),
     "bad filter": Bad("input.where=p >", 2, "where is a condition in SQL over the columns, and 'p >' is not"),
     "absent column in the filter": Bad("input.where=dya = 1", 2, "`dya` cannot be resolved. Did you mean"),
     "filter that is a number": Bad("input.where=p + 1", 2, "is not a boolean"),
