@@ -12,7 +12,7 @@ Kind = Literal["probability", "logit", "margin"]
 Score = Literal["probability", "logit"]
 Clip = Literal["eps", "none"]
 Engine = Literal["pandas", "native"]
-Source = Literal["cells", "exact"]
+Source = Literal["auto", "cells", "exact"]
 LossName = Literal[
     "cross_entropy",
     "hinge",

@@ -31,8 +31,8 @@ class Evaluate(Scoring):
     loss: LossName = "cross_entropy"
     ece_bins: int = 10
     baseline: float | list[float] | None = None
-    auc: Source = "cells"
-    calibration: Source = "cells"
+    auc: Source = "auto"
+    calibration: Source = "auto"
     metrics: list[str] | None = None
 
     def __post_init__(self) -> None:

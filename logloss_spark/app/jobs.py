@@ -52,7 +52,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
     targets = {name: output.target(path) for name, path in outputs.items()}
     rows, roots = source if output.invalid else None, read_from(spark, source, given)
     with evaluation, reserved(spark, targets, mode=output.mode, apart_from=roots, rows=rows) as reservation:
-        counts = evaluation.counts
+        counts, sources = evaluation.counts, evaluation.sources
         check_any(sum(counts.values()), given)
         judge(counts, config.evaluate, evaluation.advice)
         with kept(evaluation.metrics) as table:
@@ -76,7 +76,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
             tables = {name: make() for name, make in made.items() if name in outputs}
             write_tables(reservation, with_run_date(tables, outputs, run_date))
     read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, scored {counts['ok']:,}"
-    return "\n".join([shown, read, *written(outputs)])
+    return "\n".join([shown, read, *taken(sources), *written(outputs)])
 
 
 def read_input(spark: SparkSession, given: Input, columns: Renaming) -> DataFrame:
@@ -184,6 +184,13 @@ def report(
     first = first_of_each_set(table, order, SHOWN_SLICES)
     way_out = advice(first.frame.iloc[0].to_dict())
     return as_text(view_of(first, order, title, slices, confidence, chosen, way_out=way_out))
+
+
+def taken(sources: Mapping[str, str]) -> list[str]:
+    """A line on where ranking and CORP come from, or one for each where they differ."""
+    words = {"rows": "the rows themselves", "cells": "cells of the score"}
+    names = {source: [name for name in sources if sources[name] == source] for source in words}
+    return [f"took {' and '.join(names[source])} from {words[source]}" for source in words if names[source]]
 
 
 def written(outputs: Mapping[str, str]) -> list[str]:

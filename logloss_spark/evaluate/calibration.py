@@ -85,6 +85,16 @@ class ClassCells:
     labels: Array
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Sums over the rows of n slices by their scores, ascending, (n, scores): what `Cells` are, of one score each."""
+
+    weight: Array
+    squares: Array
+    labels: Array
+    squared_labels: Array
+
+
 def grouped(sums: Array, group: npt.NDArray[np.int64]) -> Array:
     """Sums of shape (m, bins) by groups of bins, which ascend."""
     return np.add.reduceat(sums, firsts(group), axis=1)
@@ -110,10 +120,11 @@ def _share_of(share: Array, loss: Array) -> Array:
     return np.where(share == 0.0, 0.0, share * loss)
 
 
-def mean_over(cells: Cells, values: Array) -> Array:
+def mean_over(cells: Cells | Scores, values: Array) -> Array:
     """The weighted mean over the cells of a slice, (n,); empty cells do not count."""
+    w = cells.weight
     with np.errstate(all="ignore"):
-        return np.asarray(np.sum(np.where(cells.weight > 0, cells.weight * values, 0.0), axis=1) / cells.total[:, 0])
+        return np.asarray(np.sum(np.where(w > 0, w * values, 0.0), axis=1) / w.sum(axis=1))
 
 
 def cross_entropies(cells: Cells, cap: float) -> Array:
@@ -189,6 +200,20 @@ def corp_decomposition(
             "miscalibration": at_means - recalibrated,
             "discrimination": overall - recalibrated,
             "corp_rest": loss - at_means,
+        }
+
+
+def corp_of_rows(
+    scores: Scores, uncertainty: Callable[[Array], Array], pooled_labels: Array, loss: Array
+) -> dict[str, Array]:
+    """The decomposition of CORP by the rows' own scores, which leaves no rest; as `corp_decomposition`."""
+    with np.errstate(all="ignore"):
+        overall = uncertainty(scores.labels.sum(axis=1) / scores.weight.sum(axis=1))
+        recalibrated = mean_over(scores, uncertainty(pooled_labels))
+        return {
+            "miscalibration": loss - recalibrated,
+            "discrimination": overall - recalibrated,
+            "corp_rest": np.where(np.isnan(recalibrated), np.nan, 0.0),
         }
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from logloss_spark.errors import PATH, SpecError, counted, listed, visible
-from logloss_spark.evaluate.exact import scores_of, with_pooling, with_ranking
+from logloss_spark.evaluate.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.evaluate.held import HeldState
 from logloss_spark.evaluate.intervals import FEW, FEW_BUCKETS
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
@@ -77,6 +77,8 @@ class Evaluation(HeldState):
         The sums themselves: store them, `merge` them, read metrics off them again.
     counts : dict
         How many rows have each status.
+    sources : dict
+        Whether ranking ("auc") and CORP ("calibration") come from the "rows" themselves or from "cells" of the score.
     invalid : DataFrame
         The rows that were not scored, whole, with their `row_status`; a scan of its own.
 
@@ -91,12 +93,12 @@ class Evaluation(HeldState):
         spec: Predictions,
         reporting: Reporting,
         *,
-        auc: Source = "cells",
-        calibration: Source = "cells",
+        auc: Source = "auto",
+        calibration: Source = "auto",
     ) -> None:
         self._df, self._spec, self._reporting = df, spec, reporting
         self._rows = inputs(df, spec)
-        self._sorted = sorted_rows(self._rows, spec, auc=auc, calibration=calibration)
+        self._sources = sources_of(self._rows, spec, auc=auc, calibration=calibration)
         check_loss(self._rows, spec)
         check_logits(self._rows, spec)
         self._scale = scale_of(self._rows, spec)
@@ -114,10 +116,25 @@ class Evaluation(HeldState):
 
         `help(logloss_spark.metrics)` says what each column is.
         """
+        of_state = partial(metrics_table, self.state, self._scale, self._spec.by, self._reporting)
+        of_rows = [name for name, source in self.sources.items() if source == "rows"]
+        if not of_rows:
+            return of_state()
+        scores = scores_of(self._rows, self._spec)
+        if self._is_small:
+            return of_state(scores=scores, of_rows=of_rows)
         inner = list(inner_names(self._spec.by).values())
-        state = self.state
-        then = [partial(exactly, scores=scores_of(self._rows, self._spec), slices=inner) for exactly in self._sorted]
-        return metrics_table(state, self._scale, self._spec.by, self._reporting, then=then)
+        return of_state(then=[partial(SORTED[name], scores=scores, slices=inner) for name in of_rows])
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where "auc" and "calibration" come from, "rows" or "cells"; empty where the prediction is one per class."""
+        exact = ("exact", "auto") if self._is_small else ("exact",)
+        return {name: "rows" if source in exact else "cells" for name, source in self._sources.items()}
+
+    @property
+    def _is_small(self) -> bool:
+        return self.counts["ok"] <= SMALL
 
     @property
     def reliability(self) -> DataFrame:
@@ -235,8 +252,8 @@ def evaluate(
     sum_tolerance: float = 1e-5,
     ece_bins: int = 10,
     baseline: float | Sequence[float] | None = None,
-    auc: Source = "cells",
-    calibration: Source = "cells",
+    auc: Source = "auto",
+    calibration: Source = "auto",
     engine: Engine = "pandas",
     loss: Loss = "cross_entropy",
 ) -> Evaluation:
@@ -278,10 +295,12 @@ def evaluate(
         below, [a, b), and the last one holds 1; those of scikit-learn's `calibration_curve` are closed above, (a, b].
     baseline : float or list of float, optional
         The class shares that normalized_entropy compares with; by default each slice's own.
-    auc, calibration : "cells" or "exact"
-        Whether ranking (auc, average_precision, ks) and the decomposition of CORP are read off the cells of the state,
-        or off the rows themselves, which are then read and sorted once more for each. Of a table of fewer than some
-        thousand rows CORP by cells may be far off (14 % on 92 rows), and "exact" costs little.
+    auc, calibration : "auto", "cells" or "exact"
+        Where ranking (auc, average_precision, ks, and their bounds) and the decomposition of CORP come from. "cells"
+        reads them off the state, as `logloss_spark.metrics` does. "exact" reads the rows again and gives scikit-learn's
+        answer; beyond 10,000 scored rows each of the two is a read and a sort. "auto" is "exact" up to that size, where
+        it is cheap and cells may be far off (CORP by 14 % on 92 rows). It takes the cells of larger tables, of a
+        prediction per class, and for CORP of a loss that is not cross-entropy.
     engine : "pandas" or "native"
         NumPy kernels in Python workers, or the same formulas as Spark expressions.
     loss : str or function
@@ -348,10 +367,14 @@ def evaluate(
     return Evaluation(df, spec, reporting, auc=auc, calibration=calibration)
 
 
-def sorted_rows(rows: Inputs, spec: Predictions, *, auc: Source, calibration: Source) -> list[Callable[..., DataFrame]]:
-    """What replaces metrics that are read off cells by those of the rows, as far as that is asked for."""
-    asked = {"auc": (auc, with_ranking), "calibration": (calibration, with_pooling)}
-    for name, (source, _) in asked.items():
+SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibration": with_pooling}
+"""What replaces metrics of cells by those of the rows, however many there are."""
+
+
+def sources_of(rows: Inputs, spec: Predictions, *, auc: Source, calibration: Source) -> dict[str, Source]:
+    """Where ranking and CORP come from: as asked for, and "cells" where "auto" has no other way; {} for K classes."""
+    asked: dict[str, Source] = {"auc": auc, "calibration": calibration}
+    for name, source in asked.items():
         one_of(name, source, get_args(Source))
         if source == "exact" and not rows.scalar:
             raise SpecError(
@@ -362,7 +385,9 @@ def sorted_rows(rows: Inputs, spec: Predictions, *, auc: Source, calibration: So
         raise SpecError(
             f'calibration="exact" decomposes cross-entropy, and the loss is {spec.loss_name!r}: leave one of them out'
         )
-    return [exactly for source, exactly in asked.values() if source == "exact"]
+    if not rows.scalar:
+        return {}
+    return asked if spec.loss_name == "cross_entropy" else asked | {"calibration": "cells"}
 
 
 def worst_first(loss: str) -> Order:

@@ -1,7 +1,8 @@
 """Ranking and CORP of the rows themselves, where the cells of a state leave a bound: one sort of the scores.
 
-Rows are first added up by distinct score, and scores sorted within the bins of the grid, which are in order already:
-so that no task sorts or pools more than one bin of one slice.
+Up to `SMALL` rows, scores are collected beside the sums of their slice, and NumPy does the rest. Beyond, rows are first
+added up by distinct score, and scores sorted within the bins of the grid, which are in order already: so that no task
+sorts or pools more than one bin of one slice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,13 +15,18 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.evaluate.calibration import entropy, pooled_groups, variance
+from logloss_spark.evaluate.ranking import RANKING
 from logloss_spark.evaluate.state import grouping_id, inner_names
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.scored import scored
 from logloss_spark.spec import Predictions
 
-RANKING = ("auc", "average_precision", "ks")
+SMALL = 10_000
+"""Up to so many scored rows one task measures a slice from all its scores: 256 slices of them are arrays of 20 MB.
+
+CORP of nearly calibrated forecasts by cells is 5 to 10 % off up to here; of a hundred thousand rows it is 3 % off.
+"""
 
 
 def with_ranking(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> DataFrame:
@@ -63,7 +69,7 @@ def beside(table: DataFrame, found: DataFrame, slices: Sequence[str]) -> DataFra
 
 
 def scores_of(rows: Inputs, spec: Predictions) -> DataFrame:
-    """Weight and weighted label of each distinct score of each slice (`slice_0`, ...), with its bin of the grid."""
+    """The sums `SCORE` of each distinct score of each slice (`slice_0`, ...), with its bin of the grid."""
     table = scored(rows, spec).where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
     weight = F.col("weight") if rows.weighted else F.lit(1.0)
     names = inner_names(spec.by)
@@ -76,7 +82,9 @@ def scores_of(rows: Inputs, spec: Predictions) -> DataFrame:
     ).agg(
         grouping_id(slices),
         F.sum(weight).alias("w"),
+        F.sum(weight * weight).alias("w2"),
         F.sum(weight * F.col("y")).alias("wy"),
+        F.sum(weight * weight * F.col("y")).alias("w2y"),
     )
 
 

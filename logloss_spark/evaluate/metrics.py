@@ -11,10 +11,12 @@ from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.calibration import (
     Cells,
     ClassCells,
+    Scores,
     adaptive_calibration_error,
     binned_decomposition,
     calibration_errors,
     corp_decomposition,
+    corp_of_rows,
     cox,
     cross_entropies,
     entropy,
@@ -35,7 +37,13 @@ from logloss_spark.evaluate.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.evaluate.ranking import area_under_curve, one_vs_rest, ranking, squared_influence_of_auc
+from logloss_spark.evaluate.ranking import (
+    area_under_curve,
+    one_vs_rest,
+    ranking,
+    ranking_of_rows,
+    squared_influence_of_auc,
+)
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin, coarse_edges
 from logloss_spark.kernels.sums import Array, compensated_sum, ratio_of_sums
@@ -190,7 +198,8 @@ class Sums:
 
     `moments` are of shape (n,); `classes` (n, K), of which binary forecasts have only the counts; `ranks` (n, 5);
     `clipped` and `zero` (n,). `buckets` are of shape (n, 64, thin bins) and `bucket_classes` (n, 64, K), of which there
-    are none without clusters; `thin` are the thin bins that there are. What a slice does not have is 0.
+    are none without clusters; `thin` are the thin bins that there are. What a slice does not have is 0. `ranked` and
+    `pooled` are the rows' own scores where ranking and CORP are read off these, and None where off the cells.
     """
 
     moments: Mapping[str, Array]
@@ -210,6 +219,8 @@ class Sums:
     cap: float
     least_loss: float = 0.0
     weight_exponent: int = 0
+    ranked: Scores | None = None
+    pooled: Scores | None = None
 
     def by_bucket(self, name: str) -> Array:
         """A sum by bucket of clusters, (n, 64)."""
@@ -459,14 +470,18 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
     if not sums.scalar:
         return {}
     cells = sums.cells
-    bins, pooled_labels = cells.equal_width(reporting.ece_bins), pooled(cells.weight, cells.labels)
+    bins, finest = cells.equal_width(reporting.ece_bins), sums.pooled or cells
+    pooled_labels = pooled(finest.weight, finest.labels)
     found: dict[str, Array] = {}
     for name, mean, uncertainty, scores in (
         ("log_loss", loss, entropy, partial(cross_entropies, cap=sums.cap)),
         ("brier", brier_score, variance, quadratic_scores),
     ):
         parts = binned_decomposition(bins, scores(bins), uncertainty, mean)
-        parts |= corp_decomposition(cells, scores(cells), uncertainty, pooled_labels, mean)
+        if sums.pooled:
+            parts |= corp_of_rows(sums.pooled, uncertainty, pooled_labels, mean)
+        else:
+            parts |= corp_decomposition(cells, scores(cells), uncertainty, pooled_labels, mean)
         found |= {f"{name}_{part}": value for part, value in parts.items()}
     return found | expectation_tests(sums.moments) | cox(cells, sums.cap)
 
@@ -475,7 +490,7 @@ def ranks(sums: Sums, reporting: Reporting) -> dict[str, Array]:
     """How well binary forecasts rank, with the error of the AUC; of K classes the AUC of each against the rest."""
     if not sums.scalar:
         return one_vs_rest(sums.class_cells) if sums.class_cells.weight.shape[1] else {}
-    found = ranking(sums.cells)
+    found = ranking_of_rows(sums.ranked) if sums.ranked else ranking(sums.cells)
 
     def auc(replicates: Array) -> Array:
         return area_under_curve(replicates[..., 1], replicates[..., 0] - replicates[..., 1])
@@ -484,7 +499,7 @@ def ranks(sums: Sums, reporting: Reporting) -> dict[str, Array]:
         error = bootstrapped(sums, auc, ("w", "wy"))
         quantile = quantile_of(reporting.confidence, sums.filled_buckets)
     else:
-        squares = np.nan if sums.soft_labels else squared_influence_of_auc(sums.cells, found["auc"])
+        squares = np.nan if sums.soft_labels else squared_influence_of_auc(sums.ranked or sums.cells, found["auc"])
         error = standard_error(np.asarray(squares), sums.moments["n"])
         quantile = quantile_of(reporting.confidence, None)
     interval = with_interval("auc", found["auc"], error, quantile)

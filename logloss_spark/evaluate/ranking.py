@@ -5,11 +5,13 @@ Rows that fall into one bin of the score count as tied; the bounds say how far t
 
 import numpy as np
 
-from logloss_spark.evaluate.calibration import Cells, ClassCells
+from logloss_spark.evaluate.calibration import Cells, ClassCells, Scores
 from logloss_spark.kernels.sums import Array
 
+RANKING = ("auc", "average_precision", "ks")
 
-def ranking(cells: Cells) -> dict[str, Array]:
+
+def ranking(cells: Cells | Scores) -> dict[str, Array]:
     """AUC, average precision and KS of n slices, each with its bound; NaN where a class has no weight.
 
     Parameters
@@ -55,6 +57,12 @@ def ranking(cells: Cells) -> dict[str, Array]:
         }
 
 
+def ranking_of_rows(scores: Scores) -> dict[str, Array]:
+    """What `ranking` returns, by the rows' own scores: no bin holds two scores, so the bounds are 0."""
+    found = ranking(scores)
+    return found | {f"{name}_bound": np.where(np.isnan(found[name]), np.nan, 0.0) for name in RANKING}
+
+
 def one_vs_rest(cells: ClassCells) -> dict[str, Array]:
     """The AUC of each class against the rest, and their plain mean over classes, each with its bound.
 
@@ -94,7 +102,7 @@ def area_under_curve(positive: Array, negative: Array) -> Array:
         return np.asarray((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
 
 
-def squared_influence_of_auc(cells: Cells, auc: Array) -> Array:
+def squared_influence_of_auc(cells: Cells | Scores, auc: Array) -> Array:
     """Sum of the squared influences of the rows on the AUC, of labels 0 and 1, (n,).
 
     A positive row moves it by how many of the negatives it is above, less the AUC, and the other way round.

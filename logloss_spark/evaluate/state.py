@@ -62,6 +62,9 @@ BINARY_MOMENTS = ("wy", "wy_low", "w2y", "w2yy", "w2ly", "wp", "wp_low", "w2p", 
 CELL = ("w", "w2", "wy", "w2y", "wp", "wl", "w2v")
 CLASS = ("wy", "wy_low", "w2y", "wly", "w2ly", "wyy", "w2yy", "wp", "wp_low", "w2p", "wpp", "w2pp", "wpy", "w2py")
 CLASS_CELL = ("w", "wy")
+SCORE = ("w", "w2", "wy", "w2y")
+"""What is summed of the rows of one score, where metrics are read off these. No state holds it."""
+
 PARTIAL = ("w", "wl")
 BUCKET = ("w", "wl", "wb", "wy", "wp")
 BUCKET_CLASS = ("wy", "wp")

@@ -1,7 +1,8 @@
 """From a state to tables of metrics and of reliability: lazy DataFrames, whatever the number of slices."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
 
 from logloss_spark.errors import SpecError, did_you_mean
-from logloss_spark.evaluate.calibration import Cells, ClassCells
+from logloss_spark.evaluate.calibration import Cells, ClassCells, Scores
 from logloss_spark.evaluate.metrics import (
     CENTRAL,
     COUNTS,
@@ -35,6 +36,7 @@ from logloss_spark.evaluate.state import (
     MOMENTS,
     PARTIAL,
     RANKS,
+    SCORE,
     Scale,
     equal_width_cells,
     inner_names,
@@ -126,8 +128,9 @@ def metrics(
       expect;
     - `cox_intercept`, `cox_slope`: of the logistic regression of y on logit p; 0 and 1 where p means what it says;
     - `auc`, `average_precision`, `ks`: how well p ranks; `.._bound`: how far off each may be, since rows of one cell of
-      the grid of scores count as ties; `class_auc`: for up to 32 classes that of each class against the rest, of which
-      `auc` is then the mean;
+      the grid of scores count as ties (`evaluate` reads these and CORP off up to 10,000 rows themselves, so that its
+      numbers are the exact ones and may differ from those of its state); `class_auc`: for up to 32 classes that of each
+      class against the rest, of which `auc` is then the mean;
     - `accuracy`: share of rows whose likeliest class happened; `top_k_accuracy`: share of those whose class was among
       the k likeliest, k = 1 to 5, for K classes;
     - `clipped`, `zero`: rows that gave what happened a probability below eps, and of 0; with `.._weight` and
@@ -218,19 +221,24 @@ def metrics_table(
     by: tuple[tuple[str, ...], ...],
     reporting: Reporting,
     *,
+    scores: DataFrame | None = None,
+    of_rows: Collection[str] = (),
     then: Sequence[Callable[[DataFrame], DataFrame]] = (),
 ) -> DataFrame:
-    """What `metrics` returns, for a state whose scale is known; before its slices get their names, `then` is done."""
+    """What `metrics` returns, for a state whose scale is known; before its slices get their names, `then` is done.
+
+    `scores` are those of `exact.scores_of`; what `of_rows` names, "auc" or "calibration", is read off them.
+    """
     columns = columns_of_loss(METRICS, scale.loss)
     check_slices(scale, by)
     check_names(slices_of(by), columns.values())
     reporting.shares(len(scale.classes))
-    wide = one_row_per_slice(rolled_up(state, scale, by), scale, slices_of(by))
+    wide = one_row_per_slice(rolled_up(state, scale, by), scale, slices_of(by), scores)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = [wide.schema[name] for name in kept] + [
         StructField(column, metric_type(name, scale)) for name, column in columns.items()
     ]
-    measured = partial(measured_batches, scale=scale, reporting=reporting, kept=kept)
+    measured = partial(measured_batches, scale=scale, reporting=reporting, kept=kept, of_rows=of_rows)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measured(batches)
@@ -394,8 +402,10 @@ def set_name(grouping_id: int, slices: Sequence[str]) -> str:
     return " and ".join(reversed(kept))
 
 
-def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) -> DataFrame:
-    """All sums of a slice in one row: moments as columns, cells and classes as arrays of structs."""
+def one_row_per_slice(
+    rolled: DataFrame, scale: Scale, slices: Sequence[str], scores: DataFrame | None = None
+) -> DataFrame:
+    """All sums of a slice in one row: moments as columns; cells, classes and `scores` as arrays of structs."""
 
     def of_part(part: str, name: str, alias: str) -> Column:
         return F.expr(f"sum({name}) FILTER (WHERE part = '{part}') AS {alias}")
@@ -404,6 +414,12 @@ def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) ->
         return F.expr(f"collect_list(struct(place, {', '.join(names)})) FILTER (WHERE part = '{part}') AS {alias}")
 
     inner = [slice_name(place) for place in range(len(slices))]
+    by_score = []
+    if scores is not None:
+        found = scores.select(*inner, "grouping_id", "score", *SCORE, F.lit("score").alias("part"))
+        rolled = rolled.unionByName(found, allowMissingColumns=True)
+        sums = ", ".join(SCORE)
+        by_score = [F.expr(f"collect_list(struct(score AS place, {sums})) FILTER (WHERE part = 'score') AS scores")]
     wide = rolled.groupBy(*inner, "grouping_id").agg(
         *[of_part(status, "n", status) for status in STATUSES],
         *[of_part("moments", name, name) for name in ("n", *moments_of(scale))],
@@ -414,6 +430,7 @@ def one_row_per_slice(rolled: DataFrame, scale: Scale, slices: Sequence[str]) ->
         entries("class_cell", CLASS_CELL, "class_cells"),
         entries("bucket", BUCKET, "buckets"),
         entries("bucket_class", BUCKET_CLASS, "bucket_classes"),
+        *by_score,
     )
     counted = wide.fillna(0, ["n", *STATUSES])
     return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
@@ -442,19 +459,24 @@ def metric_type(name: str, scale: Scale) -> DataType:
 
 
 def measured_batches(
-    batches: Iterable[pa.RecordBatch], *, scale: Scale, reporting: Reporting, kept: Sequence[str]
+    batches: Iterable[pa.RecordBatch],
+    *,
+    scale: Scale,
+    reporting: Reporting,
+    kept: Sequence[str],
+    of_rows: Collection[str],
 ) -> Iterator[pa.RecordBatch]:
     """Rows of `one_row_per_slice` as rows of metrics."""
     for whole in batches:
         for start in range(0, whole.num_rows, PIECE):
             batch = whole.slice(start, PIECE)
-            found = metrics_of(sums_of(batch, scale), reporting)
+            found = metrics_of(sums_of(batch, scale, of_rows), reporting)
             columns = columns_of_loss(found, scale.loss)
             arrays = [batch.column(name) for name in kept] + [arrow_metric(name, found[name]) for name in columns]
             yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *columns.values()])
 
 
-def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
+def sums_of(batch: pa.RecordBatch, scale: Scale, of_rows: Collection[str]) -> Sums:
     """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
 
     def column(name: str) -> Array:
@@ -463,6 +485,7 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
     classes = np.arange(len(scale.classes))
     bins = np.unique(places_of(batch.column("cells")))
     thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
+    scores = scores_in(batch.column("scores")) if "scores" in batch.schema.names else None
     return Sums(
         moments=in_full({name: column(name) for name in ("n", *moments_of(scale))}),
         classes=in_full(matrices(batch.column("classes"), class_columns(scale), classes)),
@@ -481,7 +504,14 @@ def sums_of(batch: pa.RecordBatch, scale: Scale) -> Sums:
         cap=scale.cap,
         least_loss=scale.least_loss,
         weight_exponent=scale.weight_exponent,
+        ranked=scores if "auc" in of_rows else None,
+        pooled=scores if "calibration" in of_rows else None,
     )
+
+
+def scores_in(lists: pa.ListArray) -> Scores:
+    """Sums by score as arrays."""
+    return Scores(*matrices(lists, SCORE, np.unique(places_of(lists))).values())
 
 
 def class_cells_of(lists: pa.ListArray, classes: int) -> ClassCells:
@@ -517,7 +547,7 @@ def by_bucket(
     }
 
 
-def matrices(lists: pa.ListArray, names: Sequence[str], places: npt.NDArray[np.int64]) -> dict[str, Array]:
+def matrices(lists: pa.ListArray, names: Sequence[str], places: npt.NDArray[Any]) -> dict[str, Array]:
     """Lists of structs with a `place` as one (n, places) matrix for each of the other fields; places ascend."""
     entries = lists.flatten()
     row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
@@ -530,7 +560,7 @@ def matrices(lists: pa.ListArray, names: Sequence[str], places: npt.NDArray[np.i
     return filled
 
 
-def places_of(lists: pa.ListArray) -> npt.NDArray[np.int64]:
+def places_of(lists: pa.ListArray) -> npt.NDArray[Any]:
     """The place of every struct in lists."""
     return lists.flatten().field("place").to_numpy(zero_copy_only=False)
 

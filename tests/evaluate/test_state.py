@@ -17,7 +17,9 @@ from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
 from tests.evaluate.comparison import assert_same_metrics
 
-COLUMNS = {"label": "label", "prediction": "p", "weight": "w"}
+COLUMNS = {"label": "label", "prediction": "p", "weight": "w", "auc": "cells", "calibration": "cells"}
+"""States have no rows: what is compared with their metrics is read off cells, too."""
+
 BY = [["a"], ["b"], ["a", "b"]]
 
 
