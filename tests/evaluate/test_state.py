@@ -13,6 +13,7 @@ import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.evaluate.state import STATE_VERSION, Scale, scale_of
 from logloss_spark.evaluate.stored import read_scale
+from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
 from tests.evaluate.comparison import assert_same_metrics
@@ -127,8 +128,8 @@ def test_a_state_from_storage_merges_with_one_of_this_session(spark, parts, metr
 
 
 def test_the_state_of_no_rows_adds_nothing(table, parts, metrics):
-    empty = ls.evaluate(table.limit(0), **COLUMNS, by=BY, engine="native").state
-    assert_same_metrics(ls.metrics(ls.merge(empty, *parts, empty), by=BY).toPandas(), metrics)
+    empty, other = (ls.evaluate(table.limit(0), **COLUMNS, by=BY, engine="native").state for _ in range(2))
+    assert_same_metrics(ls.metrics(ls.merge(empty, *parts, other), by=BY).toPandas(), metrics)
 
 
 def test_a_state_holds_a_row_per_slice_and_cell_and_not_per_row(whole):
@@ -206,7 +207,7 @@ OTHER_SCALES = {
 def small(spark):
     """The state of two rows, as it would be stored."""
     df = spark.createDataFrame(
-        [("x", 0, 1, 0.9, 1.0), ("y", 1, 0, 0.2, 3.0)], "a string, b int, label int, p double, w double"
+        [("x", 0, 1, 0.9, 1.0), ("y", 1, 0, 0.2, 3.0)], "a string, b bigint, label int, p double, w double"
     )
     state = ls.evaluate(df, **COLUMNS, by=BY, engine="native").state
     return spark.createDataFrame(state.collect(), state.schema)
@@ -403,7 +404,7 @@ def test_a_scale_reads_back_what_it_wrote():
         soft_labels=True,
         clip="none",
         eps=2.220446049250313e-16,
-        grid=1,
+        grid=VERSION,
         slices=("a.b", "`"),
     )
     assert Scale.from_fingerprint(scale.fingerprint()) == scale
