@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,9 @@ FORMAT = "logloss_spark.LogisticModel"
 VERSION = 2
 SHOWN = 40
 """Coefficients that a summary prints."""
+
+SAVED = re.compile(r"/part-00000-[^/]*\.txt$")
+"""The file that a saved text is."""
 
 SCORE = "logit of logloss_spark"
 """The column of logits while a table is scored; no table has a column of this name."""
@@ -326,7 +330,10 @@ class LogisticModel:
         )
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
-        """Write the model as JSON to a folder, wherever Spark writes; SpecError where something is there."""
+        """Write the model as JSON to a folder, wherever Spark writes.
+
+        Raises SpecError where something is there; with `overwrite`, where that is anything but a saved model.
+        """
         save_text(self.to_json(), path, overwrite=overwrite)
 
     @staticmethod
@@ -340,15 +347,38 @@ class LogisticModel:
 
 
 def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
-    """Write a text through Spark, so that it lands where tables do."""
+    """Write a text through Spark, so that it lands where tables do; `overwrite` replaces such a text, nothing else."""
+    if overwrite:
+        check_replaceable(path)
     try:
         lines_of(text).write.mode("overwrite" if overwrite else "error").text(path)
-    except PySparkException as error:
-        if "PATH_ALREADY_EXISTS" not in str(error):
+    except Exception as error:
+        if not isinstance(error, PySparkException) and not type(error).__module__.startswith("py4j."):
             raise
+        if "PATH_ALREADY_EXISTS" in str(error):
+            raise SpecError(
+                f"a model is written where nothing is, and {path} exists: name another path, or pass overwrite=True"
+            ) from error
+        causes = re.findall(r"Exception: (.+)", str(error))
+        reason = causes[-1] if causes else str(error)
+        raise SpecError(f"a model must be written where Spark can write, got {path}: {reason}") from error
+
+
+def check_replaceable(path: str) -> None:
+    """Raise SpecError unless nothing but the one file of a saved text is at a path: the rest would be lost."""
+    listing = active_session().read.format("binaryFile").option("recursiveFileLookup", True)
+    try:
+        found = [row["path"] for row in listing.load(path).select("path").limit(2).collect()]
+    except PySparkException as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
+        return
+    strangers = [file for file in found if not SAVED.search(file)]
+    if strangers or len(found) > 1:
         raise SpecError(
-            f"a model is written where nothing is, and {path} exists: name another path, or overwrite it"
-        ) from error
+            f"overwrite replaces a saved model and nothing else, and {path} holds {(strangers or found)[-1]}: "
+            "name another path"
+        )
 
 
 def lines_of(text: str) -> DataFrame:

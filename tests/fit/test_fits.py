@@ -289,6 +289,20 @@ def test_a_model_is_the_same_after_it_was_saved(table, tmp_path) -> None:
     pd.testing.assert_frame_equal(one, other)
 
 
+def test_a_model_overwrites_a_model_and_nothing_else(table, tmp_path) -> None:
+    model = fit_logistic(table, features=FEATURES, label="label", offset="offset", max_iter=1)
+    (tmp_path / "folder" / "chapters").mkdir(parents=True)
+    thesis = tmp_path / "folder" / "chapters" / "thesis.txt"
+    thesis.write_text("years of work")
+    model.save(str(tmp_path / "models" / "a"), overwrite=True)
+    for stranger in (tmp_path / "folder", thesis, tmp_path):
+        with pytest.raises(SpecError, match=r"overwrite replaces a saved model and nothing else, and .*txt: name"):
+            model.save(str(stranger), overwrite=True)
+    assert thesis.read_text() == "years of work"
+    with pytest.raises(SpecError, match=r"a model must be written where Spark can write, got /proc/nope: "):
+        model.save("/proc/nope")
+
+
 def test_scoring_gives_the_probability_of_the_logit_and_null_for_rows_it_cannot_use(spark) -> None:
     data = frame(3, classes=3)
     model = fit_logistic(spark.createDataFrame(data), features=FEATURES, label="label")
