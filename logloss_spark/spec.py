@@ -13,6 +13,7 @@ Score = Literal["probability", "logit"]
 Clip = Literal["eps", "none"]
 Engine = Literal["pandas", "native"]
 Source = Literal["auto", "cells", "exact"]
+ComparedRows = Literal["all", "shared"]
 LossName = Literal[
     "cross_entropy",
     "hinge",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Renaming, Scoring, WithState
 from logloss_spark.rows.compared import Models
-from logloss_spark.spec import Columns, Predictions, one_name_or_many, one_of
+from logloss_spark.spec import Columns, ComparedRows, Predictions, one_name_or_many, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,13 @@ class EventColumns(Renaming):
 class Compare(Scoring):
     """What to compare with what, and how: the arguments of `logloss_spark.compare`.
 
-    `models` are those of a long table, all by default. A row is invalid where one of the models cannot be scored.
+    `models` are those of a long table, all by default. A row is invalid where one of the models cannot be scored; with
+    rows = "shared" it counts once for each challenger, and is invalid where the challenger or the baseline cannot.
     """
 
     baseline: str
     models: list[str] | None = None
+    rows: ComparedRows = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,6 +73,7 @@ class CompareConfig(JobConfig):
             model=columns.model,
             keys=tuple(columns.keys),
             models=None if asked.models is None else tuple(asked.models),
+            rows=asked.rows,
         )
 
     @property

@@ -52,13 +52,15 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
             raise DataError(wrong_lengths(comparison))
         judge(counts, config.compare, comparison.advice)
         with kept(comparison.metrics) as table:
-            title = title_of_comparison(
-                scale_in(comparison.state).models, config.predictions, given.table or given.path
-            )
-            shown = shown_of_table(table, title, config.predictions.slices, config.compare.confidence)
+            scale = scale_in(comparison.state)
+            title = title_of_comparison(scale, config.predictions, given.table or given.path)
+            shown = shown_of_table(table, title, scale, config.compare.confidence)
             tables = {"state": comparison.state, "metrics": table}
             write_tables(reservation, with_run_date(tables, outputs, run_date))
-    read = f"read {counted(sum(counts.values()), 'row')} of {given.table or given.path}, compared {counts['ok']:,}"
+    total, compared = sum(counts.values()), f"{counts['ok']:,}"
+    if scale.rows == "shared":
+        total, compared = total // (len(scale.models) - 1), f"{counted(counts['ok'], 'pair')} of a row and a challenger"
+    read = f"read {counted(total, 'row')} of {given.table or given.path}, compared {compared}"
     return "\n".join([as_text(shown), read, *written(outputs)])
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import LISTED, SpecError, visible
+from logloss_spark.errors import LISTED, DataError, SpecError, counted, listed, visible
 from logloss_spark.evaluate.evaluation import (
     FEW_REMARK,
     SHOWN_SLICES,
@@ -23,15 +23,17 @@ from logloss_spark.evaluate.evaluation import (
 from logloss_spark.evaluate.held import HeldState
 from logloss_spark.evaluate.paired import COLUMNS, comparison_table, state_of_pairs
 from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, order_by
-from logloss_spark.evaluate.state import scale_of
+from logloss_spark.evaluate.state import Scale, scale_of
 from logloss_spark.evaluate.stored import scale_in
 from logloss_spark.evaluate.tables import check_names, set_name
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates, p_values
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.compared import Models, gathered, lengths
+from logloss_spark.rows.status import reasons_in
 from logloss_spark.spec import (
     Clip,
     Columns,
+    ComparedRows,
     Engine,
     Kind,
     Label,
@@ -59,7 +61,8 @@ class Comparison(HeldState):
     Attributes
     ----------
     metrics : DataFrame
-        One row per slice and challenger: see `comparison`.
+        One row per slice and challenger: see `comparison`. With rows="shared" a DataError is raised where the baseline
+        shares a row with no challenger.
     state : DataFrame
         The sums themselves: store them, `merge` them, read metrics off them again with `comparison`.
 
@@ -72,7 +75,7 @@ class Comparison(HeldState):
         between("confidence", confidence, 0.0, 1.0)
         self._rows, names = gathered(df, spec, models)
         self._spec, self._confidence = spec, confidence
-        self._scale = replace(scale_of(self._rows, spec), models=names)
+        self._scale = replace(scale_of(self._rows, spec), models=names, rows=models.rows)
         check_names(spec.slices, COLUMNS)
 
     def _made(self) -> DataFrame:
@@ -81,6 +84,13 @@ class Comparison(HeldState):
     @property
     def metrics(self) -> DataFrame:
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
+        pairs = sum(self.counts.values())
+        if self._scale.rows == "shared" and pairs and not self.counts["ok"]:
+            raise DataError(
+                "a challenger is compared on the rows that it shares with the baseline, and none of "
+                f"{counted(pairs, 'pair')} of a row and a challenger can be scored: {listed(reasons_in(self.counts))}; "
+                f"{self.advice(self.counts) or 'compare models that forecast the same rows'}"
+            )
         return comparison_table(self.state, self._scale, self._spec.by, self._confidence)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
@@ -126,11 +136,11 @@ class Comparison(HeldState):
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         shown, order = self._in_order(limit, sort_by, ascending)
         named = self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)
-        return view_of_comparison(shown, named, order, self._title, self._spec.slices, self._confidence)
+        return view_of_comparison(shown, named, order, self._title, self._scale, self._confidence)
 
     @property
     def _title(self) -> str:
-        return title_of_comparison(self._scale.models, self._spec)
+        return title_of_comparison(self._scale, self._spec)
 
     def __repr__(self) -> str:
         return f"Comparison: {visible(self._title, SENTENCE)}; .show() prints its metrics"
@@ -149,6 +159,7 @@ def compare(
     model: str | None = None,
     keys: str | Sequence[str] = (),
     models: Sequence[str] | None = None,
+    rows: ComparedRows = "all",
     weight: str | None = None,
     cluster: str | None = None,
     by: Sequence[Sequence[str]] = (),
@@ -185,6 +196,9 @@ def compare(
         Of a long table, the columns that identify what was forecast.
     models : list of str, optional
         Of a long table, the models to compare; rows of others are left out. By default all that the table holds.
+    rows : "all" or "shared"
+        Which rows count: those that all models score, so that all challengers are compared on the same ones, or with
+        "shared" for each challenger those that it and the baseline score, whatever the others do.
     cluster : str, optional
         A column of what rows hang together by, such as a user or a day; its rows are taken as one observation.
     weight, by, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
@@ -203,7 +217,7 @@ def compare(
         baseline that is none of the models, or a value that cannot be meant.
     DataError
         A long table in which a key has a model twice, or whose models differ in a key's label, weight, cluster or
-        slices, or in which no key has a forecast of all models.
+        slices, or in which no key has a forecast of all models (rows="shared": of the baseline and another model).
 
     Examples
     --------
@@ -229,6 +243,7 @@ def compare(
         model=model,
         keys=(keys,) if isinstance(keys, str) else named("keys", keys),
         models=None if models is None else named("models", models),
+        rows=rows,
     )
     spec = Predictions(
         label=one_name_or_many(label),
@@ -263,7 +278,9 @@ def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence
     -------
     DataFrame, lazy, a row per slice and challenger: the slice columns (null where rolled up), `grouping_id`, `slice`,
     `baseline`, `challenger`; `rows` and how many of them have each status: a row is scored where all models score it,
-    otherwise it has the status of the first model, the baseline before the others, that does not; then
+    otherwise it has the status of the first model, the baseline before the others, that does not. Of a comparison with
+    rows="shared" it is the baseline and the challenger alone that score it or do not. `rows` is the same for all
+    challengers: a key of a long table that lacks a model's row is a row with null_prediction. Then
 
     - `n`, `n_eff`, `minority`, `few`, `weight`: as in `metrics`; of soft labels all rows are of the minority;
     - `baseline_log_loss`, `challenger_log_loss`, their `difference` (negative where the challenger is better) with
@@ -289,22 +306,21 @@ def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence
     return comparison_table(state, scale, grouping_sets(by), confidence)
 
 
-def title_of_comparison(models: Sequence[str], spec: Predictions, source: str | None = None) -> str:
+def title_of_comparison(scale: Scale, spec: Predictions, source: str | None = None) -> str:
     """What was compared, in words."""
-    baseline, *challengers = map(visible, models)
-    return f"{' and '.join(challengers)} compared with {baseline} on {column_names(spec.label)}{setting(spec, source)}"
+    baseline, *challengers = map(visible, scale.models)
+    label = column_names(spec.label) + (", each on the rows that both score" if scale.rows == "shared" else "")
+    return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(spec, source)}"
 
 
-def shown_of_table(table: DataFrame, title: str, slices: Sequence[str], confidence: float) -> View:
+def shown_of_table(table: DataFrame, title: str, scale: Scale, confidence: float) -> View:
     """What a person sees of a table of metrics, of which the slices that are shown alone are collected."""
     shown = first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
     named = first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
-    return view_of_comparison(shown, named, WORST_FIRST, title, slices, confidence)
+    return view_of_comparison(shown, named, WORST_FIRST, title, scale, confidence)
 
 
-def view_of_comparison(
-    shown: Ranked, named: Ranked, order: Order, title: str, slices: Sequence[str], confidence: float
-) -> View:
+def view_of_comparison(shown: Ranked, named: Ranked, order: Order, title: str, scale: Scale, confidence: float) -> View:
     """What a person sees of a comparison: the slices that are shown, and a sentence on each challenger and set."""
     frame = shown.frame
     several = frame["challenger"].nunique() > 1
@@ -322,17 +338,19 @@ def view_of_comparison(
     return View(
         title=title,
         table=table,
-        remarks=[*remarks, *remarks_on_order(shown, order, slices), *conclusions(named, slices)],
+        remarks=[*remarks, *remarks_on_order(shown, order, scale.slices), *conclusions(named, scale)],
     )
 
 
-def conclusions(named: Ranked, slices: Sequence[str]) -> list[str]:
+def conclusions(named: Ranked, scale: Scale) -> list[str]:
     """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
     sets = named.frame.groupby(list(OF_CHALLENGER), sort=False)
-    return [
-        *(conclusion(of_set, named.sizes, slices) for _, of_set in sets),
-        *not_scored(named.frame.iloc[0], " by all models"),
-    ]
+    lines = [conclusion(of_set, named.sizes, scale.slices) for _, of_set in sets]
+    if scale.rows == "all":
+        return [*lines, *not_scored(named.frame.iloc[0], " by all models")]
+    for _, overall in named.frame[named.frame["slice"] == "all"].iterrows():
+        lines += not_scored(overall, f" by both {visible(overall['baseline'])} and {visible(overall['challenger'])}")
+    return lines
 
 
 def conclusion(of_set: pd.DataFrame, sizes: Mapping[tuple[Any, ...], int], slices: Sequence[str]) -> str:

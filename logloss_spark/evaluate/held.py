@@ -60,7 +60,7 @@ class HeldState(ABC):
         """The sums per slice, cached."""
         state = held(self._made())
         try:
-            found = looked_through(state)
+            found = looked_through(state, len(self._scale.classes))
             if found["unknown_label"] and not found["first_class"]:
                 check_labels(self._rows, self._spec)
             if self._rows.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
@@ -78,7 +78,7 @@ class HeldState(ABC):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows have each status."""
+        """How many rows have each status; of a comparison with rows="shared" pairs of a row and a challenger."""
         _ = self.state  # whoever makes the state counts its rows
         return self._counts
 
@@ -114,7 +114,7 @@ class HeldState(ABC):
         self.close()
 
 
-def looked_through(state: DataFrame) -> dict[str, Any]:
+def looked_through(state: DataFrame, classes: int) -> dict[str, Any]:
     """What tells whether a state is what was meant, in one small job, the first one that uses the state.
 
     The rows of each status; of the scored rows those of the first class, `first_class`; and the sums `w` and `w2` of
@@ -123,7 +123,7 @@ def looked_through(state: DataFrame) -> dict[str, Any]:
     scored = "part IN ('moments', 'pair') AND n > 0"
     found = state.agg(
         *[F.expr(f"coalesce(sum(n) FILTER (WHERE part = '{status}'), 0) AS {status}") for status in STATUSES],
-        F.expr("coalesce(sum(n) FILTER (WHERE part = 'class' AND place = 0), 0) AS first_class"),
+        F.expr(f"coalesce(sum(n) FILTER (WHERE part = 'class' AND place % {classes} = 0), 0) AS first_class"),
         F.expr(f"sum(w + w_low) FILTER (WHERE {scored}) AS w"),
         F.expr(f"sum(w2) FILTER (WHERE {scored}) AS w2"),
         F.expr(f"min(w2) FILTER (WHERE {scored}) AS least_w2"),

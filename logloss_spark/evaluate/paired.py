@@ -36,7 +36,7 @@ from logloss_spark.evaluate.tables import (
 from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.distributions import normal_p_value, student_p_value
 from logloss_spark.kernels.sums import Array, ratio_of_sums
-from logloss_spark.rows.compared import scored_by_all
+from logloss_spark.rows.compared import scored_pairs
 from logloss_spark.rows.inputs import BUCKETS, Inputs, slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions, slices_of
@@ -74,12 +74,11 @@ SUMMED = ("n", *PAIR)
 
 
 def state_of_pairs(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> DataFrame:
-    """The state of a comparison: its rows are read once, and summed per slice, class and bucket."""
+    """The state of a comparison: its rows are read once, and their pairs summed per slice, class and bucket."""
     keys = [slice_name(place) for place in range(len(scale.slices))]
-    models = len(scale.models)
-    table = scored_by_all(rows, spec, models).withColumn("code", group_code(rows))
-    grouped = [*keys, *(["bucket"] if rows.clustered else [])]
-    groups = table.groupBy("code", *grouped).agg(*raw_sums(rows, models))
+    table = scored_pairs(rows, spec, len(scale.models), scale.rows).withColumn("code", group_code(rows))
+    grouped = ["challenger", *keys, *(["bucket"] if rows.clustered else [])]
+    groups = table.groupBy("code", *grouped).agg(*raw_sums(rows))
     return state_of_parts(spread(groups, keys, pair_rows(rows, scale)), scale, source)
 
 
@@ -93,43 +92,41 @@ def group_code(rows: Inputs) -> Column:
     return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(scored)
 
 
-def raw_sums(rows: Inputs, models: int) -> list[Column]:
-    """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
-    baseline = F.col("loss_0")
-    sums = {**precise_sums(rows, {"w": None, "wa": "loss_0"}), "w2": weighted_sum(rows, 2)}
-    for place in range(1, models):
-        loss = F.col(f"loss_{place}")
-        difference = loss - baseline
-        of_challenger = {
-            **precise_sums(rows, {"wb": f"loss_{place}"}),
-            "wd": weighted_sum(rows, 1, difference),
-            "w2d": weighted_sum(rows, 2, difference),
-            "w2dd": weighted_sum(rows, 2, difference, difference),
-            "w_better": weighted_sum(rows, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
-            "w_worse": weighted_sum(rows, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
-            "w_tie": weighted_sum(rows, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
-            "wk": weighted_sum(rows, 1, F.col(f"kl_{place}")),
-            "wr": weighted_sum(rows, 1, F.col(f"kl_reverse_{place}")),
-        }
-        sums |= {f"{name}_{place}": total for name, total in of_challenger.items()}
+def raw_sums(rows: Inputs) -> list[Column]:
+    """The sums over the pairs of a group. Those of an invalid group are never read, so no pair needs a condition."""
+    baseline, loss = F.col("baseline_loss"), F.col("loss")
+    difference = loss - baseline
+    sums = {
+        **precise_sums(rows, {"w": None, "wa": "baseline_loss", "wb": "loss"}),
+        "w2": weighted_sum(rows, 2),
+        "wd": weighted_sum(rows, 1, difference),
+        "w2d": weighted_sum(rows, 2, difference),
+        "w2dd": weighted_sum(rows, 2, difference, difference),
+        "w_better": weighted_sum(rows, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
+        "w_worse": weighted_sum(rows, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
+        "w_tie": weighted_sum(rows, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
+        "wk": weighted_sum(rows, 1, F.col("kl")),
+        "wr": weighted_sum(rows, 1, F.col("kl_reverse")),
+    }
     return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
 
 
 def pair_rows(rows: Inputs, scale: Scale) -> str:
-    """The rows of the state that one group of rows adds to, as SQL for an array of structs."""
+    """The rows of the state that one group of pairs adds to, as SQL for an array of structs."""
+    # What all challengers have in common is counted once, with the first of them, and stands at challenger 0.
+    shared = scale.rows == "shared"
+    owner, counts = ("challenger", "true") if shared else ("0", "challenger = 1")
     status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
     bucket = "bucket" if rows.clustered else "0"
     in_full = {"w": "w_high + w_low", "w2": "w2", "wa": "wa_high + wa_low"}
     total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(scale)}
+    sums = {name: name for name in PAIR} | {name: f"{name}_high" for name in ("w", "wa", "wb")}
     structs = [
-        state_row(status, "NULL", "true", {}, scale),
-        state_row("'class'", "code", "code >= 0", {}, scale),
-        state_row(f"'{TOTAL}'", "NULL", "true", total, scale),
+        state_row(status, owner, counts, {}, scale),
+        state_row("'class'", f"{len(scale.classes)} * {owner} + code", f"code >= 0 AND {counts}", {}, scale),
+        state_row(f"'{TOTAL}'", "NULL", counts, total, scale),
+        state_row("'pair'", f"{BUCKETS} * challenger + {bucket}", "code >= 0", sums, scale),
     ]
-    for place in range(1, len(scale.models)):
-        sums = {name: f"{name}_{place}" for name in PAIR} | {"wb": f"wb_high_{place}"}
-        sums |= {"w": "w_high", "w_low": "w_low", "w2": "w2", "wa": "wa_high", "wa_low": "wa_low"}
-        structs.append(state_row("'pair'", f"{BUCKETS * place} + {bucket}", "code >= 0", sums, scale))
     return f"array_compact(array({', '.join(structs)}))"
 
 
@@ -163,16 +160,19 @@ def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], 
 
 
 def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
-    """All sums of a slice and challenger in one row. Statuses and classes are those of every challenger.
+    """All sums of a slice and challenger in one row. What stands at challenger 0 is every challenger's.
 
     `buckets` has `w` and `wd` of each bucket; `classes` is how many classes happened, and `rarest` how often the
     rarest of them did.
     """
     slices = slices_of(by)
     challengers = F.lit(list(range(1, len(scale.models))))
-    own = F.array((F.col("place") / BUCKETS).cast("int"))
+    owner = F.expr(
+        f"int(CASE WHEN part = 'pair' THEN place div {BUCKETS} WHEN part = 'class' THEN place div {len(scale.classes)} "
+        f"WHEN part IN {STATUSES} THEN place ELSE 0 END)"
+    )
     rolled = rolled_up(state, scale, by).withColumn(
-        "model", F.explode(F.when(F.col("part") == "pair", own).otherwise(challengers))
+        "model", F.explode(F.when(owner > 0, F.array(owner)).otherwise(challengers))
     )
 
     def of_part(part: str, sql: str, alias: str) -> Column:

@@ -5,16 +5,17 @@ A state is a table with one row per slice, `part` and `place`, and every number 
 =============  =====================  ==============================================================
 part           place                  what is summed
 =============  =====================  ==============================================================
-a status       null                   `n`: rows of that status
+a status       null                   `n`: rows of that status; in a comparison place is the challenger
 moments        null                   the moments that metrics and their errors need
 clipped, zero  null                   `n`, `w`, `wl` of those rows
 cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
-class          the class              `n`: rows in which it happened, `wl` of them; for K classes its moments
+class          the class              `n`: rows in which it happened, `wl` of them; for K classes its moments;
+                                      in a comparison place is K challenger + class
 rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
 class_cell     1024 class + bin       `n`, `w`, `wy` by the bin of the class's probability, for 3 to 32 classes
 bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
 bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
-pair           challenger and bucket  of a comparison alone, which has statuses and classes beside it: see `PAIR`
+pair           64 challenger + bucket  of a comparison alone, which has statuses and classes beside it: see `PAIR`
 source         the evaluation's id    `n`: how often this evaluation was added; more than once is an error
 total          null                   `n`: rows of every status, and `w`, `w2`, `wl`, `wb` (`wy`, `wp`) over all slices
 =============  =====================  ==============================================================
@@ -28,6 +29,9 @@ read off them, in `moments`, in `pair`, and for K classes in `class`: `wl` adds 
 to the terms, and `wl_low` what they leave. Multiples of 2^-20 add without any rounding up to 2^33, in any order, and
 what they leave is so small that its rounding does not show: the mean has all digits of a double. Terms that are much
 smaller than 2^-20, or sums beyond 2^33, are as exact as plain sums are.
+
+With `rows="shared"` each pair of a row and a challenger has its own status in a comparison, and `total` counts pairs.
+With `rows="all"` a row has the same status for every challenger: statuses and classes are kept once, for challenger 0.
 
 The parts `source` and `total` have null slices. A state that was cut by its slice columns, as in
 `state.where("month = 2")`, has neither.
@@ -49,7 +53,7 @@ from logloss_spark.errors import DataError
 from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
-from logloss_spark.spec import LOSSES, Clip, Label, Predictions, Score, cap_of, slices_of
+from logloss_spark.spec import LOSSES, Clip, ComparedRows, Label, Predictions, Score, cap_of, slices_of
 
 STATE_VERSION = 2
 
@@ -98,8 +102,9 @@ class Scale:
 
     `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
     (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters. `models` are those that a
-    comparison compares, the baseline first. Weights count in units of 2 to the power of `weight_exponent`, which is
-    not 0 where their sums would leave the range of a double.
+    comparison compares, the baseline first, and `rows` says on which rows: those that all of them score, or those that
+    a challenger and the baseline do. Weights count in units of 2 to the power of `weight_exponent`, which is not 0
+    where their sums would leave the range of a double.
     """
 
     version: int
@@ -114,6 +119,7 @@ class Scale:
     slices: tuple[str, ...]
     buckets: int = 0
     models: tuple[str, ...] = ()
+    rows: ComparedRows = "all"
     weight_exponent: int = 0
 
     @property
@@ -199,6 +205,7 @@ FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "slices": is_list_of(str),
     "buckets": lambda buckets: type(buckets) is int and buckets in (0, BUCKETS),
     "models": is_list_of(str),
+    "rows": lambda rows: rows in get_args(ComparedRows),
     "weight_exponent": lambda exponent: type(exponent) is int and abs(exponent) <= MOST_EXPONENT,
 }
 """The fields of a fingerprint, and what each may hold."""

@@ -128,8 +128,14 @@ class Part:
     sums: Mapping[str, str]
 
 
+OF_PAIRS = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
+"""The sums of pairs that are the same for each challenger that is compared on the same rows."""
+
+
 def reference_of(scale: Scale) -> Part:
     """The part that the others are compared with."""
+    if scale.rows == "shared":
+        return Part("pair", "part = 'pair'", OF_PAIRS)
     if scale.models:
         return of_challenger(scale, 1)
     in_full = {name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))}
@@ -139,15 +145,15 @@ def reference_of(scale: Scale) -> Part:
 
 def of_challenger(scale: Scale, place: int) -> Part:
     """The pairs of a challenger with the baseline."""
-    sums = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
-    return Part(f"pair {scale.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", sums)
+    return Part(f"pair {scale.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", OF_PAIRS)
 
 
 def parts_beside(scale: Scale) -> list[Part]:
     """The parts that sum again what the reference does."""
     happened = Part("class", "part = 'class'", {} if scale.soft_labels and not scale.models else {"n": "n"})
     if scale.models:
-        return [happened, *(of_challenger(scale, place) for place in range(2, len(scale.models)))]
+        alike = range(2, len(scale.models) if scale.rows == "all" else 0)
+        return [happened, *(of_challenger(scale, place) for place in alike)]
     every = ("n", "w", "wl", "wb", "wy", "wp") if scale.scalar else ("n", "w", "wl", "wb")
     cell = {name: name for name in ("n", "w", "w2", "wl")}
     if scale.scalar:

@@ -1,13 +1,14 @@
-"""Rows that several models forecast: one table with a column per model, and per row every loss and the divergences.
+"""Rows that several models forecast, and pairs of a row and a challenger with both losses and the divergences.
 
 A table is wide, with a column (or a column per class) for each model, or long, with a row for each model and key.
 Either becomes `Inputs` whose table has `prediction_0`, `prediction_1`, … for `prediction`, the baseline's first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import and_
+from typing import get_args
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -16,10 +17,10 @@ from logloss_spark.errors import DataError, SpecError, did_you_mean, listed
 from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import Find, by_place, finder
-from logloss_spark.rows.inputs import Inputs, check_logits, fields_of, forecast, inputs, score_of
+from logloss_spark.rows.inputs import Inputs, check_logits, fields_of, forecast, inputs, score_of, slice_name
 from logloss_spark.rows.pandas_engine import row_losses, vectorised
-from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST, with_loss
-from logloss_spark.spec import Predictions, distinct
+from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST, role_columns, with_loss
+from logloss_spark.spec import ComparedRows, Predictions, distinct, one_of
 
 FOUND_MODELS = 32
 """As many models are looked for in a long table; each is a column, and compared with the baseline."""
@@ -43,6 +44,8 @@ class Models:
         Of a long table: the columns that tell which rows of two models forecast the same.
     models : tuple of str, optional
         Of a long table: the models to compare; by default all that it holds.
+    rows : "all" or "shared"
+        A row is compared where all models score it, or each challenger where it and the baseline do.
 
     Raises
     ------
@@ -56,8 +59,10 @@ class Models:
     model: str | None = None
     keys: tuple[str, ...] = ()
     models: tuple[str, ...] | None = None
+    rows: ComparedRows = "all"
 
     def __post_init__(self) -> None:
+        one_of("rows", self.rows, get_args(ComparedRows))
         strangers = [model for model in (self.baseline, *self.predictions) if not isinstance(model, str)]
         if strangers:
             raise SpecError(f"a model is named by a string, and {strangers[0]!r} came")
@@ -107,7 +112,7 @@ def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, t
     if given.models:
         check_models(df, given.model, given.models)
     models = given.ordered(given.models or models_in(df, given.model))
-    return long_inputs(df, spec, model=given.model, keys=given.keys, models=models), models
+    return long_inputs(df, spec, model=given.model, keys=given.keys, models=models, on=given.rows), models
 
 
 def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
@@ -154,7 +159,9 @@ def lengths(rows: Inputs, models: Sequence[str]) -> dict[str, int]:
     return {} if found is None else dict(zip(models, found, strict=True))
 
 
-def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[str], models: Sequence[str]) -> Inputs:
+def long_inputs(
+    df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[str], models: Sequence[str], on: ComparedRows
+) -> Inputs:
     """The inputs of a long table: the rows of a key become one. Its keys are looked at at once, in a pass of its own.
 
     Raises
@@ -162,7 +169,8 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
     SpecError
         As `inputs` does.
     DataError
-        Keys that are not unique per model, or whose models differ in label, weight, cluster or slice.
+        Keys that are not unique per model, or whose models differ in label, weight, cluster or slice; no key to
+        compare models on.
     """
 
     def named(find: Find) -> dict[str, Column]:
@@ -187,7 +195,7 @@ def long_inputs(df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[
             ],
         )
     )
-    check_keys(by_key, models)
+    check_keys(by_key, models, on)
     predictions = [f"prediction_{place}" for place in range(len(models))]
     # What the keys were gathered by has read the vectors already.
     return replace(rows, table=by_key.select("facts.*", *predictions), has_vectors=False)
@@ -217,10 +225,10 @@ def model_column(df: DataFrame, model: str) -> DataFrame:
     return by_place(df).select(finder(df)("model", model).column.cast("string").alias("model"))
 
 
-def check_keys(by_key: DataFrame, models: Sequence[str]) -> None:
-    """Raise DataError where a key has a model twice, its models' rows do not tell of one event, or none has all models.
+def check_keys(by_key: DataFrame, models: Sequence[str], on: ComparedRows) -> None:
+    """Raise DataError where a key has a model twice, or its models' rows differ, or no key lets models be compared.
 
-    Models are compared on the keys that all of them forecast.
+    Models are compared on the keys that all of them forecast, or a challenger on those that the baseline shares.
     """
     forecast = [F.col(f"prediction_{place}").isNotNull() for place in range(len(models))]
     shared = {model: forecast[0] & by_model for model, by_model in zip(models[1:], forecast[1:], strict=True)}
@@ -243,12 +251,17 @@ def check_keys(by_key: DataFrame, models: Sequence[str]) -> None:
             "the models of a key have the same label, weight, cluster and slices, and those of "
             f"{found.differing:,} of {found['keys']:,} differ, as of {in_words(found.differing_key)}"
         )
-    if found["keys"] and not found.of_all:
-        counts = {model: found[f"shared_{place}"] for place, model in enumerate(shared)}
+    counts = {model: found[f"shared_{place}"] for place, model in enumerate(shared)}
+    if found["keys"] and not any(counts.values()):
+        raise DataError(
+            f"a challenger is compared on the keys that it shares with the baseline, and in none of {found['keys']:,} "
+            f"keys does a challenger share a forecast with {models[0]!r}: choose keys whose values the models share"
+        )
+    if on == "all" and found["keys"] and not found.of_all:
         raise DataError(
             f"models are compared on the keys that all of them forecast, and none of {found['keys']:,} keys has a "
-            f"forecast of all {len(models)}; keys shared with {models[0]!r}: {listed(counts)}. Name in models those "
-            "that share keys, or compare each with the baseline by itself"
+            f"forecast of all {len(models)}; keys shared with {models[0]!r}: {listed(counts)}. Give rows='shared' to "
+            "compare each with the baseline on the keys that they share, or name in models those that share keys"
         )
 
 
@@ -257,11 +270,12 @@ def in_words(key: Row) -> str:
     return ", ".join(f"{name} = {value}" for name, value in key.asDict().items())
 
 
-def scored_by_all(rows: Inputs, spec: Predictions, models: int) -> DataFrame:
-    """The table with `status`, `loss_0`, `loss_1`, …, and for each challenger `kl_1`, … and `kl_reverse_1`, ….
+def scored_pairs(rows: Inputs, spec: Predictions, models: int, on: ComparedRows) -> DataFrame:
+    """The pairs of each row with each challenger: what a row has beside its forecasts, and what the pair adds.
 
-    The status is the first that is not ok, in the order of models. `kl_1` is KL(baseline ‖ challenger): both
-    divergences come from Python whichever engine gives the losses.
+    `challenger` is its index in models, from 1. `status` is the first that is not ok, in the order of models: of all
+    models, or with rows="shared" of the baseline and the challenger. `kl` is KL(baseline ‖ challenger): it and
+    `kl_reverse` come from Python whichever engine gives `baseline_loss` and `loss`.
     """
     # As in `with_loss`, but once and for either engine: a step between functions would hand rows to Python twice.
     table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.has_vectors else rows.table
@@ -270,13 +284,28 @@ def scored_by_all(rows: Inputs, spec: Predictions, models: int) -> DataFrame:
         of_place = {"prediction": F.col(f"prediction_{place}"), "label": F.col("given_label")}
         of_model = replace(rows, table=table.withColumns(of_place), has_vectors=False)
         table = with_loss(of_model, spec).withColumnsRenamed({"status": f"status_{place}", "loss": f"loss_{place}"})
-    reasons = [F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in range(models)]
+    challengers = range(1, models)
     divergences = {}
-    for place in range(1, models):
+    for place in challengers:
         baseline, challenger = "prediction_0", f"prediction_{place}"
         divergences[f"kl_{place}"] = divergence(rows, spec, baseline, challenger)
         divergences[f"kl_reverse_{place}"] = divergence(rows, spec, challenger, baseline)
-    return table.withColumns({"status": F.coalesce(*reasons, F.lit(0)), **divergences})
+    pairs = [
+        F.struct(
+            F.lit(place).alias("challenger"),
+            first_reason([0, place] if on == "shared" else range(models)).alias("status"),
+            F.col("loss_0").alias("baseline_loss"),
+            *[F.col(f"{name}_{place}").alias(name) for name in ("loss", "kl", "kl_reverse")],
+        )
+        for place in challengers
+    ]
+    kept = [*map(slice_name, range(len(spec.slices))), *role_columns(rows), *([] if rows.soft else ["index"])]
+    return table.withColumns(divergences).select(*kept, F.inline(F.array(*pairs)))
+
+
+def first_reason(models: Iterable[int]) -> Column:
+    """The first status that is not ok of these models, in their order; ok where all are."""
+    return F.coalesce(*[F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in models], F.lit(0))
 
 
 def divergence(rows: Inputs, spec: Predictions, reference: str, other: str) -> Column:

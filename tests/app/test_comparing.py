@@ -91,6 +91,31 @@ def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace
     assert "a key has one row of each model, and 2 of 2 have several, as side = high" in repeated.err
 
 
+def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_baseline(
+    job: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
+) -> None:
+    wide = spark.read.parquet(str(tmp_path / "wide"))
+    partly = wide.selectExpr("*", "if(row >= 300, sharp, NULL) late", "if(row < 0, sharp, NULL) never")
+    partly.write.parquet(f"{tmp_path}/partly")
+    asked = ["input.path={folder}/partly", 'compare.rows="shared"', "compare.by=[]"]
+    ran = job(*asked, models='[models]\nblunt = "blunt"\nsharp = "sharp"\nlate = "late"\nnever = "never"')
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert ", each on the rows that both score" in lines[0]
+    assert "no row of positive weight is scored by blunt and never alike" in lines
+    assert lines[-6:-3] == [
+        "300 rows of 400 not scored by both blunt and late: null_prediction 299, null_label 1",
+        "400 rows of 400 not scored by both blunt and never: null_prediction 399, null_label 1",
+        "1 row of 400 not scored by both blunt and sharp: null_label 1",
+    ]
+    assert lines[-3] == f"read 400 rows of {ran.folder}/partly, compared 499 pairs of a row and a challenger"
+    written = {row.challenger: row.n for row in spark.read.parquet(str(ran.out_folder / "metrics")).collect()}
+    assert written == {"late": 100, "never": 0, "sharp": 399}
+    none = job(*asked, "output.mode=overwrite", models='[models]\nblunt = "blunt"\nnever = "never"')
+    assert (none.code, none.err.count("\n")) == (4, 1)
+    assert "none of 400 pairs of a row and a challenger can be scored: null_prediction 399, null_label 1" in none.err
+
+
 @pytest.mark.parametrize(
     ("override", "code", "line"),
     [
@@ -101,6 +126,7 @@ def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace
         ),
         ("models.dull=3", 2, "[models] dull is a string or a list (each a string), and 3 came"),
         ("compare.baseline=blnt", 2, "'blnt' is not; it has: blunt, sharp. Did you mean 'blunt'?"),
+        ("compare.rows=share", 2, "[compare] rows cannot be 'share'; it has: all, shared. Did you mean 'shared'?"),
         ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),
         ("compare.on_invalid=quarantine", 2, "[compare] on_invalid cannot be 'quarantine'; it has: count, fail"),
         ("columns.model=side", 2, "models are given by predictions, a column for each, or in a long table by"),

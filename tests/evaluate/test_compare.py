@@ -540,8 +540,11 @@ def test_a_long_table_without_a_key_of_all_models_is_refused_and_says_which_mode
     df = spark.createDataFrame(rows, "id int, model string, y int, p double")
     asked = {"label": "y", "prediction": "p", "model": "model", "keys": "id", "baseline": "old", "engine": "native"}
     with pytest.raises(
-        DataError, match=r"none of 3 keys has a forecast of all 4.*with 'old': new 1, other 1, far 0"
+        DataError, match=r"none of 3 keys has a forecast of all 4.*with 'old': new 1, other 1, far 0.* rows='shared' "
     ) as no:
         ls.compare(df, **asked)
     assert "\n" not in str(no.value)
     assert ls.compare(df, models=["old", "new"], **asked).to_pandas().n.tolist() == [1]
+    shared = ls.compare(df, rows="shared", **asked).to_pandas().set_index("challenger")
+    assert shared.n.to_dict() == {"far": 0, "new": 1, "other": 1}
+    assert shared.null_prediction.to_dict() == {"far": 3, "new": 2, "other": 2}
