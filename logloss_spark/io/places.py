@@ -78,7 +78,9 @@ def folders(
     """
     found = folders_of_files(table)
     if path and (not is_pattern(path) or missing(spark, path) is None):
-        found.add(located(spark, path))
+        place = located(spark, path)
+        # A path that is one file says nothing of what lies beside it.
+        found = {place} if files_of(table) == {place} else found | {place}
     if name:
         found |= folders_in_sql(spark, name)
     if where and QUERY.search(where):
@@ -87,8 +89,13 @@ def folders(
 
 
 def folders_of_files(table: DataFrame) -> set[str]:
-    """Return the addresses of the folders of a table's files; a file that is a link lies where it leads."""
-    return set(map(os.path.dirname, (on_disk(unquote(file)) for file in table.inputFiles())))
+    """Return the addresses of the folders of a table's files."""
+    return set(map(os.path.dirname, files_of(table)))
+
+
+def files_of(table: DataFrame) -> set[str]:
+    """Return the addresses of a table's files; one that is a link lies where it leads."""
+    return {on_disk(unquote(file)) for file in table.inputFiles()}
 
 
 def folders_in_sql(spark: SparkSession, sql: str, seen: Iterable[str] = ()) -> set[str]:

@@ -71,6 +71,12 @@ def test_a_folder_of_links_is_read_from_where_they_lead(spark: SparkSession, tmp
     assert folders(spark, table, path=str(tmp_path / "links")) == {str(tmp_path / "links"), str(tmp_path / "in")}
 
 
+def test_of_a_path_that_is_one_file_nothing_beside_it_is_read(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(1).coalesce(1).write.parquet(str(tmp_path / "in"))
+    (file,) = (tmp_path / "in").glob("part-*.parquet")
+    assert folders(spark, spark.read.parquet(str(file)), path=str(file)) == {str(file)}
+
+
 def test_what_a_condition_asks_in_a_subquery_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
     for name in ("rows", "days", "behind a view"):
         spark.range(1).write.parquet(str(tmp_path / name))
