@@ -58,10 +58,26 @@ def of_label(rows: Inputs, spec: Predictions, _: str) -> str:
     return of_distribution(rows, spec, "label", ("label_range", "label_sum")) or "soft labels are shares that sum to 1"
 
 
-def of_prediction(rows: Inputs, spec: Predictions, _: str) -> str:
+def of_prediction(rows: Inputs, spec: Predictions, reason: str) -> str:
     """Advice on predictions that are no probabilities."""
-    enough = of_distribution(rows, spec, "prediction", ("prediction_range", "prediction_sum"))
-    return enough or "probabilities lie in [0, 1] and those of all classes sum to 1: logits have kind='logit'"
+    return of_distribution(rows, spec, "prediction", ("prediction_range", "prediction_sum")) or of_numbers(
+        rows, spec, reason
+    )
+
+
+def of_numbers(rows: Inputs, spec: Predictions, reason: str) -> str:
+    """Advice on numbers that are no probabilities, by where they lie."""
+    score = F.col("prediction")
+    ends = (score, score) if rows.scalar else (F.array_min(score), F.array_max(score))
+    refused = rows.table.where(status_code(rows, spec) == STATUSES.index(reason))
+    found = refused.agg(F.min(ends[0]).alias("low"), F.max(ends[1]).alias("high")).first()
+    if found is None or found["low"] is None:
+        return ""
+    if found["low"] < 0:
+        return "probabilities lie in [0, 1]: logits have kind='logit', and Spark's rawPrediction has kind='margin'"
+    if rows.scalar and 2 < found["high"] <= 100:
+        return "probabilities lie in [0, 1], and these look like percentages: divide them by 100"
+    return "probabilities lie in [0, 1] and those of all classes sum to 1: logits have kind='logit'"
 
 
 def of_distribution(rows: Inputs, spec: Predictions, column: str, reasons: tuple[str, ...]) -> str:

@@ -36,6 +36,7 @@ NO_ROW = {
     "rounded": (ROUNDED, THREE, "sum_tolerance=0.01 lets 3 of 3 be scored, whose sums look rounded"),
     "an entry above one": ([[1.002, 0.0, 0.0]] * 3, THREE, "sum_tolerance=0.002 lets 3 of 3"),
     "logits": ([[3.0, -1.0, 0.5]] * 3, THREE, "logits have kind='logit'"),
+    "Spark's rawPrediction": ([[-3.0, 3.0]] * 3, {}, "Spark's rawPrediction has kind='margin'"),
     "counts": ([[3.0, 1.0, 5.0]] * 3, THREE, "those of all classes sum to 1"),
     "longer than the classes": (
         [[0.2, 0.3, 0.5]] * 3,
@@ -53,6 +54,12 @@ NO_ROW = {
         "kind='margin' reads two entries, [-z, z], and there are 3",
     ),
 }
+
+
+def test_percentages_are_told_from_logits(spark):
+    df = spark.createDataFrame([(0, 12.0), (1, 55.5), (1, 100.0)], "label int, p double")
+    with pytest.raises(DataError, match=r"these look like percentages: divide them by 100"):
+        ls.log_loss(df, "label", "p")
 
 
 @pytest.mark.parametrize("case", NO_ROW)
