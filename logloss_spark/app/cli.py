@@ -22,7 +22,7 @@ from logloss_spark.app.sections import Mode
 from logloss_spark.errors import MESSAGE, LogLossError, SpecError, visible
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
-from logloss_spark.io.signals import Interrupted, interruptible, interruption
+from logloss_spark.io.signals import Interrupted, held_back, interruptible, interruption
 from logloss_spark.io.spark_errors import from_spark, translated
 
 CONFIGS = {
@@ -153,7 +153,9 @@ def running(app_name: str) -> Iterator[SparkSession]:
     if not logging.getLogger().hasHandlers():
         logging.getLogger().addHandler(logging.NullHandler())  # py4j logs an exception before it raises it
     ours = SparkSession.getActiveSession() is None
-    spark = session(app_name)
+    # A Java whose Python ends before they have met would wait for it for ever.
+    with held_back():
+        spark = session(app_name)
     try:
         yield spark
     except BaseException:

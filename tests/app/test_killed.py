@@ -31,6 +31,9 @@ ROWS = {1: 300, 2: 400}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOMENTS = 20
 
+PATIENCE = 300.0
+"""Seconds after which a job that was told to end has not."""
+
 
 @dataclass
 class Job:
@@ -39,7 +42,6 @@ class Job:
     folder: Path
     day: int = 1
     seconds: float = 0.0
-    leftovers: bool = False
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self, day: int) -> subprocess.Popen[str]:
@@ -58,7 +60,7 @@ class Job:
     def run(self, day: int) -> None:
         began = time.monotonic()
         with self.start(day) as process:
-            _, err = process.communicate()
+            err = last_words(process)
         self.seconds = time.monotonic() - began
         assert process.returncode == 0, err
         self.day = day
@@ -86,9 +88,9 @@ class Job:
     def names(self) -> set[str]:
         return {path.name for path in (self.folder / "out").iterdir()}
 
-    @property
-    def is_writing(self) -> bool:
-        return any(name.endswith(".new") for name in self.names)
+    def is_writing(self, left: set[str]) -> bool:
+        """Whether something is being prepared that a killed job has not `left`."""
+        return any(name.endswith(".new") for name in self.names - left)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,15 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return made
 
 
+def last_words(process: subprocess.Popen[str]) -> str:
+    """What a process and its Java say until both have ended, which must not take for ever."""
+    try:
+        return process.communicate(timeout=PATIENCE)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
 def said(err: str) -> list[str]:
     """The lines that are ours; Java's own first words are another matter."""
     assert "Traceback" not in err
@@ -123,11 +134,11 @@ def said(err: str) -> list[str]:
 def test_a_job_that_is_killed_leaves_each_table_whole(job: Job, moment: int) -> None:
     """Every second moment is in the job's whole time, the others are in its writing, which is short."""
     chance = random.Random(moment)
-    number, day = SIGNALS[moment % len(SIGNALS)], 3 - job.day
+    number, day, left = SIGNALS[moment % len(SIGNALS)], 3 - job.day, job.names
     with job.start(day) as process:
         if moment % 2:
             deadline = time.monotonic() + 20 * job.seconds
-            while process.poll() is None and not job.is_writing and time.monotonic() < deadline:
+            while process.poll() is None and not job.is_writing(left) and time.monotonic() < deadline:
                 time.sleep(0.001)
             wait = chance.uniform(0, 0.15) * job.seconds
         else:
@@ -137,11 +148,10 @@ def test_a_job_that_is_killed_leaves_each_table_whole(job: Job, moment: int) -> 
             process.wait(wait)
         except subprocess.TimeoutExpired:
             (os.killpg if with_java else os.kill)(process.pid, number)
-        _, err = process.communicate()
+        err = last_words(process)
     found = set(job.found().values())
     lines = said(err)
     if process.returncode == -signal.SIGKILL:
-        job.leftovers |= job.names != set(OUTPUTS)
         if len(found) == 1:  # else it came between two renames
             job.day = found.pop()
         return
@@ -162,10 +172,12 @@ def test_a_job_that_is_killed_leaves_each_table_whole(job: Job, moment: int) -> 
 
 
 def test_the_job_after_a_killed_one_takes_its_leftovers_away(job: Job) -> None:
+    left = job.names
     with job.start(3 - job.day) as process:
-        while process.poll() is None and not job.is_writing:
+        while process.poll() is None and not job.is_writing(left):
             time.sleep(0.001)
         process.kill()
+        last_words(process)
     assert job.names > set(OUTPUTS)
     job.run(3 - job.day)
     assert job.names == set(OUTPUTS)
@@ -174,7 +186,7 @@ def test_the_job_after_a_killed_one_takes_its_leftovers_away(job: Job) -> None:
 
 def test_of_two_jobs_at_once_one_writes_and_the_other_says_so(job: Job) -> None:
     both = [job.start(day) for day in ROWS]
-    ends = [(process.communicate()[1], process.returncode) for process in both]
+    ends = [(last_words(process), process.returncode) for process in both]
     codes = sorted(code for _, code in ends)
     assert codes in ([0, 0], [0, 6])
     for err, code in ends:
