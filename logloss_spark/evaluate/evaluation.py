@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, get_args
 
 import pandas as pd
@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from logloss_spark.errors import PATH, SpecError, counted, listed, visible
 from logloss_spark.evaluate.exact import SMALL, scores_of, with_pooling, with_ranking
-from logloss_spark.evaluate.held import HeldState
+from logloss_spark.evaluate.held import HeldState, held
 from logloss_spark.evaluate.intervals import FEW, FEW_BUCKETS
 from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.ranked import Order, Ranked, order_by
@@ -120,11 +120,22 @@ class Evaluation(HeldState):
         of_rows = [name for name, source in self.sources.items() if source == "rows"]
         if not of_rows:
             return of_state()
-        scores = scores_of(self._rows, self._spec)
         if self._is_small:
-            return of_state(scores=scores, of_rows=of_rows)
-        inner = list(inner_names(self._spec.by).values())
+            return of_state(scores=self._scores, of_rows=of_rows)
+        scores, inner = scores_of(self._rows, self._spec), list(inner_names(self._spec.by).values())
         return of_state(then=[partial(SORTED[name], scores=scores, slices=inner) for name in of_rows])
+
+    @cached_property
+    def _scores(self) -> DataFrame:
+        """The scores of a small table, cached beside its state, so that no look reads the rows again."""
+        return held(scores_of(self._rows, self._spec))
+
+    def close(self) -> None:
+        """Let all that is cached or collected go; the next use makes it again."""
+        if "_scores" in self.__dict__:
+            self._scores.unpersist()
+            del self.__dict__["_scores"]
+        super().close()
 
     @property
     def sources(self) -> dict[str, str]:
