@@ -9,7 +9,6 @@ from logloss_spark.app.jobs import (
     kept,
     read_from,
     read_input,
-    shortened,
     written,
 )
 from logloss_spark.app.run_date import with_run_date
@@ -18,6 +17,7 @@ from logloss_spark.evaluate.compare import Comparison, shown_of_table, title_of_
 from logloss_spark.evaluate.stored import scale_in
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
+from logloss_spark.rows.advice import shortened
 
 
 def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = None) -> str:

@@ -154,11 +154,6 @@ def judge(counts: Mapping[str, int], asked: Tolerance, advice: Advice) -> None:
         )
 
 
-def shortened(names: Sequence[object], length: int = 5) -> str:
-    """The first of many names."""
-    return ", ".join(map(str, names[:length])) + (", ..." if len(names) > length else "")
-
-
 def chosen_metrics(table: DataFrame, chosen: Sequence[str] | None) -> DataFrame:
     """The table of metrics, with those alone that are chosen; all where none are."""
     return table if chosen is None else table.drop(*[name for name in measured(table) if name not in chosen])
