@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logloss_spark.evaluate.intervals import centred_square, quantile_of, standard_error
+from logloss_spark.statistics.intervals import centred_square, quantile_of, standard_error
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

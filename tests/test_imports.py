@@ -18,11 +18,12 @@ MAY_IMPORT = {
     "spec": {"errors"},
     "kernels": {"kernels"},
     "io": {"io"} | GROUND,
+    "statistics": {"statistics", "kernels"} | GROUND,
     "rows": {"rows", "io", "kernels"} | GROUND,
     "report": {"report", "errors"},
-    "evaluate": {"evaluate", "report", "rows", "io", "kernels"} | GROUND,
+    "evaluate": {"evaluate", "report", "statistics", "rows", "io", "kernels"} | GROUND,
     "fit": {"fit", "report", "rows", "io", "kernels"} | GROUND,
-    "app": {"app", "report", "io", "evaluate", "fit", "rows", "kernels"} | GROUND,
+    "app": {"app", "report", "io", "evaluate", "fit", "statistics", "rows", "kernels"} | GROUND,
     "__init__": {"evaluate", "fit", "rows", "io"} | GROUND,
     "ml": {"evaluate", "fit", "rows"} | GROUND,
 }
@@ -52,8 +53,8 @@ def test_imports_go_one_way(path):
     assert known <= MAY_IMPORT[room(path)]
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "kernels"], ids=str)
-def test_kernels_know_numpy_and_each_other(path):
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) in ("kernels", "statistics")], ids=str)
+def test_kernels_and_statistics_know_numpy_and_each_other(path):
     # Sparse products are SciPy's where a worker has it: three times as fast as NumPy's.
     optional = {"scipy"} if path.name == "matrix.py" else set()
     assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"} | optional | STANDARD
@@ -71,7 +72,7 @@ def test_nothing_but_the_session_reaches_behind_spark_connect(path):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if room(path) in ("kernels", "rows", "evaluate", "fit")], ids=str
+    "path", [path for path in FILES if room(path) in ("kernels", "statistics", "rows", "evaluate", "fit")], ids=str
 )
 def test_code_that_reaches_workers_imports_at_the_top_of_its_file(path):
     # Inside a function `import logloss_spark...` would run on the worker, which has no such package.

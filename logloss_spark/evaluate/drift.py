@@ -18,7 +18,6 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructF
 
 from logloss_spark.errors import SpecError, visible
 from logloss_spark.evaluate.evaluation import plain
-from logloss_spark.evaluate.populations import BIN, WORST, Population, measures
 from logloss_spark.evaluate.state import BUCKET_STRIDE, WHOLE, Scale, low_of, rolled_up, slice_columns
 from logloss_spark.evaluate.stored import read_scale
 from logloss_spark.evaluate.tables import (
@@ -38,6 +37,7 @@ from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import between, grouping_sets, named, slices_of
+from logloss_spark.statistics.drift import BIN, WORST, Population, measures
 
 COMPARED = ("kind", "classes", "scalar", "grid")
 """What the scales of two states must share for their scores and classes to mean the same. How a row was scored (loss,

@@ -12,8 +12,6 @@ from pyspark.sql import DataFrame
 from logloss_spark.errors import PATH, SpecError, counted, listed, visible
 from logloss_spark.evaluate.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.evaluate.held import HeldState, held
-from logloss_spark.evaluate.intervals import FEW, FEW_BUCKETS
-from logloss_spark.evaluate.metrics import Reporting, columns_of_loss
 from logloss_spark.evaluate.ranked import Order, Ranked, order_by
 from logloss_spark.evaluate.state import inner_names, scale_of
 from logloss_spark.evaluate.sums import state_of
@@ -47,6 +45,9 @@ from logloss_spark.spec import (
     one_name_or_many,
     one_of,
 )
+from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
+from logloss_spark.statistics.reporting import Reporting
 
 SHOWN = ("log_loss", "loss", "normalized_entropy", "calibration_ratio", "brier", "ece")
 """The metrics that a person is shown first, of those that a loss has."""

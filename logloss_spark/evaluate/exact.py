@@ -14,13 +14,13 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from logloss_spark.evaluate.calibration import entropy, pooled_groups, variance
-from logloss_spark.evaluate.ranking import RANKING
 from logloss_spark.evaluate.state import grouping_id, inner_names
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.scored import scored
 from logloss_spark.spec import Predictions
+from logloss_spark.statistics.calibration import entropy, pooled_groups, variance
+from logloss_spark.statistics.ranking import RANKING
 
 SMALL = 10_000
 """Up to so many scored rows one task measures a slice from all its scores: 256 slices of them are arrays of 20 MB.

@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.mean_loss import report_left_out
-from logloss_spark.evaluate.metrics import Reporting
 from logloss_spark.kernels.divergence import binary_kl
 from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.sums import Array
@@ -25,6 +24,7 @@ from logloss_spark.rows.scored import binary_terms, with_loss
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import LOSSES, Clip, Columns, Kind, Label, Predictions, one_name_or_many
+from logloss_spark.statistics.reporting import Reporting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructField, StructType
 
-from logloss_spark.evaluate.intervals import (
-    FEW,
-    FEW_BUCKETS,
-    centred_square,
-    difference_of_sums,
-    quantile_of,
-    standard_error,
-    with_interval,
-)
 from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, inner_names, low_of, rolled_up, totals_of
 from logloss_spark.evaluate.sums import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.evaluate.tables import (
@@ -34,12 +25,21 @@ from logloss_spark.evaluate.tables import (
     true_weight,
 )
 from logloss_spark.evaluate.verdicts import with_adjusted
-from logloss_spark.kernels.distributions import normal_p_value, student_p_value
 from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.rows.compared import scored_pairs
 from logloss_spark.rows.inputs import BUCKETS, Inputs, slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions, slices_of
+from logloss_spark.statistics.distributions import normal_p_value, student_p_value
+from logloss_spark.statistics.intervals import (
+    FEW,
+    FEW_BUCKETS,
+    centred_square,
+    difference_of_sums,
+    quantile_of,
+    standard_error,
+    with_interval,
+)
 
 MEASURED = (
     "weight",

@@ -12,19 +12,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
 
 from logloss_spark.errors import SpecError, did_you_mean
-from logloss_spark.evaluate.calibration import Cells, ClassCells, Scores
-from logloss_spark.evaluate.metrics import (
-    CENTRAL,
-    COUNTS,
-    LEADING,
-    LISTS,
-    PER_CLASS,
-    TRAILING,
-    Reporting,
-    Sums,
-    columns_of_loss,
-    metrics_of,
-)
 from logloss_spark.evaluate.state import (
     BINARY_MOMENTS,
     BUCKET,
@@ -44,13 +31,17 @@ from logloss_spark.evaluate.state import (
     rolled_up,
 )
 from logloss_spark.evaluate.stored import read_scale
-from logloss_spark.kernels.distributions import normal_quantile
 from logloss_spark.kernels.grid import coarse_edges
 from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import grouping_sets, slices_of
+from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
+from logloss_spark.statistics.catalogue import CENTRAL, COUNTS, LEADING, LISTS, PER_CLASS, TRAILING, columns_of_loss
+from logloss_spark.statistics.distributions import normal_quantile
+from logloss_spark.statistics.metrics import Sums, metrics_of
+from logloss_spark.statistics.reporting import Reporting
 
 METRICS = (*LEADING, *CENTRAL, *TRAILING)
 

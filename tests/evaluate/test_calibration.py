@@ -5,7 +5,8 @@ import pytest
 import scipy.optimize
 import sklearn.isotonic
 
-from logloss_spark.evaluate.calibration import (
+from logloss_spark.kernels.grid import BINS, HALF, bin_of_probability, coarse_edges
+from logloss_spark.statistics.calibration import (
     Cells,
     adaptive_calibration_error,
     binned_decomposition,
@@ -19,7 +20,6 @@ from logloss_spark.evaluate.calibration import (
     quadratic_scores,
     variance,
 )
-from logloss_spark.kernels.grid import BINS, HALF, bin_of_probability, coarse_edges
 
 CAP = -np.log(1e-15)
 

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate import ranked
-from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING
 from logloss_spark.rows.status import STATUSES
+from logloss_spark.statistics.catalogue import CENTRAL, LEADING, TRAILING
 from tests import hostile
 
 OURS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.coverage import of_clusters, of_rows
-from logloss_spark.evaluate.intervals import bootstrap_error, poisson_copies
-from logloss_spark.evaluate.ranking import area_under_curve
+from logloss_spark.statistics.intervals import bootstrap_error, poisson_copies
+from logloss_spark.statistics.ranking import area_under_curve
 
 BUCKETS = 64
 

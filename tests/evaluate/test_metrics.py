@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.calibration import ClassCells
-from logloss_spark.evaluate.intervals import centred_square, standard_error
-from logloss_spark.evaluate.metrics import CENTRAL, LEADING, TRAILING, Reporting, Sums, metrics_of
+from logloss_spark.statistics.calibration import ClassCells
+from logloss_spark.statistics.catalogue import CENTRAL, LEADING, TRAILING
+from logloss_spark.statistics.intervals import centred_square, standard_error
+from logloss_spark.statistics.metrics import Sums, metrics_of
+from logloss_spark.statistics.reporting import Reporting
 from tests.evaluate.test_calibration import cells_of
 
 LN2 = np.log(2.0)

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from logloss_spark.evaluate.ranking import ranking, squared_influence_of_auc
+from logloss_spark.statistics.ranking import ranking, squared_influence_of_auc
 from tests.evaluate.test_calibration import cells_of
 
 MEASURES = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from logloss_spark.kernels.distributions import (
+from logloss_spark.statistics.distributions import (
     chi_square_p_value,
     f_p_value,
     normal_p_value,

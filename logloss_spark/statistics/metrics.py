@@ -1,14 +1,16 @@
 """Metrics: functions of a state's sums, and of nothing else. NumPy only; arrays of one entry per slice."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from logloss_spark.errors import SpecError
-from logloss_spark.evaluate.calibration import (
+from logloss_spark.kernels.divergence import binary_kl, kl
+from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin
+from logloss_spark.kernels.sums import Array, compensated_sum, ratio_of_sums
+from logloss_spark.statistics.calibration import (
     Cells,
     ClassCells,
     Scores,
@@ -26,7 +28,8 @@ from logloss_spark.evaluate.calibration import (
     quadratic_scores,
     variance,
 )
-from logloss_spark.evaluate.intervals import (
+from logloss_spark.statistics.catalogue import CENTRAL, LEADING, TRAILING
+from logloss_spark.statistics.intervals import (
     FEW,
     FEW_BUCKETS,
     bootstrap_error,
@@ -37,159 +40,16 @@ from logloss_spark.evaluate.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.evaluate.ranking import (
+from logloss_spark.statistics.ranking import (
     area_under_curve,
     one_vs_rest,
     ranking,
     ranking_of_rows,
     squared_influence_of_auc,
 )
-from logloss_spark.kernels.divergence import binary_kl, kl
-from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin, coarse_edges
-from logloss_spark.kernels.sums import Array, compensated_sum, ratio_of_sums
-from logloss_spark.spec import between
+from logloss_spark.statistics.reporting import Reporting
 
 LN2 = float(np.log(2.0))
-INTERVALS = ("log_loss", "brier", "normalized_entropy", "information_gain", "calibration_ratio", "ece", "auc")
-"""The metrics that come with `_se`, `_low` and `_high`; ece with clusters alone."""
-
-PER_CLASS = ("label_mean", "prediction_mean", "calibration_ratio")
-"""Where there are K classes these are arrays, one entry per class; so are the error and interval of the last."""
-
-LEADING = ("weight", "n_eff", "minority", "few", "buckets")
-CENTRAL = tuple(
-    name
-    for metric in (
-        "log_loss",
-        "log_loss_bits",
-        "perplexity",
-        "label_entropy",
-        "normalized_entropy",
-        "information_gain",
-        "label_mean",
-        "prediction_mean",
-        "calibration_ratio",
-        "prediction_entropy",
-        "overconfidence",
-        "kl_marginal",
-        "brier",
-        "ece",
-        "mce",
-        "ece_debiased",
-        "ece_adaptive",
-        "log_loss_resolution",
-        "log_loss_reliability",
-        "log_loss_rest",
-        "log_loss_miscalibration",
-        "log_loss_discrimination",
-        "log_loss_corp_rest",
-        "brier_resolution",
-        "brier_reliability",
-        "brier_rest",
-        "brier_miscalibration",
-        "brier_discrimination",
-        "brier_corp_rest",
-        "spiegelhalter_z",
-        "spiegelhalter_p_value",
-        "expected_loss_z",
-        "expected_loss_p_value",
-        "cox_intercept",
-        "cox_slope",
-        "auc",
-        "auc_bound",
-        "class_auc",
-        "class_auc_bound",
-        "average_precision",
-        "average_precision_bound",
-        "ks",
-        "ks_bound",
-        "accuracy",
-        "top_k_accuracy",
-    )
-    for name in ([metric, f"{metric}_se", f"{metric}_low", f"{metric}_high"] if metric in INTERVALS else [metric])
-)
-TRAILING = ("clipped", "clipped_weight", "clipped_loss_share", "zero", "zero_weight", "zero_loss_share")
-OF_CROSS_ENTROPY = (
-    "log_loss_bits",
-    "perplexity",
-    "normalized_entropy",
-    "information_gain",
-    "prediction_entropy",
-    "overconfidence",
-    "kl_marginal",
-    "log_loss_resolution",
-    "log_loss_reliability",
-    "log_loss_rest",
-    "log_loss_miscalibration",
-    "log_loss_discrimination",
-    "log_loss_corp_rest",
-    "expected_loss_z",
-    "expected_loss_p_value",
-)
-"""Metrics that mean something of cross-entropy alone; of another loss they are left out, and log_loss is `loss`."""
-
-LISTS = ("top_k_accuracy", "class_auc", "class_auc_bound")
-"""Metrics that are arrays where there are K classes, and null for a forecast that is one number."""
-
-COUNTS = ("minority", "buckets", "clipped", "zero")
-"""Metrics that count rows, or buckets of clusters."""
-
-
-def columns_of_loss(metrics: Iterable[str], loss: str) -> dict[str, str]:
-    """The metrics that a loss has, each with its column: another loss than cross-entropy is no log loss.
-
-    Examples
-    --------
-    >>> columns_of_loss(("log_loss", "log_loss_bits", "brier"), "hinge")
-    {'log_loss': 'loss', 'brier': 'brier'}
-    """
-    if loss == "cross_entropy":
-        return {name: name for name in metrics}
-    kept = [name for name in metrics if not name.startswith(OF_CROSS_ENTROPY)]
-    return {name: name.removeprefix("log_") if name.startswith("log_loss") else name for name in kept}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reporting:
-    """How metrics are read off a state; none of it changes the state.
-
-    Parameters
-    ----------
-    confidence : float in (0, 1)
-        The coverage that the intervals aim at.
-    ece_bins : int that divides 200 or 15
-        The number of equal-width bins of ece, mce and the reliability table: [a, b), the last one with its end.
-    baseline : float or tuple of float, optional
-        The shares of the classes that normalized_entropy compares with, in (0, 1); of two the positive one suffices.
-    """
-
-    confidence: float = 0.95
-    ece_bins: int = 10
-    baseline: float | tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        between("confidence", self.confidence, 0.0, 1.0)
-        if isinstance(self.ece_bins, bool) or not isinstance(self.ece_bins, int):
-            raise SpecError(f"ece_bins must be a whole number that divides 200 or 15, got {self.ece_bins!r}")
-        try:
-            coarse_edges(self.ece_bins)
-        except ValueError as error:
-            raise SpecError(f"ece_bins: {error}") from None
-
-    def shares(self, classes: int) -> tuple[float, ...] | None:
-        """The baseline as one share per class, or None where a slice's own shares serve.
-
-        Raises SpecError where it has another length, or is no distribution.
-        """
-        if self.baseline is None:
-            return None
-        given = self.baseline if isinstance(self.baseline, tuple) else (1.0 - self.baseline, self.baseline)
-        if len(given) != classes:
-            raise SpecError(f"baseline gives a share to each of {classes} classes, and {len(given)} came")
-        numbers = all(isinstance(share, (int, float)) for share in given)
-        if not numbers or any(not 0.0 < share < 1.0 for share in given) or abs(sum(given) - 1.0) > 1e-9:
-            raise SpecError(f"baseline holds shares between 0 and 1 that sum to 1, not {list(given)}")
-        return given
 
 
 @dataclass(frozen=True)

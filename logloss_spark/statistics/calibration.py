@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from logloss_spark.kernels.distributions import normal_p_value
 from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.distributions import normal_p_value
 
 MOST_CERTAIN = 745.0
 """ln of the smallest double: no logit of a cell is further from 0."""

@@ -5,8 +5,8 @@ Rows that fall into one bin of the score count as tied; the bounds say how far t
 
 import numpy as np
 
-from logloss_spark.evaluate.calibration import Cells, ClassCells, Scores
 from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
 
 RANKING = ("auc", "average_precision", "ks")
 

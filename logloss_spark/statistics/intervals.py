@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logloss_spark.kernels.distributions import normal_quantile, student_quantile
 from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.distributions import normal_quantile, student_quantile
 
 FEW = 30
 """Below this many rows of the rarer class, as far as weights let them count, intervals do not cover what they claim."""

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logloss_spark.evaluate.intervals import NOISE, difference_of_sums
-from logloss_spark.kernels.distributions import chi_square_p_value, f_p_value
 from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.distributions import chi_square_p_value, f_p_value
+from logloss_spark.statistics.intervals import NOISE, difference_of_sums
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logloss_spark.evaluate.homogeneity import (
+from logloss_spark.kernels.divergence import binary_kl, kl
+from logloss_spark.kernels.grid import EDGES, Bins
+from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.distributions import normal_p_value
+from logloss_spark.statistics.homogeneity import (
     Chance,
     chance_of_buckets,
     chance_of_rows,
     influences_of_buckets,
     p_value,
 )
-from logloss_spark.evaluate.intervals import centred_square, standard_error
-from logloss_spark.kernels.distributions import normal_p_value
-from logloss_spark.kernels.divergence import binary_kl, kl
-from logloss_spark.kernels.grid import EDGES, Bins
-from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.intervals import centred_square, standard_error
 
 MOST_BINS = 20
 """A bin holds at least one part in so many of the reference's weight."""
