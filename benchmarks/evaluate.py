@@ -145,7 +145,7 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
         return float(total[0])
 
     def with_plain_sums() -> float:
-        with patch("logloss_spark.evaluate.sums.precise_sums", plain_sums):
+        with patch("logloss_spark.states.catalyst.precise_sums", plain_sums):
             return engine("native")()
 
     def duck() -> float:

@@ -28,13 +28,15 @@ from logloss_spark.evaluate.drift import Drift, drift
 from logloss_spark.evaluate.evaluation import Evaluation, evaluate
 from logloss_spark.evaluate.explain import explain
 from logloss_spark.evaluate.mean_loss import log_loss
-from logloss_spark.evaluate.stored import merge
-from logloss_spark.evaluate.tables import by_class, metrics, reliability
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.io.session import session
 from logloss_spark.io.tables import read_table
 from logloss_spark.rows import functions
+from logloss_spark.states.stored import merge
+from logloss_spark.tables.by_class import by_class
+from logloss_spark.tables.metrics import metrics
+from logloss_spark.tables.reliability import reliability
 
 __version__ = "0.1.0"
 

@@ -14,13 +14,13 @@ from logloss_spark.errors import DataError, MissingInputError, SpecError, counte
 from logloss_spark.evaluate.evaluation import SHOWN_SLICES, Evaluation, title_of, view_of, worst_first
 from logloss_spark.evaluate.held import held
 from logloss_spark.evaluate.ranked import first_of_each_set
-from logloss_spark.evaluate.tables import METRICS
 from logloss_spark.io.places import folders
 from logloss_spark.io.tables import read_table
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.tables.metrics import METRICS
 
 Advice = Callable[[Mapping[Any, Any]], str]
 """From what counts rows by status, what lets more of them be scored."""

@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.evaluate.stored import with_slice
+from logloss_spark.states.stored import with_slice
 
 RUN_DATE = "run_date"
 

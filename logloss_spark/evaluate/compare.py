@@ -21,11 +21,7 @@ from logloss_spark.evaluate.evaluation import (
     setting,
 )
 from logloss_spark.evaluate.held import HeldState
-from logloss_spark.evaluate.paired import COLUMNS, comparison_table, state_of_pairs
 from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, order_by
-from logloss_spark.evaluate.state import Scale, scale_of
-from logloss_spark.evaluate.stored import scale_in
-from logloss_spark.evaluate.tables import check_names, set_name
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates, p_values
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.compared import Models, gathered, lengths
@@ -44,6 +40,12 @@ from logloss_spark.spec import (
     named,
     one_name_or_many,
 )
+from logloss_spark.states.pairs import state_of_pairs
+from logloss_spark.states.slices import set_name
+from logloss_spark.states.state import Scale, scale_of
+from logloss_spark.states.stored import scale_in
+from logloss_spark.tables.comparison import COLUMNS, comparison_table
+from logloss_spark.tables.pivot import check_names
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
 """How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""

@@ -1,6 +1,6 @@
 """Has the population moved: the object that compares two states, and the tables that it is read off.
 
-What is measured, and how, is in `evaluate.populations`. No row is read again.
+What is measured, and how, is in `statistics.drift`. No row is read again.
 """
 
 import html
@@ -18,26 +18,17 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructF
 
 from logloss_spark.errors import SpecError, visible
 from logloss_spark.evaluate.evaluation import plain
-from logloss_spark.evaluate.state import BUCKET_STRIDE, WHOLE, Scale, low_of, rolled_up, slice_columns
-from logloss_spark.evaluate.stored import read_scale
-from logloss_spark.evaluate.tables import (
-    arrow_metric,
-    by_bucket,
-    check_names,
-    check_slices,
-    matrices,
-    set_name,
-    slice_text,
-    true_weight,
-    with_names,
-)
-from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.grid import BINS, THIN_BINS
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import between, grouping_sets, named, slices_of
+from logloss_spark.states.slices import set_name, slice_text, with_names
+from logloss_spark.states.state import BUCKET_STRIDE, WHOLE, Scale, check_slices, low_of, rolled_up, slice_columns
+from logloss_spark.states.stored import read_scale
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
+from logloss_spark.tables.pivot import arrow_metric, by_bucket, check_names, matrices, true_weight
+from logloss_spark.tables.verdicts import with_adjusted
 
 COMPARED = ("kind", "classes", "scalar", "grid")
 """What the scales of two states must share for their scores and classes to mean the same. How a row was scored (loss,

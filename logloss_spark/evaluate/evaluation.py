@@ -10,22 +10,8 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from logloss_spark.errors import PATH, SpecError, counted, listed, visible
-from logloss_spark.evaluate.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.evaluate.held import HeldState, held
 from logloss_spark.evaluate.ranked import Order, Ranked, order_by
-from logloss_spark.evaluate.state import inner_names, scale_of
-from logloss_spark.evaluate.sums import state_of
-from logloss_spark.evaluate.tables import (
-    METRICS,
-    check_names,
-    class_table,
-    class_table_columns,
-    metrics_table,
-    reliability_columns,
-    reliability_table,
-    reporting_of,
-    set_name,
-)
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text, cells, estimates
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
@@ -45,9 +31,17 @@ from logloss_spark.spec import (
     one_name_or_many,
     one_of,
 )
+from logloss_spark.states.catalyst import state_of
+from logloss_spark.states.slices import inner_names, set_name
+from logloss_spark.states.state import scale_of
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
 from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.tables.by_class import class_table, class_table_columns
+from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
+from logloss_spark.tables.metrics import METRICS, metrics_table, reporting_of
+from logloss_spark.tables.pivot import check_names
+from logloss_spark.tables.reliability import reliability_columns, reliability_table
 
 SHOWN = ("log_loss", "loss", "normalized_entropy", "calibration_ratio", "brier", "ece")
 """The metrics that a person is shown first, of those that a loss has."""

@@ -16,12 +16,12 @@ from pyspark.sql.types import StructType
 
 from logloss_spark.errors import LogLossError
 from logloss_spark.evaluate.ranked import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
-from logloss_spark.evaluate.state import SOURCE_BITS, Scale
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Predictions
+from logloss_spark.states.state import SOURCE_BITS, Scale
 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""

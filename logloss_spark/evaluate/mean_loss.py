@@ -10,7 +10,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, ImpossibleEvents, InvalidRows, counted, listed
-from logloss_spark.evaluate.sums import precise_sums
 from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
@@ -19,6 +18,7 @@ from logloss_spark.rows.scored import with_loss
 from logloss_spark.rows.status import STATUSES, reasons_in
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
+from logloss_spark.states.catalyst import precise_sums
 
 CAPPED_SHARE = 0.01
 """From this share of the loss on, events whose loss was capped are worth a warning: the answer hangs on eps."""

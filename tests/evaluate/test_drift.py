@@ -17,9 +17,9 @@ from scipy.spatial.distance import jensenshannon
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluate.drift import MEASURES, arrow_bins
-from logloss_spark.evaluate.state import Scale
 from logloss_spark.kernels.grid import BINS, EDGES, THIN_BIN, THIN_BINS
 from logloss_spark.rows.inputs import BUCKETS
+from logloss_spark.states.state import Scale
 from logloss_spark.statistics.drift import MOST_BINS, Population, measures, merged_bins
 from tests.rows.batches import arrow
 

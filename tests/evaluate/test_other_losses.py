@@ -5,8 +5,8 @@ import pytest
 import scipy.special
 
 import logloss_spark as ls
-from logloss_spark.evaluate.tables import METRICS
 from logloss_spark.statistics.catalogue import OF_CROSS_ENTROPY
+from logloss_spark.tables.metrics import METRICS
 
 SUMS = 1e-12
 """Relative: sums in another order."""

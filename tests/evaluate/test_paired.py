@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from logloss_spark.evaluate.paired import SUMMED, measured
 from logloss_spark.kernels.cross_entropy import binary_from_logit
+from logloss_spark.tables.comparison import SUMMED, measured
 
 REPLICATES = 2000
 

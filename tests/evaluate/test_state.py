@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.evaluate.state import STATE_VERSION, Scale, scale_of
-from logloss_spark.evaluate.stored import read_scale
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
+from logloss_spark.states.state import STATE_VERSION, Scale, scale_of
+from logloss_spark.states.stored import read_scale
 from tests.evaluate.comparison import assert_same_metrics
 
 COLUMNS = {"label": "label", "prediction": "p", "weight": "w", "auc": "cells", "calibration": "cells"}

@@ -11,7 +11,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType
 
 from logloss_spark.errors import DataError, SpecError, counted
-from logloss_spark.evaluate.state import (
+from logloss_spark.io.session import equip_workers
+from logloss_spark.kernels.grid import HALF
+from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.spec import LOSSES
+from logloss_spark.states.state import (
     SOURCE,
     SOURCE_BITS,
     TOTAL,
@@ -24,11 +29,6 @@ from logloss_spark.evaluate.state import (
     slice_columns,
     totals_of,
 )
-from logloss_spark.io.session import equip_workers
-from logloss_spark.kernels.grid import HALF
-from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
-from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import LOSSES
 
 SLACK = 1e-9
 """Sums of the same rows agree to this, relatively, whatever the order of adding."""

@@ -14,22 +14,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructField, StructType
 
-from logloss_spark.evaluate.state import PAIR, TOTAL, Scale, inner_names, low_of, rolled_up, totals_of
-from logloss_spark.evaluate.sums import precise_sums, spread, state_of_parts, state_row, weighted_sum
-from logloss_spark.evaluate.tables import (
-    arrow_metric,
-    check_names,
-    check_slices,
-    in_reading_order,
-    slice_text,
-    true_weight,
-)
-from logloss_spark.evaluate.verdicts import with_adjusted
 from logloss_spark.kernels.sums import Array, ratio_of_sums
-from logloss_spark.rows.compared import scored_pairs
-from logloss_spark.rows.inputs import BUCKETS, Inputs, slice_name
+from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import Predictions, slices_of
+from logloss_spark.spec import slices_of
+from logloss_spark.states.slices import inner_names, slice_text
+from logloss_spark.states.state import PAIR, Scale, check_slices, low_of, rolled_up
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     FEW,
@@ -40,6 +30,8 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
+from logloss_spark.tables.pivot import arrow_metric, check_names, in_reading_order, true_weight
+from logloss_spark.tables.verdicts import with_adjusted
 
 MEASURED = (
     "weight",
@@ -58,8 +50,10 @@ MEASURED = (
 )
 """What is computed of one slice and challenger alone."""
 
+
 JUDGED = ("p_adjusted", "verdict")
 """What needs the other slices, too."""
+
 
 LEADING = (
     *("baseline", "challenger", "rows", "n", "few", "baseline_log_loss", "challenger_log_loss"),
@@ -67,67 +61,12 @@ LEADING = (
 )
 """What a reader looks at first."""
 
+
 COLUMNS = ("baseline", "challenger", "n_eff", "minority", "few", *MEASURED, *JUDGED)
 """The columns of a comparison besides its slices, and what every table has."""
 
+
 SUMMED = ("n", *PAIR)
-
-
-def state_of_pairs(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> DataFrame:
-    """The state of a comparison: its rows are read once, and their pairs summed per slice, class and bucket."""
-    keys = [slice_name(place) for place in range(len(scale.slices))]
-    table = scored_pairs(rows, spec, len(scale.models), scale.rows).withColumn("code", group_code(rows))
-    grouped = ["challenger", *keys, *(["bucket"] if rows.clustered else [])]
-    groups = table.groupBy("code", *grouped).agg(*raw_sums(rows))
-    return state_of_parts(spread(groups, keys, pair_rows(rows, scale)), scale, source)
-
-
-def group_code(rows: Inputs) -> Column:
-    """What rows are first grouped by: a reason (negative), weightless (-1), or the class that happened.
-
-    Of soft labels no class alone happened; all are of class 0.
-    """
-    code = F.when(F.col("status") != 0, -1 - F.col("status"))
-    scored = F.lit(0) if rows.soft else F.col("index")
-    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(scored)
-
-
-def raw_sums(rows: Inputs) -> list[Column]:
-    """The sums over the pairs of a group. Those of an invalid group are never read, so no pair needs a condition."""
-    baseline, loss = F.col("baseline_loss"), F.col("loss")
-    difference = loss - baseline
-    sums = {
-        **precise_sums(rows, {"w": None, "wa": "baseline_loss", "wb": "loss"}),
-        "w2": weighted_sum(rows, 2),
-        "wd": weighted_sum(rows, 1, difference),
-        "w2d": weighted_sum(rows, 2, difference),
-        "w2dd": weighted_sum(rows, 2, difference, difference),
-        "w_better": weighted_sum(rows, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
-        "w_worse": weighted_sum(rows, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
-        "w_tie": weighted_sum(rows, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
-        "wk": weighted_sum(rows, 1, F.col("kl")),
-        "wr": weighted_sum(rows, 1, F.col("kl_reverse")),
-    }
-    return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
-
-
-def pair_rows(rows: Inputs, scale: Scale) -> str:
-    """The rows of the state that one group of pairs adds to, as SQL for an array of structs."""
-    # What all challengers have in common is counted once, with the first of them, and stands at challenger 0.
-    shared = scale.rows == "shared"
-    owner, counts = ("challenger", "true") if shared else ("0", "challenger = 1")
-    status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
-    bucket = "bucket" if rows.clustered else "0"
-    in_full = {"w": "w_high + w_low", "w2": "w2", "wa": "wa_high + wa_low"}
-    total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(scale)}
-    sums = {name: name for name in PAIR} | {name: f"{name}_high" for name in ("w", "wa", "wb")}
-    structs = [
-        state_row(status, owner, counts, {}, scale),
-        state_row("'class'", f"{len(scale.classes)} * {owner} + code", f"code >= 0 AND {counts}", {}, scale),
-        state_row(f"'{TOTAL}'", "NULL", counts, total, scale),
-        state_row("'pair'", f"{BUCKETS} * challenger + {bucket}", "code >= 0", sums, scale),
-    ]
-    return f"array_compact(array({', '.join(structs)}))"
 
 
 def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:

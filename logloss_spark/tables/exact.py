@@ -14,11 +14,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from logloss_spark.evaluate.state import grouping_id, inner_names
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.scored import scored
 from logloss_spark.spec import Predictions
+from logloss_spark.states.slices import grouping_id, inner_names
 from logloss_spark.statistics.calibration import entropy, pooled_groups, variance
 from logloss_spark.statistics.ranking import RANKING
 

@@ -41,43 +41,57 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
-from operator import add
 from typing import Any, get_args
 
-import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError
-from logloss_spark.kernels.grid import BINS, HALF, VERSION, coarse_bin
-from logloss_spark.rows.bins import literal_array
+from logloss_spark.errors import DataError, SpecError, did_you_mean
+from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
 from logloss_spark.spec import LOSSES, Clip, ComparedRows, Label, Predictions, Score, cap_of, slices_of
+from logloss_spark.states.slices import grouping_id, inner_names
 
 STATE_VERSION = 2
+
 
 MOMENTS = ("w", "w_low", "w2", "wl", "wl_low", "w2l", "w2ll", "w2d", "w2dd", "wb", "wb_low", "w2b", "w2bb", "wh")
 """Moments that every kind of forecast has."""
 
+
 BINARY_MOMENTS = ("wy", "wy_low", "w2y", "w2yy", "w2ly", "wp", "wp_low", "w2p", "w2uy", "ws", "w2s", "w2v", "w2e")
 """Those of a binary forecast: s = (y - p)(1 - 2p) with w2s its expected square, (1 - 2p)^2 v; e = v logit(p)^2."""
 
+
 CELL = ("w", "w2", "wy", "w2y", "wp", "wl", "w2v")
+
+
 CLASS = ("wy", "wy_low", "w2y", "wly", "w2ly", "wyy", "w2yy", "wp", "wp_low", "w2p", "wpp", "w2pp", "wpy", "w2py")
+
+
 CLASS_CELL = ("w", "wy")
+
+
 SCORE = ("w", "w2", "wy", "w2y")
 """What is summed of the rows of one score, where metrics are read off these. No state holds it."""
 
+
 PARTIAL = ("w", "wl")
+
+
 BUCKET = ("w", "wl", "wb", "wy", "wp")
+
+
 BUCKET_CLASS = ("wy", "wp")
+
 
 BUCKET_STRIDE = 1024
 """The place of a bucket's bin is this times the bucket, plus the thin bin."""
 
+
 RANKS = 5
 """Top-k accuracy is known up to this k."""
+
 
 PAIR = (
     "w", "w_low", "w2", "wa", "wa_low", "wb", "wb_low", "wd", "w2d", "w2dd", "w_better", "w_worse", "w_tie", "wk", "wr",
@@ -85,12 +99,17 @@ PAIR = (
 """What is summed of a challenger's rows: a is the baseline's loss, b the challenger's, d = b - a, k and r are
 KL(baseline ‖ challenger) and its reverse; w_better is the weight of the rows where d < 0."""
 
+
 MOST_EXPONENT = 1100
 """Beyond any exponent of a double."""
 
+
 SOURCE, TOTAL = "source", "total"
+
+
 SOURCE_BITS = 63
 """Evaluations are known by random numbers of so many bits."""
+
 
 WHOLE = (SOURCE, TOTAL)
 """Parts of a state as a whole, which has them once, whatever its slices."""
@@ -192,6 +211,8 @@ def is_a(type_: type) -> Callable[[Any], bool]:
 
 
 WRITE_AGAIN = "evaluate the rows again and write their state anew"
+
+
 FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "version": is_a(int),
     "loss": is_a(str),
@@ -246,30 +267,6 @@ def totals_of(scale: Scale) -> tuple[str, ...]:
     return ("w", "w2", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))
 
 
-def slice_columns(scale: Scale) -> dict[str, str]:
-    """The column of each slice in a state: its own name, with `slice_` before it where the state has such a column.
-
-    Examples
-    --------
-    >>> from logloss_spark.evaluate.state import scale_of, slice_columns
-    >>> from logloss_spark.rows.inputs import inputs
-    >>> from logloss_spark.spec import Predictions
-    >>> spec = Predictions(label="y", prediction="p", by=(("day", "w"),))
-    >>> df = spark.createDataFrame([], "y int, p double, day string, w int")
-    >>> slice_columns(scale_of(inputs(df, spec), spec))
-    {'day': 'day', 'w': 'slice_w'}
-    """
-    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(scale))}
-    taken = sums.union(map(str.casefold, scale.slices))
-    found = {}
-    for name in scale.slices:
-        column = name
-        while column.casefold() in (sums if column == name else taken):
-            column = f"slice_{column}"
-        found[name] = column
-    return found
-
-
 def added(parts: DataFrame, scale: Scale) -> DataFrame:
     """Rows of one or more states, whose slice columns have their places for names, summed into one state."""
     inner = [slice_name(place) for place in range(len(scale.slices))]
@@ -291,15 +288,29 @@ def totals(scale: Scale) -> list[Column]:
     return [F.expr(f"sum({name}) AS {name}") for name in columns_of(scale)]
 
 
-def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
-    """The cells of a state by equal-width bins, `wp` the sum of w p in all of them."""
-    coarse = literal_array(coarse_bin(np.arange(BINS), bins), "int")
-    return state.where("part = 'cell'").withColumns(
-        {
-            "wp": F.when(F.col("place") >= HALF, F.col("w") - F.col("wp")).otherwise(F.col("wp")),
-            "place": F.get(coarse, F.col("place")),
-        }
-    )
+def slice_columns(scale: Scale) -> dict[str, str]:
+    """The column of each slice in a state: its own name, with `slice_` before it where the state has such a column.
+
+    Examples
+    --------
+    >>> from logloss_spark.states.state import scale_of
+    >>> from logloss_spark.states.state import slice_columns
+    >>> from logloss_spark.rows.inputs import inputs
+    >>> from logloss_spark.spec import Predictions
+    >>> spec = Predictions(label="y", prediction="p", by=(("day", "w"),))
+    >>> df = spark.createDataFrame([], "y int, p double, day string, w int")
+    >>> slice_columns(scale_of(inputs(df, spec), spec))
+    {'day': 'day', 'w': 'slice_w'}
+    """
+    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(scale))}
+    taken = sums.union(map(str.casefold, scale.slices))
+    found = {}
+    for name in scale.slices:
+        column = name
+        while column.casefold() in (sums if column == name else taken):
+            column = f"slice_{column}"
+        found[name] = column
+    return found
 
 
 def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
@@ -326,12 +337,8 @@ def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> Da
     return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 
 
-def inner_names(by: Sequence[Sequence[str]]) -> dict[str, str]:
-    """What the slice columns of grouping sets are called until a table is done: a user's name may be any."""
-    return {name: slice_name(place) for place, name in enumerate(slices_of(by))}
-
-
-def grouping_id(inner: Sequence[str]) -> Column:
-    """Which slice columns a group of grouping sets was rolled up over, as bits, the last column's being the lowest."""
-    bits = [F.grouping(name).cast("bigint") * 2**place for place, name in enumerate(reversed(inner))]
-    return reduce(add, bits, F.lit(0).cast("bigint")).alias("grouping_id")
+def check_slices(scale: Scale, by: Sequence[Sequence[str]]) -> None:
+    """Raise SpecError unless the state was sliced by all these columns."""
+    for name in slices_of(by):
+        if name not in scale.slices:
+            raise SpecError(f"slice column {name!r} is not in the state; {did_you_mean(name, scale.slices)}")

@@ -8,7 +8,13 @@ from operator import mul
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.evaluate.state import (
+from logloss_spark.rows.bins import certain_bin, corrected_bin
+from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.native_engine import logarithm
+from logloss_spark.rows.scored import scored
+from logloss_spark.spec import Predictions
+from logloss_spark.states.code import DECODED, grouping_code
+from logloss_spark.states.state import (
     BINARY_MOMENTS,
     BUCKET,
     BUCKET_CLASS,
@@ -26,46 +32,34 @@ from logloss_spark.evaluate.state import (
     low_of,
     totals_of,
 )
-from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
-from logloss_spark.rows.bins import certain_bin, corrected_bin, literal_array
-from logloss_spark.rows.inputs import Inputs, slice_name
-from logloss_spark.rows.native_engine import logarithm
-from logloss_spark.rows.scored import scored
-from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import Predictions
 
 GRID = 1.5 * 2.0 ** (52 - 20)
 """Added to a number and taken away again, this leaves the multiple of 2^-20 next to it."""
 
+
 SPLITTER = 2.0**27 + 1.0
 """Veltkamp's constant: it splits a weight into two halves of 26 bits."""
+
 
 UNROLLED_CLASSES = 32
 """Up to here the moments of classes are sums in the same pass, and a second one ranks each class against the rest.
 Beyond, the second read is for the moments, and classes are not ranked."""
 
-DECODED = {
-    "scored": f"cell >= 0 AND cell < {8 * BUCKET_STRIDE}",
-    "bucketed": f"cell >= {8 * BUCKET_STRIDE}",
-    "status": f"element_at(array{STATUSES}, if(cell < 0, -cell, 1))",
-    "bin": "shiftright(cell, 3)",
-    "in_bucket": f"shiftright(cell, 3) - {BUCKET_STRIDE}",
-    "upper": f"if(cell < {8 * BUCKET_STRIDE}, shiftright(cell, 3) >= {HALF}, "
-    f"shiftright(cell, 3) % {BUCKET_STRIDE} >= {THIN_HALF})",
-    "positive": "(shiftright(cell, 2) & 1) = 1",
-    "clipped": "(shiftright(cell, 1) & 1) = 1",
-    "zero": "(cell & 1) = 1",
-}
-"""What `cell_code` packed, as SQL."""
 
 TAIL_MOMENTS = {"wp": "if(upper, w - wt, wt)", "w2p": "if(upper, w2 - w2t, w2t)"}
+
+
 OF_CLASSES = {"wy": "if(positive, w, 0D)", "w2y": "if(positive, w2, 0D)"}
+
+
 BINARY_OF_SHARES = {name: name for name in BINARY_MOMENTS} | {
     "w2p": TAIL_MOMENTS["w2p"],
     "wp": "if(upper, w_high - wt_high, wt_high)",
     "wp_low": "if(upper, w_low - wt_low, wt_low)",
     "wy": "wy_high",
 }
+
+
 BINARY_OF_CLASSES = BINARY_OF_SHARES | {
     **OF_CLASSES,
     "wy": "if(positive, w_high, 0D)",
@@ -115,28 +109,6 @@ def state_of_parts(parts: DataFrame, scale: Scale, source: int) -> DataFrame:
     """A state from its parts, whose slice columns still have their places for names; it has rows in any case."""
     known_by = known_as(parts.sparkSession, source)
     return added(parts.unionByName(known_by, allowMissingColumns=True), scale)
-
-
-def grouping_code(rows: Inputs) -> Column:
-    """The code of a row's group; with clusters every scored row is in two, that of its cell and that of its bucket."""
-    cell = cell_code(rows)
-    if not rows.clustered:
-        return cell
-    thin = F.get(literal_array(THIN_BIN, "int"), F.col("bin"))
-    place = (F.col("bucket") + 1) * BUCKET_STRIDE + thin
-    positive = F.lit(0) if rows.soft else F.when(F.col("y") == 1, 4).otherwise(0)
-    return F.explode(F.array_compact(F.array(cell, F.when(cell >= 0, place * 8 + positive))))
-
-
-def cell_code(rows: Inputs) -> Column:
-    """What rows are first grouped by: a reason (negative), weightless (-1), or bin and three flags in one number.
-
-    Grouping by the label and the flags, too, makes sums over `y = 1` or over clipped rows plain sums of groups.
-    """
-    flags = [F.col("y") == 1 if not rows.soft else F.lit(False), F.col("clipped"), F.col("zero")]
-    packed = reduce(lambda code, flag: code * 2 + F.when(flag, 1).otherwise(0), flags, F.col("bin"))
-    code = F.when(F.col("status") != 0, -1 - F.col("status"))
-    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(packed)
 
 
 def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:

@@ -1,0 +1,1 @@
+"""Many rows in, few rows out: the sums of an evaluation, what they mean, and how they add."""

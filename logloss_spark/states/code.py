@@ -1,0 +1,48 @@
+"""The code of the group that a row is summed in, packed into one number and unpacked again."""
+
+from functools import reduce
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
+from logloss_spark.rows.bins import literal_array
+from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.states.state import BUCKET_STRIDE
+
+DECODED = {
+    "scored": f"cell >= 0 AND cell < {8 * BUCKET_STRIDE}",
+    "bucketed": f"cell >= {8 * BUCKET_STRIDE}",
+    "status": f"element_at(array{STATUSES}, if(cell < 0, -cell, 1))",
+    "bin": "shiftright(cell, 3)",
+    "in_bucket": f"shiftright(cell, 3) - {BUCKET_STRIDE}",
+    "upper": f"if(cell < {8 * BUCKET_STRIDE}, shiftright(cell, 3) >= {HALF}, "
+    f"shiftright(cell, 3) % {BUCKET_STRIDE} >= {THIN_HALF})",
+    "positive": "(shiftright(cell, 2) & 1) = 1",
+    "clipped": "(shiftright(cell, 1) & 1) = 1",
+    "zero": "(cell & 1) = 1",
+}
+"""What `cell_code` packed, as SQL."""
+
+
+def grouping_code(rows: Inputs) -> Column:
+    """The code of a row's group; with clusters every scored row is in two, that of its cell and that of its bucket."""
+    cell = cell_code(rows)
+    if not rows.clustered:
+        return cell
+    thin = F.get(literal_array(THIN_BIN, "int"), F.col("bin"))
+    place = (F.col("bucket") + 1) * BUCKET_STRIDE + thin
+    positive = F.lit(0) if rows.soft else F.when(F.col("y") == 1, 4).otherwise(0)
+    return F.explode(F.array_compact(F.array(cell, F.when(cell >= 0, place * 8 + positive))))
+
+
+def cell_code(rows: Inputs) -> Column:
+    """What rows are first grouped by: a reason (negative), weightless (-1), or bin and three flags in one number.
+
+    Grouping by the label and the flags, too, makes sums over `y = 1` or over clipped rows plain sums of groups.
+    """
+    flags = [F.col("y") == 1 if not rows.soft else F.lit(False), F.col("clipped"), F.col("zero")]
+    packed = reduce(lambda code, flag: code * 2 + F.when(flag, 1).otherwise(0), flags, F.col("bin"))
+    code = F.when(F.col("status") != 0, -1 - F.col("status"))
+    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(packed)

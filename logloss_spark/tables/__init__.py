@@ -1,0 +1,1 @@
+"""Lazy tables that are read off a state."""

@@ -1,0 +1,217 @@
+"""All sums of a slice in one row, and as NumPy arrays; columns and names that all tables share."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import SpecError
+from logloss_spark.kernels.sums import Array, two_sum
+from logloss_spark.rows.inputs import slice_name
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.states.slices import slice_text
+from logloss_spark.states.state import (
+    BINARY_MOMENTS,
+    BUCKET,
+    BUCKET_CLASS,
+    BUCKET_STRIDE,
+    CELL,
+    CLASS,
+    CLASS_CELL,
+    MOMENTS,
+    PARTIAL,
+    RANKS,
+    SCORE,
+    Scale,
+    low_of,
+)
+from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
+from logloss_spark.statistics.catalogue import COUNTS, LISTS
+from logloss_spark.statistics.metrics import Sums
+
+OF_SLICE = ("grouping_id", "slice")
+
+
+PIECE = 256
+"""Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 100 MB."""
+
+
+def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
+    """Raise SpecError where a slice column has the name of a column of the tables that it would be in."""
+    taken = {name.casefold() for name in (*OF_SLICE, "rows", "n", *STATUSES, *results)}
+    for name in slices:
+        if name.casefold() in taken:
+            raise SpecError(
+                f"a slice column must not have the name of a result, and {name!r} has: "
+                f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
+            )
+
+
+def true_weight(weight: Column, scale: Scale) -> Column:
+    """A sum of weights in units of 1, null where that is beyond a double."""
+    if not scale.weight_exponent:
+        return weight
+    first = scale.weight_exponent // 2  # the whole power need not be a double
+    found = weight * 2.0**first * 2.0 ** (scale.weight_exponent - first)
+    return F.when(found < F.lit(float("inf")), found)
+
+
+def in_reading_order(table: DataFrame, inner: Mapping[str, str], leading: Sequence[str]) -> DataFrame:
+    """A table of metrics with its columns as a reader wants them: slices, what leads, all else, and statuses last.
+
+    `inner` maps the slice columns to what they are called in the table.
+    """
+    first, last = ["slice", *leading], ["grouping_id", *STATUSES]
+    others = [name for name in table.columns if name not in (*inner.values(), *first, *last)]
+    return table.select(*[F.col(alias).alias(name) for name, alias in inner.items()], *first, *others, *last)
+
+
+def one_row_per_slice(
+    rolled: DataFrame, scale: Scale, slices: Sequence[str], scores: DataFrame | None = None
+) -> DataFrame:
+    """All sums of a slice in one row: moments as columns; cells, classes and `scores` as arrays of structs."""
+
+    def of_part(part: str, name: str, alias: str) -> Column:
+        return F.expr(f"sum({name}) FILTER (WHERE part = '{part}') AS {alias}")
+
+    def entries(part: str, names: Sequence[str], alias: str) -> Column:
+        return F.expr(f"collect_list(struct(place, {', '.join(names)})) FILTER (WHERE part = '{part}') AS {alias}")
+
+    inner = [slice_name(place) for place in range(len(slices))]
+    by_score = []
+    if scores is not None:
+        found = scores.select(*inner, "grouping_id", "score", *SCORE, F.lit("score").alias("part"))
+        rolled = rolled.unionByName(found, allowMissingColumns=True)
+        sums = ", ".join(SCORE)
+        by_score = [F.expr(f"collect_list(struct(score AS place, {sums})) FILTER (WHERE part = 'score') AS scores")]
+    wide = rolled.groupBy(*inner, "grouping_id").agg(
+        *[of_part(status, "n", status) for status in STATUSES],
+        *[of_part("moments", name, name) for name in ("n", *moments_of(scale))],
+        *[of_part(part, name, f"{part}_{name}") for part in ("clipped", "zero") for name in ("n", *PARTIAL)],
+        entries("cell", CELL, "cells"),
+        entries("class", class_columns(scale), "classes"),
+        entries("rank", ("w",), "ranks"),
+        entries("class_cell", CLASS_CELL, "class_cells"),
+        entries("bucket", BUCKET, "buckets"),
+        entries("bucket_class", BUCKET_CLASS, "bucket_classes"),
+        *by_score,
+    )
+    counted = wide.fillna(0, ["n", *STATUSES])
+    return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
+
+
+def moments_of(scale: Scale) -> tuple[str, ...]:
+    """The moments that a slice of this scale has, besides `n`."""
+    return MOMENTS + (BINARY_MOMENTS if scale.scalar else ())
+
+
+def class_columns(scale: Scale) -> tuple[str, ...]:
+    """The sums that a class of this scale has."""
+    return ("n", "wl") if scale.scalar else ("n", *CLASS)
+
+
+def sums_of(batch: pa.RecordBatch, scale: Scale, of_rows: Collection[str]) -> Sums:
+    """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
+
+    def column(name: str) -> Array:
+        return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+
+    classes = np.arange(len(scale.classes))
+    bins = np.unique(places_of(batch.column("cells")))
+    thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
+    scores = scores_in(batch.column("scores")) if "scores" in batch.schema.names else None
+    return Sums(
+        moments=in_full({name: column(name) for name in ("n", *moments_of(scale))}),
+        classes=in_full(matrices(batch.column("classes"), class_columns(scale), classes)),
+        cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
+        ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
+        class_cells=class_cells_of(batch.column("class_cells"), len(classes)),
+        clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
+        zero={name: column(f"zero_{name}") for name in ("n", *PARTIAL)},
+        buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, scale),
+        bucket_classes=by_bucket(batch.column("bucket_classes"), BUCKET_CLASS, len(classes), classes, scale),
+        thin=thin,
+        scalar=scale.scalar,
+        soft_labels=scale.soft_labels,
+        clustered=scale.buckets > 0,
+        shift=scale.shift,
+        cap=scale.cap,
+        least_loss=scale.least_loss,
+        weight_exponent=scale.weight_exponent,
+        ranked=scores if "auc" in of_rows else None,
+        pooled=scores if "calibration" in of_rows else None,
+    )
+
+
+def scores_in(lists: pa.ListArray) -> Scores:
+    """Sums by score as arrays."""
+    return Scores(*matrices(lists, SCORE, np.unique(places_of(lists))).values())
+
+
+def class_cells_of(lists: pa.ListArray, classes: int) -> ClassCells:
+    """Cells by class as arrays; none where the state has none."""
+    places = places_of(lists)
+    if not places.size:
+        return ClassCells(*(np.zeros((len(lists), 0, 0)) for _ in CLASS_CELL))
+    bins = np.unique(places % BUCKET_STRIDE)
+    wanted = (np.arange(classes)[:, np.newaxis] * BUCKET_STRIDE + bins).ravel()
+    shape = len(lists), classes, len(bins)
+    found = matrices(lists, CLASS_CELL, wanted)
+    return ClassCells(*(found[name].reshape(shape) for name in CLASS_CELL))
+
+
+def in_full(sums: Mapping[str, Array]) -> dict[str, Array]:
+    """Sums of which those in two columns become the double that is nearest, and what it leaves."""
+    together = {name: two_sum(sums[name], sums[low_of(name)]) for name in sums if low_of(name) in sums}
+    return {**sums} | {
+        column: values
+        for name, parts in together.items()
+        for column, values in zip((name, low_of(name)), parts, strict=True)
+    }
+
+
+def by_bucket(
+    lists: pa.ListArray, names: Sequence[str], stride: int, bins: npt.NDArray[np.int64], scale: Scale
+) -> dict[str, Array]:
+    """Lists of structs whose `place` is stride * bucket + bin, as one (n, buckets, bins) array for each other field."""
+    places = (np.arange(scale.buckets)[:, np.newaxis] * stride + bins).ravel()
+    return {
+        name: matrix.reshape(len(lists), scale.buckets, len(bins))
+        for name, matrix in matrices(lists, names, places).items()
+    }
+
+
+def matrices(lists: pa.ListArray, names: Sequence[str], places: npt.NDArray[Any]) -> dict[str, Array]:
+    """Lists of structs with a `place` as one (n, places) matrix for each of the other fields; places ascend."""
+    entries = lists.flatten()
+    row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
+    column = np.searchsorted(places, places_of(lists))
+    filled = {}
+    for name in names:
+        matrix = np.zeros((len(lists), len(places)))
+        matrix[row, column] = entries.field(name).to_numpy(zero_copy_only=False)
+        filled[name] = matrix
+    return filled
+
+
+def places_of(lists: pa.ListArray) -> npt.NDArray[Any]:
+    """The place of every struct in lists."""
+    return lists.flatten().field("place").to_numpy(zero_copy_only=False)
+
+
+def arrow_metric(name: str, values: Array) -> pa.Array:
+    """A metric as an Arrow array, null where it is NaN."""
+    if name in COUNTS:
+        return pa.array(values.astype(np.int64))
+    if name == "few":
+        return pa.array(values != 0.0)
+    if name in LISTS and values.ndim == 1:
+        return pa.nulls(len(values), pa.list_(pa.float64()))
+    entries = pa.array(values.ravel(), from_pandas=True)
+    if values.ndim == 1:
+        return entries
+    return pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), entries)

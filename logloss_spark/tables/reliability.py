@@ -1,0 +1,112 @@
+"""The reliability table of a state."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.kernels.grid import BINS, HALF, coarse_bin, coarse_edges
+from logloss_spark.rows.bins import literal_array
+from logloss_spark.spec import grouping_sets, slices_of
+from logloss_spark.states.slices import inner_names, slice_text, with_names
+from logloss_spark.states.state import Scale, check_slices, rolled_up
+from logloss_spark.states.stored import read_scale
+from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.distributions import normal_quantile
+from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.tables.pivot import OF_SLICE, check_names, true_weight
+
+
+def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
+    """The cells of a state by equal-width bins, `wp` the sum of w p in all of them."""
+    coarse = literal_array(coarse_bin(np.arange(BINS), bins), "int")
+    return state.where("part = 'cell'").withColumns(
+        {
+            "wp": F.when(F.col("place") >= HALF, F.col("w") - F.col("wp")).otherwise(F.col("wp")),
+            "place": F.get(coarse, F.col("place")),
+        }
+    )
+
+
+RELIABILITY = (
+    "bin",
+    "bin_low",
+    "bin_high",
+    "n",
+    "weight",
+    "n_eff",
+    "prediction_mean",
+    "label_mean",
+    "label_low",
+    "label_high",
+    "consistency_low",
+    "consistency_high",
+)
+
+
+def reliability(
+    state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence: float = 0.95, ece_bins: int = 10
+) -> DataFrame:
+    """The reliability table of a state: per slice and bin of the score what was forecast and what happened.
+
+    Parameters
+    ----------
+    state, by, confidence, ece_bins :
+        As in `metrics`. For K classes the score is the top class's probability, and the label whether it happened.
+
+    Returns
+    -------
+    DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `bin` (0..ece_bins-1), `bin_low`, `bin_high`, `n`,
+    `weight`, `n_eff`, `prediction_mean`, `label_mean` and `log_loss` (`loss` of another loss), for bins that hold rows;
+    `label_low` and `label_high`, Wilson's interval of the mean label for n_eff rows; `consistency_low` and
+    `consistency_high`, where it would lie if forecasts meant what they say
+
+    Raises
+    ------
+    SpecError
+        A table that is no state, or a slice column that it does not have.
+    """
+    return reliability_table(
+        state, read_scale(state), grouping_sets(by), Reporting(confidence=confidence, ece_bins=ece_bins)
+    )
+
+
+def reliability_table(
+    state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting
+) -> DataFrame:
+    """What `reliability` returns, for a state whose scale is known."""
+    check_slices(scale, by)
+    check_names(slices_of(by), reliability_columns(scale))
+    cells = rolled_up(equal_width_cells(state, reporting.ece_bins), scale, by)
+    edges = literal_array(coarse_edges(reporting.ece_bins), "double")
+    slices = slices_of(by)
+    rows, label, prediction = F.expr("w * w / w2"), F.expr("wy / w"), F.expr("wp / w")
+    z = normal_quantile(reporting.confidence)
+    middle = (label + z * z / 2 / rows) / (1 + z * z / rows)
+    wilson = z * F.sqrt(label * (1 - label) / rows + z * z / 4 / rows / rows) / (1 + z * z / rows)
+    consistent = z * F.sqrt("w2v") / F.col("w")
+    table = cells.where("w > 0").select(
+        *inner_names(by).values(),
+        "grouping_id",
+        slice_text(slices).alias("slice"),
+        F.col("place").alias("bin"),
+        F.get(edges, F.col("place")).alias("bin_low"),
+        F.get(edges, F.col("place") + 1).alias("bin_high"),
+        "n",
+        true_weight(F.col("w"), scale).alias("weight"),
+        rows.alias("n_eff"),
+        prediction.alias("prediction_mean"),
+        label.alias("label_mean"),
+        F.greatest(middle - wilson, F.lit(0.0)).alias("label_low"),
+        F.least(middle + wilson, F.lit(1.0)).alias("label_high"),
+        F.greatest(prediction - consistent, F.lit(0.0)).alias("consistency_low"),
+        F.least(prediction + consistent, F.lit(1.0)).alias("consistency_high"),
+        F.expr("wl / w").alias(columns_of_loss(["log_loss"], scale.loss)["log_loss"]),
+    )
+    return with_names(table, slices, reliability_columns(scale))
+
+
+def reliability_columns(scale: Scale) -> list[str]:
+    """The columns of a reliability table besides the slices."""
+    return [*OF_SLICE, *RELIABILITY, *columns_of_loss(["log_loss"], scale.loss).values()]
