@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from logloss_spark.io.session import session
 from logloss_spark.kernels.divergence import kl
 from logloss_spark.rows.inputs import inputs
-from logloss_spark.rows.scored import with_loss
+from logloss_spark.rows.terms import with_loss
 from logloss_spark.spec import Engine, Kind, Predictions
 
 Array = npt.NDArray[np.float64]

@@ -30,9 +30,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 import logloss_spark as ls
-from logloss_spark.fit.inputs import training_table
 from logloss_spark.fit.passes import TrainingRows
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.spec import Training
+from logloss_spark.fit.table import training_table
 from logloss_spark.io.session import session
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 

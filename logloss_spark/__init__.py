@@ -14,6 +14,8 @@ Rows: `functions` has the score of each row as a column. `session` starts a quie
 Errors are one line each: `SpecError` for what was asked, `DataError` for the data, both a `LogLossError`.
 """
 
+from logloss_spark import functions
+from logloss_spark.comparison import Comparison, compare
 from logloss_spark.errors import (
     DataError,
     GateError,
@@ -23,18 +25,17 @@ from logloss_spark.errors import (
     MissingInputError,
     SpecError,
 )
-from logloss_spark.evaluate.compare import Comparison, compare, comparison
-from logloss_spark.evaluate.drift import Drift, drift
-from logloss_spark.evaluate.evaluation import Evaluation, evaluate
-from logloss_spark.evaluate.explain import explain
-from logloss_spark.evaluate.mean_loss import log_loss
+from logloss_spark.evaluation import Evaluation, evaluate
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.io.session import session
-from logloss_spark.io.tables import read_table
-from logloss_spark.rows import functions
+from logloss_spark.io.source import read_table
+from logloss_spark.losses import explain
+from logloss_spark.mean_loss import log_loss
+from logloss_spark.shift import Drift, drift
 from logloss_spark.states.stored import merge
 from logloss_spark.tables.by_class import by_class
+from logloss_spark.tables.comparison import comparison
 from logloss_spark.tables.metrics import metrics
 from logloss_spark.tables.reliability import reliability
 

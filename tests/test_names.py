@@ -11,7 +11,7 @@ import pytest
 
 import logloss_spark as ls
 from logloss_spark import functions as L
-from logloss_spark.rows.functions import cross_entropy
+from logloss_spark.functions import cross_entropy
 from logloss_spark.statistics.catalogue import INTERVALS
 from logloss_spark.tables.metrics import METRICS
 

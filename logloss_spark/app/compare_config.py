@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Renaming, Scoring, WithState
-from logloss_spark.rows.compared import Models
+from logloss_spark.rows.models import Models
 from logloss_spark.spec import Columns, ComparedRows, Predictions, one_name_or_many, one_of
 
 

@@ -12,9 +12,10 @@ from logloss_spark.app.jobs import (
     written,
 )
 from logloss_spark.app.run_date import with_run_date
+from logloss_spark.comparison import Comparison
 from logloss_spark.errors import DataError, counted, listed
-from logloss_spark.evaluate.compare import Comparison, shown_of_table, title_of_comparison
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.report.comparisons import shown_of_table, title_of_comparison
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.advice import shortened
 from logloss_spark.states.stored import scale_in

@@ -10,9 +10,9 @@ from logloss_spark.app.printing import tell
 from logloss_spark.app.run_date import RUN_DATE, with_run_date
 from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, did_you_mean
 from logloss_spark.fit.fitting import fitted
-from logloss_spark.fit.inputs import invalid_rows, training_table
 from logloss_spark.fit.model import LogisticModel, lines_of
 from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.table import invalid_rows, training_table
 from logloss_spark.io.places import located
 from logloss_spark.io.signals import Interrupted
 from logloss_spark.io.writing import Target, reserved, write_tables

@@ -11,12 +11,13 @@ from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Renaming, Tolerance
 from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, did_you_mean, listed
-from logloss_spark.evaluate.evaluation import SHOWN_SLICES, Evaluation, title_of, view_of, worst_first
-from logloss_spark.evaluate.held import held
-from logloss_spark.evaluate.ranked import first_of_each_set
+from logloss_spark.evaluation import Evaluation
+from logloss_spark.held import held
 from logloss_spark.io.places import folders
-from logloss_spark.io.tables import read_table
+from logloss_spark.io.source import read_table
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.report.evaluations import SHOWN_SLICES, title_of, view_of, worst_first
+from logloss_spark.report.frames import first_of_each_set
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.statistics.catalogue import columns_of_loss

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from logloss_spark.errors import SpecError
-from logloss_spark.fit.training import OnInvalid
+from logloss_spark.fit.spec import OnInvalid
 from logloss_spark.io.writing import Target
 from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many
 

@@ -10,10 +10,10 @@ from logloss_spark.app.jobs import chosen_metrics, kept, report, written
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Mode
 from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, visible
-from logloss_spark.evaluate.drift import drift
 from logloss_spark.io.places import folders
-from logloss_spark.io.tables import read_table
+from logloss_spark.io.source import read_table
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.shift import drift
 from logloss_spark.spec import slices_of
 from logloss_spark.states.stored import merge
 from logloss_spark.tables.by_class import by_class

@@ -7,10 +7,10 @@ import numpy as np
 
 from logloss_spark.errors import DataError, InvalidRows, counted, listed
 from logloss_spark.fit.batches import STATUSES
-from logloss_spark.fit.inputs import TrainingTable
 from logloss_spark.fit.objective import Totals
 from logloss_spark.fit.passes import TrainingRows
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.spec import Training
+from logloss_spark.fit.table import TrainingTable
 from logloss_spark.kernels.sums import Array
 
 BROKEN = ("unknown_label", "feature_length", "negative_weight")

@@ -22,12 +22,12 @@ from logloss_spark.fit.contract import (
     rows_held,
 )
 from logloss_spark.fit.diagnostics import Findings
-from logloss_spark.fit.inputs import TrainingTable, training_table
 from logloss_spark.fit.model import LogisticModel, Report
 from logloss_spark.fit.objective import Space, Totals, objective, space_of, totals
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.solvers import OPTIMAL, DenseModel, LimitedModel, Minimum, Model, Point, Step, minimised
-from logloss_spark.fit.training import ClassWeight, Family, Solver, Training, columns_or_one, listed_classes
+from logloss_spark.fit.spec import ClassWeight, Family, Solver, Training, columns_or_one, listed_classes
+from logloss_spark.fit.table import TrainingTable, training_table
 from logloss_spark.kernels.sums import Array
 from logloss_spark.spec import Label, one_of
 

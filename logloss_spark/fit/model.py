@@ -18,18 +18,18 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, visible
 from logloss_spark.fit.batches import Form, features
-from logloss_spark.fit.inputs import Fields, feature_columns, layout_of
 from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.spec import Training
 from logloss_spark.fit.storage import INFINITY, built, parsed, typed
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.table import Fields, feature_columns, layout_of
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.text import View, as_html
+from logloss_spark.rows.arrow import vectorised
 from logloss_spark.rows.columns import by_place, finder, has_vectors
 from logloss_spark.rows.inputs import quoted
-from logloss_spark.rows.pandas_engine import vectorised
-from logloss_spark.rows.scored import ONE_PARTITION_AT_MOST
+from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
 from logloss_spark.spec import Label
 
 FORMAT = "logloss_spark.LogisticModel"

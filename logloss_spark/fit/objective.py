@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.solvers import Penalty, Point
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.spec import Training
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient, loss_gradient_and_hessian
 from logloss_spark.kernels.sums import Array
 

@@ -30,7 +30,7 @@ from logloss_spark.fit.blocks import (
     write_batches,
     written,
 )
-from logloss_spark.fit.inputs import TrainingTable
+from logloss_spark.fit.table import TrainingTable
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.logistic import Block
 from logloss_spark.kernels.sums import Array

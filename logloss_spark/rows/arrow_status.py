@@ -1,6 +1,6 @@
 """The status of rows in an Arrow batch: `rows.status` for columns whose types are known only when they arrive.
 
-The functions of `rows.functions` have columns and no table, so types cannot be looked up before. The reasons and their
+The functions of `functions` have columns and no table, so types cannot be looked up before. The reasons and their
 order are those of `rows.status`; a test holds the two together.
 """
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from logloss_spark.kernels.sums import Array, compensated_sum
-from logloss_spark.rows.pandas_engine import numbers
+from logloss_spark.rows.arrow import numbers
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Label, Predictions, allowed
 

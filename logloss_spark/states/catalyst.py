@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.inputs import Inputs, slice_name
-from logloss_spark.rows.native_engine import logarithm
-from logloss_spark.rows.scored import scored
+from logloss_spark.rows.native import logarithm
+from logloss_spark.rows.terms import scored
 from logloss_spark.spec import Predictions
 from logloss_spark.states.code import DECODED, grouping_code
 from logloss_spark.states.state import (

@@ -14,12 +14,18 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructField, StructType
 
+from logloss_spark.errors import SpecError
 from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import slices_of
+from logloss_spark.spec import (
+    between,
+    grouping_sets,
+    slices_of,
+)
 from logloss_spark.states.slices import inner_names, slice_text
 from logloss_spark.states.state import PAIR, Scale, check_slices, low_of, rolled_up
+from logloss_spark.states.stored import scale_in
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     FEW,
@@ -217,3 +223,47 @@ def judge(table: DataFrame, confidence: float) -> DataFrame:
     found = F.col("p_adjusted") <= 1.0 - confidence
     verdict = F.when(found, F.when(F.col("difference") < 0, "better").otherwise("worse")).otherwise("no evidence")
     return adjusted.withColumn("verdict", verdict)
+
+
+def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence: float = 0.95) -> DataFrame:
+    """The metrics of a comparison's state: of everything in it, and of the grouping sets asked for.
+
+    Parameters
+    ----------
+    state : DataFrame
+        From `Comparison.state`, `merge` or storage.
+    by : list of lists of str
+        Grouping sets of the state's slice columns.
+    confidence : float
+        As in `compare`.
+
+    Returns
+    -------
+    DataFrame, lazy, a row per slice and challenger: the slice columns (null where rolled up), `grouping_id`, `slice`,
+    `baseline`, `challenger`; `rows` and how many of them have each status: a row is scored where all models score it,
+    otherwise it has the status of the first model, the baseline before the others, that does not. Of a comparison with
+    rows="shared" it is the baseline and the challenger alone that score it or do not. `rows` is the same for all
+    challengers: a key of a long table that lacks a model's row is a row with null_prediction. Then
+
+    - `n`, `n_eff`, `minority`, `few`, `weight`: as in `metrics`; of soft labels all rows are of the minority;
+    - `baseline_log_loss`, `challenger_log_loss`, their `difference` (negative where the challenger is better) with
+      `_se`, `_low` and `_high`, paired row by row; `p_value`, and `p_adjusted` by Benjamini and Hochberg over the
+      slices of a challenger and grouping set, the global row alone;
+    - `better_share`, `worse_share`, `tie_share`: the weighted share of the rows on which the challenger's loss is
+      lower, higher and the same;
+    - `kl`, `kl_reverse`: mean KL(baseline ‖ challenger) of the forecasts and KL(challenger ‖ baseline), nats;
+    - `verdict`: 'better', 'worse' or 'no evidence'.
+
+    Where both losses of a row are infinite (`clip="none"`) the difference is null, where one is it is infinite;
+    neither has an error. Where the error is 0 the p-value is 1 for a difference of 0, and otherwise null.
+
+    Raises
+    ------
+    SpecError
+        A table that is no state of a comparison, or a slice column that it does not have.
+    """
+    between("confidence", confidence, 0.0, 1.0)
+    scale = scale_in(state)
+    if not scale.models:
+        raise SpecError("this is the state of an evaluation: read it with `metrics`")
+    return comparison_table(state, scale, grouping_sets(by), confidence)

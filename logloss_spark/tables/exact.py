@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
-from logloss_spark.rows.scored import scored
+from logloss_spark.rows.terms import scored
 from logloss_spark.spec import Predictions
 from logloss_spark.states.slices import grouping_id, inner_names
 from logloss_spark.statistics.calibration import entropy, pooled_groups, variance

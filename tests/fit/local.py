@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from logloss_spark.fit.batches import Form, added, block_of, summary_of
 from logloss_spark.fit.fitting import Fitting
-from logloss_spark.fit.inputs import TrainingTable
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.objective import space_of, totals
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.spec import Training
+from logloss_spark.fit.table import TrainingTable
 
 
 class LocalRows:

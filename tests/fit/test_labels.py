@@ -7,8 +7,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from logloss_spark import DataError, SpecError, fit_logistic
-from logloss_spark.fit.inputs import class_named, classes_of
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.spec import Training
+from logloss_spark.fit.table import class_named, classes_of
 from logloss_spark.ml import LogisticRegressionGD
 from logloss_spark.rows.inputs import plain_label
 

@@ -6,8 +6,8 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
 from logloss_spark import SpecError, fit_logistic
-from logloss_spark.fit.inputs import invalid_rows, training_table
-from logloss_spark.fit.training import Training
+from logloss_spark.fit.spec import Training
+from logloss_spark.fit.table import invalid_rows, training_table
 from logloss_spark.ml import LogisticRegressionGDModel
 from tests.fit.local import fit_locally
 

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from logloss_spark.io.places import folders, located, missing, overlap
-from logloss_spark.io.tables import read_table
+from logloss_spark.io.source import read_table
 
 pytestmark = pytest.mark.connect
 

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.rows.inputs import inputs
-from logloss_spark.rows.scored import scored, with_loss
+from logloss_spark.rows.terms import scored, with_loss
 from logloss_spark.spec import Predictions
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -15,7 +15,7 @@ from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, S
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.rows.inputs import inputs
-from logloss_spark.rows.scored import with_loss
+from logloss_spark.rows.terms import with_loss
 from logloss_spark.spec import Predictions
 
 LOSSES = [-np.log(0.25), -np.log1p(-0.75), -np.log(0.5), 0.0]

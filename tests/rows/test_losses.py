@@ -13,7 +13,7 @@ from logloss_spark.io.spark_errors import translated
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.losses import check_loss, given_loss, other_loss
-from logloss_spark.rows.scored import with_loss
+from logloss_spark.rows.terms import with_loss
 from logloss_spark.spec import LOSSES, Predictions
 
 INF, NAN = float("inf"), float("nan")

@@ -17,12 +17,12 @@ from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
 from pyspark.sql.types import IntegerType, StructField, StructType
 
 import logloss_spark as ls
+from logloss_spark import functions as L
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
-from logloss_spark.rows import functions as L
+from logloss_spark.rows.arrow import cross_entropy
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.losses import other_loss
-from logloss_spark.rows.pandas_engine import cross_entropy
-from logloss_spark.rows.scored import with_loss
+from logloss_spark.rows.terms import with_loss
 from logloss_spark.spec import Predictions
 
 WORKER = """
@@ -156,9 +156,9 @@ def test_every_other_loss_runs_where_the_package_is_absent(spark, tmp_path):
 
 def sent_by(make):
     """The function that a column carries to the workers."""
-    import logloss_spark.rows.functions as functions_room
+    import logloss_spark.functions as functions_room
+    import logloss_spark.rows.arrow as engine_room
     import logloss_spark.rows.losses as losses_room
-    import logloss_spark.rows.pandas_engine as engine_room
 
     sent = []
     original = engine_room.vectorised

@@ -1,1 +1,0 @@
-"""Many rows in, few rows out: states, and the metrics that are functions of them."""

@@ -1,0 +1,384 @@
+"""Evaluate a table of predictions: the object that holds one state, and everything that derives from it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, get_args
+
+import pandas as pd
+from pyspark.sql import DataFrame
+
+from logloss_spark.errors import SpecError, visible
+from logloss_spark.held import HeldState, held
+from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
+from logloss_spark.report.frames import Order, Ranked, order_by, plain
+from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.rows.advice import advice
+from logloss_spark.rows.inputs import Inputs, check_logits, inputs
+from logloss_spark.rows.losses import check_loss
+from logloss_spark.rows.status import invalid_rows
+from logloss_spark.spec import (
+    Clip,
+    Columns,
+    Engine,
+    Kind,
+    Label,
+    Loss,
+    Predictions,
+    Source,
+    at_least_one,
+    grouping_sets,
+    one_name_or_many,
+    one_of,
+)
+from logloss_spark.states.catalyst import state_of
+from logloss_spark.states.slices import inner_names
+from logloss_spark.states.state import scale_of
+from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.tables.by_class import class_table, class_table_columns
+from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
+from logloss_spark.tables.metrics import METRICS, metrics_table, reporting_of
+from logloss_spark.tables.pivot import check_names
+from logloss_spark.tables.reliability import reliability_columns, reliability_table
+
+
+class Evaluation(HeldState):
+    """One state, and what can be read off it. Made by `evaluate`.
+
+    Attributes
+    ----------
+    metrics : DataFrame
+        One row per slice; `help(logloss_spark.metrics)` says what each column is.
+    log_loss : float
+        The log loss of all rows.
+    reliability : DataFrame
+        One row per slice and bin of the score.
+    by_class : DataFrame
+        One row per slice and class.
+    state : DataFrame
+        The sums themselves: store them, `merge` them, read metrics off them again.
+    counts : dict
+        How many rows have each status.
+    sources : dict
+        Whether ranking ("auc") and CORP ("calibration") come from the "rows" themselves or from "cells" of the score.
+    invalid : DataFrame
+        The rows that were not scored, whole, with their `row_status`; a scan of its own.
+
+    The state is made and cached when the first of them is used, so that the rows are read once. It is looked through
+    then: labels that are -1 and 1, or 1 to K, are refused where `classes` were not given. The tables read off it are
+    lazy. `close` lets the state go, and so does leaving a `with` block.
+    """
+
+    def __init__(
+        self,
+        df: DataFrame,
+        spec: Predictions,
+        reporting: Reporting,
+        *,
+        auc: Source = "auto",
+        calibration: Source = "auto",
+    ) -> None:
+        self._df, self._spec, self._reporting = df, spec, reporting
+        self._rows = inputs(df, spec)
+        self._sources = sources_of(self._rows, spec, auc=auc, calibration=calibration)
+        check_loss(self._rows, spec)
+        check_logits(self._rows, spec)
+        self._scale = scale_of(self._rows, spec)
+        reporting.shares(len(self._scale.classes))
+        metrics = columns_of_loss(METRICS, self._scale.loss).values()
+        others = (*reliability_columns(self._scale), *class_table_columns(self._scale))
+        check_names(self._scale.slices, [*metrics, *others])
+
+    def _made(self) -> DataFrame:
+        return state_of(self._rows, self._spec, self._scale, self._source)
+
+    @property
+    def metrics(self) -> DataFrame:
+        """One row per slice: the global row, and one per group of each grouping set.
+
+        `help(logloss_spark.metrics)` says what each column is.
+        """
+        of_state = partial(metrics_table, self.state, self._scale, self._spec.by, self._reporting)
+        of_rows = [name for name, source in self.sources.items() if source == "rows"]
+        if not of_rows:
+            return of_state()
+        if self._is_small:
+            return of_state(scores=self._scores, of_rows=of_rows)
+        scores, inner = scores_of(self._rows, self._spec), list(inner_names(self._spec.by).values())
+        return of_state(then=[partial(SORTED[name], scores=scores, slices=inner) for name in of_rows])
+
+    @cached_property
+    def _scores(self) -> DataFrame:
+        """The scores of a small table, cached beside its state, so that no look reads the rows again."""
+        return held(scores_of(self._rows, self._spec))
+
+    def close(self) -> None:
+        """Let all that is cached or collected go; the next use makes it again."""
+        if "_scores" in self.__dict__:
+            self._scores.unpersist()
+            del self.__dict__["_scores"]
+        super().close()
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where "auc" and "calibration" come from, "rows" or "cells"; empty where the prediction is one per class."""
+        exact = ("exact", "auto") if self._is_small else ("exact",)
+        return {name: "rows" if source in exact else "cells" for name, source in self._sources.items()}
+
+    @property
+    def _is_small(self) -> bool:
+        return self.counts["ok"] <= SMALL
+
+    @property
+    def reliability(self) -> DataFrame:
+        """One row per slice and bin of the score."""
+        return reliability_table(self.state, self._scale, self._spec.by, self._reporting)
+
+    @property
+    def by_class(self) -> DataFrame:
+        """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
+        return class_table(self.state, self._scale, self._spec.by)
+
+    @property
+    def invalid(self) -> DataFrame:
+        """The rows that were not scored, with the column `row_status` that says why, in the place of an old one."""
+        return invalid_rows(self._df, self._spec)
+
+    def advice(self, counts: Mapping[Any, Any]) -> str:
+        """What lets rows be scored that could not be, from what counts rows by status, such as a row of metrics."""
+        return advice(counts, self._rows, self._spec)
+
+    @property
+    def log_loss(self) -> float:
+        """The log loss of all rows, in nats; NaN where no row of positive weight can be scored.
+
+        Raises SpecError where the loss is another one: its mean is the column `loss` of the metrics.
+        """
+        if self._loss != "log_loss":
+            raise SpecError(
+                f"log_loss is the mean cross-entropy, and this evaluation is of {self._scale.loss!r}: "
+                "its mean is to_pandas()['loss']"
+            )
+        return float(self._ranked(self._worst_first, 1).frame["log_loss"].iloc[0])
+
+    def to_pandas(
+        self, limit: int | None = None, *, sort_by: str | None = None, ascending: bool = False
+    ) -> pd.DataFrame:
+        """Return the metrics as pandas: the global row, then the slices of each grouping set.
+
+        They are collected at the first call of this, `show`, `to_json` or `log_loss`, and kept (up to 2 million
+        numbers, which are 16 MB) until `close`.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The number of slices of each grouping set; by default all.
+        sort_by : str, optional
+            The column by which slices stand within their grouping set. By default the largest log loss comes first,
+            and slices that are `few` come last.
+        ascending : bool
+            Whether the smallest `sort_by` comes first.
+
+        Raises
+        ------
+        SpecError
+            `sort_by` is no column of the metrics, or one with an entry per class.
+        """
+        return self._in_order(limit, sort_by, ascending)[0].frame
+
+    def to_json(self) -> str:
+        """Return the metrics as JSON, a list with an object per slice; infinite numbers are written as Spark does."""
+        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
+
+    def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
+        """Print the main metrics of the first slices of each grouping set; the arguments are those of `to_pandas`."""
+        print(as_text(self._view(limit, sort_by, ascending)))
+
+    def remarks(self) -> list[str]:
+        """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
+        overall = self._ranked(self._worst_first, 1).frame.iloc[0]
+        return remarks_on(overall, self.advice(overall.to_dict()))
+
+    @property
+    def _loss(self) -> str:
+        """The column of the mean loss."""
+        return columns_of_loss(["log_loss"], self._scale.loss)["log_loss"]
+
+    @property
+    def _worst_first(self) -> Order:
+        return worst_first(self._loss)
+
+    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> tuple[Ranked, Order]:
+        """The slices that a caller asks for, and how they are ordered."""
+        if limit is not None:
+            at_least_one("limit", limit)
+        order = self._worst_first if sort_by is None else order_by(self._schema, sort_by, ascending)
+        return self._ranked(order, limit), order
+
+    def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
+        ranked, order = self._in_order(limit, sort_by, ascending)
+        slices, confidence = self._spec.slices, self._reporting.confidence
+        way_out = self.advice(ranked.frame.iloc[0].to_dict())
+        return view_of(ranked, order, title_of(self._spec), slices, confidence, way_out=way_out)
+
+    def __repr__(self) -> str:
+        return f"Evaluation: {visible(title_of(self._spec), SENTENCE)}; .show() prints its metrics"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._view())
+
+
+def evaluate(
+    df: DataFrame,
+    label: Columns,
+    prediction: Columns,
+    *,
+    weight: str | None = None,
+    by: Sequence[Sequence[str]] = (),
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    cluster: str | None = None,
+    confidence: float = 0.95,
+    sum_tolerance: float = 1e-5,
+    ece_bins: int = 10,
+    baseline: float | Sequence[float] | None = None,
+    auc: Source = "auto",
+    calibration: Source = "auto",
+    engine: Engine = "pandas",
+    loss: Loss = "cross_entropy",
+) -> Evaluation:
+    """Evaluate a table of probabilistic predictions, whole and by slices, in one pass over its rows.
+
+    Parameters
+    ----------
+    df : DataFrame
+        One row per prediction, classic or over Spark Connect.
+    label : str, or list of str
+        What happened: numbers, booleans or strings; with `soft_labels` a share, or a distribution over the classes.
+    prediction : str, or list of str
+        The forecast: a number (binary), an array<double>, an ML vector, or one column per class.
+    weight : str, optional
+        Weights, finite and not negative. A row of weight 0 is counted, and adds nothing.
+    by : list of lists of str
+        Grouping sets beside the global row: `[["dt"], ["dt", "segment"]]`.
+    kind : "probability", "logit" or "margin"
+        What the prediction is. "margin" is Spark's `rawPrediction` of two classes, [-z, z]: its last entry is the logit
+        (a plain number is the logit itself). Two logits that look like it are refused. `GBTClassifier` writes half of
+        its logit there, and other models no logit at all: evaluate their `probability`.
+    classes : sequence, optional
+        The labels in the prediction's order, (negative, positive) for a number. By default (0, 1), or 0..K-1 where the
+        prediction is K columns.
+    soft_labels : bool
+        The label is a share or a distribution.
+    eps, clip :
+        The loss of a class is at most -ln eps; `clip="none"` lets it be infinite. Logits are never capped.
+    cluster : str, optional
+        What rows hang together by, such as a user: errors and intervals then take clusters as independent, not rows.
+        A number is the same cluster in every numeric type and as text.
+    confidence : float
+        The coverage of the intervals.
+    sum_tolerance : float
+        How far a distribution's sum may be from 1, and its entries outside [0, 1]: they then count as 0 or 1. A
+        prediction that is one number has no sum, and must lie in [0, 1].
+    ece_bins : int
+        The number of equal-width bins of ece, mce and the reliability table. It divides 200 or 15. Bins are closed
+        below, [a, b), and the last one holds 1; those of scikit-learn's `calibration_curve` are closed above, (a, b].
+    baseline : float or list of float, optional
+        The class shares that normalized_entropy compares with; by default each slice's own.
+    auc, calibration : "auto", "cells" or "exact"
+        Where ranking (auc, average_precision, ks, and their bounds) and the decomposition of CORP come from. "cells"
+        reads them off the state, as `logloss_spark.metrics` does. "exact" reads the rows again and gives scikit-learn's
+        answer; beyond 10,000 scored rows each of the two is a read and a sort. "auto" is "exact" up to that size, where
+        it is cheap and cells may be far off (CORP by 14 % on 92 rows). It takes the cells of larger tables, of a
+        prediction per class, and for CORP of a loss that is not cross-entropy.
+    engine : "pandas" or "native"
+        NumPy kernels in Python workers, or the same formulas as Spark expressions.
+    loss : str or function
+        "cross_entropy", or another loss: "focal" (gamma 2) and "label_smoothed" (by 0.1) for two classes or K; for a
+        forecast that is one number also "hinge", "smooth_hinge", "squared", "exponential", "savage" and "tangent", of
+        the margin of its logit (see `logloss_spark.kernels.margin`). Or a NumPy function `loss(y, p)` with a name of
+        its own: it gets the rows that can be scored, labels as places of classes (with `soft_labels` as shares) and
+        predictions as they came, (n,) or (n, K), and returns n numbers. Functions of a notebook or a script travel to
+        the workers by themselves; one of a module that workers lack does after
+        `pyspark.cloudpickle.register_pickle_by_value(module)`. The mean is then called `loss`, and what means something
+        of cross-entropy alone is left out; `eps` and `clip` cap no other loss.
+
+    Returns
+    -------
+    Evaluation, which has read nothing yet, but for the first rows of two logits. It shows itself, with these columns of
+    each slice:
+
+    - `rows`: rows read; `n`: rows scored whose weight is positive;
+    - `log_loss`: mean loss, nats, and its interval, with a star where there is too little to go by for it (`few`);
+    - `normalized_entropy`: log loss over that of forecasting each slice its own class shares: below 1 is better;
+    - `calibration_ratio`: mean forecast over mean label, above 1 where too much is forecast;
+    - `brier`: mean squared error of the forecast; `ece`: mean distance of forecasts from what happened, by bins.
+
+    `help(logloss_spark.metrics)` explains these and all other metrics.
+
+    Raises
+    ------
+    SpecError
+        A column that is not there or cannot have its role, or a value that cannot be meant. When the rows are read:
+        labels -1 and 1, or 1 to K, where `classes` were not given.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([("a", 1, 0.9), ("a", 0, 0.2), ("b", None, 0.5)], "day string, label int, p double")
+    >>> with ls.evaluate(df, label="label", prediction="p", by=[["day"]]) as evaluation:
+    ...     metrics = evaluation.metrics.withColumn("log_loss", F.round("log_loss", 4))
+    ...     metrics.select("slice", "rows", "n", "log_loss").orderBy("slice").show()
+    +-----+----+---+--------+
+    |slice|rows|  n|log_loss|
+    +-----+----+---+--------+
+    |  all|   3|  2|  0.1643|
+    |day=a|   2|  2|  0.1643|
+    |day=b|   1|  0|    NULL|
+    +-----+----+---+--------+
+    <BLANKLINE>
+    """
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=one_name_or_many(prediction),
+        weight=weight,
+        cluster=cluster,
+        by=grouping_sets(by),
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
+        engine=engine,
+        loss=loss,
+    )
+    reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
+    return Evaluation(df, spec, reporting, auc=auc, calibration=calibration)
+
+
+SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibration": with_pooling}
+"""What replaces metrics of cells by those of the rows, however many there are."""
+
+
+def sources_of(rows: Inputs, spec: Predictions, *, auc: Source, calibration: Source) -> dict[str, Source]:
+    """Where ranking and CORP come from: as asked for, and "cells" where "auto" has no other way; {} for K classes."""
+    asked: dict[str, Source] = {"auc": auc, "calibration": calibration}
+    for name, source in asked.items():
+        one_of(name, source, get_args(Source))
+        if source == "exact" and not rows.scalar:
+            raise SpecError(
+                f'{name}="exact" sorts binary forecasts, and the prediction is one per class: '
+                "give the positive class's as a number"
+            )
+    if calibration == "exact" and spec.loss_name != "cross_entropy":
+        raise SpecError(
+            f'calibration="exact" decomposes cross-entropy, and the loss is {spec.loss_name!r}: leave one of them out'
+        )
+    if not rows.scalar:
+        return {}
+    return asked if spec.loss_name == "cross_entropy" else asked | {"calibration": "cells"}

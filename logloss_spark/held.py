@@ -1,0 +1,148 @@
+"""A state that is computed once, whatever is read off it, and the metrics that were collected; let go in the end."""
+
+import secrets
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Self
+
+import pandas as pd
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from logloss_spark.errors import LogLossError
+from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
+from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.labels import check_labels
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.spec import Predictions
+from logloss_spark.states.state import SOURCE_BITS, Scale
+
+HELD_ROWS = 1_000_000
+"""A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
+
+HELD_PARTITIONS = 32
+"""A state is small. Cached as it comes from a shuffle, each table read off it would start 200 tasks."""
+
+
+class HeldState(ABC):
+    """What has one state, cached at its first use so that the rows are read once, and metrics that are collected once.
+
+    A context manager: leaving it lets both go, and so does `close`.
+    """
+
+    _rows: Inputs
+    _spec: Predictions
+    _scale: Scale
+    _counts: dict[str, int]
+
+    @abstractmethod
+    def _made(self) -> DataFrame:
+        """The state, from the rows."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> DataFrame:
+        """The metrics, read off the state."""
+
+    @cached_property
+    def _source(self) -> int:
+        """What the state is known by when it is merged: the same number whenever it is made."""
+        return secrets.randbits(SOURCE_BITS)
+
+    @cached_property
+    def state(self) -> DataFrame:
+        """The sums per slice, cached."""
+        state = held(self._made())
+        try:
+            found = looked_through(state, len(self._scale.classes))
+            if found["unknown_label"] and not found["first_class"]:
+                check_labels(self._rows, self._spec)
+            if self._rows.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
+                exponent = exponent_of(self._rows)
+                if exponent:
+                    state.unpersist()
+                    self._rows = in_units(self._rows, exponent)
+                    self._scale = replace(self._scale, weight_exponent=self._scale.weight_exponent + exponent)
+                    state = held(self._made())
+        except LogLossError:
+            state.unpersist()
+            raise
+        self._counts = {status: found[status] for status in STATUSES}
+        return state
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have each status; of a comparison with rows="shared" pairs of a row and a challenger."""
+        _ = self.state  # whoever makes the state counts its rows
+        return self._counts
+
+    @cached_property
+    def _schema(self) -> StructType:
+        """The columns of the metrics; to build their plan takes a third of a second."""
+        return self.metrics.schema
+
+    @cached_property
+    def _collected(self) -> pd.DataFrame | None:
+        """All metrics, or None where they are too many to stay on the driver."""
+        return kept_whole(self.metrics, len(self._scale.classes))
+
+    def _ranked(self, order: Order, limit: int | None = None, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
+        """The metrics in order: all, or the first `limit` of each set, by default of each grouping set."""
+        if self._collected is not None:
+            return ranked(self._collected, order, limit, sets)
+        if limit is not None:
+            return first_of_each_set(self.metrics, order, limit, sets)
+        return ranked(readable(self.metrics).toPandas(), order)
+
+    def close(self) -> None:
+        """Let the cached state and the collected metrics go; the next use makes them again."""
+        self.__dict__.pop("_collected", None)
+        if "state" in self.__dict__:
+            self.state.unpersist()
+            del self.__dict__["state"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def looked_through(state: DataFrame, classes: int) -> dict[str, Any]:
+    """What tells whether a state is what was meant, in one small job, the first one that uses the state.
+
+    The rows of each status; of the scored rows those of the first class, `first_class`; and the sums `w` and `w2` of
+    all slices, and `least_w2` of one.
+    """
+    scored = "part IN ('moments', 'pair') AND n > 0"
+    found = state.agg(
+        *[F.expr(f"coalesce(sum(n) FILTER (WHERE part = '{status}'), 0) AS {status}") for status in STATUSES],
+        F.expr(f"coalesce(sum(n) FILTER (WHERE part = 'class' AND place % {classes} = 0), 0) AS first_class"),
+        F.expr(f"sum(w + w_low) FILTER (WHERE {scored}) AS w"),
+        F.expr(f"sum(w2) FILTER (WHERE {scored}) AS w2"),
+        F.expr(f"min(w2) FILTER (WHERE {scored}) AS least_w2"),
+    ).first()
+    assert found is not None
+    return found.asDict()
+
+
+def held(state: DataFrame) -> DataFrame:
+    """A state that is computed once: cached, or where Spark refuses that brought to the driver and back."""
+    try:
+        return state.coalesce(HELD_PARTITIONS).persist()
+    except PySparkException:
+        table = state.limit(HELD_ROWS + 1).toArrow()
+        if table.num_rows <= HELD_ROWS:
+            return state.sparkSession.createDataFrame(table, state.schema)
+    warnings.warn(
+        f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table "
+        "again; write .state to storage and read metrics off that",
+        stacklevel=3,
+    )
+    return state

@@ -1,0 +1,222 @@
+"""Losses side by side: what each says of the same rows, and what a small log loss guarantees of the others."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import SpecError
+from logloss_spark.kernels.divergence import binary_kl
+from logloss_spark.kernels.grid import HALF, coarse_bin
+from logloss_spark.kernels.sums import Array
+from logloss_spark.mean_loss import report_left_out
+from logloss_spark.rows.arrow import Kernel, loss_kernel, numbers, vectorised
+from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.labels import check_labels
+from logloss_spark.rows.losses import named_loss
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.rows.terms import binary_terms, with_loss
+from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.spec import LOSSES, Clip, Columns, Kind, Label, Predictions, one_name_or_many
+from logloss_spark.statistics.reporting import Reporting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nature:
+    """What is known of a loss of the logit of p; `constant` is -G''(1/2)/2 where it is proper, smooth, convex in p."""
+
+    proper: bool
+    convex_in_p: bool
+    convex_in_logit: bool
+    bounded: bool
+    constant: float = math.nan
+
+
+NATURES: Mapping[str, Nature] = {
+    "cross_entropy": Nature(proper=True, convex_in_p=True, convex_in_logit=True, bounded=False, constant=2.0),
+    "hinge": Nature(proper=False, convex_in_p=False, convex_in_logit=True, bounded=False),
+    "smooth_hinge": Nature(proper=False, convex_in_p=True, convex_in_logit=True, bounded=False),
+    "squared": Nature(proper=False, convex_in_p=True, convex_in_logit=True, bounded=False),
+    "exponential": Nature(proper=False, convex_in_p=True, convex_in_logit=True, bounded=False),
+    "savage": Nature(proper=True, convex_in_p=True, convex_in_logit=False, bounded=True, constant=1.0),
+    "tangent": Nature(proper=False, convex_in_p=False, convex_in_logit=False, bounded=True),
+    "focal": Nature(proper=False, convex_in_p=True, convex_in_logit=False, bounded=False),
+    "label_smoothed": Nature(proper=False, convex_in_p=True, convex_in_logit=True, bounded=False),
+}
+"""Tests hold each of these against the kernels."""
+
+
+def squared_error(q: Array, p: Array) -> Array:
+    """The divergence of the Brier score: what forecasting `p` costs where `q` is true."""
+    return np.square(q - p)
+
+
+DIVERGENCES: Mapping[str, Callable[[Array, Array], Array]] = {"cross_entropy": binary_kl, "savage": squared_error}
+"""Those of the losses that have a constant: expected loss of p under q, minus that of q."""
+
+
+def explain(
+    df: DataFrame,
+    *,
+    label: Columns,
+    prediction: Columns,
+    weight: str | None = None,
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    ece_bins: int = 10,
+) -> pd.DataFrame:
+    """Put log loss beside the other losses of the literature, for the same binary predictions, in one pass.
+
+    Log loss bounds the others. Let a loss be smooth, proper and convex in p, and G(p) what it costs in the mean to
+    forecast the truth p. What forecasting q costs beyond that, its divergence, is at most C KL(p || q), with
+    C = -G''(1/2)/2 and KL in nats: its slope in q is (q - p) w(q), w = -G'', that of KL (q - p)/(q(1 - q)), and
+    convexity, -1/q <= w'/w <= 1/(1 - q), keeps q(1 - q) w(q) below w(1/2)/2. So a forecast that is well calibrated by
+    log loss is so by all of them. Of the losses here these are log loss itself (C = 2) and savage, which is the Brier
+    score (C = 1); C serves every loss of that curvature, and these two alone would need half of it.
+
+    Parameters
+    ----------
+    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, ece_bins :
+        As in `evaluate`, for a prediction that is one number; `eps` and `clip` cap cross-entropy alone.
+
+    Returns
+    -------
+    pandas.DataFrame, a row per loss: `loss`; its weighted `mean` over the rows that can be scored; its value for a
+    certain and right forecast (`perfect`), and for p = 1/2 (`coin_flip`); whether it is `proper` (least, in the mean,
+    where p is the truth), `convex_in_p`, `convex_in_logit`, `bounded`; and where the bound holds `constant` (C),
+    `reliability` (the mean over equal-width bins of the divergence of p̄ from ȳ, in this loss) and `bound`, C times the
+    reliability of log loss. p̄ is kept within [eps, 1 - eps] there, so that both are finite. Rows that cannot be scored
+    are left out, with a warning (`InvalidRows`) that counts them.
+
+    Raises
+    ------
+    SpecError
+        As in `evaluate`; and where the prediction is one per class.
+    DataError
+        No row of positive weight could be scored.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2), (0, 0.6)], "label int, p double")
+    >>> losses = ls.explain(df, label="label", prediction="p").round(4)
+    >>> losses = losses[losses["loss"].isin(["cross_entropy", "hinge", "savage"])]
+    >>> print(losses[["loss", "mean", "coin_flip", "proper", "reliability", "bound"]].to_string(index=False))
+             loss   mean  coin_flip  proper  reliability  bound
+    cross_entropy 0.4149     0.6931    True       0.4149 0.8299
+            hinge 0.4685     1.0000   False          NaN    NaN
+           savage 0.1367     0.2500    True       0.1367 0.4149
+
+    References
+    ----------
+    Painsky, Wornell, On the universality of the logistic loss function, ISIT (2018), arXiv 1805.03804; with other
+    alphabets in IEEE Trans. Inf. Theory 66 (2020), arXiv 1810.07014.
+    """
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=one_name_or_many(prediction),
+        weight=weight,
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+    )
+    bins = Reporting(ece_bins=ece_bins).ece_bins
+    rows = inputs(df, spec)
+    if not rows.scalar:
+        raise SpecError(
+            f"explain takes a binary forecast given as one number, and this one has {rows.size} entries: "
+            "Spark's rawPrediction has kind='margin'; for classes "
+            "evaluate(..., loss=...) takes focal, label_smoothed and functions for classes, too"
+        )
+    sums = sums_by_bin(rows, spec).toPandas()
+    total = sum(map(float, sums.loc[sums["bin"].notna(), "w"]))
+    if rows.weighted and not in_range(total) and (exponent := exponent_of(rows)):
+        sums = sums_by_bin(in_units(rows, exponent), spec).toPandas()
+    if not sums["n_first_class"].sum():
+        check_labels(rows, spec)
+    counts = sums.groupby("status")["n"].sum()
+    used = sums[sums["bin"].notna()]
+    report_left_out(
+        {status: int(counts.get(code, 0)) for code, status in enumerate(STATUSES)},
+        rows,
+        spec,
+        weight=float(used["w"].sum()),
+        what="comparison of losses",
+    )
+    return side_by_side(used, spec, bins)
+
+
+def sums_by_bin(rows: Inputs, spec: Predictions) -> DataFrame:
+    """Per status, and of the rows with weight per bin of the score: rows and the sums that `side_by_side` needs.
+
+    `wt` is the sum of w min(p, 1 - p); the others are called as in a state, but for `wl_0`, one for each loss.
+    """
+    table = binary_terms(with_loss(rows, spec), rows, spec)
+    kernels = kernels_of(spec)
+    losses = vectorised(partial(losses_of_rows, kernels), "array<double>")
+    table = table.withColumn("losses", losses("label" if rows.soft else "index", "prediction"))
+    weight = F.col("weight") if rows.weighted else F.lit(1.0)
+    bin_of_used = F.when((F.col("status") == 0) & (weight > 0), F.col("bin"))
+    terms: dict[str, Column] = {"w": F.lit(1.0), "wy": F.col("y"), "wt": F.col("tail")}
+    terms |= {f"wl_{place}": F.get("losses", F.lit(place)) for place in range(len(kernels))}
+    return table.groupBy("status", bin_of_used.alias("bin")).agg(
+        F.count(F.lit(1)).alias("n"),
+        F.count_if(F.col("index") == 0 if rows.index is not None else F.lit(True)).alias("n_first_class"),
+        *[F.sum(weight * term).alias(name) for name, term in terms.items()],
+    )
+
+
+def kernels_of(spec: Predictions) -> list[Kernel]:
+    """The kernel of each loss that has a name, cross-entropy under the spec's cap."""
+    return [
+        loss_kernel(spec, scalar=True, soft=spec.soft_labels)
+        if name == "cross_entropy"
+        else named_loss(name, spec.score)
+        for name in LOSSES
+    ]
+
+
+def losses_of_rows(kernels: Sequence[Kernel], label: pa.Array, score: pa.Array) -> pa.Array:
+    """Every loss of the rows of an Arrow batch, a list per row; of invalid rows any numbers."""
+    y, p = numbers(label, 2), numbers(score, 2)
+    losses = np.stack([kernel(y, p) for kernel in kernels], axis=1)
+    ends = np.arange(0, losses.size + 1, len(kernels), dtype=np.int32)
+    return pa.ListArray.from_arrays(ends, pa.array(losses.ravel(), from_pandas=False))
+
+
+def side_by_side(sums: pd.DataFrame, spec: Predictions, bins: int) -> pd.DataFrame:
+    """What `explain` returns, from the sums of the bins that hold rows."""
+    weight = sums["w"].sum()
+    in_bins = sums.assign(
+        bin=coarse_bin(sums["bin"].to_numpy(dtype=np.int64), bins),
+        wp=np.where(sums["bin"] >= HALF, sums["w"] - sums["wt"], sums["wt"]),
+    )
+    in_bins = in_bins.groupby("bin")[["w", "wy", "wp"]].sum()
+    share = (in_bins["w"] / weight).to_numpy()
+    happened = np.clip((in_bins["wy"] / in_bins["w"]).to_numpy(), 0.0, 1.0)
+    forecast = np.clip((in_bins["wp"] / in_bins["w"]).to_numpy(), spec.eps, 1.0 - spec.eps)
+    reliability = {name: float(share @ divergence(happened, forecast)) for name, divergence in DIVERGENCES.items()}
+
+    certain_and_coin = np.array([np.inf, 0.0] if spec.score == "logit" else [1.0, 0.5])
+    values = np.array([kernel(np.ones(2), certain_and_coin) for kernel in kernels_of(spec)])
+    said = {
+        "loss": LOSSES,
+        "mean": [sums[f"wl_{place}"].sum() / weight for place in range(len(LOSSES))],
+        "perfect": values[:, 0],
+        "coin_flip": values[:, 1],
+    }
+    table = pd.DataFrame(said).join(pd.DataFrame([asdict(NATURES[name]) for name in LOSSES]))
+    table["reliability"] = table["loss"].map(reliability)
+    table["bound"] = table["constant"] * reliability["cross_entropy"]
+    return table

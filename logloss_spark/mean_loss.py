@@ -1,0 +1,159 @@
+"""The log loss of a table as one number, and what is said of the rows that are left out of it."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError, ImpossibleEvents, InvalidRows, counted, listed
+from logloss_spark.kernels.sums import ratio_of_sums
+from logloss_spark.rows.advice import advice
+from logloss_spark.rows.inputs import Inputs, check_logits, inputs
+from logloss_spark.rows.labels import check_labels
+from logloss_spark.rows.status import STATUSES, reasons_in
+from logloss_spark.rows.terms import with_loss
+from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, one_name_or_many
+from logloss_spark.states.catalyst import precise_sums
+
+CAPPED_SHARE = 0.01
+"""From this share of the loss on, events whose loss was capped are worth a warning: the answer hangs on eps."""
+
+
+def log_loss(
+    df: DataFrame,
+    label: Columns,
+    prediction: Columns,
+    *,
+    weight: str | None = None,
+    kind: Kind = "probability",
+    classes: Sequence[Label] | None = None,
+    soft_labels: bool = False,
+    eps: float = 1e-15,
+    clip: Clip = "eps",
+    sum_tolerance: float = 1e-5,
+    engine: Engine = "pandas",
+) -> float:
+    """The log loss of a table, as one number.
+
+    Parameters
+    ----------
+    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
+        As in `evaluate`.
+
+    Returns
+    -------
+    float, nats, in [0, inf]. Rows that cannot be scored are left out, and a warning (`InvalidRows`) counts them. Where
+    rows that gave what happened a probability of eps or less make up 1 % of the loss or more, a warning says so
+    (`ImpossibleEvents`).
+
+    Raises
+    ------
+    SpecError
+        As in `evaluate`.
+    DataError
+        No row of positive weight could be scored.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2)], "label int, p double")
+    >>> round(ls.log_loss(df, "label", "p"), 4)
+    0.1643
+    """
+    spec = Predictions(
+        label=one_name_or_many(label),
+        prediction=one_name_or_many(prediction),
+        weight=weight,
+        kind=kind,
+        classes=None if classes is None else tuple(classes),
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
+        engine=engine,
+    )
+    rows = inputs(df, spec)
+    check_logits(rows, spec)
+    found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
+    if rows.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):
+        rows = in_units(rows, exponent)
+        found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
+    if found["unknown_label"] and not found["first_class"]:
+        check_labels(rows, spec)
+    report_left_out(found, rows, spec, weight=weight_in(found), what="log loss")
+    mean = mean_of(found)
+    report_impossible(found, mean, spec)
+    return mean
+
+
+def report_impossible(found: Mapping[str, Any], mean: float, spec: Predictions) -> None:
+    """Warn where events whose loss was capped make up a good share of a finite mean loss."""
+    if not found["capped"] or not mean < math.inf:
+        return
+    share = spec.cap * found["w_capped"] / (mean * (found["w_high"] + found["w_low"]))
+    if share >= CAPPED_SHARE:
+        warnings.warn(
+            f"{counted(found['capped'], 'row')} of {found['ok']:,} gave what happened a probability of at most eps, "
+            f"{spec.eps:g}, and make up {share:.1%} of the log loss at {spec.cap:.1f} nats each: another eps changes "
+            "it; evaluate(...) counts them by slice as clipped and zero",
+            ImpossibleEvents,
+            stacklevel=3,
+        )
+
+
+def weight_in(sums: Mapping[str, Any]) -> float | None:
+    """The sum of the weights that `summed_loss` found, None where no row has any."""
+    return None if sums["w_high"] is None else sums["w_high"] + sums["w_low"]
+
+
+def report_left_out(
+    counts: Mapping[str, int], rows: Inputs, spec: Predictions, *, weight: float | None, what: str
+) -> None:
+    """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
+
+    For functions whose answer has no better place to say so; the warning points at their caller.
+    """
+    reasons = reasons_in(counts)
+    total = counts["ok"] + sum(reasons.values())
+    way_out = advice(counts, rows, spec)
+    said = listed(reasons) + (f"; {way_out}" if way_out else "")
+    if not weight:
+        raise DataError(
+            f"{what} needs a row of positive weight that can be scored, and none of {total:,} can"
+            + (f": {said}" if reasons else "")
+        )
+    if reasons:
+        warnings.warn(
+            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: {said}",
+            InvalidRows,
+            stacklevel=3,
+        )
+
+
+def summed_loss(scored: DataFrame, rows: Inputs, *, cap: float = math.inf) -> dict[str, Any]:
+    """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass.
+
+    `capped` and `w_capped` are the rows whose loss is the cap, and their weight; `first_class` counts the rows of the
+    first class.
+    """
+    ok = "status = 0 AND weight > 0" if rows.weighted else "status = 0"
+    capped = F.expr(ok) & (F.col("loss") >= cap)
+    row = scored.agg(
+        *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
+        F.count_if(F.lit(False) if rows.index is None else F.col("index") == 0).alias("first_class"),
+        *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
+        F.count_if(capped).alias("capped"),
+        F.sum(F.when(capped, F.col("weight") if rows.weighted else F.lit(1.0))).alias("w_capped"),
+    ).first()
+    assert row is not None
+    return row.asDict()
+
+
+def mean_of(found: Mapping[str, Any]) -> float:
+    """The mean loss from the sums that `summed_loss` found."""
+    return float(ratio_of_sums(*(np.array(found[name]) for name in ("wl_high", "wl_low", "w_high", "w_low"))))

@@ -1,0 +1,97 @@
+"""The log loss of forecasts as an Evaluator of pyspark.ml."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from pyspark import keyword_only
+from pyspark.ml.evaluation import Evaluator
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasLabelCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError
+from logloss_spark.mean_loss import mean_of, report_left_out, summed_loss, weight_in
+from logloss_spark.ml.logistic_regression import (
+    ReadAsJson,
+    Written,
+    weight_column,
+)
+from logloss_spark.rows.columns import finder
+from logloss_spark.rows.inputs import inputs, is_number
+from logloss_spark.rows.terms import with_loss
+from logloss_spark.spec import Predictions
+
+
+class LogLossEvaluator(
+    Evaluator, HasLabelCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol, Written, ReadAsJson
+):
+    """The log loss of forecasts, for CrossValidator and TrainValidationSplit: smaller is better.
+
+    Labels are 0..K-1. Forecasts are vectors or arrays of K probabilities, or numbers, the probability of label 1.
+    Where `rawPredictionCol` is set it is read instead of `probabilityCol`: two entries are [-z, z], as Spark's
+    classifiers write them, and the last one is the logit; K entries are logits, and a number is the logit of label 1.
+    (MLlib's multinomial family writes half the logit of two classes there: evaluate its probability.)
+
+    `eps` caps the loss of a probability at -ln eps. A label beyond the entries of a forecast is an event that the model
+    rules out, as a model does whose training rows lack the last class: it costs -ln eps.
+    """
+
+    eps: Param[float] = Param(Params._dummy(), "eps", "the loss of a row is at most -ln eps", TypeConverters.toFloat)
+
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        labelCol: str = "label",  # noqa: N803
+        probabilityCol: str = "probability",  # noqa: N803
+        rawPredictionCol: str | None = None,  # noqa: N803
+        weightCol: str | None = None,  # noqa: N803
+        eps: float = 1e-15,
+    ) -> None:
+        super().__init__()
+        self._setDefault(eps=1e-15)
+        self._set(**self._input_kwargs)
+
+    def isLargerBetter(self) -> bool:  # noqa: N802
+        """Whether a larger loss is better: it is not."""
+        return False
+
+    def _evaluate(self, dataset: DataFrame) -> float:
+        raw = self.getRawPredictionCol() if self.isSet(self.rawPredictionCol) else ""
+        spec = Predictions(
+            label=self.getLabelCol(),
+            prediction=raw or self.getProbabilityCol(),
+            weight=weight_column(self),
+            kind="logit" if raw else "probability",
+            eps=self.getOrDefault(self.eps),
+        )
+        size = classes_forecast(dataset, spec)
+        spec = replace(spec, classes=tuple(range(size)), kind="margin" if raw and size == 2 else spec.kind)
+        rows, ruled_out = inputs(dataset, spec), F.lit(False)
+        if is_number(rows.table.schema["label"].dataType):
+            ruled_out = (F.col("label") >= size) & (F.col("label") % 1 == 0)
+        judged = replace(rows, index=F.when(ruled_out, 0).otherwise(rows.index))
+        loss = F.when(ruled_out, -math.log(spec.eps)).otherwise(F.col("loss"))
+        found = summed_loss(with_loss(judged, spec).withColumn("loss", loss), rows)
+        report_left_out(found, rows, spec, weight=weight_in(found), what="log loss")
+        return mean_of(found)
+
+
+def classes_forecast(dataset: DataFrame, spec: Predictions) -> int:
+    """Return how many classes a column of forecasts has entries for: as its metadata says, or its first vector."""
+    rows, name = inputs(dataset, spec), str(spec.prediction)
+    if rows.scalar:
+        return 2
+    declared = finder(dataset)("prediction", name).metadata.get("ml_attr", {}).get("num_attrs")
+    if declared is None:
+        first = rows.table.where(F.col("prediction").isNotNull()).select(F.size("prediction").alias("size")).head()
+        if first is None:
+            raise DataError(f"column {name!r} must hold forecasts, got nothing but nulls, or no rows")
+        declared = first["size"]
+    if declared < 2:
+        raise DataError(f"a forecast must have an entry for each of two classes or more, got {declared} in {name!r}")
+    return int(declared)

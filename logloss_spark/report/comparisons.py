@@ -1,0 +1,111 @@
+"""What a person is told of a comparison: its title, its table, and conclusions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import DataFrame
+
+from logloss_spark.errors import LISTED, visible
+from logloss_spark.report.evaluations import (
+    FEW_REMARK,
+    SHOWN_SLICES,
+    column_names,
+    marked,
+    not_scored,
+    remarks_on_order,
+    setting,
+)
+from logloss_spark.report.frames import Order, Ranked, first_of_each_set
+from logloss_spark.report.text import View, cells, estimates, p_values
+from logloss_spark.spec import (
+    Predictions,
+)
+from logloss_spark.states.slices import set_name
+from logloss_spark.states.state import Scale
+
+WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
+"""How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""
+
+
+CLEAREST_FIRST = Order((("challenger", True), ("few", True), ("p_value", True)))
+"""How the slices of a verdict are named: first those that leave least to chance."""
+
+
+OF_CHALLENGER = ("grouping_id", "challenger")
+
+
+OF_VERDICT = ("grouping_id", "challenger", "verdict")
+
+
+def title_of_comparison(scale: Scale, spec: Predictions, source: str | None = None) -> str:
+    """What was compared, in words."""
+    baseline, *challengers = map(visible, scale.models)
+    label = column_names(spec.label) + (", each on the rows that both score" if scale.rows == "shared" else "")
+    return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(spec, source)}"
+
+
+def shown_of_table(table: DataFrame, title: str, scale: Scale, confidence: float) -> View:
+    """What a person sees of a table of metrics, of which the slices that are shown alone are collected."""
+    shown = first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
+    named = first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
+    return view_of_comparison(shown, named, WORST_FIRST, title, scale, confidence)
+
+
+def view_of_comparison(shown: Ranked, named: Ranked, order: Order, title: str, scale: Scale, confidence: float) -> View:
+    """What a person sees of a comparison: the slices that are shown, and a sentence on each challenger and set."""
+    frame = shown.frame
+    several = frame["challenger"].nunique() > 1
+    table = {
+        "slice": frame["slice"].tolist(),
+        **({"challenger": frame["challenger"].tolist()} if several else {}),
+        "n": cells(frame["n"]),
+        "baseline_log_loss": cells(frame["baseline_log_loss"]),
+        "challenger_log_loss": cells(frame["challenger_log_loss"]),
+        f"difference [{100 * confidence:g}% interval]": marked(estimates(frame, "difference"), frame["few"]),
+        "p_adjusted": p_values(frame["p_adjusted"]),
+        "verdict": frame["verdict"].tolist(),
+    }
+    remarks = [FEW_REMARK] if frame["few"].any() else []
+    return View(
+        title=title,
+        table=table,
+        remarks=[*remarks, *remarks_on_order(shown, order, scale.slices), *conclusions(named, scale)],
+    )
+
+
+def conclusions(named: Ranked, scale: Scale) -> list[str]:
+    """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
+    sets = named.frame.groupby(list(OF_CHALLENGER), sort=False)
+    lines = [conclusion(of_set, named.sizes, scale.slices) for _, of_set in sets]
+    if scale.rows == "all":
+        return [*lines, *not_scored(named.frame.iloc[0], " by all models")]
+    for _, overall in named.frame[named.frame["slice"] == "all"].iterrows():
+        lines += not_scored(overall, f" by both {visible(overall['baseline'])} and {visible(overall['challenger'])}")
+    return lines
+
+
+def conclusion(of_set: pd.DataFrame, sizes: Mapping[tuple[Any, ...], int], slices: Sequence[str]) -> str:
+    """What a comparison says of one challenger and grouping set."""
+    first = of_set.iloc[0]
+    baseline, challenger = visible(first["baseline"]), visible(first["challenger"])
+    if first["slice"] != "all":
+        key = first["grouping_id"], first["challenger"]
+        numbers = {verdict: sizes.get((*key, verdict), 0) for verdict in ("better", "worse", "no evidence")}
+        total = sum(numbers.values())
+        lines = []
+        for verdict, number in numbers.items():
+            names = of_set.loc[of_set["verdict"] == verdict, "slice"].map(visible)
+            more = ", ..." if number > len(names) else ""
+            if number:
+                lines.append(f"{verdict} on {number:,} of {total:,} ({', '.join(names)}{more})")
+        return f"{challenger} by {visible(set_name(key[0], slices))}: {', '.join(lines)}"
+    if not first["n"]:
+        return f"no row of positive weight is scored by {baseline} and {challenger} alike"
+    claim = {
+        "better": f"{challenger} is better than {baseline}",
+        "worse": f"{challenger} is worse than {baseline}",
+        "no evidence": f"no evidence that {challenger} is better or worse than {baseline}",
+    }[first["verdict"]]
+    interval = " ({difference_low:.5f} to {difference_high:.5f})" if pd.notna(first["difference_low"]) else ""
+    return f"{claim}: difference " + ("{difference:.5f}" + interval).format_map(first)

@@ -1,0 +1,149 @@
+"""What a person is told of an evaluation: its title, its table, and remarks."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from logloss_spark.errors import PATH, counted, listed, visible
+from logloss_spark.report.frames import Order, Ranked
+from logloss_spark.report.text import View, cells, estimates
+from logloss_spark.rows.status import reasons_in
+from logloss_spark.spec import (
+    Predictions,
+)
+from logloss_spark.states.slices import set_name
+from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
+
+SHOWN = ("log_loss", "loss", "normalized_entropy", "calibration_ratio", "brier", "ece")
+"""The metrics that a person is shown first, of those that a loss has."""
+
+
+SHOWN_SLICES = 20
+"""Slices that are shown of each grouping set, unless more are asked for."""
+
+
+FEW_REMARK = (
+    f"* few: the interval misses more often than it claims (under {FEW} rows of the rarer class, or {FEW_BUCKETS} "
+    "buckets of clusters)"
+)
+
+
+def worst_first(loss: str) -> Order:
+    """The order in which slices are shown: those of too few rows last, and of the others the largest loss first."""
+    return Order((("few", True), (loss, False)))
+
+
+def title_of(spec: Predictions, source: str | None = None) -> str:
+    """What was evaluated, in words: the loss, the columns, the table if it has a name, and the grouping sets.
+
+    Examples
+    --------
+    >>> title_of(Predictions(label="late", prediction="p", cluster="day", by=(("month", "carrier"),)))
+    'log loss of p against late, clusters by day: all rows, by month and carrier'
+    """
+    loss = "log loss" if spec.loss == "cross_entropy" else spec.loss_name
+    return f"{loss} of {column_names(spec.prediction)} against {column_names(spec.label)}{setting(spec, source)}"
+
+
+def setting(spec: Predictions, source: str | None) -> str:
+    """The end of a title: how rows count, which table they are of, and by what they are sliced."""
+    roles = {", weights": spec.weight, ", clusters by": spec.cluster}
+    others = "".join(f"{words} {visible(name)}" for words, name in roles.items() if name)
+    others += f" in {visible(source, PATH)}" if source else ""
+    return f"{others}: {', '.join(['all rows', *(f'by {set_of(names)}' for names in spec.by)])}"
+
+
+def set_of(names: Sequence[str]) -> str:
+    """A grouping set in words."""
+    return " and ".join(map(visible, names))
+
+
+def column_names(columns: str | tuple[str, ...]) -> str:
+    """One column by its name, several by the first and the last."""
+    if isinstance(columns, str) or len(columns) == 1:
+        return visible(columns if isinstance(columns, str) else columns[0])
+    return f"{visible(columns[0])} to {visible(columns[-1])}"
+
+
+def view_of(
+    ranked: Ranked,
+    order: Order,
+    title: str,
+    slices: Sequence[str],
+    confidence: float,
+    metrics: Sequence[str] | None = None,
+    way_out: str = "",
+) -> View:
+    """What a person sees of the slices that are shown: these metrics, by default the main ones.
+
+    A metric with an entry per class has no place among the main ones. `way_out` says what lets more rows be scored.
+    """
+    frame = ranked.frame
+    loss = "log_loss" if "log_loss" in frame else "loss"
+    shown = [name for name in SHOWN if name in frame and frame[name].dtype != object] if metrics is None else metrics
+    table = {"slice": frame["slice"].tolist(), "rows": cells(frame["rows"]), "n": cells(frame["n"])}
+    for name in shown:
+        if name == loss:
+            table[f"{name} [{100 * confidence:g}% interval]"] = marked(estimates(frame, name), frame["few"])
+        else:
+            table[name] = cells(frame[name])
+    remarks = [FEW_REMARK] if frame["few"].any() and loss in shown else []
+    return View(
+        title=title,
+        table=table,
+        remarks=[*remarks, *remarks_on_order(ranked, order, slices), *remarks_on(frame.iloc[0], way_out)],
+    )
+
+
+def marked(texts: Sequence[str], few: "pd.Series[bool]") -> list[str]:
+    """Estimates, with a star at those whose interval does not cover what it claims; no room for stars where none is."""
+    return (
+        [text + (" *" if mark else "  ") for text, mark in zip(texts, few, strict=True)] if few.any() else list(texts)
+    )
+
+
+def remarks_on_order(ranked: Ranked, order: Order, slices: Sequence[str]) -> list[str]:
+    """A line on how the slices stand, and how many of them are shown."""
+    shown = ranked.frame.groupby("grouping_id", sort=False)["slice"].nunique()
+    if len(shown) == 1:
+        return []
+    column, ascending = order.by[-1]
+    # Of several challengers each has the same slices.
+    sizes = {set_[0]: size for set_, size in ranked.sizes.items()}
+    parts = [
+        f"{number:,} of {sizes[grouping_id]:,} slices by {visible(set_name(grouping_id, slices))}"
+        for grouping_id, number in zip(shown.index.tolist(), shown.tolist(), strict=True)
+        if sizes[grouping_id] > number
+    ]
+    first = f"{'smallest' if ascending else 'largest'} {visible(column)} first"
+    return [f"{first}; shown: {', '.join(parts)}" if parts else first]
+
+
+def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
+    """What a reader should know of a slice, by its row of metrics."""
+    loss = "log_loss" if "log_loss" in overall else "loss"
+    lines = [f"{line}; {way_out}" if way_out else line for line in not_scored(overall)]
+    if overall["n"] and math.isnan(overall.get("weight", 0.0)):
+        lines.append("weight is null: the sum of the weights is beyond a double, and the other metrics do without it")
+    if overall["clipped"]:
+        capped = "" if math.isinf(overall[loss]) else f", {overall['clipped_loss_share']:.1%} of the loss"
+        lines.append(
+            f"{counted(overall['clipped'], 'row')} gave what happened a probability below eps"
+            f" ({overall['zero']:,} gave it 0){capped}"
+        )
+    if math.isinf(overall[loss]):
+        lines.append(
+            "log_loss is inf: with clip='none' one impossible event that happens costs everything"
+            if loss == "log_loss"
+            else "loss is inf: one row whose loss has no bound costs everything"
+        )
+    return lines
+
+
+def not_scored(overall: "pd.Series[Any]", by: str = "") -> list[str]:
+    """A line on the rows of a slice that were not scored, by its row of results; none where all were."""
+    reasons = reasons_in(overall.to_dict())
+    dropped = counted(sum(reasons.values()), "row")
+    return [f"{dropped} of {overall['rows']:,} not scored{by}: {listed(reasons)}"] if reasons else []

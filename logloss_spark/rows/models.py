@@ -1,0 +1,322 @@
+"""Rows that several models forecast, and pairs of a row and a challenger with both losses and the divergences.
+
+A table is wide, with a column (or a column per class) for each model, or long, with a row for each model and key.
+Either becomes `Inputs` whose table has `prediction_0`, `prediction_1`, … for `prediction`, the baseline's first.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from operator import and_
+from typing import get_args
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import DataError, SpecError, did_you_mean, listed
+from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.arrow import row_losses, vectorised
+from logloss_spark.rows.columns import Find, by_place, finder
+from logloss_spark.rows.inputs import Inputs, check_logits, fields_of, forecast, inputs, score_of, slice_name
+from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST, role_columns, with_loss
+from logloss_spark.spec import ComparedRows, Predictions, distinct, one_of
+
+FOUND_MODELS = 32
+"""As many models are looked for in a long table; each is a column, and compared with the baseline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Where the forecasts of the models are that are compared with the baseline.
+
+    Parameters
+    ----------
+    baseline : str
+        The model that the others are compared with.
+    predictions : mapping from str to str or tuple of str
+        Of a wide table: the column of each model's forecast, or one column per class.
+    prediction : str or tuple of str, optional
+        Of a long table: the column of the forecast, or one per class.
+    model : str, optional
+        Of a long table: the column that names the model.
+    keys : tuple of str
+        Of a long table: the columns that tell which rows of two models forecast the same.
+    models : tuple of str, optional
+        Of a long table: the models to compare; by default all that it holds.
+    rows : "all" or "shared"
+        A row is compared where all models score it, or each challenger where it and the baseline do.
+
+    Raises
+    ------
+    SpecError
+        A value that cannot be meant.
+    """
+
+    baseline: str
+    predictions: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    prediction: str | tuple[str, ...] | None = None
+    model: str | None = None
+    keys: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+    rows: ComparedRows = "all"
+
+    def __post_init__(self) -> None:
+        one_of("rows", self.rows, get_args(ComparedRows))
+        strangers = [model for model in (self.baseline, *self.predictions) if not isinstance(model, str)]
+        if strangers:
+            raise SpecError(f"a model is named by a string, and {strangers[0]!r} came")
+        of_long_table = {name: bool(getattr(self, name)) for name in ("prediction", "model", "keys")}
+        if bool(self.predictions) == any(of_long_table.values()) or (self.predictions and self.models):
+            raise SpecError(
+                "models are given by predictions, a column for each, or in a long table by prediction, model and keys"
+                f", and {'both' if self.predictions else 'neither'} came"
+            )
+        if self.predictions:
+            self.ordered(tuple(self.predictions))
+            return
+        missing = [name for name, given in of_long_table.items() if not given]
+        if missing:
+            raise SpecError(f"a long table needs prediction, model and keys, and {missing[0]} is missing")
+        distinct("keys", self.keys)
+        if self.models is not None:
+            distinct("models", self.models)
+            self.ordered(self.models)
+
+    @property
+    def of_baseline(self) -> str | tuple[str, ...]:
+        """The column of the baseline's forecast, or of every model's."""
+        return self.predictions[self.baseline] if self.prediction is None else self.prediction
+
+    def ordered(self, models: Sequence[str]) -> tuple[str, ...]:
+        """The baseline, then the others by name, so that comparisons of the same models merge however they were given.
+
+        Raises SpecError where the baseline is none of them, or the only one.
+        """
+        if self.baseline not in models:
+            known = did_you_mean(self.baseline, models)
+            raise SpecError(f"the baseline is one of the models, and {self.baseline!r} is not; {known}")
+        if len(models) < 2:
+            raise SpecError(f"a baseline is compared with other models, and {self.baseline!r} came alone")
+        return (self.baseline, *sorted(model for model in models if model != self.baseline))
+
+
+def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs of a table, wide or long, and the models in their order.
+
+    A long table is looked at at once: for its models where none are named, and whether its keys are unique.
+    """
+    if given.model is None:
+        models = given.ordered(tuple(given.predictions))
+        return wide_inputs(df, {name: replace(spec, prediction=given.predictions[name]) for name in models}), models
+    if given.models:
+        check_models(df, given.model, given.models)
+    models = given.ordered(given.models or models_in(df, given.model))
+    return long_inputs(df, spec, model=given.model, keys=given.keys, models=models, on=given.rows), models
+
+
+def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
+    """The inputs of a wide table, from the spec of each model, the baseline's first.
+
+    Raises
+    ------
+    SpecError
+        As `inputs` does, or models that do not forecast the same classes in the same form.
+    """
+    baseline, *challengers = specs
+    found = {model: inputs(df, spec) for model, spec in specs.items()}
+    for model, spec in specs.items():
+        check_logits(found[model], spec, f" of {model!r}")
+    for model in challengers:
+        if found[model].scalar != found[baseline].scalar:
+            raise SpecError(
+                "models that are compared give their forecasts in the same form, and "
+                f"{baseline!r} is {form(found[baseline])} but {model!r} {form(found[model])}"
+            )
+        if found[model].size != found[baseline].size:
+            raise SpecError(
+                f"models that are compared forecast the same classes, and {baseline!r} has {found[baseline].size} but "
+                f"{model!r} {found[model].size}; arrays are taken to have 2 unless classes names more"
+            )
+    classes = found[baseline].classes
+
+    def predictions(find: Find) -> dict[str, Column]:
+        columns = [forecast(fields_of(find, spec), spec, classes) for spec in specs.values()]
+        return {f"prediction_{place}": column for place, column in enumerate(columns)}
+
+    return inputs(df, specs[baseline], beside=predictions)
+
+
+def form(rows: Inputs) -> str:
+    """What a model gives for a row, in words."""
+    return "a number" if rows.scalar else "one number per class"
+
+
+def lengths(rows: Inputs, models: Sequence[str]) -> dict[str, int]:
+    """How many entries the forecast of each model has, in some row for which each of them gives one."""
+    sizes = [F.size(f"prediction_{place}") for place in range(len(models))]
+    found = rows.table.select(*[size.alias(str(place)) for place, size in enumerate(sizes)]).dropna().first()
+    return {} if found is None else dict(zip(models, found, strict=True))
+
+
+def long_inputs(
+    df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[str], models: Sequence[str], on: ComparedRows
+) -> Inputs:
+    """The inputs of a long table: the rows of a key become one. Its keys are looked at at once, in a pass of its own.
+
+    Raises
+    ------
+    SpecError
+        As `inputs` does.
+    DataError
+        Keys that are not unique per model, or whose models differ in label, weight, cluster or slice; no key to
+        compare models on.
+    """
+
+    def named(find: Find) -> dict[str, Column]:
+        key = F.struct(*[find("key", name).column.alias(name) for name in keys])
+        return {"model": find("model", model).column.cast("string"), "key": key}
+
+    rows = inputs(df, spec, beside=named)
+    facts = F.struct(*[name for name in rows.table.columns if name not in ("model", "key", "prediction")])
+    of_model = {name: F.col("model") == name for name in models}
+    for name in models:
+        check_logits(replace(rows, table=rows.table.where(of_model[name])), spec, f" of {name!r}")
+    by_key = (
+        rows.table.where(F.col("model").isin(*models))
+        .groupBy("key")
+        .agg(
+            F.greatest(*map(F.count_if, of_model.values())).alias("copies"),
+            F.min(facts).alias("facts"),
+            F.min(facts).eqNullSafe(F.max(facts)).alias("agreed"),
+            *[
+                F.first(F.when(given, F.col("prediction")), ignorenulls=True).alias(f"prediction_{place}")
+                for place, given in enumerate(of_model.values())
+            ],
+        )
+    )
+    check_keys(by_key, models, on)
+    predictions = [f"prediction_{place}" for place in range(len(models))]
+    # What the keys were gathered by has read the vectors already.
+    return replace(rows, table=by_key.select("facts.*", *predictions), has_vectors=False)
+
+
+def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
+    """Raise SpecError where a long table has no row of a model."""
+    named = model_column(df, model)
+    found = {row.model for row in named.where(F.col("model").isin(*models)).distinct().collect()}
+    absent = [model for model in models if model not in found]
+    if absent:
+        raise SpecError(f"models are values of column {model!r}, and {absent[0]!r} is not in it; leave it out")
+
+
+def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
+    """The models of a long table, in order of their names; raises SpecError where there are too many to be meant."""
+    found = model_column(df, model).distinct().limit(FOUND_MODELS + 1).collect()
+    if len(found) > FOUND_MODELS:
+        raise SpecError(f"column {model!r} holds more than {FOUND_MODELS} models: name those to compare in models")
+    if any(row.model is None for row in found):
+        raise DataError(f"every row of a long table names its model, and {model!r} is null in some: leave them out")
+    return tuple(sorted(row.model for row in found))
+
+
+def model_column(df: DataFrame, model: str) -> DataFrame:
+    """The names of the models of a long table."""
+    return by_place(df).select(finder(df)("model", model).column.cast("string").alias("model"))
+
+
+def check_keys(by_key: DataFrame, models: Sequence[str], on: ComparedRows) -> None:
+    """Raise DataError where a key has a model twice, or its models' rows differ, or no key lets models be compared.
+
+    Models are compared on the keys that all of them forecast, or a challenger on those that the baseline shares.
+    """
+    forecast = [F.col(f"prediction_{place}").isNotNull() for place in range(len(models))]
+    shared = {model: forecast[0] & by_model for model, by_model in zip(models[1:], forecast[1:], strict=True)}
+    bad = {"repeated": F.col("copies") > 1, "differing": (F.col("copies") == 1) & ~F.col("agreed")}
+    found = by_key.agg(
+        F.count(F.lit(1)).alias("keys"),
+        *[F.count_if(condition).alias(name) for name, condition in bad.items()],
+        *[F.min(F.when(condition, F.col("key"))).alias(f"{name}_key") for name, condition in bad.items()],
+        F.count_if(reduce(and_, forecast)).alias("of_all"),
+        *[F.count_if(both).alias(f"shared_{place}") for place, both in enumerate(shared.values())],
+    ).first()
+    assert found is not None
+    if found.repeated:
+        raise DataError(
+            f"a key has one row of each model, and {found.repeated:,} of {found['keys']:,} have several, "
+            f"as {in_words(found.repeated_key)}: add columns to keys, or leave rows out"
+        )
+    if found.differing:
+        raise DataError(
+            "the models of a key have the same label, weight, cluster and slices, and those of "
+            f"{found.differing:,} of {found['keys']:,} differ, as of {in_words(found.differing_key)}"
+        )
+    counts = {model: found[f"shared_{place}"] for place, model in enumerate(shared)}
+    if found["keys"] and not any(counts.values()):
+        raise DataError(
+            f"a challenger is compared on the keys that it shares with the baseline, and in none of {found['keys']:,} "
+            f"keys does a challenger share a forecast with {models[0]!r}: choose keys whose values the models share"
+        )
+    if on == "all" and found["keys"] and not found.of_all:
+        raise DataError(
+            f"models are compared on the keys that all of them forecast, and none of {found['keys']:,} keys has a "
+            f"forecast of all {len(models)}; keys shared with {models[0]!r}: {listed(counts)}. Give rows='shared' to "
+            "compare each with the baseline on the keys that they share, or name in models those that share keys"
+        )
+
+
+def in_words(key: Row) -> str:
+    """A key with the names of its columns."""
+    return ", ".join(f"{name} = {value}" for name, value in key.asDict().items())
+
+
+def scored_pairs(rows: Inputs, spec: Predictions, models: int, on: ComparedRows) -> DataFrame:
+    """The pairs of each row with each challenger: what a row has beside its forecasts, and what the pair adds.
+
+    `challenger` is its index in models, from 1. `status` is the first that is not ok, in the order of models: of all
+    models, or with rows="shared" of the baseline and the challenger. `kl` is KL(baseline ‖ challenger): it and
+    `kl_reverse` come from Python whichever engine gives `baseline_loss` and `loss`.
+    """
+    # As in `with_loss`, but once and for either engine: a step between functions would hand rows to Python twice.
+    table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.has_vectors else rows.table
+    table = table.withColumn("given_label", F.col("label"))
+    for place in range(models):
+        of_place = {"prediction": F.col(f"prediction_{place}"), "label": F.col("given_label")}
+        of_model = replace(rows, table=table.withColumns(of_place), has_vectors=False)
+        table = with_loss(of_model, spec).withColumnsRenamed({"status": f"status_{place}", "loss": f"loss_{place}"})
+    challengers = range(1, models)
+    divergences = {}
+    for place in challengers:
+        baseline, challenger = "prediction_0", f"prediction_{place}"
+        divergences[f"kl_{place}"] = divergence(rows, spec, baseline, challenger)
+        divergences[f"kl_reverse_{place}"] = divergence(rows, spec, challenger, baseline)
+    pairs = [
+        F.struct(
+            F.lit(place).alias("challenger"),
+            first_reason([0, place] if on == "shared" else range(models)).alias("status"),
+            F.col("loss_0").alias("baseline_loss"),
+            *[F.col(f"{name}_{place}").alias(name) for name in ("loss", "kl", "kl_reverse")],
+        )
+        for place in challengers
+    ]
+    kept = [*map(slice_name, range(len(spec.slices))), *role_columns(rows), *([] if rows.soft else ["index"])]
+    return table.withColumns(divergences).select(*kept, F.inline(F.array(*pairs)))
+
+
+def first_reason(models: Iterable[int]) -> Column:
+    """The first status that is not ok of these models, in their order; ok where all are."""
+    return F.coalesce(*[F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in models], F.lit(0))
+
+
+def divergence(rows: Inputs, spec: Predictions, reference: str, other: str) -> Column:
+    """KL(reference ‖ other) of two columns of forecasts, in nats."""
+    kernel = divergence_kernel(spec, scalar=rows.scalar)
+    scores = [score_of(rows, spec, F.col(name)) for name in (reference, other)]
+    return vectorised(partial(row_losses, kernel, rows.size), "double")(*scores)
+
+
+def divergence_kernel(spec: Predictions, *, scalar: bool) -> Callable[[Array, Array], Array]:
+    """The divergence of two forecasts of a spec."""
+    if spec.score == "logit":
+        return kl_from_logits
+    return binary_kl if scalar else kl

@@ -1,0 +1,205 @@
+"""A table of predictions, scored: per row its status, its cross-entropy and the other terms that sums are made of.
+
+Both engines end here. What follows does not know which of them ran.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.rows import arrow, native
+from logloss_spark.rows.bins import certain_bin, corrected_bin
+from logloss_spark.rows.inputs import Inputs, in_unit_interval, score_of, slice_name
+from logloss_spark.rows.losses import other_loss
+from logloss_spark.rows.native import INFINITY, compensated_sum
+from logloss_spark.rows.status import status_code
+from logloss_spark.spec import Predictions
+
+CROSS_ENTROPY = {"pandas": arrow.cross_entropy, "native": native.cross_entropy}
+
+ONE_PARTITION_AT_MOST = 2**31 - 1
+"""A coalesce to this many partitions changes nothing, and is a row-based step between a scan and Python."""
+
+
+def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
+    """The table with `status` (a code), `loss`, and for hard labels the `index` of the class."""
+    table = rows.table
+    if rows.has_vectors and spec.engine == "pandas":
+        # Spark 4.3 hands columns of a scan to Python directly, and dies where the scan holds an ML vector.
+        table = table.coalesce(ONE_PARTITION_AT_MOST)
+    index = {} if rows.index is None else {"index": F.coalesce(rows.index, F.lit(-1))}
+    judged = table.withColumns({"status": status_code(rows, spec), **index})
+    judged = judged.withColumns(settled_columns(rows, spec))
+    loss_of_row = CROSS_ENTROPY[spec.engine] if spec.loss == "cross_entropy" else other_loss
+    return judged.withColumn("loss", loss_of_row(rows, spec))
+
+
+def settled_columns(rows: Inputs, spec: Predictions) -> dict[str, Column]:
+    """The columns of roles as they are summed once the status is known: scores, and distributions within [0, 1].
+
+    Numbers stand in the place of nulls, which say nothing more then, and each of which is a branch per sum.
+    """
+    nan = F.lit(float("nan"))
+    score, label = score_of(rows, spec, F.col("prediction")), F.col("label")
+    settled = {"prediction": F.coalesce(score, nan) if rows.scalar else score}
+    if rows.soft:
+        settled["label"] = F.coalesce(label, nan) if rows.scalar else in_unit_interval(label)
+    if rows.weighted:
+        settled["weight"] = F.coalesce("weight", F.lit(0.0))
+    return settled
+
+
+def scored(rows: Inputs, spec: Predictions) -> DataFrame:
+    """The table with every term of a row.
+
+    Columns, besides the slices, `weight` and `bucket` (if there are any) and `status`
+    -------
+    loss : that of the spec; cross-entropy in nats
+    brier : (p - y)^2, or its sum over the classes
+    entropy : the loss that the forecast itself expects, nats
+    y : the binary label or share; for K classes whether the top class happened, or its share
+    tail : min(p, 1 - p) of the (top) probability, without loss of digits near 1
+    upper : whether that probability is one half or more
+    bin : its bin of the score grid
+    clipped, zero : whether a class that happened had a probability below eps; of 0
+    score, variance, logit_variance : the prediction as it came, p(1 - p) and p(1 - p) logit(p)^2 (binary only)
+    probabilities, labels : one per class (K classes only)
+    rank : how many classes come before the one that happened, of equals the earlier ones (K classes, hard labels)
+    """
+    table = with_loss(rows, spec)
+    terms = binary_terms(table, rows, spec) if rows.scalar else class_terms(table, rows, spec)
+    slices = map(slice_name, range(len(spec.slices)))
+    return terms.select(*slices, *role_columns(rows), "status", "loss", *added_columns(rows))
+
+
+def role_columns(rows: Inputs) -> list[str]:
+    """The columns of roles that a table need not have."""
+    return (["weight"] if rows.weighted else []) + (["bucket"] if rows.clustered else [])
+
+
+def added_columns(rows: Inputs) -> list[str]:
+    """The names of the terms beside the loss."""
+    both = ["brier", "entropy", "y", "tail", "upper", "bin", "clipped", "zero"]
+    if rows.scalar:
+        return [*both, "score", "variance", "logit_variance"]
+    return [*both, "probabilities", "labels", *([] if rows.soft else ["rank"])]
+
+
+def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
+    """The terms of a scalar forecast."""
+    score = F.col("prediction")
+    upper = score >= (0.5 if spec.score == "probability" else 0.0)
+    surprise, surprise_of_other = native.binary_surprisals(score, spec)
+    label = F.col("label") if rows.soft else F.col("index")
+    if spec.score == "probability":
+        tail = F.when(upper, 1 - score).otherwise(score)
+    else:
+        odds = F.exp(-F.abs(score))
+        tail = odds / (1 + odds)
+    table = table.withColumns(
+        {
+            "y": label.cast("double") if rows.soft else label,
+            "upper": upper,
+            "tail": tail,
+            "surprise": surprise,
+            "surprise_of_other": surprise_of_other,
+        }
+    )
+    tail, upper = F.col("tail"), F.col("upper")
+    tail_surprisal = F.greatest(F.col("surprise"), F.col("surprise_of_other"))
+    table = table.withColumn("certain_bin", certain_bin(tail=tail, tail_surprisal=tail_surprisal, upper=upper))
+    p, one_minus_p = F.when(upper, 1 - tail).otherwise(tail), F.when(upper, tail).otherwise(1 - tail)
+    # A probability of 0 has an infinite surprisal that nothing must be multiplied with.
+    finite = [F.when(F.col(name) < INFINITY, F.col(name)).otherwise(0.0) for name in ("surprise", "surprise_of_other")]
+    variance = tail * (1 - tail)
+    y = F.col("y")
+    if rows.soft:
+        error = p - y
+        happened = F.least(F.when(y > 0, p), F.when(y < 1, one_minus_p))
+    else:
+        error = F.when(y == 1, one_minus_p).otherwise(p)
+        happened = F.when(y == 1, p).otherwise(one_minus_p)
+    return table.withColumns(
+        {
+            "brier": error * error,
+            "entropy": p * finite[0] + one_minus_p * finite[1],
+            "bin": corrected_bin(F.col("prediction"), spec.score, F.col("certain_bin")),
+            **extremes(happened, rows, spec),
+            "score": F.col("prediction"),
+            "variance": variance,
+            "logit_variance": variance * (finite[1] - finite[0]) * (finite[1] - finite[0]),
+        }
+    )
+
+
+def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
+    """The terms of a forecast for K classes; score, bin and `y` are those of the top class (of equals the first)."""
+    score = F.col("prediction")
+    if spec.score == "probability":
+        table = table.withColumn("probabilities", score)
+        tail_of_top = 1 - F.array_max(score)
+    else:
+        place = F.array_position(score, F.array_max(score))
+        table = table.withColumns({"behind": native.behind_top(score), "place": place})
+        table = table.withColumn("rest", compensated_sum(F.col("behind")))
+        share = F.lit(1.0) / (1 + F.col("rest"))
+        table = table.withColumn(
+            "probabilities",
+            F.transform("behind", lambda power, at: F.when(at == F.col("place") - 1, share).otherwise(power * share)),
+        )
+        tail_of_top = F.col("rest") * share
+    labels = (
+        F.col("label")
+        if rows.soft
+        else F.transform("probabilities", lambda _, at: F.when(at == F.col("index"), 1.0).otherwise(0.0))
+    )
+    table = table.withColumns({"labels": labels, "top": F.array_max("probabilities"), "tail_of_top": tail_of_top})
+    table = table.withColumn("place_of_top", F.array_position("probabilities", F.col("top")).cast("int") - 1)
+    probabilities, labels, top = F.col("probabilities"), F.col("labels"), F.col("top")
+    upper = top >= 0.5
+    tail = F.when(upper, F.col("tail_of_top")).otherwise(top)
+    near = F.least(top, 1 - top)
+    surprisal = -native.logarithm(near)
+    table = table.withColumn("certain_bin", certain_bin(tail=near, tail_surprisal=surprisal, upper=upper))
+    happened = F.array_min(F.zip_with(labels, probabilities, lambda q, p: F.when(q > 0, p)))
+    right = F.col("place_of_top") == F.col("index")
+    if spec.score == "probability":
+        entropy = compensated_sum(F.transform(probabilities, surprisal_share))
+    else:  # ln p of a class that is all but certain has no digits left; its loss has
+        losses = native.class_losses(score, spec)
+        entropy = compensated_sum(F.zip_with(probabilities, losses, native.share_of))
+    ranked = {} if rows.soft else {"rank": rank_of(score, F.col("index"))}
+    return table.withColumns(
+        {
+            "brier": compensated_sum(F.zip_with(labels, probabilities, lambda q, p: (p - q) * (p - q))),
+            "entropy": entropy,
+            "y": F.get(labels, F.col("place_of_top")) if rows.soft else right.cast("int"),
+            "upper": upper,
+            "tail": tail,
+            "bin": corrected_bin(top, "probability", F.col("certain_bin")),
+            **extremes(happened, rows, spec),
+            **ranked,
+        }
+    )
+
+
+def rank_of(scores: Column, index: Column) -> Column:
+    """How many classes come before a class by their score, of equals the earlier ones."""
+    own = F.get(scores, index)
+    ahead = F.filter(scores, lambda score, place: (score > own) | ((score == own) & (place < index)))
+    return F.size(ahead)
+
+
+def surprisal_share(p: Column) -> Column:
+    """What a class adds to the entropy, -p ln p, nothing at 0."""
+    return F.when(p > 0, -p * F.ln(p)).otherwise(0.0)
+
+
+def extremes(happened: Column, rows: Inputs, spec: Predictions) -> dict[str, Column]:
+    """Whether what happened (of several classes the least likely) had hardly any probability, or none.
+
+    A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
+    """
+    if spec.score == "logit":
+        loss = F.col("loss") if spec.loss == "cross_entropy" else native.cross_entropy(rows, spec)
+        return {"clipped": F.lit(False), "zero": loss == INFINITY}
+    return {"clipped": happened < spec.eps, "zero": happened == 0}

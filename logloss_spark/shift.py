@@ -1,0 +1,205 @@
+"""Has the population moved: the object that compares two states, and the tables that it is read off.
+
+What is measured, and how, is in `statistics.drift`. No row is read again.
+"""
+
+import html
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from logloss_spark.errors import SpecError
+from logloss_spark.report.drifts import conclusions, summary
+from logloss_spark.report.frames import plain
+from logloss_spark.rows.inputs import quoted, slice_name, types_of
+from logloss_spark.spec import between, grouping_sets, named, slices_of
+from logloss_spark.states.state import WHOLE, check_slices, rolled_up, slice_columns
+from logloss_spark.states.stored import read_scale
+from logloss_spark.tables.drift import (
+    COUNTED,
+    JUDGED,
+    MEASURES,
+    PARTS,
+    both_sides,
+    check_comparable,
+    check_types,
+    judged,
+    measured,
+    named_slices,
+)
+from logloss_spark.tables.pivot import check_names
+
+
+class Drift:
+    """How far the current state has moved from the reference. Made by `drift`.
+
+    Attributes
+    ----------
+    metrics : DataFrame
+        One row per slice that either state has: see `drift`. It is lazy.
+
+    What `to_pandas`, `show` and the notebook's table have collected once is kept.
+    """
+
+    def __init__(self, metrics: DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> None:
+        self.metrics, self._slices, self._classes = metrics, tuple(slices), tuple(classes)
+
+    @cached_property
+    def _collected(self) -> pd.DataFrame:
+        frame = self.metrics.toPandas()
+        return frame.sort_values(["grouping_id", "slice"], ascending=[False, True], ignore_index=True)
+
+    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
+        """The metrics as pandas, the global row first; all of them, or the first `limit`."""
+        return self._collected.head(len(self._collected) if limit is None else limit).copy()
+
+    def to_json(self) -> str:
+        """The metrics as JSON, a list with an object per slice."""
+        return json.dumps([plain(record) for record in self._collected.to_dict("records")], default=str)
+
+    def show(self, limit: int = 20) -> None:
+        """Print the main metrics of the first slices, and what all of them say."""
+        print(self._text(limit))
+
+    def __str__(self) -> str:
+        """What `show` prints."""
+        return self._text(20)
+
+    def _text(self, limit: int) -> str:
+        shown = summary(self.to_pandas(limit))
+        width = int(shown["slice"].str.len().max()) if len(shown) else 0
+        table = shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})
+        return "\n".join([table, *self._remarks(limit)])
+
+    def remarks(self) -> list[str]:
+        """What moved, in a line for scores and labels of each grouping set; the slices that moved most are named."""
+        sets = self._collected.groupby("grouping_id", sort=False)
+        return [line for _, of_set in sets for line in conclusions(of_set, self._slices, self._classes)]
+
+    def _remarks(self, limit: int) -> list[str]:
+        count = len(self._collected)
+        return [*([f"the first {limit:,} of {count:,} slices"] if count > limit else []), *self.remarks()]
+
+    def __repr__(self) -> str:
+        by = f" by {', '.join(self._slices)}" if self._slices else ""
+        return f"Drift of one state from another{by}: .show() prints its metrics"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{html.escape(line)}</p>" for line in self._remarks(20))
+        return summary(self.to_pandas(20)).to_html(index=False, notebook=True) + lines
+
+
+def drift(
+    reference_state: DataFrame,
+    current_state: DataFrame,
+    *,
+    by: Sequence[Sequence[str]] = (),
+    partition: str | None = None,
+    confidence: float = 0.95,
+) -> Drift:
+    """How far the scores and the classes of a state have moved from those of another. No row is read again.
+
+    Parameters
+    ----------
+    reference_state, current_state : DataFrame
+        States, of this session or from storage; of the same kind of prediction and the same classes. They may be
+        sliced by more columns than are asked for. Scores of K classes are those of the top class.
+    by : list of lists of str
+        Grouping sets of slice columns that both states have, beside the global row.
+    partition : str, optional
+        A slice column of the current state, such as the day: each of its values is compared, whole and by the grouping
+        sets, with the one reference.
+    confidence : float
+        A verdict is given where an adjusted p-value is at most 1 less this.
+
+    Returns
+    -------
+    Drift, which shows itself. The fingerprints of the states are read at once, all else when it is looked at. Its
+    `metrics` has a row per slice that either state has, with the slice columns (the partition first), `grouping_id`,
+    `slice`, `reference_n`, `current_n`, `reference_weight`, `current_weight`, and in nats, null where either side has
+    no rows:
+
+    - `bins`: G, the bins that are compared. Where the reference's scores all lie in one, no move of them can be seen.
+    - `kl`: KL(current || reference) of the shares (n_eff W_b/W + 1/2) / (n_eff + G/2); `reverse_kl`: the other way.
+    - `psi`: population stability index, the sum of both; `psi_expected`: its mean where nothing but chance is at work,
+      (G - 1)(1/n + 1/m) where rows have one weight. Weights that go with the score, and clusters, change it.
+    - `jensen_shannon`, in [0, ln 2], and its root `jensen_shannon_distance`, a metric.
+    - `p_value`: the probability that chance alone makes as large a psi; with clusters, of a psi over the coarser bins
+      that their buckets are counted in. Null where there is but one bin.
+    - `reference_label_mean`, `current_label_mean`: of the positive class, or an array with an entry per class.
+    - `label_kl`: KL(current || reference) of the class shares as they are; infinite for a class new to the reference.
+    - `label_p_value`: the probability that chance alone moves the class shares as far (Pearson's chi-square; of shares
+      as labels the z of their difference). Null for soft labels of more than two classes without clusters.
+    - `p_adjusted`, `label_p_adjusted`: by Benjamini and Hochberg over the slices of a grouping set, the global row
+      alone; the partitions are slices of one.
+    - `scores_verdict`: 'moved', 'hardly moved' where psi is below 0.1, though not by chance, or 'no evidence';
+      `labels_verdict`: 'moved' or 'no evidence'.
+    - `worst`: the three bins that add most to psi, array<struct<low, high, reference_share, current_share,
+      contribution>>, by probability: [low, high), the last one with its end; a bin that is exactly 0 or exactly 1 ends
+      where it begins.
+
+    Rows are taken as independent, and those of both states as different ones. With clusters in both states errors come
+    from their buckets, and clusters may be in both: what a user does on both days cancels.
+
+    Raises
+    ------
+    SpecError
+        A table that is no state, states that cannot be compared, or a slice column that one does not have.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> days = {"mon": 0, "tue": 0, "wed": 25}
+    >>> rows = [(day, hour % 2, (hour + later) / 50) for day, later in days.items() for hour in range(24)]
+    >>> df = spark.createDataFrame(rows, "day string, label int, p double")
+    >>> state = ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state
+    >>> moved = ls.drift(state.where("day = 'mon'"), state, partition="day")
+    >>> moved.to_pandas()[["slice", "bins", "psi", "psi_expected", "scores_verdict"]].round(2)
+         slice  bins   psi  psi_expected scores_verdict
+    0  day=mon    12  0.00          0.92    no evidence
+    1  day=tue    12  0.00          0.92    no evidence
+    2  day=wed    12  2.85          0.92          moved
+
+    References
+    ----------
+    Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991). Yurdakul, Statistical
+    properties of population stability index (2018), for its mean without drift.
+    """
+    between("confidence", confidence, 0.0, 1.0)
+    scales = [read_scale(state) for state in (reference_state, current_state)]
+    reference_types, current_types = (
+        {name: types_of(state)[column] for name, column in slice_columns(scale).items()}
+        for state, scale in zip((reference_state, current_state), scales, strict=True)
+    )
+    check_comparable(*scales)
+    sets = grouping_sets(by)
+    common = slices_of(sets)
+    if partition in common:
+        raise SpecError(f"the reference is one for all partitions: {partition!r} is the partition, leave it out of by")
+    of_partition = () if partition is None else named("partition", [partition])
+    check_slices(scales[0], sets)
+    check_slices(scales[1], [*sets, of_partition])
+    check_types(reference_types, current_types, common)
+    slices = (*of_partition, *common)
+    check_names(slices, (*COUNTED, *MEASURES, *JUDGED, "worst"))
+
+    old, new = (state.where(F.col("part").isin(*PARTS)) for state in (reference_state, current_state))
+    reference = rolled_up(old, scales[0], sets)
+    if partition is None:
+        current = rolled_up(new, scales[1], sets)
+    else:
+        value = quoted(slice_columns(scales[1])[partition]).alias(slice_name(0))
+        moved = {slice_name(place): slice_name(place + 1) for place in reversed(range(len(common)))}
+        for key, after in moved.items():
+            reference = reference.withColumnRenamed(key, after)
+        reference = reference.crossJoin(new.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
+        # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
+        of_each = rolled_up(new, scales[1], [(*of_partition, *names) for names in ((), *sets)])
+        current = of_each.where(F.col("grouping_id") < 2 ** len(common))
+    found = judged(measured(both_sides(reference, current, slices, scales), slices, scales), confidence)
+    return Drift(named_slices(found, slices), slices, scales[0].classes)

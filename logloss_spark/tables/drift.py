@@ -1,0 +1,239 @@
+"""The table of a drift: two states side by side, a row per slice that either has."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructField, StructType
+
+from logloss_spark.errors import SpecError
+from logloss_spark.kernels.grid import BINS, THIN_BINS
+from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.inputs import slice_name
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.states.slices import slice_text, with_names
+from logloss_spark.states.state import BUCKET_STRIDE, WHOLE, Scale, low_of
+from logloss_spark.statistics.drift import BIN, WORST, Population, measures
+from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, true_weight
+from logloss_spark.tables.verdicts import with_adjusted
+
+COMPARED = ("kind", "classes", "scalar", "grid")
+"""What the scales of two states must share for their scores and classes to mean the same. How a row was scored (loss,
+clip, eps), and whether its label was a class or a share, moves neither."""
+
+
+PARTS = ("moments", "cell", "class", "bucket", "bucket_class", *WHOLE, *STATUSES)
+"""The parts of a state that are rolled up; a slice whose rows all could not be scored has statuses alone."""
+
+
+SUMS = {
+    "moments": ("n", "w", "w2", "wy", "w2y", "w2yy"),
+    "cell": ("w", "w2"),
+    "class": ("wy", "w2y"),
+    "bucket": ("w", "wy"),
+    "bucket_class": ("wy",),
+}
+"""The sums of each part that are compared, of those that a state has."""
+
+
+OF_LABEL = {"wy": "weight", "w2y": "w2"}
+"""Sums of the positive class, and the sums of which the negative class has the rest."""
+
+
+PIECE = 64
+"""Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 20 MB."""
+
+
+SIDES = ("reference", "current")
+
+
+COUNTED = tuple(f"{side}_{name}" for name in ("n", "weight") for side in SIDES)
+
+
+OF_SCORES = ("bins", "kl", "reverse_kl", "psi", "psi_expected", "jensen_shannon", "jensen_shannon_distance", "p_value")
+
+
+OF_LABELS = ("reference_label_mean", "current_label_mean", "label_kl", "label_p_value")
+
+
+MEASURES = (*OF_SCORES, *OF_LABELS)
+
+
+JUDGED = ("p_adjusted", "scores_verdict", "label_p_adjusted", "labels_verdict")
+
+
+WORST_TYPE = ArrayType(StructType([StructField(name, DoubleType()) for name in BIN]))
+
+
+SMALL_PSI = 0.1
+"""Below, a population is by convention taken as stable (Siddiqi, Credit Risk Scorecards, 2006), however sure it is that
+it is not quite the same."""
+
+
+def check_comparable(reference: Scale, current: Scale) -> None:
+    """Raise SpecError unless the scores and classes of two states mean the same."""
+    differing = [
+        f"{name} {getattr(reference, name)!r} and {getattr(current, name)!r}"
+        for name in COMPARED
+        if getattr(reference, name) != getattr(current, name)
+    ]
+    if differing:
+        raise SpecError(
+            f"only states of one kind of prediction can be compared; these differ in {', '.join(differing)}"
+        )
+
+
+def check_types(reference: dict[str, DataType], current: dict[str, DataType], slices: Sequence[str]) -> None:
+    """Raise SpecError unless slice columns have the same types on both sides."""
+    for name in slices:
+        if reference[name] != current[name]:
+            came = f"{reference[name].simpleString()} and {current[name].simpleString()}"
+            raise SpecError(f"slice column {name!r} must have the same type in both states, and came as {came}")
+
+
+def both_sides(reference: DataFrame, current: DataFrame, slices: Sequence[str], scales: Sequence[Scale]) -> DataFrame:
+    """Two states that were rolled up, in one row per slice that either has; its columns are `slice_0`, ..."""
+    # mapInArrow looks columns up by unquoted names, and a slice column may have any.
+    keys = [slice_name(place) for place in range(len(slices))]
+    names = dict.fromkeys(name for names in SUMS.values() for name in names if name in reference.columns)
+    halves = [name for name in names if low_of(name) in reference.columns]
+    in_full = {name: F.expr(f"{name} + coalesce({low_of(name)}, 0D)") for name in halves}
+    sums = [in_full.get(name, F.col(name)).alias(name) for name in names]
+    together = [
+        rolled.select(*keys, "grouping_id", "part", "place", *sums, F.lit(side).alias("side"))
+        for side, rolled in zip(SIDES, (reference, current), strict=True)
+    ]
+    inner = [slice_name(place) for place in range(len(slices))]
+    columns = [column for side in SIDES for column in sums_of_side(side, names)]
+    return together[0].unionByName(together[1]).groupBy(*inner, "grouping_id").agg(*columns)
+
+
+def sums_of_side(side: str, names: Iterable[str]) -> list[Column]:
+    """What `Population` holds of one side of a slice: its moments, and its other parts as arrays of structs."""
+    columns = []
+    for part, sums in SUMS.items():
+        of_part = f"FILTER (WHERE side = '{side}' AND part = '{part}')"
+        if part == "moments":
+            columns += [
+                F.expr(f"coalesce(sum({name}) {of_part}, 0) AS {side}_{name}") for name in sums if name in names
+            ]
+        else:
+            fields = ", ".join(name for name in sums if name in names)
+            columns.append(F.expr(f"collect_list(struct(place, {fields})) {of_part} AS {side}_{part}"))
+    return columns
+
+
+def measured(wide: DataFrame, slices: Sequence[str], scales: Sequence[Scale]) -> DataFrame:
+    """What is measured of each slice of `both_sides` alone."""
+    wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
+    kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
+    fields = [wide.schema[name] for name in kept]
+    fields += [StructField(name, measure_type(name, scales[0])) for name in MEASURES]
+    fields += [StructField("worst", WORST_TYPE)]
+    measure = partial(measured_batches, scales=tuple(scales), kept=kept)
+
+    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return measure(batches)
+
+    table = wide.mapInArrow(on_arrow, StructType(fields))
+    weights = {f"{side}_weight": scale for side, scale in zip(SIDES, scales, strict=True)}
+    return table.withColumns({name: true_weight(F.col(name), scale) for name, scale in weights.items()})
+
+
+def judged(table: DataFrame, confidence: float) -> DataFrame:
+    """The table with adjusted p-values and verdicts, each over the slices of a grouping set."""
+    for of in ("", "label_"):
+        table = with_adjusted(table, f"{of}p_value", f"{of}p_adjusted", ["grouping_id"])
+    moved = [F.col(f"{of}p_adjusted") <= 1.0 - confidence for of in ("", "label_")]
+    of_scores = F.when(moved[0], F.when(F.col("psi") < SMALL_PSI, "hardly moved").otherwise("moved"))
+    return table.withColumns(
+        {
+            "scores_verdict": F.coalesce(of_scores, F.lit("no evidence")),
+            "labels_verdict": F.when(moved[1], "moved").otherwise("no evidence"),
+        }
+    )
+
+
+def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
+    """The result of `drift`, with the names of its slice columns."""
+    of_labels = [*OF_LABELS, "label_p_adjusted", "labels_verdict"]
+    columns = ["grouping_id", "slice", *COUNTED, *OF_SCORES, "p_adjusted", "scores_verdict", *of_labels, "worst"]
+    return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
+
+
+def measure_type(name: str, scale: Scale) -> DataType:
+    """The Spark type of a measure's column."""
+    if name == "bins":
+        return LongType()
+    return ArrayType(DoubleType()) if name.endswith("label_mean") and not scale.scalar else DoubleType()
+
+
+def measured_batches(
+    batches: Iterable[pa.RecordBatch], *, scales: Sequence[Scale], kept: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Rows of `both_sides` as rows of measures."""
+    for whole in batches:
+        for start in range(0, whole.num_rows, PIECE):
+            batch = whole.slice(start, PIECE)
+            found, bins = measures(*(population(batch, place, scales) for place in range(len(SIDES))))
+            arrays = [batch.column(name) for name in kept]
+            arrays += [arrow_measure(name, found[name]) for name in MEASURES]
+            worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
+            yield pa.RecordBatch.from_arrays([*arrays, worst], names=[*kept, *MEASURES, "worst"])
+
+
+def population(batch: pa.RecordBatch, place: int, scales: Sequence[Scale]) -> Population:
+    """One side of a batch of slices as NumPy arrays. Clusters count where both sides have them."""
+    side, scale = SIDES[place], scales[place]
+    clustered = all(one.buckets for one in scales)
+
+    def moment(name: str) -> Array:
+        return np.asarray(batch.column(f"{side}_{name}").to_numpy(zero_copy_only=False), dtype=np.float64)
+
+    weight, classes, thin = moment("weight"), np.arange(len(scale.classes)), np.arange(THIN_BINS)
+    cells = matrices(batch.column(f"{side}_cell"), SUMS["cell"], np.arange(BINS))
+    labels = {name: np.stack([moment(total) - moment(name), moment(name)], axis=1) for name, total in OF_LABEL.items()}
+    if not scale.scalar:
+        labels = matrices(batch.column(f"{side}_class"), SUMS["class"], classes)
+    of_none = {name: np.zeros((len(weight), 0, 1)) for name in SUMS["bucket"]}
+    buckets = (
+        by_bucket(batch.column(f"{side}_bucket"), SUMS["bucket"], BUCKET_STRIDE, thin, scale) if clustered else of_none
+    )
+    positives = buckets["wy"].sum(axis=2, keepdims=True)
+    bucket_labels = np.concatenate([buckets["w"].sum(axis=2, keepdims=True) - positives, positives], axis=2)
+    if clustered and not scale.scalar:
+        of_classes = batch.column(f"{side}_bucket_class")
+        bucket_labels = by_bucket(of_classes, SUMS["bucket_class"], len(classes), classes, scale)["wy"]
+    return Population(
+        n=moment("n"),
+        w=weight,
+        w2=moment("w2"),
+        cells=cells["w"],
+        squares_of_cells=cells["w2"],
+        labels=labels["wy"],
+        squares_of_labels=labels["w2y"],
+        squared_labels=moment("w2yy"),
+        bucket_cells=buckets["w"],
+        bucket_labels=bucket_labels,
+        scalar=scale.scalar,
+        soft_labels=scale.soft_labels,
+    )
+
+
+def arrow_measure(name: str, values: Array) -> pa.Array:
+    """A measure as an Arrow array, null where it is NaN."""
+    found = arrow_metric(name, values)
+    return found.cast(pa.int64()) if name == "bins" else found
+
+
+def arrow_bins(fields: dict[str, Array], bins: Array) -> pa.Array:
+    """The worst bins as an Arrow array of lists, with no more entries than a slice has bins; null where it has none."""
+    listed = np.minimum(bins, WORST).astype(np.int32)
+    kept = np.arange(WORST) < listed[:, np.newaxis]
+    entries = pa.StructArray.from_arrays([pa.array(fields[name][kept]) for name in BIN], names=list(BIN))
+    offsets = np.concatenate([[0], np.cumsum(listed, dtype=np.int32)]).astype(np.int32)
+    # A list is null where its offset is.
+    return pa.ListArray.from_arrays(pa.array(offsets, mask=np.append(listed == 0, False)), entries)
