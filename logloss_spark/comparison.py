@@ -42,7 +42,7 @@ from logloss_spark.spec import (
     one_name_or_many,
 )
 from logloss_spark.states.pairs import state_of_pairs
-from logloss_spark.states.state import scale_of
+from logloss_spark.states.state import conventions_of
 from logloss_spark.tables.comparison import COLUMNS, comparison_table
 from logloss_spark.tables.pivot import check_names
 
@@ -67,23 +67,23 @@ class Comparison(HeldState):
         between("confidence", confidence, 0.0, 1.0)
         self._rows, names = gathered(df, spec, models)
         self._spec, self._confidence = spec, confidence
-        self._scale = replace(scale_of(self._rows, spec), models=names, rows=models.rows)
+        self._conventions = replace(conventions_of(self._rows, spec), models=names, rows=models.rows)
         check_names(spec.slices, COLUMNS)
 
     def _made(self) -> DataFrame:
-        return state_of_pairs(self._rows, self._spec, self._scale, self._source)
+        return state_of_pairs(self._rows, self._spec, self._conventions, self._source)
 
     @property
     def metrics(self) -> DataFrame:
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
         pairs = sum(self.counts.values())
-        if self._scale.rows == "shared" and pairs and not self.counts["ok"]:
+        if self._conventions.rows == "shared" and pairs and not self.counts["ok"]:
             raise DataError(
                 "a challenger is compared on the rows that it shares with the baseline, and none of "
                 f"{counted(pairs, 'pair')} of a row and a challenger can be scored: {listed(reasons_in(self.counts))}; "
                 f"{self.advice(self.counts) or 'compare models that forecast the same rows'}"
             )
-        return comparison_table(self.state, self._scale, self._spec.by, self._confidence)
+        return comparison_table(self.state, self._conventions, self._spec.by, self._confidence)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """What lets rows be scored that could not be; of their forecasts the baseline's are looked at."""
@@ -92,7 +92,7 @@ class Comparison(HeldState):
 
     def lengths(self) -> dict[str, int]:
         """How many entries the forecast of each model has, where it has one per class; read off some row."""
-        return {} if self._rows.scalar else lengths(self._rows, self._scale.models)
+        return {} if self._rows.scalar else lengths(self._rows, self._conventions.models)
 
     def to_pandas(
         self, limit: int | None = None, *, sort_by: str | None = None, ascending: bool = False
@@ -128,11 +128,11 @@ class Comparison(HeldState):
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         shown, order = self._in_order(limit, sort_by, ascending)
         named = self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)
-        return view_of_comparison(shown, named, order, self._title, self._scale, self._confidence)
+        return view_of_comparison(shown, named, order, self._title, self._conventions, self._confidence)
 
     @property
     def _title(self) -> str:
-        return title_of_comparison(self._scale, self._spec)
+        return title_of_comparison(self._conventions, self._spec)
 
     def __repr__(self) -> str:
         return f"Comparison: {visible(self._title, SENTENCE)}; .show() prints its metrics"

@@ -33,7 +33,7 @@ from logloss_spark.spec import (
 )
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.slices import inner_names
-from logloss_spark.states.state import scale_of
+from logloss_spark.states.state import conventions_of
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
@@ -84,14 +84,14 @@ class Evaluation(HeldState):
         self._sources = sources_of(self._rows, spec, auc=auc, calibration=calibration)
         check_loss(self._rows, spec)
         check_logits(self._rows, spec)
-        self._scale = scale_of(self._rows, spec)
-        reporting.shares(len(self._scale.classes))
-        metrics = columns_of_loss(METRICS, self._scale.loss).values()
-        others = (*reliability_columns(self._scale), *class_table_columns(self._scale))
-        check_names(self._scale.slices, [*metrics, *others])
+        self._conventions = conventions_of(self._rows, spec)
+        reporting.shares(len(self._conventions.classes))
+        metrics = columns_of_loss(METRICS, self._conventions.loss).values()
+        others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
+        check_names(self._conventions.slices, [*metrics, *others])
 
     def _made(self) -> DataFrame:
-        return state_of(self._rows, self._spec, self._scale, self._source)
+        return state_of(self._rows, self._spec, self._conventions, self._source)
 
     @property
     def metrics(self) -> DataFrame:
@@ -99,7 +99,7 @@ class Evaluation(HeldState):
 
         `help(logloss_spark.metrics)` says what each column is.
         """
-        of_state = partial(metrics_table, self.state, self._scale, self._spec.by, self._reporting)
+        of_state = partial(metrics_table, self.state, self._conventions, self._spec.by, self._reporting)
         of_rows = [name for name, source in self.sources.items() if source == "rows"]
         if not of_rows:
             return of_state()
@@ -133,12 +133,12 @@ class Evaluation(HeldState):
     @property
     def reliability(self) -> DataFrame:
         """One row per slice and bin of the score."""
-        return reliability_table(self.state, self._scale, self._spec.by, self._reporting)
+        return reliability_table(self.state, self._conventions, self._spec.by, self._reporting)
 
     @property
     def by_class(self) -> DataFrame:
         """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
-        return class_table(self.state, self._scale, self._spec.by)
+        return class_table(self.state, self._conventions, self._spec.by)
 
     @property
     def invalid(self) -> DataFrame:
@@ -157,7 +157,7 @@ class Evaluation(HeldState):
         """
         if self._loss != "log_loss":
             raise SpecError(
-                f"log_loss is the mean cross-entropy, and this evaluation is of {self._scale.loss!r}: "
+                f"log_loss is the mean cross-entropy, and this evaluation is of {self._conventions.loss!r}: "
                 "its mean is to_pandas()['loss']"
             )
         return float(self._ranked(self._worst_first, 1).frame["log_loss"].iloc[0])
@@ -203,7 +203,7 @@ class Evaluation(HeldState):
     @property
     def _loss(self) -> str:
         """The column of the mean loss."""
-        return columns_of_loss(["log_loss"], self._scale.loss)["log_loss"]
+        return columns_of_loss(["log_loss"], self._conventions.loss)["log_loss"]
 
     @property
     def _worst_first(self) -> Order:

@@ -21,7 +21,7 @@ from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Predictions
-from logloss_spark.states.state import SOURCE_BITS, Scale
+from logloss_spark.states.state import SOURCE_BITS, Conventions
 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
@@ -38,7 +38,7 @@ class HeldState(ABC):
 
     _rows: Inputs
     _spec: Predictions
-    _scale: Scale
+    _conventions: Conventions
     _counts: dict[str, int]
 
     @abstractmethod
@@ -60,7 +60,7 @@ class HeldState(ABC):
         """The sums per slice, cached."""
         state = held(self._made())
         try:
-            found = looked_through(state, len(self._scale.classes))
+            found = looked_through(state, len(self._conventions.classes))
             if found["unknown_label"] and not found["first_class"]:
                 check_labels(self._rows, self._spec)
             if self._rows.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
@@ -68,7 +68,9 @@ class HeldState(ABC):
                 if exponent:
                     state.unpersist()
                     self._rows = in_units(self._rows, exponent)
-                    self._scale = replace(self._scale, weight_exponent=self._scale.weight_exponent + exponent)
+                    self._conventions = replace(
+                        self._conventions, weight_exponent=self._conventions.weight_exponent + exponent
+                    )
                     state = held(self._made())
         except LogLossError:
             state.unpersist()
@@ -90,7 +92,7 @@ class HeldState(ABC):
     @cached_property
     def _collected(self) -> pd.DataFrame | None:
         """All metrics, or None where they are too many to stay on the driver."""
-        return kept_whole(self.metrics, len(self._scale.classes))
+        return kept_whole(self.metrics, len(self._conventions.classes))
 
     def _ranked(self, order: Order, limit: int | None = None, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
         """The metrics in order: all, or the first `limit` of each set, by default of each grouping set."""

@@ -19,7 +19,7 @@ from logloss_spark.report.frames import plain
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.spec import between, grouping_sets, named, slices_of
 from logloss_spark.states.state import WHOLE, check_slices, rolled_up, slice_columns
-from logloss_spark.states.stored import read_scale
+from logloss_spark.states.stored import read_conventions
 from logloss_spark.tables.drift import (
     COUNTED,
     JUDGED,
@@ -171,35 +171,35 @@ def drift(
     properties of population stability index (2018), for its mean without drift.
     """
     between("confidence", confidence, 0.0, 1.0)
-    scales = [read_scale(state) for state in (reference_state, current_state)]
+    both = [read_conventions(state) for state in (reference_state, current_state)]
     reference_types, current_types = (
-        {name: types_of(state)[column] for name, column in slice_columns(scale).items()}
-        for state, scale in zip((reference_state, current_state), scales, strict=True)
+        {name: types_of(state)[column] for name, column in slice_columns(conventions).items()}
+        for state, conventions in zip((reference_state, current_state), both, strict=True)
     )
-    check_comparable(*scales)
+    check_comparable(*both)
     sets = grouping_sets(by)
     common = slices_of(sets)
     if partition in common:
         raise SpecError(f"the reference is one for all partitions: {partition!r} is the partition, leave it out of by")
     of_partition = () if partition is None else named("partition", [partition])
-    check_slices(scales[0], sets)
-    check_slices(scales[1], [*sets, of_partition])
+    check_slices(both[0], sets)
+    check_slices(both[1], [*sets, of_partition])
     check_types(reference_types, current_types, common)
     slices = (*of_partition, *common)
     check_names(slices, (*COUNTED, *MEASURES, *JUDGED, "worst"))
 
     old, new = (state.where(F.col("part").isin(*PARTS)) for state in (reference_state, current_state))
-    reference = rolled_up(old, scales[0], sets)
+    reference = rolled_up(old, both[0], sets)
     if partition is None:
-        current = rolled_up(new, scales[1], sets)
+        current = rolled_up(new, both[1], sets)
     else:
-        value = quoted(slice_columns(scales[1])[partition]).alias(slice_name(0))
+        value = quoted(slice_columns(both[1])[partition]).alias(slice_name(0))
         moved = {slice_name(place): slice_name(place + 1) for place in reversed(range(len(common)))}
         for key, after in moved.items():
             reference = reference.withColumnRenamed(key, after)
         reference = reference.crossJoin(new.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
-        of_each = rolled_up(new, scales[1], [(*of_partition, *names) for names in ((), *sets)])
+        of_each = rolled_up(new, both[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
-    found = judged(measured(both_sides(reference, current, slices, scales), slices, scales), confidence)
-    return Drift(named_slices(found, slices), slices, scales[0].classes)
+    found = judged(measured(both_sides(reference, current, slices, both), slices, both), confidence)
+    return Drift(named_slices(found, slices), slices, both[0].classes)

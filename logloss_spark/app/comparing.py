@@ -18,7 +18,7 @@ from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.comparisons import shown_of_table, title_of_comparison
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.advice import shortened
-from logloss_spark.states.stored import scale_in
+from logloss_spark.states.stored import conventions_in
 
 
 def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = None) -> str:
@@ -53,21 +53,24 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
             raise DataError(wrong_lengths(comparison))
         judge(counts, config.compare, comparison.advice)
         with kept(comparison.metrics) as table:
-            scale = scale_in(comparison.state)
-            title = title_of_comparison(scale, config.predictions, given.table or given.path)
-            shown = shown_of_table(table, title, scale, config.compare.confidence)
+            conventions = conventions_in(comparison.state)
+            title = title_of_comparison(conventions, config.predictions, given.table or given.path)
+            shown = shown_of_table(table, title, conventions, config.compare.confidence)
             tables = {"state": comparison.state, "metrics": table}
             write_tables(reservation, with_run_date(tables, outputs, run_date))
     total, compared = sum(counts.values()), f"{counts['ok']:,}"
-    if scale.rows == "shared":
-        total, compared = total // (len(scale.models) - 1), f"{counted(counts['ok'], 'pair')} of a row and a challenger"
+    if conventions.rows == "shared":
+        total, compared = (
+            total // (len(conventions.models) - 1),
+            f"{counted(counts['ok'], 'pair')} of a row and a challenger",
+        )
     read = f"read {counted(total, 'row')} of {given.table or given.path}, compared {compared}"
     return "\n".join([as_text(shown), read, *written(outputs)])
 
 
 def wrong_lengths(comparison: Comparison) -> str:
     """The error of models of which one or more give, for every row, more or fewer entries than there are classes."""
-    classes = scale_in(comparison.state).classes
+    classes = conventions_in(comparison.state).classes
     return (
         f"models that are compared give one entry per class, and there are {len(classes)} classes "
         f"({shortened(classes)}) but forecasts have these entries: {listed(comparison.lengths())}, and no row can be "

@@ -22,7 +22,7 @@ from logloss_spark.spec import (
     Predictions,
 )
 from logloss_spark.states.slices import set_name
-from logloss_spark.states.state import Scale
+from logloss_spark.states.state import Conventions
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
 """How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""
@@ -38,21 +38,23 @@ OF_CHALLENGER = ("grouping_id", "challenger")
 OF_VERDICT = ("grouping_id", "challenger", "verdict")
 
 
-def title_of_comparison(scale: Scale, spec: Predictions, source: str | None = None) -> str:
+def title_of_comparison(conventions: Conventions, spec: Predictions, source: str | None = None) -> str:
     """What was compared, in words."""
-    baseline, *challengers = map(visible, scale.models)
-    label = column_names(spec.label) + (", each on the rows that both score" if scale.rows == "shared" else "")
+    baseline, *challengers = map(visible, conventions.models)
+    label = column_names(spec.label) + (", each on the rows that both score" if conventions.rows == "shared" else "")
     return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(spec, source)}"
 
 
-def shown_of_table(table: DataFrame, title: str, scale: Scale, confidence: float) -> View:
+def shown_of_table(table: DataFrame, title: str, conventions: Conventions, confidence: float) -> View:
     """What a person sees of a table of metrics, of which the slices that are shown alone are collected."""
     shown = first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
     named = first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
-    return view_of_comparison(shown, named, WORST_FIRST, title, scale, confidence)
+    return view_of_comparison(shown, named, WORST_FIRST, title, conventions, confidence)
 
 
-def view_of_comparison(shown: Ranked, named: Ranked, order: Order, title: str, scale: Scale, confidence: float) -> View:
+def view_of_comparison(
+    shown: Ranked, named: Ranked, order: Order, title: str, conventions: Conventions, confidence: float
+) -> View:
     """What a person sees of a comparison: the slices that are shown, and a sentence on each challenger and set."""
     frame = shown.frame
     several = frame["challenger"].nunique() > 1
@@ -70,15 +72,15 @@ def view_of_comparison(shown: Ranked, named: Ranked, order: Order, title: str, s
     return View(
         title=title,
         table=table,
-        remarks=[*remarks, *remarks_on_order(shown, order, scale.slices), *conclusions(named, scale)],
+        remarks=[*remarks, *remarks_on_order(shown, order, conventions.slices), *conclusions(named, conventions)],
     )
 
 
-def conclusions(named: Ranked, scale: Scale) -> list[str]:
+def conclusions(named: Ranked, conventions: Conventions) -> list[str]:
     """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
     sets = named.frame.groupby(list(OF_CHALLENGER), sort=False)
-    lines = [conclusion(of_set, named.sizes, scale.slices) for _, of_set in sets]
-    if scale.rows == "all":
+    lines = [conclusion(of_set, named.sizes, conventions.slices) for _, of_set in sets]
+    if conventions.rows == "all":
         return [*lines, *not_scored(named.frame.iloc[0], " by all models")]
     for _, overall in named.frame[named.frame["slice"] == "all"].iterrows():
         lines += not_scored(overall, f" by both {visible(overall['baseline'])} and {visible(overall['challenger'])}")

@@ -25,7 +25,7 @@ from logloss_spark.states.state import (
     PARTIAL,
     RANKS,
     TOTAL,
-    Scale,
+    Conventions,
     added,
     columns_of,
     known_as,
@@ -72,25 +72,25 @@ BINARY_OF_CLASSES = BINARY_OF_SHARES | {
 """The moments of a binary forecast, as SQL over the sums of a group: all its labels are the same, and all its sides."""
 
 
-def state_of(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> DataFrame:
+def state_of(rows: Inputs, spec: Predictions, conventions: Conventions, source: int) -> DataFrame:
     """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain.
 
     `source` is the number by which the state is known when it is given twice.
     """
-    keys = [slice_name(place) for place in range(len(scale.slices))]
+    keys = [slice_name(place) for place in range(len(conventions.slices))]
     table = scored(rows, spec)
     # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
-    by_cell = table.withColumn("cell", grouping_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, scale))
+    by_cell = table.withColumn("cell", grouping_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, conventions))
     groups = by_cell.selectExpr(
         "*", *(f"{sql} AS {name}" for name, sql in (DECODED | plain_sums(by_cell.columns)).items())
     )
-    parts = spread(groups, keys, state_rows(rows, scale))
+    parts = spread(groups, keys, state_rows(rows, conventions))
     if not rows.scalar and rows.size > UNROLLED_CLASSES:
         for further in class_rows(table, keys, rows):
             parts = parts.unionByName(further, allowMissingColumns=True)
     elif not rows.scalar:
         parts = parts.unionByName(class_cell_rows(table, keys, rows), allowMissingColumns=True)
-    return state_of_parts(parts, scale, source)
+    return state_of_parts(parts, conventions, source)
 
 
 def plain_sums(columns: Sequence[str]) -> dict[str, str]:
@@ -105,17 +105,17 @@ def spread(groups: DataFrame, keys: Sequence[str], rows: str) -> DataFrame:
     return exploded.selectExpr(*(f"if(row.part = '{TOTAL}', NULL, {key}) AS {key}" for key in keys), "row.*")
 
 
-def state_of_parts(parts: DataFrame, scale: Scale, source: int) -> DataFrame:
+def state_of_parts(parts: DataFrame, conventions: Conventions, source: int) -> DataFrame:
     """A state from its parts, whose slice columns still have their places for names; it has rows in any case."""
     known_by = known_as(parts.sparkSession, source)
-    return added(parts.unionByName(known_by, allowMissingColumns=True), scale)
+    return added(parts.unionByName(known_by, allowMissingColumns=True), conventions)
 
 
-def raw_sums(rows: Inputs, scale: Scale) -> list[Column]:
+def raw_sums(rows: Inputs, conventions: Conventions) -> list[Column]:
     """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
     loss, brier, tail, y = F.col("loss"), F.col("brier"), F.col("tail"), F.col("y")
     variance = F.col("variance") if rows.scalar else tail * (1 - tail)
-    shifted = loss - scale.shift
+    shifted = loss - conventions.shift
     sums = {
         **precise_sums(rows, {"w": None, "wl": "loss", "wb": "brier"}),
         "w2": weighted_sum(rows, 2),
@@ -216,55 +216,61 @@ def unrolled_classes(rows: Inputs) -> range:
     return range(rows.size if not rows.scalar and rows.size <= UNROLLED_CLASSES else 0)
 
 
-def state_rows(rows: Inputs, scale: Scale) -> str:
+def state_rows(rows: Inputs, conventions: Conventions) -> str:
     """The rows of the state that one group of rows adds to, as SQL for an array of structs.
 
     SQL, because hundreds of columns that are built one by one are thousands of calls to the JVM: half a second.
     """
     moments = {name: name for name in MOMENTS} | {name: f"{name}_high" for name in ("w", "wl", "wb")}
-    moments["w2d"] = f"w2l - {scale.shift!r}D * w2"
+    moments["w2d"] = f"w2l - {conventions.shift!r}D * w2"
     cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if rows.soft else OF_CLASSES)
     bucket = {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | ({} if rows.soft else OF_CLASSES)
     part = {name: name for name in PARTIAL}
     binary = (BINARY_OF_SHARES if rows.soft else BINARY_OF_CLASSES) if rows.scalar else {}
-    in_full = {name: name for name in totals_of(scale)} | {
-        name: bucket[name] for name in totals_of(scale) if name in bucket
+    in_full = {name: name for name in totals_of(conventions)} | {
+        name: bucket[name] for name in totals_of(conventions) if name in bucket
     }
     total = {name: f"if(scored, {sql}, 0D)" for name, sql in in_full.items()}
     structs = [
-        state_row("status", "NULL", "NOT bucketed", {}, scale),
-        state_row("'moments'", "NULL", "scored", moments | binary, scale),
-        state_row("'cell'", "bin", "scored", cell, scale),
-        state_row("'clipped'", "NULL", "scored AND clipped", part, scale),
-        state_row("'zero'", "NULL", "scored AND zero", part, scale),
-        state_row(f"'{TOTAL}'", "NULL", "NOT bucketed", total, scale),
+        state_row("status", "NULL", "NOT bucketed", {}, conventions),
+        state_row("'moments'", "NULL", "scored", moments | binary, conventions),
+        state_row("'cell'", "bin", "scored", cell, conventions),
+        state_row("'clipped'", "NULL", "scored AND clipped", part, conventions),
+        state_row("'zero'", "NULL", "scored AND zero", part, conventions),
+        state_row(f"'{TOTAL}'", "NULL", "NOT bucketed", total, conventions),
     ]
     if rows.scalar:
         counts = ("n_0", "n_1") if rows.soft else ("if(positive, 0L, n)", "if(positive, n, 0L)")
         losses = ({}, {}) if rows.soft else ({"wl": "if(positive, 0D, wl)"}, {"wl": "if(positive, wl, 0D)"})
-        structs += [state_row("'class'", str(k), "scored", {"n": counts[k]} | losses[k], scale) for k in (0, 1)]
+        structs += [state_row("'class'", str(k), "scored", {"n": counts[k]} | losses[k], conventions) for k in (0, 1)]
     for rank in ranks(rows):
-        structs.append(state_row("'rank'", str(rank), "scored", {"n": f"n_rank_{rank}", "w": f"w_rank_{rank}"}, scale))
+        structs.append(
+            state_row("'rank'", str(rank), "scored", {"n": f"n_rank_{rank}", "w": f"w_rank_{rank}"}, conventions)
+        )
     if rows.clustered:
-        structs.append(state_row("'bucket'", "in_bucket", "bucketed", bucket, scale))
+        structs.append(state_row("'bucket'", "in_bucket", "bucketed", bucket, conventions))
     for k in unrolled_classes(rows):
-        structs.append(state_row("'class'", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, scale))
+        structs.append(
+            state_row("'class'", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, conventions)
+        )
         if rows.clustered:
             place = f"in_bucket div {BUCKET_STRIDE} * {rows.size} + {k}"
             sums = {"n": f"n_{k}"} | {name: f"{name}_{k} + {low_of(name)}_{k}" for name in BUCKET_CLASS}
-            structs.append(state_row("'bucket_class'", place, "bucketed", sums, scale))
+            structs.append(state_row("'bucket_class'", place, "bucketed", sums, conventions))
     return f"array_compact(array({', '.join(structs)}))"
 
 
-def state_row(part: str, place: str, condition: str, sums: dict[str, str], scale: Scale) -> str:
+def state_row(part: str, place: str, condition: str, sums: dict[str, str], conventions: Conventions) -> str:
     """One row of a state as SQL for a struct, null where the condition does not hold."""
-    fields = f"'part', {part}, 'place', CAST({place} AS BIGINT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, scale)}"
+    fields = (
+        f"'part', {part}, 'place', CAST({place} AS BIGINT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, conventions)}"
+    )
     return f"if({condition}, named_struct({fields}), NULL)"
 
 
-def sums_as_sql(sums: dict[str, str], scale: Scale) -> str:
+def sums_as_sql(sums: dict[str, str], conventions: Conventions) -> str:
     """The further fields of a state's row; sums that its part does not have are null."""
-    return "".join(f", '{name}', {sums.get(name, 'CAST(NULL AS DOUBLE)')}" for name in columns_of(scale)[1:])
+    return "".join(f", '{name}', {sums.get(name, 'CAST(NULL AS DOUBLE)')}" for name in columns_of(conventions)[1:])
 
 
 def class_cell_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> DataFrame:

@@ -8,16 +8,16 @@ from logloss_spark.rows.models import scored_pairs
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
-from logloss_spark.states.state import PAIR, TOTAL, Scale, totals_of
+from logloss_spark.states.state import PAIR, TOTAL, Conventions, totals_of
 
 
-def state_of_pairs(rows: Inputs, spec: Predictions, scale: Scale, source: int) -> DataFrame:
+def state_of_pairs(rows: Inputs, spec: Predictions, conventions: Conventions, source: int) -> DataFrame:
     """The state of a comparison: its rows are read once, and their pairs summed per slice, class and bucket."""
-    keys = [slice_name(place) for place in range(len(scale.slices))]
-    table = scored_pairs(rows, spec, len(scale.models), scale.rows).withColumn("code", group_code(rows))
+    keys = [slice_name(place) for place in range(len(conventions.slices))]
+    table = scored_pairs(rows, spec, len(conventions.models), conventions.rows).withColumn("code", group_code(rows))
     grouped = ["challenger", *keys, *(["bucket"] if rows.clustered else [])]
     groups = table.groupBy("code", *grouped).agg(*raw_sums(rows))
-    return state_of_parts(spread(groups, keys, pair_rows(rows, scale)), scale, source)
+    return state_of_parts(spread(groups, keys, pair_rows(rows, conventions)), conventions, source)
 
 
 def group_code(rows: Inputs) -> Column:
@@ -49,20 +49,22 @@ def raw_sums(rows: Inputs) -> list[Column]:
     return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
 
 
-def pair_rows(rows: Inputs, scale: Scale) -> str:
+def pair_rows(rows: Inputs, conventions: Conventions) -> str:
     """The rows of the state that one group of pairs adds to, as SQL for an array of structs."""
     # What all challengers have in common is counted once, with the first of them, and stands at challenger 0.
-    shared = scale.rows == "shared"
+    shared = conventions.rows == "shared"
     owner, counts = ("challenger", "true") if shared else ("0", "challenger = 1")
     status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
     bucket = "bucket" if rows.clustered else "0"
     in_full = {"w": "w_high + w_low", "w2": "w2", "wa": "wa_high + wa_low"}
-    total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(scale)}
+    total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(conventions)}
     sums = {name: name for name in PAIR} | {name: f"{name}_high" for name in ("w", "wa", "wb")}
     structs = [
-        state_row(status, owner, counts, {}, scale),
-        state_row("'class'", f"{len(scale.classes)} * {owner} + code", f"code >= 0 AND {counts}", {}, scale),
-        state_row(f"'{TOTAL}'", "NULL", counts, total, scale),
-        state_row("'pair'", f"{BUCKETS} * challenger + {bucket}", "code >= 0", sums, scale),
+        state_row(status, owner, counts, {}, conventions),
+        state_row(
+            "'class'", f"{len(conventions.classes)} * {owner} + code", f"code >= 0 AND {counts}", {}, conventions
+        ),
+        state_row(f"'{TOTAL}'", "NULL", counts, total, conventions),
+        state_row("'pair'", f"{BUCKETS} * challenger + {bucket}", "code >= 0", sums, conventions),
     ]
     return f"array_compact(array({', '.join(structs)}))"

@@ -116,7 +116,7 @@ WHOLE = (SOURCE, TOTAL)
 
 
 @dataclass(frozen=True)
-class Scale:
+class Conventions:
     """What states must share to be added: what was scored, and how.
 
     `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
@@ -157,11 +157,11 @@ class Scale:
         return 0.0 if self.loss in LOSSES else -math.inf
 
     def fingerprint(self) -> str:
-        """The scale as one line of JSON; every row of a state carries it."""
+        """The conventions as one line of JSON; every row of a state carries it."""
         return json.dumps(asdict(self))
 
     @staticmethod
-    def from_fingerprint(text: str) -> "Scale":
+    def from_fingerprint(text: str) -> "Conventions":
         """Read what `fingerprint` wrote; raises DataError where it was edited, or written by another version."""
         try:
             found = json.loads(text)
@@ -193,7 +193,7 @@ class Scale:
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
         }
-        return Scale(**fields)
+        return Conventions(**fields)
 
 
 def is_list_of(*types: type) -> Callable[[Any], bool]:
@@ -232,9 +232,9 @@ FIELDS: Mapping[str, Callable[[Any], bool]] = {
 """The fields of a fingerprint, and what each may hold."""
 
 
-def scale_of(rows: Inputs, spec: Predictions) -> Scale:
-    """The scale on which a table is scored under a spec."""
-    return Scale(
+def conventions_of(rows: Inputs, spec: Predictions) -> Conventions:
+    """The conventions under which a table is scored."""
+    return Conventions(
         version=STATE_VERSION,
         loss=spec.loss_name,
         kind=spec.score,
@@ -249,9 +249,9 @@ def scale_of(rows: Inputs, spec: Predictions) -> Scale:
     )
 
 
-def columns_of(scale: Scale) -> tuple[str, ...]:
-    """The sums that a state of this scale has, in order."""
-    sums = PAIR if scale.models else MOMENTS + (BINARY_MOMENTS if scale.scalar else CLASS) + CELL
+def columns_of(conventions: Conventions) -> tuple[str, ...]:
+    """The sums that a state of these conventions has, in order."""
+    sums = PAIR if conventions.models else MOMENTS + (BINARY_MOMENTS if conventions.scalar else CLASS) + CELL
     return ("n", *dict.fromkeys(sums))
 
 
@@ -260,19 +260,21 @@ def low_of(name: str) -> str:
     return f"{name}_low"
 
 
-def totals_of(scale: Scale) -> tuple[str, ...]:
-    """The sums that the part `total` of a state of this scale has, besides `n`."""
-    if scale.models:
+def totals_of(conventions: Conventions) -> tuple[str, ...]:
+    """The sums that the part `total` of a state of these conventions has, besides `n`."""
+    if conventions.models:
         return ("w", "w2", "wa")
-    return ("w", "w2", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))
+    return ("w", "w2", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
 
 
-def added(parts: DataFrame, scale: Scale) -> DataFrame:
+def added(parts: DataFrame, conventions: Conventions) -> DataFrame:
     """Rows of one or more states, whose slice columns have their places for names, summed into one state."""
-    inner = [slice_name(place) for place in range(len(scale.slices))]
-    summed = parts.groupBy(*inner, "part", "place").agg(*totals(scale))
-    named = [F.col(key).alias(name) for key, name in zip(inner, slice_columns(scale).values(), strict=True)]
-    return summed.select(*named, "part", "place", *columns_of(scale), F.lit(scale.fingerprint()).alias("fingerprint"))
+    inner = [slice_name(place) for place in range(len(conventions.slices))]
+    summed = parts.groupBy(*inner, "part", "place").agg(*totals(conventions))
+    named = [F.col(key).alias(name) for key, name in zip(inner, slice_columns(conventions).values(), strict=True)]
+    return summed.select(
+        *named, "part", "place", *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint")
+    )
 
 
 def known_as(spark: SparkSession, source: int) -> DataFrame:
@@ -283,29 +285,29 @@ def known_as(spark: SparkSession, source: int) -> DataFrame:
     )
 
 
-def totals(scale: Scale) -> list[Column]:
+def totals(conventions: Conventions) -> list[Column]:
     """Each sum of a state, summed further; as SQL, which takes a third of the calls to the JVM."""
-    return [F.expr(f"sum({name}) AS {name}") for name in columns_of(scale)]
+    return [F.expr(f"sum({name}) AS {name}") for name in columns_of(conventions)]
 
 
-def slice_columns(scale: Scale) -> dict[str, str]:
+def slice_columns(conventions: Conventions) -> dict[str, str]:
     """The column of each slice in a state: its own name, with `slice_` before it where the state has such a column.
 
     Examples
     --------
-    >>> from logloss_spark.states.state import scale_of
+    >>> from logloss_spark.states.state import conventions_of
     >>> from logloss_spark.states.state import slice_columns
     >>> from logloss_spark.rows.inputs import inputs
     >>> from logloss_spark.spec import Predictions
     >>> spec = Predictions(label="y", prediction="p", by=(("day", "w"),))
     >>> df = spark.createDataFrame([], "y int, p double, day string, w int")
-    >>> slice_columns(scale_of(inputs(df, spec), spec))
+    >>> slice_columns(conventions_of(inputs(df, spec), spec))
     {'day': 'day', 'w': 'slice_w'}
     """
-    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(scale))}
-    taken = sums.union(map(str.casefold, scale.slices))
+    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(conventions))}
+    taken = sums.union(map(str.casefold, conventions.slices))
     found = {}
-    for name in scale.slices:
+    for name in conventions.slices:
         column = name
         while column.casefold() in (sums if column == name else taken):
             column = f"slice_{column}"
@@ -313,17 +315,17 @@ def slice_columns(scale: Scale) -> dict[str, str]:
     return found
 
 
-def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
+def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
     """A state added up to the global row and these grouping sets.
 
     The slice columns are called `slice_0`, ..., in the order in which the sets name them, and null where one was rolled
     up; then come `part`, `place`, `grouping_id` and the sums. The bits of `grouping_id` say which slice columns were
     rolled up, as in Spark's SQL, the last column's being the lowest.
     """
-    inner, columns = inner_names(by), slice_columns(scale)
+    inner, columns = inner_names(by), slice_columns(conventions)
     sets = dict.fromkeys([(), *map(tuple, by)])
     keyed = state.select(
-        *[quoted(columns[name]).alias(key) for name, key in inner.items()], "part", "place", *columns_of(scale)
+        *[quoted(columns[name]).alias(key) for name, key in inner.items()], "part", "place", *columns_of(conventions)
     )
     summed = keyed.groupingSets(
         [[F.col(column) for column in [*map(inner.__getitem__, names), "part", "place"]] for names in sets],
@@ -332,13 +334,13 @@ def rolled_up(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> Da
         "place",
     ).agg(
         grouping_id(list(inner.values())),
-        *totals(scale),
+        *totals(conventions),
     )
     return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 
 
-def check_slices(scale: Scale, by: Sequence[Sequence[str]]) -> None:
+def check_slices(conventions: Conventions, by: Sequence[Sequence[str]]) -> None:
     """Raise SpecError unless the state was sliced by all these columns."""
     for name in slices_of(by):
-        if name not in scale.slices:
-            raise SpecError(f"slice column {name!r} is not in the state; {did_you_mean(name, scale.slices)}")
+        if name not in conventions.slices:
+            raise SpecError(f"slice column {name!r} is not in the state; {did_you_mean(name, conventions.slices)}")

@@ -22,7 +22,7 @@ from logloss_spark.states.state import (
     TOTAL,
     WHOLE,
     WRITE_AGAIN,
-    Scale,
+    Conventions,
     added,
     columns_of,
     known_as,
@@ -73,22 +73,25 @@ def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
     found = [examined(table) for table in tables]
     exponents = [own.weight_exponent for own, _ in found]
     near = max(exponents) - min(exponents) <= NEAR
-    scale = replace(found[0][0], weight_exponent=max(exponents) if near else exponents[0])
+    conventions = replace(found[0][0], weight_exponent=max(exponents) if near else exponents[0])
     for other, _ in found[1:]:
-        alike = replace(other, slices=ordered_as(scale.slices, other.slices))
-        first, second = asdict(scale), asdict(replace(alike, weight_exponent=scale.weight_exponent) if near else alike)
+        alike = replace(other, slices=ordered_as(conventions.slices, other.slices))
+        first, second = (
+            asdict(conventions),
+            asdict(replace(alike, weight_exponent=conventions.weight_exponent) if near else alike),
+        )
         differing = [f"{name} {first[name]!r} and {second[name]!r}" for name in first if first[name] != second[name]]
         if differing:
             raise SpecError(f"only states that were made alike can be merged; these differ in {', '.join(differing)}")
-    parts = [keyed(table, own, facts, scale) for table, (own, facts) in zip(tables, found, strict=True)]
-    slices = [slice_name(place) for place in range(len(scale.slices))]
+    parts = [keyed(table, own, facts, conventions) for table, (own, facts) in zip(tables, found, strict=True)]
+    slices = [slice_name(place) for place in range(len(conventions.slices))]
     types = [[part.schema[name].dataType.simpleString() for name in slices] for part in parts]
     if any(other != types[0] for other in types):
         came = " and ".join(map(str, types))
         raise SpecError(f"slice columns must have the same types in all states, and came as {came}")
     sources = [source for _, facts in found for source in facts["sources"]]
     check_sources(sources, sum(facts["added"] for _, facts in found))
-    return added(reduce(DataFrame.unionByName, parts), scale)
+    return added(reduce(DataFrame.unionByName, parts), conventions)
 
 
 def ordered_as(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
@@ -96,22 +99,22 @@ def ordered_as(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
     return tuple(first if sorted(first) == sorted(second) else second)
 
 
-def keyed(state: DataFrame, scale: Scale, facts: Row, into: Scale) -> DataFrame:
-    """A state's rows as they add to a state of another scale, slices called by their places.
+def keyed(state: DataFrame, conventions: Conventions, facts: Row, into: Conventions) -> DataFrame:
+    """A state's rows as they add to a state of other conventions, slices called by their places.
 
-    Slices come in that scale's order, weights in its units; what was cut from another state gets a total.
+    Slices come in that conventions's order, weights in its units; what was cut from another state gets a total.
     """
-    columns = slice_columns(scale)
+    columns = slice_columns(conventions)
     keys = [quoted(columns[name]).alias(slice_name(place)) for place, name in enumerate(into.slices)]
-    unit = 2.0 ** (scale.weight_exponent - into.weight_exponent)
-    units = {name: unit * unit if name.startswith("w2") else unit for name in columns_of(scale) if name != "n"}
+    unit = 2.0 ** (conventions.weight_exponent - into.weight_exponent)
+    units = {name: unit * unit if name.startswith("w2") else unit for name in columns_of(conventions) if name != "n"}
     scaled = [F.expr(f"{name} * {factor!r}D AS {name}" if unit != 1.0 else name) for name, factor in units.items()]
     rows = state.select(*keys, "part", "place", "n", *scaled)
     if facts["totals"]:
         return rows
-    reference = reference_of(scale)
+    reference = reference_of(conventions)
     sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
-    sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(scale)}
+    sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)}
     total = rows.where(f"part IN {STATUSES} OR {reference.condition}").selectExpr(
         f"'{TOTAL}' AS part", *(f"{sql} AS {name}" for name, sql in sums.items())
     )
@@ -132,52 +135,54 @@ OF_PAIRS = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
 """The sums of pairs that are the same for each challenger that is compared on the same rows."""
 
 
-def reference_of(scale: Scale) -> Part:
+def reference_of(conventions: Conventions) -> Part:
     """The part that the others are compared with."""
-    if scale.rows == "shared":
+    if conventions.rows == "shared":
         return Part("pair", "part = 'pair'", OF_PAIRS)
-    if scale.models:
-        return of_challenger(scale, 1)
-    in_full = {name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if scale.scalar else ()))}
-    plain = {name: name for name in ("n", "w2", *(("w2y", "w2v") if scale.scalar else ()))}
+    if conventions.models:
+        return of_challenger(conventions, 1)
+    in_full = {
+        name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
+    }
+    plain = {name: name for name in ("n", "w2", *(("w2y", "w2v") if conventions.scalar else ()))}
     return Part("moments", "part = 'moments'", plain | in_full)
 
 
-def of_challenger(scale: Scale, place: int) -> Part:
+def of_challenger(conventions: Conventions, place: int) -> Part:
     """The pairs of a challenger with the baseline."""
-    return Part(f"pair {scale.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", OF_PAIRS)
+    return Part(f"pair {conventions.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", OF_PAIRS)
 
 
-def parts_beside(scale: Scale) -> list[Part]:
+def parts_beside(conventions: Conventions) -> list[Part]:
     """The parts that sum again what the reference does."""
-    happened = Part("class", "part = 'class'", {} if scale.soft_labels and not scale.models else {"n": "n"})
-    if scale.models:
-        alike = range(2, len(scale.models) if scale.rows == "all" else 0)
-        return [happened, *(of_challenger(scale, place) for place in alike)]
-    every = ("n", "w", "wl", "wb", "wy", "wp") if scale.scalar else ("n", "w", "wl", "wb")
+    happened = Part("class", "part = 'class'", {} if conventions.soft_labels and not conventions.models else {"n": "n"})
+    if conventions.models:
+        alike = range(2, len(conventions.models) if conventions.rows == "all" else 0)
+        return [happened, *(of_challenger(conventions, place) for place in alike)]
+    every = ("n", "w", "wl", "wb", "wy", "wp") if conventions.scalar else ("n", "w", "wl", "wb")
     cell = {name: name for name in ("n", "w", "w2", "wl")}
-    if scale.scalar:
+    if conventions.scalar:
         cell |= {"wy": "wy", "w2y": "w2y", "w2v": "w2v", "wp": f"if(place >= {HALF}, w - wp, wp)"}
     if happened.sums:
         happened = replace(
-            happened, sums={"n": "n"} | ({"wl": "wl"} if scale.scalar else {"w": "wy + wy_low", "wl": "wly"})
+            happened, sums={"n": "n"} | ({"wl": "wl"} if conventions.scalar else {"w": "wy + wy_low", "wl": "wly"})
         )
-    bucket = [Part("bucket", "part = 'bucket'", {name: name for name in every})] if scale.buckets else []
+    bucket = [Part("bucket", "part = 'bucket'", {name: name for name in every})] if conventions.buckets else []
     parts = [Part("cell", "part = 'cell'", cell), happened, *bucket]
-    kept = set(compared_sums(scale))
+    kept = set(compared_sums(conventions))
     return [replace(part, sums={name: sql for name, sql in part.sums.items() if name in kept}) for part in parts]
 
 
-def compared_sums(scale: Scale) -> list[str]:
+def compared_sums(conventions: Conventions) -> list[str]:
     """The sums that are held against each other: those of numbers that are not negative, and so do not cancel.
 
     The losses of a user's function may have any sign.
     """
-    return [name for name in reference_of(scale).sums if name != "wl" or scale.loss in LOSSES]
+    return [name for name in reference_of(conventions).sums if name != "wl" or conventions.loss in LOSSES]
 
 
-def examined(state: DataFrame) -> tuple[Scale, Row]:
-    """The scale of a state, and of its rows what `facts_of` says, once they are found to fit together.
+def examined(state: DataFrame) -> tuple[Conventions, Row]:
+    """The conventions of a state, and of its rows what `facts_of` says, once they are found to fit together.
 
     Raises
     ------
@@ -197,37 +202,37 @@ def examined(state: DataFrame) -> tuple[Scale, Row]:
     first = state.select(F.col("fingerprint").cast("string")).first()
     if first is None:
         raise SpecError("a state has one fingerprint, and this table has none: it is empty")
-    scale = Scale.from_fingerprint(first.fingerprint or "")
-    check_columns(state, scale)
-    facts = facts_of(state, scale, first.fingerprint)
+    conventions = Conventions.from_fingerprint(first.fingerprint or "")
+    check_columns(state, conventions)
+    facts = facts_of(state, conventions, first.fingerprint)
     if facts["others"]:
         raise SpecError(
             "a state has one fingerprint, and this table has several: read the states apart, `merge` tells what differs"
         )
     check_sources(facts["sources"], facts["added"])
-    check_facts(facts, scale)
-    return scale, facts
+    check_facts(facts, conventions)
+    return conventions, facts
 
 
-def check_columns(state: DataFrame, scale: Scale) -> None:
-    """Raise DataError unless a table has the columns of a state of this scale."""
+def check_columns(state: DataFrame, conventions: Conventions) -> None:
+    """Raise DataError unless a table has the columns of a state of these conventions."""
     types = {field.name: field.dataType for field in state.schema.fields}
-    for name in (*slice_columns(scale).values(), "part", "place", *columns_of(scale)):
+    for name in (*slice_columns(conventions).values(), "part", "place", *columns_of(conventions)):
         if name not in types:
             raise DataError(f"a state needs the column {name!r}, which this one lacks: {WRITE_AGAIN}")
-    for name in ("part", "place", *columns_of(scale)):
+    for name in ("part", "place", *columns_of(conventions)):
         if not isinstance(types[name], StringType if name == "part" else NumericType):
             raise DataError(f"column {name!r} of a state was a number, got {types[name].simpleString()}: {WRITE_AGAIN}")
 
 
-def facts_of(state: DataFrame, scale: Scale, fingerprint: str) -> Row:
+def facts_of(state: DataFrame, conventions: Conventions, fingerprint: str) -> Row:
     """What tells whether the rows of a state fit together, in one row.
 
     `others` is the number of rows of another fingerprint; `sources` are the evaluations that were added, and `added`
     how often; `totals` is the number of rows of the part `total`. `reference_…` and `total_…` are what the slices and
     the total say of a sum, and `unlike_…` in how many slices another part says something else.
     """
-    reference, beside, sums = reference_of(scale), parts_beside(scale), ("n", *totals_of(scale))
+    reference, beside, sums = reference_of(conventions), parts_beside(conventions), ("n", *totals_of(conventions))
 
     def summed(sql: str, condition: str, alias: str) -> Column:
         return F.expr(f"coalesce(sum({sql}) FILTER (WHERE {condition}), 0) AS {alias}")
@@ -237,7 +242,7 @@ def facts_of(state: DataFrame, scale: Scale, fingerprint: str) -> Row:
         for place, part in enumerate(beside)
         for name in part.sums
     }
-    by_slice = state.groupBy(*map(quoted, slice_columns(scale).values())).agg(
+    by_slice = state.groupBy(*map(quoted, slice_columns(conventions).values())).agg(
         *[summed(sql, reference.condition, f"reference_{name}") for name, sql in reference.sums.items()],
         *[
             summed(sql, part.condition, f"part_{place}_{name}")
@@ -289,9 +294,9 @@ def check_sources(sources: Sequence[int], added: int) -> None:
         )
 
 
-def check_facts(facts: Row, scale: Scale) -> None:
+def check_facts(facts: Row, conventions: Conventions) -> None:
     """Raise DataError where the rows of a state do not fit together."""
-    reference, beside = reference_of(scale), parts_beside(scale)
+    reference, beside = reference_of(conventions), parts_beside(conventions)
     wrong = [
         f"in {counted(slices, 'slice')} part {part.name!r} has another sum {name} than {reference.name!r}"
         for place, part in enumerate(beside)
@@ -301,7 +306,7 @@ def check_facts(facts: Row, scale: Scale) -> None:
     if facts["unlike_ok"]:
         wrong.append(f"{counted(facts['unlike_ok'], 'slice')} hold more rows with sums than rows of status ok")
     if facts["totals"]:
-        held = [name for name in totals_of(scale) if name in compared_sums(scale)]
+        held = [name for name in totals_of(conventions) if name in compared_sums(conventions)]
         by_slices = {"n": facts["rows"]} | {name: facts[f"reference_{name}"] for name in held}
         wrong += [
             f"{name} is {facts[f'total_{name}']:,} in all and {sums:,} by slices"
@@ -309,7 +314,7 @@ def check_facts(facts: Row, scale: Scale) -> None:
             if not alike(sums, facts[f"total_{name}"])
         ]
     whole = [name for name, count in ((SOURCE, facts["added"]), (TOTAL, facts["totals"])) if count]
-    if len(whole) == 1 or not (whole or scale.slices):
+    if len(whole) == 1 or not (whole or conventions.slices):
         missing = " and ".join(repr(name) for name in (SOURCE, TOTAL) if name not in whole)
         wrong.append(f"its part {missing} is missing")
     if wrong:
@@ -320,24 +325,26 @@ def check_facts(facts: Row, scale: Scale) -> None:
         )
 
 
-def read_scale(state: DataFrame) -> Scale:
-    """The scale of an evaluation's state; raises as `examined` does, and where it is a comparison's."""
-    scale = scale_in(state)
-    if scale.models:
-        raise SpecError(f"this is the state of a comparison of {', '.join(scale.models)}: read it with `comparison`")
-    return scale
+def read_conventions(state: DataFrame) -> Conventions:
+    """The conventions of an evaluation's state; raises as `examined` does, and where it is a comparison's."""
+    conventions = conventions_in(state)
+    if conventions.models:
+        raise SpecError(
+            f"this is the state of a comparison of {', '.join(conventions.models)}: read it with `comparison`"
+        )
+    return conventions
 
 
-def scale_in(state: DataFrame) -> Scale:
-    """The scale of a state that is whole and unedited; raises as `examined` does."""
-    scale, _ = examined(state)
-    return scale
+def conventions_in(state: DataFrame) -> Conventions:
+    """The conventions of a state that is whole and unedited; raises as `examined` does."""
+    conventions, _ = examined(state)
+    return conventions
 
 
 def with_slice(state: DataFrame, name: str, value: Column) -> DataFrame:
     """A state whose rows all have the same value of a slice, with that slice beside its own."""
-    scale = scale_in(state)
-    wider = replace(scale, slices=(*scale.slices, name))
+    conventions = conventions_in(state)
+    wider = replace(conventions, slices=(*conventions.slices, name))
     columns = {
         slice_columns(wider)[name]: F.when(~F.col("part").isin(*WHOLE), value),
         "fingerprint": F.lit(wider.fingerprint()),

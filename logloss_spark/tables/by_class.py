@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 
 from logloss_spark.spec import grouping_sets, slices_of
 from logloss_spark.states.slices import inner_names, with_names
-from logloss_spark.states.state import Scale, check_slices, low_of, rolled_up
-from logloss_spark.states.stored import read_scale
+from logloss_spark.states.state import Conventions, check_slices, low_of, rolled_up
+from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.tables.pivot import OF_SLICE, check_names, class_columns, one_row_per_slice, true_weight
 
@@ -35,18 +35,20 @@ def by_class(state: DataFrame, *, by: Sequence[Sequence[str]] = ()) -> DataFrame
     SpecError
         A table that is no state, or a slice column that it does not have.
     """
-    return class_table(state, read_scale(state), grouping_sets(by))
+    return class_table(state, read_conventions(state), grouping_sets(by))
 
 
-def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...]) -> DataFrame:
-    """What `by_class` returns, for a state whose scale is known."""
-    check_slices(scale, by)
-    check_names(slices_of(by), class_table_columns(scale))
+def class_table(state: DataFrame, conventions: Conventions, by: tuple[tuple[str, ...], ...]) -> DataFrame:
+    """What `by_class` returns, for a state whose conventions are known."""
+    check_slices(conventions, by)
+    check_names(slices_of(by), class_table_columns(conventions))
     slices = slices_of(by)
-    wide = one_row_per_slice(rolled_up(state.where("part IN ('moments', 'class')"), scale, by), scale, slices)
-    own = {name: F.col("class")[name] for name in class_columns(scale)}
+    wide = one_row_per_slice(
+        rolled_up(state.where("part IN ('moments', 'class')"), conventions, by), conventions, slices
+    )
+    own = {name: F.col("class")[name] for name in class_columns(conventions)}
     weight = F.expr("w + w_low")
-    if scale.scalar:  # the sums of the negative class are what the positive one leaves
+    if conventions.scalar:  # the sums of the negative class are what the positive one leaves
         positive, of_positive = (
             F.col("class.place") == 1,
             {name: F.expr(f"{name} + {name}_low") for name in ("wy", "wp")},
@@ -54,25 +56,25 @@ def class_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...])
         own |= {name: F.when(positive, total).otherwise(weight - total) for name, total in of_positive.items()}
     else:
         own |= {name: own[name] + own[low_of(name)] for name in ("wy", "wp")}
-    loss = own["wl" if scale.scalar else "wly"]
-    names = F.array(*[F.lit(str(name)) for name in scale.classes])
-    named = columns_of_loss(["log_loss", "log_loss_share"], scale.loss)
+    loss = own["wl" if conventions.scalar else "wly"]
+    names = F.array(*[F.lit(str(name)) for name in conventions.classes])
+    named = columns_of_loss(["log_loss", "log_loss_share"], conventions.loss)
     table = wide.withColumn("class", F.explode("classes")).select(
         *inner_names(by).values(),
         "grouping_id",
         "slice",
         F.get(names, F.col("class.place")).alias("class"),
         own["n"].alias("n"),
-        true_weight(own["wy"], scale).alias("weight"),
+        true_weight(own["wy"], conventions).alias("weight"),
         (own["wy"] / weight).alias("label_mean"),
         (own["wp"] / weight).alias("prediction_mean"),
         F.try_divide(own["wp"], own["wy"]).alias("calibration_ratio"),
         F.try_divide(loss, own["wy"]).alias(named["log_loss"]),
         F.try_divide(loss, F.expr("wl + wl_low")).alias(named["log_loss_share"]),
     )
-    return with_names(table, slices, class_table_columns(scale))
+    return with_names(table, slices, class_table_columns(conventions))
 
 
-def class_table_columns(scale: Scale) -> list[str]:
+def class_table_columns(conventions: Conventions) -> list[str]:
     """The columns of a table by class besides the slices."""
-    return [*OF_SLICE, *BY_CLASS, *columns_of_loss(["log_loss", "log_loss_share"], scale.loss).values()]
+    return [*OF_SLICE, *BY_CLASS, *columns_of_loss(["log_loss", "log_loss_share"], conventions.loss).values()]

@@ -24,8 +24,8 @@ from logloss_spark.spec import (
     slices_of,
 )
 from logloss_spark.states.slices import inner_names, slice_text
-from logloss_spark.states.state import PAIR, Scale, check_slices, low_of, rolled_up
-from logloss_spark.states.stored import scale_in
+from logloss_spark.states.state import PAIR, Conventions, check_slices, low_of, rolled_up
+from logloss_spark.states.stored import conventions_in
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     FEW,
@@ -75,11 +75,13 @@ COLUMNS = ("baseline", "challenger", "n_eff", "minority", "few", *MEASURED, *JUD
 SUMMED = ("n", *PAIR)
 
 
-def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
-    """One row per slice and challenger, for a comparison's state whose scale is known."""
-    check_slices(scale, by)
+def comparison_table(
+    state: DataFrame, conventions: Conventions, by: tuple[tuple[str, ...], ...], confidence: float
+) -> DataFrame:
+    """One row per slice and challenger, for a comparison's state whose conventions are known."""
+    check_slices(conventions, by)
     check_names(slices_of(by), COLUMNS)
-    wide = one_row_per_challenger(state, scale, by)
+    wide = one_row_per_challenger(state, conventions, by)
     kept = [
         *inner_names(by).values(),
         "grouping_id",
@@ -94,29 +96,29 @@ def comparison_table(state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], 
         "few",
     ]
     fields = [wide.schema[name] for name in kept] + [StructField(name, DoubleType()) for name in MEASURED]
-    of_batches = partial(measured_batches, clustered=scale.buckets > 0, confidence=confidence, kept=kept)
+    of_batches = partial(measured_batches, clustered=conventions.buckets > 0, confidence=confidence, kept=kept)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return of_batches(batches)
 
     judged = judge(wide.mapInArrow(on_arrow, StructType(fields)), confidence)
-    judged = judged.withColumn("weight", true_weight(F.col("weight"), scale))
+    judged = judged.withColumn("weight", true_weight(F.col("weight"), conventions))
     return in_reading_order(judged, inner_names(by), LEADING)
 
 
-def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence[str]]) -> DataFrame:
+def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
     """All sums of a slice and challenger in one row. What stands at challenger 0 is every challenger's.
 
     `buckets` has `w` and `wd` of each bucket; `classes` is how many classes happened, and `rarest` how often the
     rarest of them did.
     """
     slices = slices_of(by)
-    challengers = F.lit(list(range(1, len(scale.models))))
+    challengers = F.lit(list(range(1, len(conventions.models))))
     owner = F.expr(
-        f"int(CASE WHEN part = 'pair' THEN place div {BUCKETS} WHEN part = 'class' THEN place div {len(scale.classes)} "
-        f"WHEN part IN {STATUSES} THEN place ELSE 0 END)"
+        f"int(CASE WHEN part = 'pair' THEN place div {BUCKETS} "
+        f"WHEN part = 'class' THEN place div {len(conventions.classes)} WHEN part IN {STATUSES} THEN place ELSE 0 END)"
     )
-    rolled = rolled_up(state, scale, by).withColumn(
+    rolled = rolled_up(state, conventions, by).withColumn(
         "model", F.explode(F.when(owner > 0, F.array(owner)).otherwise(challengers))
     )
 
@@ -130,14 +132,14 @@ def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence
         of_part("class", "count(n)", "classes"),
         of_part("class", "min(n)", "rarest"),
     )
-    happen = 1 if scale.soft_labels else len(scale.classes)
-    models = F.array(*map(F.lit, scale.models))
+    happen = 1 if conventions.soft_labels else len(conventions.classes)
+    models = F.array(*map(F.lit, conventions.models))
     minority = F.coalesce(F.when(F.col("classes") == happen, F.col("rarest")), F.lit(0))
     counted = wide.fillna(0, ["n", *STATUSES]).withColumns(
         {
             "rows": F.expr(" + ".join(STATUSES)),
             "slice": slice_text(slices),
-            "baseline": F.lit(scale.models[0]),
+            "baseline": F.lit(conventions.models[0]),
             "challenger": F.get(models, F.col("model")),
             "minority": minority,
             "n_eff": F.expr("try_divide((w + w_low) * (w + w_low), w2)"),
@@ -145,7 +147,7 @@ def one_row_per_challenger(state: DataFrame, scale: Scale, by: Sequence[Sequence
     )
     # Uneven weights leave as little to go by as few rows do, and so do few clusters.
     enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW
-    if scale.buckets:
+    if conventions.buckets:
         enough &= F.size("buckets") >= FEW_BUCKETS
     return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))
 
@@ -263,7 +265,7 @@ def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence
         A table that is no state of a comparison, or a slice column that it does not have.
     """
     between("confidence", confidence, 0.0, 1.0)
-    scale = scale_in(state)
-    if not scale.models:
+    conventions = conventions_in(state)
+    if not conventions.models:
         raise SpecError("this is the state of an evaluation: read it with `metrics`")
-    return comparison_table(state, scale, grouping_sets(by), confidence)
+    return comparison_table(state, conventions, grouping_sets(by), confidence)

@@ -15,13 +15,13 @@ from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.slices import slice_text, with_names
-from logloss_spark.states.state import BUCKET_STRIDE, WHOLE, Scale, low_of
+from logloss_spark.states.state import BUCKET_STRIDE, WHOLE, Conventions, low_of
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
 from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
 COMPARED = ("kind", "classes", "scalar", "grid")
-"""What the scales of two states must share for their scores and classes to mean the same. How a row was scored (loss,
+"""What the both of two states must share for their scores and classes to mean the same. How a row was scored (loss,
 clip, eps), and whether its label was a class or a share, moves neither."""
 
 
@@ -73,7 +73,7 @@ SMALL_PSI = 0.1
 it is not quite the same."""
 
 
-def check_comparable(reference: Scale, current: Scale) -> None:
+def check_comparable(reference: Conventions, current: Conventions) -> None:
     """Raise SpecError unless the scores and classes of two states mean the same."""
     differing = [
         f"{name} {getattr(reference, name)!r} and {getattr(current, name)!r}"
@@ -94,7 +94,9 @@ def check_types(reference: dict[str, DataType], current: dict[str, DataType], sl
             raise SpecError(f"slice column {name!r} must have the same type in both states, and came as {came}")
 
 
-def both_sides(reference: DataFrame, current: DataFrame, slices: Sequence[str], scales: Sequence[Scale]) -> DataFrame:
+def both_sides(
+    reference: DataFrame, current: DataFrame, slices: Sequence[str], both: Sequence[Conventions]
+) -> DataFrame:
     """Two states that were rolled up, in one row per slice that either has; its columns are `slice_0`, ..."""
     # mapInArrow looks columns up by unquoted names, and a slice column may have any.
     keys = [slice_name(place) for place in range(len(slices))]
@@ -126,21 +128,21 @@ def sums_of_side(side: str, names: Iterable[str]) -> list[Column]:
     return columns
 
 
-def measured(wide: DataFrame, slices: Sequence[str], scales: Sequence[Scale]) -> DataFrame:
+def measured(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]) -> DataFrame:
     """What is measured of each slice of `both_sides` alone."""
     wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
     kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
     fields = [wide.schema[name] for name in kept]
-    fields += [StructField(name, measure_type(name, scales[0])) for name in MEASURES]
+    fields += [StructField(name, measure_type(name, both[0])) for name in MEASURES]
     fields += [StructField("worst", WORST_TYPE)]
-    measure = partial(measured_batches, scales=tuple(scales), kept=kept)
+    measure = partial(measured_batches, both=tuple(both), kept=kept)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measure(batches)
 
     table = wide.mapInArrow(on_arrow, StructType(fields))
-    weights = {f"{side}_weight": scale for side, scale in zip(SIDES, scales, strict=True)}
-    return table.withColumns({name: true_weight(F.col(name), scale) for name, scale in weights.items()})
+    weights = {f"{side}_weight": conventions for side, conventions in zip(SIDES, both, strict=True)}
+    return table.withColumns({name: true_weight(F.col(name), conventions) for name, conventions in weights.items()})
 
 
 def judged(table: DataFrame, confidence: float) -> DataFrame:
@@ -164,49 +166,51 @@ def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
     return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
 
 
-def measure_type(name: str, scale: Scale) -> DataType:
+def measure_type(name: str, conventions: Conventions) -> DataType:
     """The Spark type of a measure's column."""
     if name == "bins":
         return LongType()
-    return ArrayType(DoubleType()) if name.endswith("label_mean") and not scale.scalar else DoubleType()
+    return ArrayType(DoubleType()) if name.endswith("label_mean") and not conventions.scalar else DoubleType()
 
 
 def measured_batches(
-    batches: Iterable[pa.RecordBatch], *, scales: Sequence[Scale], kept: Sequence[str]
+    batches: Iterable[pa.RecordBatch], *, both: Sequence[Conventions], kept: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """Rows of `both_sides` as rows of measures."""
     for whole in batches:
         for start in range(0, whole.num_rows, PIECE):
             batch = whole.slice(start, PIECE)
-            found, bins = measures(*(population(batch, place, scales) for place in range(len(SIDES))))
+            found, bins = measures(*(population(batch, place, both) for place in range(len(SIDES))))
             arrays = [batch.column(name) for name in kept]
             arrays += [arrow_measure(name, found[name]) for name in MEASURES]
             worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
             yield pa.RecordBatch.from_arrays([*arrays, worst], names=[*kept, *MEASURES, "worst"])
 
 
-def population(batch: pa.RecordBatch, place: int, scales: Sequence[Scale]) -> Population:
+def population(batch: pa.RecordBatch, place: int, both: Sequence[Conventions]) -> Population:
     """One side of a batch of slices as NumPy arrays. Clusters count where both sides have them."""
-    side, scale = SIDES[place], scales[place]
-    clustered = all(one.buckets for one in scales)
+    side, conventions = SIDES[place], both[place]
+    clustered = all(one.buckets for one in both)
 
     def moment(name: str) -> Array:
         return np.asarray(batch.column(f"{side}_{name}").to_numpy(zero_copy_only=False), dtype=np.float64)
 
-    weight, classes, thin = moment("weight"), np.arange(len(scale.classes)), np.arange(THIN_BINS)
+    weight, classes, thin = moment("weight"), np.arange(len(conventions.classes)), np.arange(THIN_BINS)
     cells = matrices(batch.column(f"{side}_cell"), SUMS["cell"], np.arange(BINS))
     labels = {name: np.stack([moment(total) - moment(name), moment(name)], axis=1) for name, total in OF_LABEL.items()}
-    if not scale.scalar:
+    if not conventions.scalar:
         labels = matrices(batch.column(f"{side}_class"), SUMS["class"], classes)
     of_none = {name: np.zeros((len(weight), 0, 1)) for name in SUMS["bucket"]}
     buckets = (
-        by_bucket(batch.column(f"{side}_bucket"), SUMS["bucket"], BUCKET_STRIDE, thin, scale) if clustered else of_none
+        by_bucket(batch.column(f"{side}_bucket"), SUMS["bucket"], BUCKET_STRIDE, thin, conventions)
+        if clustered
+        else of_none
     )
     positives = buckets["wy"].sum(axis=2, keepdims=True)
     bucket_labels = np.concatenate([buckets["w"].sum(axis=2, keepdims=True) - positives, positives], axis=2)
-    if clustered and not scale.scalar:
+    if clustered and not conventions.scalar:
         of_classes = batch.column(f"{side}_bucket_class")
-        bucket_labels = by_bucket(of_classes, SUMS["bucket_class"], len(classes), classes, scale)["wy"]
+        bucket_labels = by_bucket(of_classes, SUMS["bucket_class"], len(classes), classes, conventions)["wy"]
     return Population(
         n=moment("n"),
         w=weight,
@@ -218,8 +222,8 @@ def population(batch: pa.RecordBatch, place: int, scales: Sequence[Scale]) -> Po
         squared_labels=moment("w2yy"),
         bucket_cells=buckets["w"],
         bucket_labels=bucket_labels,
-        scalar=scale.scalar,
-        soft_labels=scale.soft_labels,
+        scalar=conventions.scalar,
+        soft_labels=conventions.soft_labels,
     )
 
 

@@ -11,11 +11,11 @@ from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import grouping_sets, slices_of
 from logloss_spark.states.slices import inner_names
 from logloss_spark.states.state import (
-    Scale,
+    Conventions,
     check_slices,
     rolled_up,
 )
-from logloss_spark.states.stored import read_scale
+from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import CENTRAL, COUNTS, LEADING, LISTS, PER_CLASS, TRAILING, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
 from logloss_spark.statistics.reporting import Reporting
@@ -105,7 +105,7 @@ def metrics(
     <BLANKLINE>
     """
     reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
-    return metrics_table(state, read_scale(state), grouping_sets(by), reporting)
+    return metrics_table(state, read_conventions(state), grouping_sets(by), reporting)
 
 
 def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence[float] | None) -> Reporting:
@@ -116,7 +116,7 @@ def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence
 
 def metrics_table(
     state: DataFrame,
-    scale: Scale,
+    conventions: Conventions,
     by: tuple[tuple[str, ...], ...],
     reporting: Reporting,
     *,
@@ -124,20 +124,21 @@ def metrics_table(
     of_rows: Collection[str] = (),
     then: Sequence[Callable[[DataFrame], DataFrame]] = (),
 ) -> DataFrame:
-    """What `metrics` returns, for a state whose scale is known; before its slices get their names, `then` is done.
+    """What `metrics` returns, for a state whose conventions are known.
 
-    `scores` are those of `exact.scores_of`; what `of_rows` names, "auc" or "calibration", is read off them.
+    Before its slices get their names, `then` is done. `scores` are those of `exact.scores_of`; what `of_rows` names,
+    "auc" or "calibration", is read off them.
     """
-    columns = columns_of_loss(METRICS, scale.loss)
-    check_slices(scale, by)
+    columns = columns_of_loss(METRICS, conventions.loss)
+    check_slices(conventions, by)
     check_names(slices_of(by), columns.values())
-    reporting.shares(len(scale.classes))
-    wide = one_row_per_slice(rolled_up(state, scale, by), scale, slices_of(by), scores)
+    reporting.shares(len(conventions.classes))
+    wide = one_row_per_slice(rolled_up(state, conventions, by), conventions, slices_of(by), scores)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = [wide.schema[name] for name in kept] + [
-        StructField(column, metric_type(name, scale)) for name, column in columns.items()
+        StructField(column, metric_type(name, conventions)) for name, column in columns.items()
     ]
-    measured = partial(measured_batches, scale=scale, reporting=reporting, kept=kept, of_rows=of_rows)
+    measured = partial(measured_batches, conventions=conventions, reporting=reporting, kept=kept, of_rows=of_rows)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measured(batches)
@@ -148,7 +149,7 @@ def metrics_table(
     return in_reading_order(table, inner_names(by), leading)
 
 
-def metric_type(name: str, scale: Scale) -> DataType:
+def metric_type(name: str, conventions: Conventions) -> DataType:
     """The Spark type of a metric's column."""
     if name in COUNTS:
         return LongType()
@@ -156,14 +157,16 @@ def metric_type(name: str, scale: Scale) -> DataType:
         return BooleanType()
     if name in LISTS:
         return ArrayType(DoubleType())
-    per_class = not scale.scalar and name.removesuffix("_se").removesuffix("_low").removesuffix("_high") in PER_CLASS
+    per_class = (
+        not conventions.scalar and name.removesuffix("_se").removesuffix("_low").removesuffix("_high") in PER_CLASS
+    )
     return ArrayType(DoubleType()) if per_class else DoubleType()
 
 
 def measured_batches(
     batches: Iterable[pa.RecordBatch],
     *,
-    scale: Scale,
+    conventions: Conventions,
     reporting: Reporting,
     kept: Sequence[str],
     of_rows: Collection[str],
@@ -172,7 +175,7 @@ def measured_batches(
     for whole in batches:
         for start in range(0, whole.num_rows, PIECE):
             batch = whole.slice(start, PIECE)
-            found = metrics_of(sums_of(batch, scale, of_rows), reporting)
-            columns = columns_of_loss(found, scale.loss)
+            found = metrics_of(sums_of(batch, conventions, of_rows), reporting)
+            columns = columns_of_loss(found, conventions.loss)
             arrays = [batch.column(name) for name in kept] + [arrow_metric(name, found[name]) for name in columns]
             yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *columns.values()])

@@ -26,7 +26,7 @@ from logloss_spark.states.state import (
     PARTIAL,
     RANKS,
     SCORE,
-    Scale,
+    Conventions,
     low_of,
 )
 from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
@@ -51,12 +51,12 @@ def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
             )
 
 
-def true_weight(weight: Column, scale: Scale) -> Column:
+def true_weight(weight: Column, conventions: Conventions) -> Column:
     """A sum of weights in units of 1, null where that is beyond a double."""
-    if not scale.weight_exponent:
+    if not conventions.weight_exponent:
         return weight
-    first = scale.weight_exponent // 2  # the whole power need not be a double
-    found = weight * 2.0**first * 2.0 ** (scale.weight_exponent - first)
+    first = conventions.weight_exponent // 2  # the whole power need not be a double
+    found = weight * 2.0**first * 2.0 ** (conventions.weight_exponent - first)
     return F.when(found < F.lit(float("inf")), found)
 
 
@@ -71,7 +71,7 @@ def in_reading_order(table: DataFrame, inner: Mapping[str, str], leading: Sequen
 
 
 def one_row_per_slice(
-    rolled: DataFrame, scale: Scale, slices: Sequence[str], scores: DataFrame | None = None
+    rolled: DataFrame, conventions: Conventions, slices: Sequence[str], scores: DataFrame | None = None
 ) -> DataFrame:
     """All sums of a slice in one row: moments as columns; cells, classes and `scores` as arrays of structs."""
 
@@ -90,10 +90,10 @@ def one_row_per_slice(
         by_score = [F.expr(f"collect_list(struct(score AS place, {sums})) FILTER (WHERE part = 'score') AS scores")]
     wide = rolled.groupBy(*inner, "grouping_id").agg(
         *[of_part(status, "n", status) for status in STATUSES],
-        *[of_part("moments", name, name) for name in ("n", *moments_of(scale))],
+        *[of_part("moments", name, name) for name in ("n", *moments_of(conventions))],
         *[of_part(part, name, f"{part}_{name}") for part in ("clipped", "zero") for name in ("n", *PARTIAL)],
         entries("cell", CELL, "cells"),
-        entries("class", class_columns(scale), "classes"),
+        entries("class", class_columns(conventions), "classes"),
         entries("rank", ("w",), "ranks"),
         entries("class_cell", CLASS_CELL, "class_cells"),
         entries("bucket", BUCKET, "buckets"),
@@ -104,44 +104,44 @@ def one_row_per_slice(
     return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
 
 
-def moments_of(scale: Scale) -> tuple[str, ...]:
-    """The moments that a slice of this scale has, besides `n`."""
-    return MOMENTS + (BINARY_MOMENTS if scale.scalar else ())
+def moments_of(conventions: Conventions) -> tuple[str, ...]:
+    """The moments that a slice of these conventions has, besides `n`."""
+    return MOMENTS + (BINARY_MOMENTS if conventions.scalar else ())
 
 
-def class_columns(scale: Scale) -> tuple[str, ...]:
-    """The sums that a class of this scale has."""
-    return ("n", "wl") if scale.scalar else ("n", *CLASS)
+def class_columns(conventions: Conventions) -> tuple[str, ...]:
+    """The sums that a class of these conventions has."""
+    return ("n", "wl") if conventions.scalar else ("n", *CLASS)
 
 
-def sums_of(batch: pa.RecordBatch, scale: Scale, of_rows: Collection[str]) -> Sums:
+def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection[str]) -> Sums:
     """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
 
     def column(name: str) -> Array:
         return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
 
-    classes = np.arange(len(scale.classes))
+    classes = np.arange(len(conventions.classes))
     bins = np.unique(places_of(batch.column("cells")))
     thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
     scores = scores_in(batch.column("scores")) if "scores" in batch.schema.names else None
     return Sums(
-        moments=in_full({name: column(name) for name in ("n", *moments_of(scale))}),
-        classes=in_full(matrices(batch.column("classes"), class_columns(scale), classes)),
+        moments=in_full({name: column(name) for name in ("n", *moments_of(conventions))}),
+        classes=in_full(matrices(batch.column("classes"), class_columns(conventions), classes)),
         cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
         ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
         class_cells=class_cells_of(batch.column("class_cells"), len(classes)),
         clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
         zero={name: column(f"zero_{name}") for name in ("n", *PARTIAL)},
-        buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, scale),
-        bucket_classes=by_bucket(batch.column("bucket_classes"), BUCKET_CLASS, len(classes), classes, scale),
+        buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, conventions),
+        bucket_classes=by_bucket(batch.column("bucket_classes"), BUCKET_CLASS, len(classes), classes, conventions),
         thin=thin,
-        scalar=scale.scalar,
-        soft_labels=scale.soft_labels,
-        clustered=scale.buckets > 0,
-        shift=scale.shift,
-        cap=scale.cap,
-        least_loss=scale.least_loss,
-        weight_exponent=scale.weight_exponent,
+        scalar=conventions.scalar,
+        soft_labels=conventions.soft_labels,
+        clustered=conventions.buckets > 0,
+        shift=conventions.shift,
+        cap=conventions.cap,
+        least_loss=conventions.least_loss,
+        weight_exponent=conventions.weight_exponent,
         ranked=scores if "auc" in of_rows else None,
         pooled=scores if "calibration" in of_rows else None,
     )
@@ -175,12 +175,12 @@ def in_full(sums: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def by_bucket(
-    lists: pa.ListArray, names: Sequence[str], stride: int, bins: npt.NDArray[np.int64], scale: Scale
+    lists: pa.ListArray, names: Sequence[str], stride: int, bins: npt.NDArray[np.int64], conventions: Conventions
 ) -> dict[str, Array]:
     """Lists of structs whose `place` is stride * bucket + bin, as one (n, buckets, bins) array for each other field."""
-    places = (np.arange(scale.buckets)[:, np.newaxis] * stride + bins).ravel()
+    places = (np.arange(conventions.buckets)[:, np.newaxis] * stride + bins).ravel()
     return {
-        name: matrix.reshape(len(lists), scale.buckets, len(bins))
+        name: matrix.reshape(len(lists), conventions.buckets, len(bins))
         for name, matrix in matrices(lists, names, places).items()
     }
 

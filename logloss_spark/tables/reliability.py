@@ -10,8 +10,8 @@ from logloss_spark.kernels.grid import BINS, HALF, coarse_bin, coarse_edges
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.spec import grouping_sets, slices_of
 from logloss_spark.states.slices import inner_names, slice_text, with_names
-from logloss_spark.states.state import Scale, check_slices, rolled_up
-from logloss_spark.states.stored import read_scale
+from logloss_spark.states.state import Conventions, check_slices, rolled_up
+from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.statistics.reporting import Reporting
@@ -68,17 +68,17 @@ def reliability(
         A table that is no state, or a slice column that it does not have.
     """
     return reliability_table(
-        state, read_scale(state), grouping_sets(by), Reporting(confidence=confidence, ece_bins=ece_bins)
+        state, read_conventions(state), grouping_sets(by), Reporting(confidence=confidence, ece_bins=ece_bins)
     )
 
 
 def reliability_table(
-    state: DataFrame, scale: Scale, by: tuple[tuple[str, ...], ...], reporting: Reporting
+    state: DataFrame, conventions: Conventions, by: tuple[tuple[str, ...], ...], reporting: Reporting
 ) -> DataFrame:
-    """What `reliability` returns, for a state whose scale is known."""
-    check_slices(scale, by)
-    check_names(slices_of(by), reliability_columns(scale))
-    cells = rolled_up(equal_width_cells(state, reporting.ece_bins), scale, by)
+    """What `reliability` returns, for a state whose conventions are known."""
+    check_slices(conventions, by)
+    check_names(slices_of(by), reliability_columns(conventions))
+    cells = rolled_up(equal_width_cells(state, reporting.ece_bins), conventions, by)
     edges = literal_array(coarse_edges(reporting.ece_bins), "double")
     slices = slices_of(by)
     rows, label, prediction = F.expr("w * w / w2"), F.expr("wy / w"), F.expr("wp / w")
@@ -94,7 +94,7 @@ def reliability_table(
         F.get(edges, F.col("place")).alias("bin_low"),
         F.get(edges, F.col("place") + 1).alias("bin_high"),
         "n",
-        true_weight(F.col("w"), scale).alias("weight"),
+        true_weight(F.col("w"), conventions).alias("weight"),
         rows.alias("n_eff"),
         prediction.alias("prediction_mean"),
         label.alias("label_mean"),
@@ -102,11 +102,11 @@ def reliability_table(
         F.least(middle + wilson, F.lit(1.0)).alias("label_high"),
         F.greatest(prediction - consistent, F.lit(0.0)).alias("consistency_low"),
         F.least(prediction + consistent, F.lit(1.0)).alias("consistency_high"),
-        F.expr("wl / w").alias(columns_of_loss(["log_loss"], scale.loss)["log_loss"]),
+        F.expr("wl / w").alias(columns_of_loss(["log_loss"], conventions.loss)["log_loss"]),
     )
-    return with_names(table, slices, reliability_columns(scale))
+    return with_names(table, slices, reliability_columns(conventions))
 
 
-def reliability_columns(scale: Scale) -> list[str]:
+def reliability_columns(conventions: Conventions) -> list[str]:
     """The columns of a reliability table besides the slices."""
-    return [*OF_SLICE, *RELIABILITY, *columns_of_loss(["log_loss"], scale.loss).values()]
+    return [*OF_SLICE, *RELIABILITY, *columns_of_loss(["log_loss"], conventions.loss).values()]

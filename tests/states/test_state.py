@@ -14,8 +14,8 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
-from logloss_spark.states.state import STATE_VERSION, Scale, scale_of
-from logloss_spark.states.stored import read_scale
+from logloss_spark.states.state import STATE_VERSION, Conventions, conventions_of
+from logloss_spark.states.stored import read_conventions
 from tests.same import assert_same_metrics
 
 COLUMNS = {"label": "label", "prediction": "p", "weight": "w", "auc": "cells", "calibration": "cells"}
@@ -179,16 +179,16 @@ DIFFERENT = {
 def test_the_scale_of_a_state_records(spark, what):
     df = spark.createDataFrame([], "label double, p double, a int")
     plain, other = (Predictions(**{"label": "label", "prediction": "p"} | given) for given in ({}, DIFFERENT[what]))
-    scales = [scale_of(inputs(df, spec), spec) for spec in (plain, other)]
-    assert getattr(scales[0], what) != getattr(scales[1], what)
-    assert replace(scales[0], **{what: getattr(scales[1], what)}) == scales[1]
+    both = [conventions_of(inputs(df, spec), spec) for spec in (plain, other)]
+    assert getattr(both[0], what) != getattr(both[1], what)
+    assert replace(both[0], **{what: getattr(both[1], what)}) == both[1]
 
 
 def test_the_scale_of_a_state_does_not_record_how_it_was_computed_or_reported(spark):
     df = spark.createDataFrame([], "label double, p double, y double, q double")
     spec = Predictions(label="label", prediction="p")
     other = Predictions(label="y", prediction="q", engine="native", sum_tolerance=0.1)
-    assert scale_of(inputs(df, spec), spec) == scale_of(inputs(df, other), other)
+    assert conventions_of(inputs(df, spec), spec) == conventions_of(inputs(df, other), other)
 
 
 OTHER_SCALES = {
@@ -222,7 +222,7 @@ def edited(state, **fields):
 @pytest.mark.parametrize("what", OTHER_SCALES)
 def test_states_made_differently_refuse_to_merge_and_say_what_differs(small, what):
     value, says = OTHER_SCALES[what]
-    other = replace(Scale.from_fingerprint(small.first().fingerprint), **{what: value})
+    other = replace(Conventions.from_fingerprint(small.first().fingerprint), **{what: value})
     with pytest.raises(SpecError) as refused:
         ls.merge(small, small.withColumn("fingerprint", F.lit(other.fingerprint())))
     assert says in str(refused.value)
@@ -259,7 +259,7 @@ def test_a_fingerprint_of_another_version_or_edited_is_refused_in_one_line(small
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"version": 2}', None], ids=range(6))
 def test_a_fingerprint_that_is_none_is_refused_in_one_line(small, text):
     with pytest.raises(DataError) as refused:
-        read_scale(small.withColumn("fingerprint", F.lit(text).cast("string")))
+        read_conventions(small.withColumn("fingerprint", F.lit(text).cast("string")))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 300
 
@@ -329,7 +329,7 @@ def test_a_state_cut_by_its_slices_is_read_and_merges_with_whole_ones(small, par
 
 
 def test_a_table_of_states_made_differently_is_refused(small):
-    other = replace(Scale.from_fingerprint(small.first().fingerprint), eps=0.1)
+    other = replace(Conventions.from_fingerprint(small.first().fingerprint), eps=0.1)
     with pytest.raises(SpecError, match="several: read the states apart"):
         ls.metrics(small.unionByName(small.withColumn("fingerprint", F.lit(other.fingerprint()))))
 
@@ -395,7 +395,7 @@ def test_metrics_by_a_column_that_the_state_was_not_sliced_by_are_refused(small)
 
 
 def test_a_scale_reads_back_what_it_wrote():
-    scale = Scale(
+    conventions = Conventions(
         version=STATE_VERSION,
         loss="cross_entropy",
         kind="logit",
@@ -407,4 +407,4 @@ def test_a_scale_reads_back_what_it_wrote():
         grid=VERSION,
         slices=("a.b", "`"),
     )
-    assert Scale.from_fingerprint(scale.fingerprint()) == scale
+    assert Conventions.from_fingerprint(conventions.fingerprint()) == conventions

@@ -18,7 +18,7 @@ import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, EDGES, THIN_BIN, THIN_BINS
 from logloss_spark.rows.inputs import BUCKETS
-from logloss_spark.states.state import Scale
+from logloss_spark.states.state import Conventions
 from logloss_spark.statistics.drift import MOST_BINS, Population, measures, merged_bins
 from logloss_spark.tables.drift import MEASURES, arrow_bins
 from tests.rows.batches import arrow
@@ -320,8 +320,8 @@ def test_models_of_influenza_differ_in_their_scores_as_scipy_says(spark, shared)
 
 
 def test_how_rows_were_scored_is_no_matter(state):
-    scale = Scale.from_fingerprint(state.first().fingerprint)
-    other = replace(scale, loss="focal", clip="none", eps=1e-9, soft_labels=True, slices=("a", "dt"))
+    conventions = Conventions.from_fingerprint(state.first().fingerprint)
+    other = replace(conventions, loss="focal", clip="none", eps=1e-9, soft_labels=True, slices=("a", "dt"))
     (row,) = ls.drift(state, state.withColumn("fingerprint", F.lit(other.fingerprint()))).metrics.collect()
     assert row.psi == pytest.approx(0, abs=ROUNDING)
 
@@ -343,7 +343,7 @@ def small(spark):
 @pytest.mark.parametrize("what", OTHER_SCALES)
 def test_states_whose_scores_mean_something_else_refuse_to_compare_and_say_what_differs(small, what):
     value, says = OTHER_SCALES[what]
-    other = replace(Scale.from_fingerprint(small.first().fingerprint), **{what: value})
+    other = replace(Conventions.from_fingerprint(small.first().fingerprint), **{what: value})
     with pytest.raises(SpecError) as refused:
         ls.drift(small, small.withColumn("fingerprint", F.lit(other.fingerprint())))
     assert says in str(refused.value)
@@ -363,7 +363,7 @@ def test_words_that_do_not_fit_the_states_are_refused(small):
         ls.drift(small, small.withColumn("a", F.lit(1)), by=[["a"]])
     with pytest.raises(SpecError, match="a state is a Spark DataFrame, and a pandas DataFrame came"):
         ls.drift(small.toPandas(), small)
-    renamed = replace(Scale.from_fingerprint(small.first().fingerprint), slices=("dt", "PSI"))
+    renamed = replace(Conventions.from_fingerprint(small.first().fingerprint), slices=("dt", "PSI"))
     named = small.withColumnRenamed("a", "PSI").withColumn("fingerprint", F.lit(renamed.fingerprint()))
     with pytest.raises(SpecError, match="must not have the name of a result, and 'PSI' has"):
         ls.drift(named, named, by=[["PSI"]])
