@@ -16,7 +16,8 @@ from logloss_spark.io.session import session
 from logloss_spark.kernels.divergence import kl
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.spec import Engine, Kind, Predictions
+from logloss_spark.scoring import Kind
+from logloss_spark.spec import Engine, Predictions
 
 Array = npt.NDArray[np.float64]
 mp.dps = 400  # 1 - 5e-324 takes 324 of them

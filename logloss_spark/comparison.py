@@ -9,6 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.checks import at_least_one, between, named
 from logloss_spark.errors import LISTED, DataError, SpecError, counted, listed, visible
 from logloss_spark.held import HeldState
 from logloss_spark.report.comparisons import (
@@ -24,23 +25,12 @@ from logloss_spark.report.evaluations import (
 )
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.models import Models, gathered, lengths
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.spec import (
-    Clip,
-    Columns,
-    ComparedRows,
-    Engine,
-    Kind,
-    Label,
-    Predictions,
-    at_least_one,
-    between,
-    grouping_sets,
-    named,
-    one_name_or_many,
-)
+from logloss_spark.scoring import Clip, Kind, Label
+from logloss_spark.spec import ComparedRows, Engine, Predictions
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.state import conventions_of
 from logloss_spark.tables.comparison import COLUMNS, comparison_table

@@ -8,29 +8,19 @@ from typing import Any, get_args
 import pandas as pd
 from pyspark.sql import DataFrame
 
+from logloss_spark.checks import at_least_one, one_of
 from logloss_spark.errors import SpecError, visible
 from logloss_spark.held import HeldState, held
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import invalid_rows
-from logloss_spark.spec import (
-    Clip,
-    Columns,
-    Engine,
-    Kind,
-    Label,
-    Loss,
-    Predictions,
-    Source,
-    at_least_one,
-    grouping_sets,
-    one_name_or_many,
-    one_of,
-)
+from logloss_spark.scoring import Clip, Kind, Label, Loss
+from logloss_spark.spec import Engine, Predictions, Source
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.slices import inner_names
 from logloss_spark.states.state import conventions_of

@@ -49,7 +49,8 @@ from logloss_spark.rows.arrow_status import (
 )
 from logloss_spark.rows.inputs import plain_label
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import Clip, Kind, Label, Predictions, allowed
+from logloss_spark.scoring import Clip, Kind, Label, allowed
+from logloss_spark.spec import Predictions
 
 __all__ = ["cross_entropy", "entropy", "kl_divergence", "register", "row_status"]
 

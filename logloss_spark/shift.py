@@ -13,11 +13,12 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.checks import between, named
 from logloss_spark.errors import SpecError
 from logloss_spark.report.drifts import conclusions, summary
 from logloss_spark.report.frames import plain
+from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
-from logloss_spark.spec import between, grouping_sets, named, slices_of
 from logloss_spark.states.state import WHOLE, check_slices, rolled_up, slice_columns
 from logloss_spark.states.stored import read_conventions
 from logloss_spark.tables.drift import (

@@ -1,36 +1,20 @@
 """Which columns mean what, and under which conventions they are scored."""
 
-import math
-import sys
-from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.checks import between, distinct, one_of
+from logloss_spark.errors import SpecError
+from logloss_spark.roles import slices_of
+from logloss_spark.scoring import LOSSES, Clip, Kind, Label, Loss, Score, cap_of, own_name
 
-Kind = Literal["probability", "logit", "margin"]
-Score = Literal["probability", "logit"]
-Clip = Literal["eps", "none"]
 Engine = Literal["pandas", "native"]
-Source = Literal["auto", "cells", "exact"]
-ComparedRows = Literal["all", "shared"]
-LossName = Literal[
-    "cross_entropy",
-    "hinge",
-    "smooth_hinge",
-    "squared",
-    "exponential",
-    "savage",
-    "tangent",
-    "focal",
-    "label_smoothed",
-]
-Loss = LossName | Callable[..., Any]
-Label = bool | int | float | str
-Columns = str | Sequence[str]
 
-LOSSES: tuple[str, ...] = get_args(LossName)
-"""The losses that have a name here."""
+
+Source = Literal["auto", "cells", "exact"]
+
+
+ComparedRows = Literal["all", "shared"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,102 +122,3 @@ class Predictions:
     def cap(self) -> float:
         """The largest loss that one class can bring, in nats."""
         return cap_of(self.score, self.clip, self.eps)
-
-
-def allowed(tolerance: float, size: int) -> float:
-    """How far off a distribution of `size` entries may be: its tolerance, and the rounding of entries and their sum.
-
-    A sum of .9999 is within 1e-4 of 1, and yet as doubles 1 - .9999 > 1e-4.
-    """
-    return tolerance + size * sys.float_info.epsilon
-
-
-def cap_of(kind: str, clip: str, eps: float) -> float:
-    """The largest loss that one class can bring, in nats: -ln eps, where probabilities are clipped."""
-    return -math.log(eps) if kind == "probability" and clip == "eps" else math.inf
-
-
-MOST_SLICES = 62
-"""Spark groups by up to 64 columns in grouping sets, and a state has two of its own, `part` and `place`."""
-
-
-def grouping_sets(by: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The grouping sets of `by`: a list of lists of column names, without repetitions.
-
-    Examples
-    --------
-    >>> grouping_sets([["dt"], ["dt", "segment"]])
-    (('dt',), ('dt', 'segment'))
-    """
-    if isinstance(by, str) or any(isinstance(columns, str) for columns in by):
-        names = [by] if isinstance(by, str) else list(by)
-        others = f" for each alone, {[names]} for their combinations" if len(names) > 1 else ""
-        raise SpecError(
-            f"by is a list of lists of columns, and {by!r} came: write {[[name] for name in names]}{others}"
-        )
-    sets: dict[frozenset[str], tuple[str, ...]] = {}
-    for columns in by:
-        together = named("by", columns)
-        if together:
-            sets.setdefault(frozenset(together), together)
-    count = len(slices_of(tuple(sets.values())))
-    if count > MOST_SLICES:
-        raise SpecError(
-            f"by may name up to {MOST_SLICES} columns, as many as Spark can group by, got {count}: evaluate in parts"
-        )
-    return tuple(sets.values())
-
-
-def slices_of(by: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The columns of all grouping sets, in the order in which they are first named."""
-    return tuple(dict.fromkeys(name for columns in by for name in columns))
-
-
-def one_name_or_many(columns: Columns) -> str | tuple[str, ...]:
-    """A column name as it is, a list of them as a tuple."""
-    return columns if isinstance(columns, str) else named("a role", columns)
-
-
-def named(what: str, columns: Any) -> tuple[str, ...]:
-    """The names of columns as a tuple; raises SpecError for anything but names, such as Spark's `Column`."""
-    if isinstance(columns, Sequence) and all(isinstance(name, str) for name in columns):
-        return tuple(columns)
-    raise SpecError(f"{what} is given by the names of columns, and {columns!r} came")
-
-
-def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raise SpecError unless `value` is one of the words allowed."""
-    if value not in allowed:
-        raise SpecError(f"{name} cannot be {value!r}; {did_you_mean(str(value), allowed)}")
-
-
-def own_name(name: str) -> None:
-    """Raise SpecError unless a loss function has a name, and one that tells it from the losses that there are."""
-    if not name.isidentifier() or name in LOSSES:
-        raise SpecError(
-            "a loss function has a name of its own, by which states know what they hold, and "
-            f"{repr(name) if name else 'one without'} came: define it with `def`, under another name"
-        )
-
-
-def between(name: str, value: float, low: float, high: float) -> None:
-    """Raise SpecError unless `value` lies strictly between `low` and `high`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
-        raise SpecError(f"{name} must lie between {low:g} and {high:g}, and {value!r} came")
-
-
-def at_least_one(name: str, value: Any) -> None:
-    """Raise SpecError unless `value` is a whole number of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(f"{name} must be a whole number of 1 or more, got {value!r}")
-
-
-def distinct(name: str, values: Sequence[Any]) -> None:
-    """Raise SpecError where a value comes twice."""
-    seen: set[Any] = set()
-    for value in values:
-        if not isinstance(value, Hashable):
-            raise SpecError(f"{name} must hold plain values, got {value!r}")
-        if value in seen:
-            raise SpecError(f"{name} must not repeat itself, and {value!r} comes twice in {list(values)}")
-        seen.add(value)

@@ -13,8 +13,9 @@ FILES = {file.relative_to(PACKAGE): file for file in sorted(PACKAGE.rglob("*.py"
 # The floors, the ground first; a room knows the floors below it, and nobody else on its own.
 FLOORS = (
     {"errors"},
-    {"spec", "kernels"},
-    {"statistics", "io"},
+    {"checks", "kernels"},
+    {"roles", "scoring"},
+    {"spec", "statistics", "io"},
     {"rows"},
     {"states"},
     {"tables"},
@@ -26,7 +27,7 @@ FLOORS = (
 NUMPY_ALONE = ("kernels", "statistics")
 STANDARD = {"collections", "dataclasses", "functools", "math", "statistics", "typing"}
 MAY_IMPORT = {
-    room: {room}.union(*FLOORS[:floor]) - ({"spec"} if room == "kernels" else set())
+    room: {room}.union(*FLOORS[:floor]) - ({"checks"} if room == "kernels" else set())
     for floor, rooms in enumerate(FLOORS)
     for room in rooms
 }

@@ -14,7 +14,7 @@ from logloss_spark.kernels.cross_entropy import binary_from_probability
 from logloss_spark.kernels.divergence import binary_kl
 from logloss_spark.losses import DIVERGENCES, NATURES
 from logloss_spark.rows.losses import named_loss
-from logloss_spark.spec import LOSSES
+from logloss_spark.scoring import LOSSES
 
 SUMS = 1e-12
 """Relative: sums in another order."""

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Renaming, Scoring, WithState
+from logloss_spark.checks import one_of
+from logloss_spark.roles import Columns, one_name_or_many
 from logloss_spark.rows.models import Models
-from logloss_spark.spec import Columns, ComparedRows, Predictions, one_name_or_many, one_of
+from logloss_spark.spec import ComparedRows, Predictions
 
 
 @dataclass(frozen=True, kw_only=True)

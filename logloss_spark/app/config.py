@@ -9,8 +9,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from logloss_spark.checks import one_of
 from logloss_spark.errors import SpecError, did_you_mean
-from logloss_spark.spec import one_of
 
 RUN_DATE = "{run_date}"
 

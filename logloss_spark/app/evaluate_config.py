@@ -5,8 +5,11 @@ from typing import ClassVar
 
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Renaming, Scoring, WithState
+from logloss_spark.checks import one_of
 from logloss_spark.errors import SpecError
-from logloss_spark.spec import LossName, Predictions, Source, grouping_sets, one_of
+from logloss_spark.roles import grouping_sets
+from logloss_spark.scoring import LossName
+from logloss_spark.spec import Predictions, Source
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.metrics import METRICS, reporting_of

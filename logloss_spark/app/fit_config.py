@@ -7,7 +7,7 @@ from logloss_spark.app.config import JobConfig
 from logloss_spark.app.sections import Input, Renaming, Written
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.spec import Family, OnInvalid, Solver, Training, columns_or_one
-from logloss_spark.spec import Label
+from logloss_spark.scoring import Label
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.spec import OnInvalid
 from logloss_spark.io.writing import Target
-from logloss_spark.spec import Clip, Columns, Engine, Kind, Label, Predictions, grouping_sets, one_name_or_many
+from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
+from logloss_spark.scoring import Clip, Kind, Label
+from logloss_spark.spec import Engine, Predictions
 
 Mode = Literal["errorifexists", "overwrite"]
 

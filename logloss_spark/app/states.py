@@ -13,8 +13,8 @@ from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, vi
 from logloss_spark.io.places import folders
 from logloss_spark.io.source import read_table
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.roles import slices_of
 from logloss_spark.shift import drift
-from logloss_spark.spec import slices_of
 from logloss_spark.states.stored import merge
 from logloss_spark.tables.by_class import by_class
 from logloss_spark.tables.metrics import metrics

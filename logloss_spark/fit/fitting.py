@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from pyspark.sql import DataFrame
 
+from logloss_spark.checks import one_of
 from logloss_spark.errors import SpecError
 from logloss_spark.fit import diagnostics, sample
 from logloss_spark.fit.checkpoint import Checkpoint
@@ -29,7 +30,7 @@ from logloss_spark.fit.solvers import OPTIMAL, DenseModel, LimitedModel, Minimum
 from logloss_spark.fit.spec import ClassWeight, Family, Solver, Training, columns_or_one, listed_classes
 from logloss_spark.fit.table import TrainingTable, training_table
 from logloss_spark.kernels.sums import Array
-from logloss_spark.spec import Label, one_of
+from logloss_spark.scoring import Label
 
 DENSE_PARAMETERS = 2000
 """Up to here the objective's curvature is kept as a matrix on the driver, 32 MB; beyond, steps are remembered."""

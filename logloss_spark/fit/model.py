@@ -30,7 +30,7 @@ from logloss_spark.rows.arrow import vectorised
 from logloss_spark.rows.columns import by_place, finder, has_vectors
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
-from logloss_spark.spec import Label
+from logloss_spark.scoring import Label
 
 FORMAT = "logloss_spark.LogisticModel"
 VERSION = 2

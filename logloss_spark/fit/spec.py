@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
+from logloss_spark.checks import between, distinct, named, one_of
 from logloss_spark.errors import SpecError
-from logloss_spark.spec import Label, between, distinct, named, one_of
+from logloss_spark.scoring import Label
 
 Family = Literal["auto", "binomial", "multinomial"]
 Solver = Literal["gd", "lbfgs", "newton"]

@@ -27,7 +27,7 @@ from logloss_spark.fit.spec import Training
 from logloss_spark.rows.arrow import vectorised
 from logloss_spark.rows.columns import Found, by_place, finder, place_name
 from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label
-from logloss_spark.spec import Label
+from logloss_spark.scoring import Label
 
 MOST_CLASSES = 1000
 """A label with more values than this is taken for a number that was meant to be something else."""

@@ -10,9 +10,7 @@ from logloss_spark.errors import PATH, counted, listed, visible
 from logloss_spark.report.frames import Order, Ranked
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.spec import (
-    Predictions,
-)
+from logloss_spark.spec import Predictions
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
 

@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.status import STATUSES, reasons_in, status_code, total
-from logloss_spark.spec import Label, Predictions, allowed
+from logloss_spark.scoring import Label, allowed
+from logloss_spark.spec import Predictions
 
 LARGEST_TOLERANCE = 0.1
 """Sums that are further from 1 were not rounded: their forecasts are something else."""

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from logloss_spark.kernels.sums import Array, compensated_sum
 from logloss_spark.rows.arrow import numbers
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import Label, Predictions, allowed
+from logloss_spark.scoring import Label, allowed
+from logloss_spark.spec import Predictions
 
 Mask = npt.NDArray[np.bool_]
 Reasons = dict[str, Mask]

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.kernels.grid import EDGES, LOGIT_EDGES
 from logloss_spark.kernels.sums import Array
-from logloss_spark.spec import Score
+from logloss_spark.scoring import Score
 
 LINEAR_FROM = 0.05
 """From here up to one half the guess is a multiple of 1/1000; below, 40 steps a decade, down to 1e-9."""

@@ -31,7 +31,8 @@ from logloss_spark.rows.bins import literal_array, literal_texts
 from logloss_spark.rows.clusters import cluster_hash
 from logloss_spark.rows.columns import Find, Found, by_place, check_batch, finder, has_vectors
 from logloss_spark.rows.columns import kind_of as kind_of
-from logloss_spark.spec import Label, Predictions
+from logloss_spark.scoring import Label
+from logloss_spark.spec import Predictions
 
 Fields = Mapping[str, Found]
 """The columns that have roles, by the names that they were given."""

@@ -19,7 +19,8 @@ from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, logit, mar
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import Kernel, numbers, vectorised
 from logloss_spark.rows.inputs import Inputs
-from logloss_spark.spec import Predictions, Score
+from logloss_spark.scoring import Score
+from logloss_spark.spec import Predictions
 
 
 def other_loss(rows: Inputs, spec: Predictions) -> Column:

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows.columns import place_name
 from logloss_spark.rows.inputs import Inputs, inputs
-from logloss_spark.spec import Predictions, allowed
+from logloss_spark.scoring import allowed
+from logloss_spark.spec import Predictions
 
 STATUSES = (
     "ok",

@@ -7,8 +7,8 @@ from operator import add
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import slice_name
-from logloss_spark.spec import slices_of
 
 
 def inner_names(by: Sequence[Sequence[str]]) -> dict[str, str]:

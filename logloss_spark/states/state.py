@@ -48,8 +48,10 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, SpecError, did_you_mean
 from logloss_spark.kernels.grid import VERSION
+from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import BUCKETS, Inputs, quoted, slice_name
-from logloss_spark.spec import LOSSES, Clip, ComparedRows, Label, Predictions, Score, cap_of, slices_of
+from logloss_spark.scoring import LOSSES, Clip, Label, Score, cap_of
+from logloss_spark.spec import ComparedRows, Predictions
 from logloss_spark.states.slices import grouping_id, inner_names
 
 STATE_VERSION = 2

@@ -15,7 +15,7 @@ from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
 from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import LOSSES
+from logloss_spark.scoring import LOSSES
 from logloss_spark.states.state import (
     SOURCE,
     SOURCE_BITS,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import coarse_edges
-from logloss_spark.spec import between
 
 
 @dataclass(frozen=True, kw_only=True)

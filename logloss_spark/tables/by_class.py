@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.spec import grouping_sets, slices_of
+from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.states.slices import inner_names, with_names
 from logloss_spark.states.state import Conventions, check_slices, low_of, rolled_up
 from logloss_spark.states.stored import read_conventions

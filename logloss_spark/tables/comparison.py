@@ -14,15 +14,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructField, StructType
 
+from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.sums import Array, ratio_of_sums
+from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import (
-    between,
-    grouping_sets,
-    slices_of,
-)
 from logloss_spark.states.slices import inner_names, slice_text
 from logloss_spark.states.state import PAIR, Conventions, check_slices, low_of, rolled_up
 from logloss_spark.states.stored import conventions_in

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
 
+from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.spec import grouping_sets, slices_of
 from logloss_spark.states.slices import inner_names
 from logloss_spark.states.state import (
     Conventions,

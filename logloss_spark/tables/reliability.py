@@ -7,8 +7,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.grid import BINS, HALF, coarse_bin, coarse_edges
+from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.spec import grouping_sets, slices_of
 from logloss_spark.states.slices import inner_names, slice_text, with_names
 from logloss_spark.states.state import Conventions, check_slices, rolled_up
 from logloss_spark.states.stored import read_conventions

@@ -14,7 +14,8 @@ from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.losses import check_loss, given_loss, other_loss
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.spec import LOSSES, Predictions
+from logloss_spark.scoring import LOSSES
+from logloss_spark.spec import Predictions
 
 INF, NAN = float("inf"), float("nan")
 THREE = {"classes": (0, 1, 2)}
