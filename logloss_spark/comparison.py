@@ -31,10 +31,10 @@ from logloss_spark.rows.models import Models, gathered, lengths
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label
 from logloss_spark.spec import ComparedRows, Engine, Predictions
+from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.pairs import state_of_pairs
-from logloss_spark.states.state import conventions_of
+from logloss_spark.states.slices import check_names
 from logloss_spark.tables.comparison import COLUMNS, comparison_table
-from logloss_spark.tables.pivot import check_names
 
 
 class Comparison(HeldState):

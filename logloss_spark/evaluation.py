@@ -22,14 +22,13 @@ from logloss_spark.rows.status import invalid_rows
 from logloss_spark.scoring import Clip, Kind, Label, Loss
 from logloss_spark.spec import Engine, Predictions, Source
 from logloss_spark.states.catalyst import state_of
-from logloss_spark.states.slices import inner_names
-from logloss_spark.states.state import conventions_of
+from logloss_spark.states.conventions import conventions_of
+from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.tables.metrics import METRICS, metrics_table, reporting_of
-from logloss_spark.tables.pivot import check_names
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
 
 

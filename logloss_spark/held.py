@@ -21,7 +21,8 @@ from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Predictions
-from logloss_spark.states.state import SOURCE_BITS, Conventions
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import SOURCE_BITS
 
 HELD_ROWS = 1_000_000
 """A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""

@@ -19,7 +19,8 @@ from logloss_spark.report.drifts import conclusions, summary
 from logloss_spark.report.frames import plain
 from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
-from logloss_spark.states.state import WHOLE, check_slices, rolled_up, slice_columns
+from logloss_spark.states.schema import WHOLE
+from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
 from logloss_spark.states.stored import read_conventions
 from logloss_spark.tables.drift import (
     COUNTED,
@@ -33,7 +34,6 @@ from logloss_spark.tables.drift import (
     measured,
     named_slices,
 )
-from logloss_spark.tables.pivot import check_names
 
 
 class Drift:

@@ -19,8 +19,8 @@ from logloss_spark.report.evaluations import (
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set
 from logloss_spark.report.text import View, cells, estimates, p_values
 from logloss_spark.spec import Predictions
+from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import set_name
-from logloss_spark.states.state import Conventions
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
 """How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""

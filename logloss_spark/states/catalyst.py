@@ -13,8 +13,10 @@ from logloss_spark.rows.inputs import Inputs, slice_name
 from logloss_spark.rows.native import logarithm
 from logloss_spark.rows.terms import scored
 from logloss_spark.spec import Predictions
+from logloss_spark.states.adding import added, known_as
 from logloss_spark.states.code import DECODED, grouping_code
-from logloss_spark.states.state import (
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import (
     BINARY_MOMENTS,
     BUCKET,
     BUCKET_CLASS,
@@ -25,10 +27,7 @@ from logloss_spark.states.state import (
     PARTIAL,
     RANKS,
     TOTAL,
-    Conventions,
-    added,
     columns_of,
-    known_as,
     low_of,
     totals_of,
 )

@@ -9,7 +9,7 @@ from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.states.state import BUCKET_STRIDE
+from logloss_spark.states.schema import BUCKET_STRIDE
 
 DECODED = {
     "scored": f"cell >= 0 AND cell < {8 * BUCKET_STRIDE}",

@@ -8,7 +8,8 @@ from logloss_spark.rows.models import scored_pairs
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
-from logloss_spark.states.state import PAIR, TOTAL, Conventions, totals_of
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import PAIR, TOTAL, totals_of
 
 
 def state_of_pairs(rows: Inputs, spec: Predictions, conventions: Conventions, source: int) -> DataFrame:

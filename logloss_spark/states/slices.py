@@ -1,14 +1,22 @@
 """Slices: grouping sets, their columns while a state is being read, and their names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.errors import SpecError, did_you_mean
 from logloss_spark.roles import slices_of
-from logloss_spark.rows.inputs import slice_name
+from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.rows.status import STATUSES
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import (
+    WHOLE,
+    columns_of,
+    totals,
+)
 
 
 def inner_names(by: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -56,3 +64,73 @@ def set_name(grouping_id: int, slices: Sequence[str]) -> str:
     """The columns of a grouping set; its number has a bit for each column rolled up, the last column's the lowest."""
     kept = [name for place, name in enumerate(reversed(slices)) if not grouping_id >> place & 1]
     return " and ".join(reversed(kept))
+
+
+def slice_columns(conventions: Conventions) -> dict[str, str]:
+    """The column of each slice in a state: its own name, with `slice_` before it where the state has such a column.
+
+    Examples
+    --------
+    >>> from logloss_spark.states.conventions import conventions_of
+    >>> from logloss_spark.states.slices import slice_columns
+    >>> from logloss_spark.rows.inputs import inputs
+    >>> from logloss_spark.spec import Predictions
+    >>> spec = Predictions(label="y", prediction="p", by=(("day", "w"),))
+    >>> df = spark.createDataFrame([], "y int, p double, day string, w int")
+    >>> slice_columns(conventions_of(inputs(df, spec), spec))
+    {'day': 'day', 'w': 'slice_w'}
+    """
+    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(conventions))}
+    taken = sums.union(map(str.casefold, conventions.slices))
+    found = {}
+    for name in conventions.slices:
+        column = name
+        while column.casefold() in (sums if column == name else taken):
+            column = f"slice_{column}"
+        found[name] = column
+    return found
+
+
+def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
+    """A state added up to the global row and these grouping sets.
+
+    The slice columns are called `slice_0`, ..., in the order in which the sets name them, and null where one was rolled
+    up; then come `part`, `place`, `grouping_id` and the sums. The bits of `grouping_id` say which slice columns were
+    rolled up, as in Spark's SQL, the last column's being the lowest.
+    """
+    inner, columns = inner_names(by), slice_columns(conventions)
+    sets = dict.fromkeys([(), *map(tuple, by)])
+    keyed = state.select(
+        *[quoted(columns[name]).alias(key) for name, key in inner.items()], "part", "place", *columns_of(conventions)
+    )
+    summed = keyed.groupingSets(
+        [[F.col(column) for column in [*map(inner.__getitem__, names), "part", "place"]] for names in sets],
+        *inner.values(),
+        "part",
+        "place",
+    ).agg(
+        grouping_id(list(inner.values())),
+        *totals(conventions),
+    )
+    return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
+
+
+def check_slices(conventions: Conventions, by: Sequence[Sequence[str]]) -> None:
+    """Raise SpecError unless the state was sliced by all these columns."""
+    for name in slices_of(by):
+        if name not in conventions.slices:
+            raise SpecError(f"slice column {name!r} is not in the state; {did_you_mean(name, conventions.slices)}")
+
+
+OF_SLICE = ("grouping_id", "slice")
+
+
+def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
+    """Raise SpecError where a slice column has the name of a column of the tables that it would be in."""
+    taken = {name.casefold() for name in (*OF_SLICE, "rows", "n", *STATUSES, *results)}
+    for name in slices:
+        if name.casefold() in taken:
+            raise SpecError(
+                f"a slice column must not have the name of a result, and {name!r} has: "
+                f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
+            )

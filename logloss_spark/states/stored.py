@@ -16,19 +16,10 @@ from logloss_spark.kernels.grid import HALF
 from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.scoring import LOSSES
-from logloss_spark.states.state import (
-    SOURCE,
-    SOURCE_BITS,
-    TOTAL,
-    WHOLE,
-    WRITE_AGAIN,
-    Conventions,
-    added,
-    columns_of,
-    known_as,
-    slice_columns,
-    totals_of,
-)
+from logloss_spark.states.adding import added, known_as
+from logloss_spark.states.conventions import WRITE_AGAIN, Conventions
+from logloss_spark.states.schema import SOURCE, SOURCE_BITS, TOTAL, WHOLE, columns_of, totals_of
+from logloss_spark.states.slices import slice_columns
 
 SLACK = 1e-9
 """Sums of the same rows agree to this, relatively, whatever the order of adding."""

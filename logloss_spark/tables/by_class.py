@@ -6,11 +6,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.roles import grouping_sets, slices_of
-from logloss_spark.states.slices import inner_names, with_names
-from logloss_spark.states.state import Conventions, check_slices, low_of, rolled_up
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import low_of
+from logloss_spark.states.slices import OF_SLICE, check_names, check_slices, inner_names, rolled_up, with_names
 from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import columns_of_loss
-from logloss_spark.tables.pivot import OF_SLICE, check_names, class_columns, one_row_per_slice, true_weight
+from logloss_spark.tables.pivot import class_columns, one_row_per_slice, true_weight
 
 BY_CLASS = ("class", "n", "weight", "label_mean", "prediction_mean", "calibration_ratio")
 """The columns of these tables besides the slices, but for the loss, which may have another name."""

@@ -20,8 +20,9 @@ from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.states.slices import inner_names, slice_text
-from logloss_spark.states.state import PAIR, Conventions, check_slices, low_of, rolled_up
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import PAIR, low_of
+from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text
 from logloss_spark.states.stored import conventions_in
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
@@ -33,7 +34,7 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.tables.pivot import arrow_metric, check_names, in_reading_order, true_weight
+from logloss_spark.tables.pivot import arrow_metric, in_reading_order, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
 MEASURED = (

@@ -14,8 +14,9 @@ from logloss_spark.kernels.grid import BINS, THIN_BINS
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.status import STATUSES
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
 from logloss_spark.states.slices import slice_text, with_names
-from logloss_spark.states.state import BUCKET_STRIDE, WHOLE, Conventions, low_of
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
 from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, true_weight
 from logloss_spark.tables.verdicts import with_adjusted

@@ -9,17 +9,13 @@ from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, Long
 
 from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.states.slices import inner_names
-from logloss_spark.states.state import (
-    Conventions,
-    check_slices,
-    rolled_up,
-)
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up
 from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import CENTRAL, COUNTS, LEADING, LISTS, PER_CLASS, TRAILING, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.pivot import PIECE, arrow_metric, check_names, in_reading_order, one_row_per_slice, sums_of
+from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, one_row_per_slice, sums_of
 
 METRICS = (*LEADING, *CENTRAL, *TRAILING)
 

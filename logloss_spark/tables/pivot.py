@@ -1,6 +1,6 @@
 """All sums of a slice in one row, and as NumPy arrays; columns and names that all tables share."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError
 from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.status import STATUSES
-from logloss_spark.states.slices import slice_text
-from logloss_spark.states.state import (
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import (
     BINARY_MOMENTS,
     BUCKET,
     BUCKET_CLASS,
@@ -26,29 +25,15 @@ from logloss_spark.states.state import (
     PARTIAL,
     RANKS,
     SCORE,
-    Conventions,
     low_of,
 )
+from logloss_spark.states.slices import slice_text
 from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
 from logloss_spark.statistics.catalogue import COUNTS, LISTS
 from logloss_spark.statistics.metrics import Sums
 
-OF_SLICE = ("grouping_id", "slice")
-
-
 PIECE = 256
 """Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 100 MB."""
-
-
-def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
-    """Raise SpecError where a slice column has the name of a column of the tables that it would be in."""
-    taken = {name.casefold() for name in (*OF_SLICE, "rows", "n", *STATUSES, *results)}
-    for name in slices:
-        if name.casefold() in taken:
-            raise SpecError(
-                f"a slice column must not have the name of a result, and {name!r} has: "
-                f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
-            )
 
 
 def true_weight(weight: Column, conventions: Conventions) -> Column:

@@ -9,13 +9,21 @@ from pyspark.sql import functions as F
 from logloss_spark.kernels.grid import BINS, HALF, coarse_bin, coarse_edges
 from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.states.slices import inner_names, slice_text, with_names
-from logloss_spark.states.state import Conventions, check_slices, rolled_up
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.slices import (
+    OF_SLICE,
+    check_names,
+    check_slices,
+    inner_names,
+    rolled_up,
+    slice_text,
+    with_names,
+)
 from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.pivot import OF_SLICE, check_names, true_weight
+from logloss_spark.tables.pivot import true_weight
 
 
 def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:

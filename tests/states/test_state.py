@@ -14,7 +14,7 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
-from logloss_spark.states.state import STATE_VERSION, Conventions, conventions_of
+from logloss_spark.states.conventions import STATE_VERSION, Conventions, conventions_of
 from logloss_spark.states.stored import read_conventions
 from tests.same import assert_same_metrics
 

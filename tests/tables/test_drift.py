@@ -18,7 +18,7 @@ import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, EDGES, THIN_BIN, THIN_BINS
 from logloss_spark.rows.inputs import BUCKETS
-from logloss_spark.states.state import Conventions
+from logloss_spark.states.conventions import Conventions
 from logloss_spark.statistics.drift import MOST_BINS, Population, measures, merged_bins
 from logloss_spark.tables.drift import MEASURES, arrow_bins
 from tests.rows.batches import arrow

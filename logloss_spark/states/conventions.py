@@ -1,0 +1,153 @@
+"""What states must share to be added, and how it is written into every row of one."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from logloss_spark.errors import DataError
+from logloss_spark.kernels.grid import VERSION
+from logloss_spark.rows.inputs import BUCKETS, Inputs
+from logloss_spark.scoring import LOSSES, Clip, Label, Score, cap_of
+from logloss_spark.spec import ComparedRows, Predictions
+
+STATE_VERSION = 2
+
+
+MOST_EXPONENT = 1100
+"""Beyond any exponent of a double."""
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What states must share to be added: what was scored, and how.
+
+    `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
+    (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters. `models` are those that a
+    comparison compares, the baseline first, and `rows` says on which rows: those that all of them score, or those that
+    a challenger and the baseline do. Weights count in units of 2 to the power of `weight_exponent`, which is not 0
+    where their sums would leave the range of a double.
+    """
+
+    version: int
+    loss: str
+    kind: Score
+    classes: tuple[Label, ...]
+    scalar: bool
+    soft_labels: bool
+    clip: str
+    eps: float
+    grid: int
+    slices: tuple[str, ...]
+    buckets: int = 0
+    models: tuple[str, ...] = ()
+    rows: ComparedRows = "all"
+    weight_exponent: int = 0
+
+    @property
+    def cap(self) -> float:
+        """The largest loss that one class can bring, in nats."""
+        return cap_of(self.kind, self.clip, self.eps)
+
+    @property
+    def shift(self) -> float:
+        """ln K: the loss of a forecast that knows nothing."""
+        return math.log(len(self.classes))
+
+    @property
+    def least_loss(self) -> float:
+        """0 for every loss that has a name here; of a user's function nothing is known."""
+        return 0.0 if self.loss in LOSSES else -math.inf
+
+    def fingerprint(self) -> str:
+        """The conventions as one line of JSON; every row of a state carries it."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_fingerprint(text: str) -> "Conventions":
+        """Read what `fingerprint` wrote; raises DataError where it was edited, or written by another version."""
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise DataError(f"the fingerprint of a state must be a JSON object, got {text[:40]!r}: {WRITE_AGAIN}")
+        version = found.get("version")
+        if type(version) is not int or version != STATE_VERSION:
+            raise DataError(
+                f"states of version {STATE_VERSION} can be read, and this one is of version {version!r}: "
+                "evaluate its rows again"
+            )
+        for name in found:
+            if name not in FIELDS:
+                raise DataError(
+                    f"the fingerprint of a state of version {version} has no field {name!r}: "
+                    f"another release of logloss_spark wrote it, or it was edited; {WRITE_AGAIN}"
+                )
+        for name, fits in FIELDS.items():
+            if name not in found or not fits(found[name]):
+                came = f"got {found[name]!r}" if name in found else "and it is missing"
+                raise DataError(f"field {name!r} of the fingerprint of a state was edited, {came}: {WRITE_AGAIN}")
+        if found["grid"] != VERSION:
+            raise DataError(
+                f"the bins of a state must be of grid {VERSION}, got grid {found['grid']}: "
+                "read it with the release of logloss_spark that wrote it, or evaluate its rows again"
+            )
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+        }
+        return Conventions(**fields)
+
+
+def is_list_of(*types: type) -> Callable[[Any], bool]:
+    """A check that a value is a list of values of these very types, all different."""
+    return lambda values: (
+        isinstance(values, list)
+        and all(type(value) in types for value in values)
+        and len(set(map(repr, values))) == len(values)
+    )
+
+
+def is_a(type_: type) -> Callable[[Any], bool]:
+    """A check that a value is of this very type: a boolean is no integer."""
+    return lambda value: type(value) is type_
+
+
+WRITE_AGAIN = "evaluate the rows again and write their state anew"
+
+
+FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "version": is_a(int),
+    "loss": is_a(str),
+    "kind": lambda kind: kind in get_args(Score),
+    "classes": lambda classes: is_list_of(bool, int, float, str)(classes) and len(classes) >= 2,
+    "scalar": is_a(bool),
+    "soft_labels": is_a(bool),
+    "clip": lambda clip: clip in get_args(Clip),
+    "eps": lambda eps: type(eps) is float and 0.0 < eps < 0.5,
+    "grid": is_a(int),
+    "slices": is_list_of(str),
+    "buckets": lambda buckets: type(buckets) is int and buckets in (0, BUCKETS),
+    "models": is_list_of(str),
+    "rows": lambda rows: rows in get_args(ComparedRows),
+    "weight_exponent": lambda exponent: type(exponent) is int and abs(exponent) <= MOST_EXPONENT,
+}
+"""The fields of a fingerprint, and what each may hold."""
+
+
+def conventions_of(rows: Inputs, spec: Predictions) -> Conventions:
+    """The conventions under which a table is scored."""
+    return Conventions(
+        version=STATE_VERSION,
+        loss=spec.loss_name,
+        kind=spec.score,
+        classes=rows.classes,
+        scalar=rows.scalar,
+        soft_labels=rows.soft,
+        clip=spec.clip,
+        eps=spec.eps,
+        grid=VERSION,
+        slices=spec.slices,
+        buckets=BUCKETS if rows.clustered else 0,
+    )
