@@ -7,6 +7,9 @@ BIN := .venv/bin
 spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java $(java))" \
 	&& export SPARK_HOME JAVA_HOME PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
 
+# Tests run in two processes, a file of tests in one of them; each process has one Spark session, which uses one core.
+side_by_side := --numprocesses 2 --dist loadfile
+
 # The demo's last months, evaluated twice: the simple forecast and the fitted model.
 scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --set output.reliability= --set output.state= --set output.invalid=
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
@@ -26,8 +29,8 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	@touch $@
 
 test: setup ## run the tests but the slow ones, then a marked part of them over Spark Connect
-	$(spark) $(BIN)/python -m pytest -m 'not slow'
-	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest -m connect
+	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow'
+	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m connect
 
 test-slow: setup ## run the slow tests: killed processes, the wheel, large references, simulations
 	$(spark) $(BIN)/python -m pytest -m slow

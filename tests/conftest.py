@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from logloss_spark.io.session import session
 
 MODE = os.environ.get("LOGLOSS_SPARK_MODE", "classic")
+BUILD = Path("build", os.environ.get("PYTEST_XDIST_WORKER", "tests"))
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 SETTINGS = {
@@ -23,8 +24,8 @@ SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.python.daemon.module": "tests.daemon",
     "spark.python.unix.domain.socket.enabled": "true",  # a Python task is 25 ms cheaper, and there are thousands
-    "spark.sql.warehouse.dir": "build/spark-warehouse",
-    "spark.local.dir": "build/spark-local",  # blocks of fits lie there, and tests look for them
+    "spark.sql.warehouse.dir": f"{BUILD}/spark-warehouse",
+    "spark.local.dir": f"{BUILD}/spark-local",  # blocks of fits lie there, and tests look for them
 }
 
 
