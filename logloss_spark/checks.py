@@ -3,7 +3,8 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.errors import SpecError
+from logloss_spark.wording import did_you_mean
 
 
 def named(what: str, columns: Any) -> tuple[str, ...]:

@@ -10,13 +10,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.checks import at_least_one, between, named
-from logloss_spark.errors import LISTED, DataError, SpecError, counted, listed, visible
+from logloss_spark.errors import DataError, SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.report.comparisons import (
     CLEAREST_FIRST,
     OF_CHALLENGER,
     OF_VERDICT,
     WORST_FIRST,
+    conclusions,
     title_of_comparison,
     view_of_comparison,
 )
@@ -25,7 +26,7 @@ from logloss_spark.report.evaluations import (
 )
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
-from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
+from logloss_spark.roles import By, Columns, grouping_sets, one_name_or_many
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.models import Models, gathered, lengths
 from logloss_spark.rows.status import reasons_in
@@ -35,6 +36,7 @@ from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.tables.comparison import COLUMNS, comparison_table
+from logloss_spark.wording import LISTED, counted, listed, visible
 
 
 class Comparison(HeldState):
@@ -107,6 +109,10 @@ class Comparison(HeldState):
         """Print the main metrics of the first slices of each grouping set, and what they say."""
         print(as_text(self._view(limit, sort_by, ascending)))
 
+    def remarks(self) -> list[str]:
+        """Return what the comparison says: a line per challenger and grouping set, and one on rows not scored."""
+        return conclusions(self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT), self._conventions)
+
     def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> tuple[Ranked, Order]:
         if limit is not None:
             at_least_one("limit", limit)
@@ -144,7 +150,7 @@ def compare(
     rows: ComparedRows = "all",
     weight: str | None = None,
     cluster: str | None = None,
-    by: Sequence[Sequence[str]] = (),
+    by: By = (),
     kind: Kind = "probability",
     classes: Sequence[Label] | None = None,
     soft_labels: bool = False,

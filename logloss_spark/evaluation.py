@@ -9,12 +9,12 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from logloss_spark.checks import at_least_one, one_of
-from logloss_spark.errors import SpecError, visible
+from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState, held
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
-from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
+from logloss_spark.roles import By, Columns, grouping_sets, one_name_or_many
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.losses import check_loss
@@ -30,6 +30,7 @@ from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.tables.metrics import METRICS, metrics_table, reporting_of
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
+from logloss_spark.wording import visible
 
 
 class Evaluation(HeldState):
@@ -224,7 +225,7 @@ def evaluate(
     prediction: Columns,
     *,
     weight: str | None = None,
-    by: Sequence[Sequence[str]] = (),
+    by: By = (),
     kind: Kind = "probability",
     classes: Sequence[Label] | None = None,
     soft_labels: bool = False,
@@ -252,8 +253,8 @@ def evaluate(
         The forecast: a number (binary), an array<double>, an ML vector, or one column per class.
     weight : str, optional
         Weights, finite and not negative. A row of weight 0 is counted, and adds nothing.
-    by : list of lists of str
-        Grouping sets beside the global row: `[["dt"], ["dt", "segment"]]`.
+    by : str, list of one str, or list of lists of str
+        A slice column, or grouping sets, beside the global row: `"dt"`, `[["dt"], ["dt", "segment"]]`.
     kind : "probability", "logit" or "margin"
         What the prediction is. "margin" is Spark's `rawPrediction` of two classes, [-z, z]: its last entry is the logit
         (a plain number is the logit itself). Two logits that look like it are refused. `GBTClassifier` writes half of

@@ -63,7 +63,7 @@ DIVERGENCES: Mapping[str, Callable[[Array, Array], Array]] = {"cross_entropy": b
 """Those of the losses that have a constant: expected loss of p under q, minus that of q."""
 
 
-def explain(
+def compare_losses(
     df: DataFrame,
     *,
     label: Columns,
@@ -97,7 +97,7 @@ def explain(
     where p is the truth), `convex_in_p`, `convex_in_logit`, `bounded`; and where the bound holds `constant` (C),
     `reliability` (the mean over equal-width bins of the divergence of p̄ from ȳ, in this loss) and `bound`, C times the
     reliability of log loss. p̄ is kept within [eps, 1 - eps] there, so that both are finite. Rows that cannot be scored
-    are left out, with a warning (`InvalidRows`) that counts them.
+    are left out, with a warning (`InvalidRowsWarning`) that counts them.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def explain(
     --------
     >>> import logloss_spark as ls
     >>> df = spark.createDataFrame([(1, 0.9), (0, 0.2), (0, 0.6)], "label int, p double")
-    >>> losses = ls.explain(df, label="label", prediction="p").round(4)
+    >>> losses = ls.compare_losses(df, label="label", prediction="p").round(4)
     >>> losses = losses[losses["loss"].isin(["cross_entropy", "hinge", "savage"])]
     >>> print(losses[["loss", "mean", "coin_flip", "proper", "reliability", "bound"]].to_string(index=False))
              loss   mean  coin_flip  proper  reliability  bound
@@ -137,7 +137,7 @@ def explain(
     rows = inputs(df, spec)
     if not rows.scalar:
         raise SpecError(
-            f"explain takes a binary forecast given as one number, and this one has {rows.size} entries: "
+            f"compare_losses takes a binary forecast given as one number, and this one has {rows.size} entries: "
             "Spark's rawPrediction has kind='margin'; for classes "
             "evaluate(..., loss=...) takes focal, label_smoothed and functions for classes, too"
         )
@@ -198,7 +198,7 @@ def losses_of_rows(kernels: Sequence[Kernel], label: pa.Array, score: pa.Array) 
 
 
 def side_by_side(sums: pd.DataFrame, spec: Predictions, bins: int) -> pd.DataFrame:
-    """What `explain` returns, from the sums of the bins that hold rows."""
+    """What `compare_losses` returns, from the sums of the bins that hold rows."""
     weight = sums["w"].sum()
     in_bins = sums.assign(
         bin=coarse_bin(sums["bin"].to_numpy(dtype=np.int64), bins),

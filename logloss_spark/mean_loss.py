@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, ImpossibleEvents, InvalidRows, counted, listed
+from logloss_spark.errors import DataError, ImpossibleEventsWarning, InvalidRowsWarning
 from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.roles import Columns, one_name_or_many
 from logloss_spark.rows.advice import advice
@@ -21,6 +21,7 @@ from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.scoring import Clip, Kind, Label
 from logloss_spark.spec import Engine, Predictions
 from logloss_spark.states.catalyst import precise_sums
+from logloss_spark.wording import counted, listed
 
 CAPPED_SHARE = 0.01
 """From this share of the loss on, events whose loss was capped are worth a warning: the answer hangs on eps."""
@@ -49,9 +50,9 @@ def log_loss(
 
     Returns
     -------
-    float, nats, in [0, inf]. Rows that cannot be scored are left out, and a warning (`InvalidRows`) counts them. Where
-    rows that gave what happened a probability of eps or less make up 1 % of the loss or more, a warning says so
-    (`ImpossibleEvents`).
+    float, nats, in [0, inf]. Rows that cannot be scored are left out, and a warning (`InvalidRowsWarning`) counts
+    them. Where rows that gave what happened a probability of eps or less make up 1 % of the loss or more, a warning
+    (`ImpossibleEventsWarning`) says so.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def report_impossible(found: Mapping[str, Any], mean: float, spec: Predictions) 
             f"{counted(found['capped'], 'row')} of {found['ok']:,} gave what happened a probability of at most eps, "
             f"{spec.eps:g}, and make up {share:.1%} of the log loss at {spec.cap:.1f} nats each: another eps changes "
             "it; evaluate(...) counts them by slice as clipped and zero",
-            ImpossibleEvents,
+            ImpossibleEventsWarning,
             stacklevel=3,
         )
 
@@ -132,7 +133,7 @@ def report_left_out(
     if reasons:
         warnings.warn(
             f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: {said}",
-            InvalidRows,
+            InvalidRowsWarning,
             stacklevel=3,
         )
 

@@ -17,7 +17,7 @@ from logloss_spark.checks import between, named
 from logloss_spark.errors import SpecError
 from logloss_spark.report.drifts import conclusions, summary
 from logloss_spark.report.frames import plain
-from logloss_spark.roles import grouping_sets, slices_of
+from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
@@ -99,7 +99,7 @@ def drift(
     reference_state: DataFrame,
     current_state: DataFrame,
     *,
-    by: Sequence[Sequence[str]] = (),
+    by: By = (),
     partition: str | None = None,
     confidence: float = 0.95,
 ) -> Drift:
@@ -110,7 +110,7 @@ def drift(
     reference_state, current_state : DataFrame
         States, of this session or from storage; of the same kind of prediction and the same classes. They may be
         sliced by more columns than are asked for. Scores of K classes are those of the top class.
-    by : list of lists of str
+    by : str, list of one str, or list of lists of str
         Grouping sets of slice columns that both states have, beside the global row.
     partition : str, optional
         A slice column of the current state, such as the day: each of its values is compared, whole and by the grouping

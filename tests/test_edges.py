@@ -350,7 +350,7 @@ def test_log_loss_is_one_number(table):
 
 
 def test_log_loss_warns_of_rows_that_it_leaves_out(table):
-    with pytest.warns(ls.InvalidRows, match="4 rows of 5 left out.*null_label 1"):
+    with pytest.warns(ls.InvalidRowsWarning, match="4 rows of 5 left out.*null_label 1"):
         found = ls.log_loss(table.where("case in ('nothing valid', 'one row')"), "label", "p", weight="w")
     assert found == pytest.approx(np.log(4), rel=1e-15)
 
@@ -371,7 +371,7 @@ def test_log_loss_warns_where_impossible_events_make_up_much_of_it(spark, engine
     df = spark.createDataFrame(data, "label int, p double, w double")
     share = f"{3 * 34.538776394910684 / (3 * 34.538776394910684 + 1000 * np.log(2)):.1%}"
     line = f"1 row of 1,001 gave what happened a probability of at most eps, 1e-15, and make up {share} of the log loss"
-    with pytest.warns(ls.ImpossibleEvents, match=line) as warned:
+    with pytest.warns(ls.ImpossibleEventsWarning, match=line) as warned:
         assert ls.log_loss(df, "label", "p", weight="w", engine=engine) > 0.79
     assert "\n" not in str(warned[0].message)
     assert warned[0].filename == __file__
@@ -382,7 +382,7 @@ def test_log_loss_warns_where_impossible_events_make_up_much_of_it(spark, engine
 
 def test_impossible_events_of_several_classes_are_told_and_infinite_losses_speak_for_themselves(spark):
     df = spark.createDataFrame([("a", [0.0, 0.5, 0.5]), ("b", [0.2, 0.5, 0.3])], "label string, p array<double>")
-    with pytest.warns(ls.ImpossibleEvents, match=r"make up 98\.0% of the log loss"):
+    with pytest.warns(ls.ImpossibleEventsWarning, match=r"make up 98\.0% of the log loss"):
         ls.log_loss(df, "label", "p", classes=["a", "b", "c"], engine="native")
     assert ls.log_loss(df, "label", "p", classes=["a", "b", "c"], engine="native", clip="none") == np.inf
 

@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 
-from logloss_spark.errors import MESSAGE, NAME, DataError, GateError, LogLossError, SpecError, did_you_mean, visible
+from logloss_spark.errors import MESSAGE, DataError, GateError, LogLossError, SpecError
+from logloss_spark.wording import NAME, did_you_mean, visible
 from tests import hostile
 
 

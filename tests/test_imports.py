@@ -12,6 +12,7 @@ FILES = {file.relative_to(PACKAGE): file for file in sorted(PACKAGE.rglob("*.py"
 
 # The floors, the ground first; a room knows the floors below it, and nobody else on its own.
 FLOORS = (
+    {"wording"},
     {"errors"},
     {"checks", "kernels"},
     {"roles", "scoring"},

@@ -65,6 +65,6 @@ def test_the_classes_that_are_named_are_the_users_word(spark):
 def test_comparisons_and_explanations_refuse_such_labels_too(spark):
     df = table(spark, "int", [-1, 1, 1, -1])
     with pytest.raises(SpecError, match="give classes"):
-        ls.explain(df, label="label", prediction="p")
+        ls.compare_losses(df, label="label", prediction="p")
     with pytest.raises(SpecError, match="give classes"):
         ls.compare(df, label="label", predictions={"x": "p", "y": "q"}, baseline="x", engine="native").show()

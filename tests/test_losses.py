@@ -142,7 +142,7 @@ def table(spark):
 @pytest.mark.connect
 def test_means_and_reliabilities_are_those_of_the_rows(table):
     label, p, _, weight = random_rows()
-    found = ls.explain(table, label="label", prediction="p", weight="w").set_index("loss")
+    found = ls.compare_losses(table, label="label", prediction="p", weight="w").set_index("loss")
     means, reliabilities = by_hand(label, p, weight)
     assert found["mean"].to_dict() == pytest.approx(means, rel=SUMS)
     assert found["reliability"].dropna().to_dict() == pytest.approx(reliabilities, rel=1e-11)  # differences of sums
@@ -160,8 +160,8 @@ def test_means_and_reliabilities_are_those_of_the_rows(table):
 
 
 def test_logits_are_explained_as_their_probabilities(table):
-    from_p = ls.explain(table, label="label", prediction="p", ece_bins=20).set_index("loss")
-    from_z = ls.explain(table, label="label", prediction="z", kind="logit", ece_bins=20).set_index("loss")
+    from_p = ls.compare_losses(table, label="label", prediction="p", ece_bins=20).set_index("loss")
+    from_z = ls.compare_losses(table, label="label", prediction="z", kind="logit", ece_bins=20).set_index("loss")
     for name in from_p.columns:
         np.testing.assert_allclose(from_z[name].astype(float), from_p[name].astype(float), rtol=1e-10, err_msg=name)
 
@@ -170,9 +170,9 @@ def test_rows_that_cannot_be_scored_are_left_out_with_a_warning(spark):
     rows = [(1.0, 1.0), (0.25, 0.0), (0.5, 0.5), (None, 0.5), (2.0, 0.5), (1.0, None)]
     df = spark.createDataFrame(rows, "share double, p double")
     with pytest.warns(
-        ls.InvalidRows, match=r"3 rows of 6 left out of the comparison of losses: .*label_range 1"
+        ls.InvalidRowsWarning, match=r"3 rows of 6 left out of the comparison of losses: .*label_range 1"
     ) as told:
-        found = ls.explain(df, label="share", prediction="p", soft_labels=True).set_index("loss")
+        found = ls.compare_losses(df, label="share", prediction="p", soft_labels=True).set_index("loss")
     assert told[0].filename == __file__
     cap = -np.log(1e-15)
     assert found.loc["cross_entropy", "mean"] == pytest.approx((0.25 * cap + np.log(2)) / 3, rel=1e-13)
@@ -188,8 +188,8 @@ def test_rows_that_cannot_be_scored_are_left_out_with_a_warning(spark):
 def test_a_perfect_forecast_and_a_coin_flip_have_known_losses(spark):
     df = spark.createDataFrame([(1, 0.5), (0, 0.5)], "label int, p double")
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ls.InvalidRows)
-        found = ls.explain(df, label="label", prediction="p").set_index("loss")
+        warnings.simplefilter("error", ls.InvalidRowsWarning)
+        found = ls.compare_losses(df, label="label", prediction="p").set_index("loss")
     assert found["mean"].to_dict() == pytest.approx(found["coin_flip"].to_dict(), rel=1e-15)
     ln2, inf = np.log(2), np.inf
     assert found["coin_flip"].tolist() == pytest.approx([ln2, 1, 0.5, 1, 1, 0.25, 1, ln2 / 4, ln2], rel=1e-15)
@@ -198,9 +198,11 @@ def test_a_perfect_forecast_and_a_coin_flip_have_known_losses(spark):
 
 def test_what_cannot_be_explained_is_refused_in_one_line(spark):
     df = spark.createDataFrame([(None, 0.5, [0.5, 0.5])], "label int, p double, both array<double>")
-    with pytest.raises(ls.SpecError, match="explain takes a binary forecast given as one number, and this one has 2"):
-        ls.explain(df, label="label", prediction="both")
+    with pytest.raises(
+        ls.SpecError, match="compare_losses takes a binary forecast given as one number, and this one has 2"
+    ):
+        ls.compare_losses(df, label="label", prediction="both")
     with pytest.raises(ls.SpecError, match="ece_bins"):
-        ls.explain(df, label="label", prediction="p", ece_bins=7)
+        ls.compare_losses(df, label="label", prediction="p", ece_bins=7)
     with pytest.raises(ls.DataError, match="none of 1 can: null_label 1"):
-        ls.explain(df, label="label", prediction="p")
+        ls.compare_losses(df, label="label", prediction="p")

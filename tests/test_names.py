@@ -60,3 +60,10 @@ def test_columns_are_named_in_evaluate_as_in_log_loss() -> None:
         for function in (ls.evaluate, ls.log_loss)
     ]
     assert positional == [["df", "label", "prediction"]] * 2
+
+
+@pytest.mark.parametrize("name", [name for name in ls.__all__ if name.endswith(("Error", "Warning"))])
+def test_wrong_words_and_wrong_data_are_value_errors_and_warnings_are_called_so(name: str) -> None:
+    found = getattr(ls, name)
+    assert issubclass(found, UserWarning if name.endswith("Warning") else ls.LogLossError)
+    assert issubclass(found, ValueError) == (name in ("DataError", "MissingInputError", "SpecError"))

@@ -19,11 +19,12 @@ from logloss_spark.app.evaluate_config import EvaluateConfig, StatesConfig
 from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.app.printing import open_standard_streams, say, tell
 from logloss_spark.app.sections import Mode
-from logloss_spark.errors import MESSAGE, LogLossError, SpecError, visible
+from logloss_spark.errors import MESSAGE, LogLossError, SpecError
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
 from logloss_spark.io.signals import Interrupted, held_back, interruptible, interruption
 from logloss_spark.io.spark_errors import from_spark, translated
+from logloss_spark.wording import visible
 
 CONFIGS = {
     "evaluate": EvaluateConfig,

@@ -13,12 +13,13 @@ from logloss_spark.app.jobs import (
 )
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.comparison import Comparison
-from logloss_spark.errors import DataError, counted, listed
+from logloss_spark.errors import DataError
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.comparisons import shown_of_table, title_of_comparison
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.advice import shortened
 from logloss_spark.states.stored import conventions_in
+from logloss_spark.wording import counted, listed
 
 
 def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = None) -> str:

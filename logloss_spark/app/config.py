@@ -10,7 +10,8 @@ from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from logloss_spark.checks import one_of
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.errors import SpecError
+from logloss_spark.wording import did_you_mean
 
 RUN_DATE = "{run_date}"
 

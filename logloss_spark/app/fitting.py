@@ -8,7 +8,7 @@ from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.app.jobs import check_any, read_from, read_input, written
 from logloss_spark.app.printing import tell
 from logloss_spark.app.run_date import RUN_DATE, with_run_date
-from logloss_spark.errors import DataError, InvalidRows, SpecError, counted, did_you_mean
+from logloss_spark.errors import DataError, InvalidRowsWarning, SpecError
 from logloss_spark.fit.fitting import fitted
 from logloss_spark.fit.model import LogisticModel, lines_of
 from logloss_spark.fit.solvers import Step
@@ -16,6 +16,7 @@ from logloss_spark.fit.table import invalid_rows, training_table
 from logloss_spark.io.places import located
 from logloss_spark.io.signals import Interrupted
 from logloss_spark.io.writing import Target, reserved, write_tables
+from logloss_spark.wording import counted, did_you_mean
 
 
 def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> str:
@@ -51,7 +52,7 @@ def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> 
         rows=source if output.invalid else None,
     ) as reservation:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InvalidRows)  # the report counts them
+            warnings.simplefilter("ignore", InvalidRowsWarning)  # the report counts them
             try:
                 model = fitted(source, training, checkpoint=checkpoint, progress=told)
             except DataError:

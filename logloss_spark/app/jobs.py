@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.evaluate_config import EvaluateConfig
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Renaming, Tolerance
-from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, did_you_mean, listed
+from logloss_spark.errors import DataError, MissingInputError, SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.held import held
 from logloss_spark.io.places import folders
@@ -22,6 +22,7 @@ from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.statistics.catalogue import columns_of_loss
 from logloss_spark.tables.metrics import METRICS
+from logloss_spark.wording import counted, did_you_mean, listed
 
 Advice = Callable[[Mapping[Any, Any]], str]
 """From what counts rows by status, what lets more of them be scored."""

@@ -9,7 +9,7 @@ from logloss_spark.app.evaluate_config import StatesConfig
 from logloss_spark.app.jobs import chosen_metrics, kept, report, written
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Mode
-from logloss_spark.errors import PATH, MissingInputError, SpecError, counted, visible
+from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.places import folders
 from logloss_spark.io.source import read_table
 from logloss_spark.io.writing import reserved, write_tables
@@ -19,6 +19,7 @@ from logloss_spark.states.stored import merge
 from logloss_spark.tables.by_class import by_class
 from logloss_spark.tables.metrics import metrics
 from logloss_spark.tables.reliability import reliability
+from logloss_spark.wording import PATH, counted, visible
 
 
 def metrics_of_states(

@@ -5,13 +5,14 @@ from functools import reduce
 
 import numpy as np
 
-from logloss_spark.errors import DataError, InvalidRows, counted, listed
+from logloss_spark.errors import DataError, InvalidRowsWarning
 from logloss_spark.fit.batches import STATUSES
 from logloss_spark.fit.objective import Totals
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable
 from logloss_spark.kernels.sums import Array
+from logloss_spark.wording import counted, listed
 
 BROKEN = ("unknown_label", "feature_length", "negative_weight")
 """What breaks a training table's contract, as a null does not: nobody meant it."""
@@ -52,7 +53,7 @@ def judged(rows: TrainingRows, training: Training) -> dict[str, int]:
     if invalid:
         warnings.warn(
             f"{counted(sum(invalid.values()), 'row')} of {total:,} left out of the fit: {listed(invalid)}",
-            InvalidRows,
+            InvalidRowsWarning,
             stacklevel=4,
         )
     return invalid

@@ -16,7 +16,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, MissingInputError, SpecError, counted, visible
+from logloss_spark.errors import DataError, MissingInputError, SpecError
 from logloss_spark.fit.batches import Form, features
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Training
@@ -31,6 +31,7 @@ from logloss_spark.rows.columns import by_place, finder, has_vectors
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
 from logloss_spark.scoring import Label
+from logloss_spark.wording import counted, visible
 
 FORMAT = "logloss_spark.LogisticModel"
 VERSION = 2

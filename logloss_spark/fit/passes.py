@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError
+from logloss_spark.errors import DataError, StreamedFitWarning
 from logloss_spark.fit.batches import Form, added, block_of
 from logloss_spark.fit.blocks import (
     DESCRIPTOR,
@@ -44,10 +44,6 @@ REBUILDS = 2
 
 SAME_MARK = 1e-11
 """By how much the mark of the same rows may differ between two readings: sums depend on their order."""
-
-
-class StreamedFit(UserWarning):
-    """Blocks cannot be kept, so that each pass reads the table again: the same answer, later."""
 
 
 class TrainingRows:
@@ -164,7 +160,7 @@ class TrainingRows:
         """Do without blocks from now on."""
         self.close()
         self.streamed = True
-        warnings.warn(f"each pass reads the table again: {reason}", StreamedFit, stacklevel=2)
+        warnings.warn(f"each pass reads the table again: {reason}", StreamedFitWarning, stacklevel=2)
 
 
 def over(table: DataFrame, function: Callable[..., Iterator[pa.RecordBatch]], **given: Any) -> DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from logloss_spark.errors import visible
+from logloss_spark.wording import visible
 
 Stored = TypeVar("Stored")
 

@@ -7,10 +7,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField, StructType
 
-from logloss_spark.errors import DataError, LogLossError, SpecError, did_you_mean
+from logloss_spark.errors import DataError, LogLossError, SpecError
 from logloss_spark.io.places import is_pattern, literal, missing
 from logloss_spark.io.secrets import redacted, secrets_in
 from logloss_spark.io.spark_errors import from_spark, said, translated
+from logloss_spark.wording import did_you_mean
 
 TEXT_FORMATS = ("csv", "json", "text", "xml")
 """Formats whose files hold no types: a schema says what their columns are read as."""

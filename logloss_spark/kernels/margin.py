@@ -2,7 +2,7 @@
 
 The margin of a binary forecast is v = (2y - 1) z, with z the logit: how far it leans to what happened. Log loss is the
 margin loss ln(1 + e^-v). The other losses of the literature are taken of the same v, so that all of them judge the same
-probability; some were made for scores with another link, and are not proper for this one (see `evaluate.explain`).
+probability; some were made for scores with another link, and are not proper for this one (see `compare_losses`).
 """
 
 from collections.abc import Callable, Mapping

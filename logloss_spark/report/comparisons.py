@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import DataFrame
 
-from logloss_spark.errors import LISTED, visible
 from logloss_spark.report.evaluations import (
     FEW_REMARK,
     SHOWN_SLICES,
@@ -21,6 +20,7 @@ from logloss_spark.report.text import View, cells, estimates, p_values
 from logloss_spark.spec import Predictions
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import set_name
+from logloss_spark.wording import LISTED, visible
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
 """How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""

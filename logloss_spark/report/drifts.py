@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from logloss_spark.errors import visible
 from logloss_spark.states.slices import set_name
 from logloss_spark.tables.drift import SIDES
+from logloss_spark.wording import visible
 
 SHOWN = (
     "slice",

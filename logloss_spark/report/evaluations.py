@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from logloss_spark.errors import PATH, counted, listed, visible
 from logloss_spark.report.frames import Order, Ranked
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.spec import Predictions
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
+from logloss_spark.wording import PATH, counted, listed, visible
 
 SHOWN = ("log_loss", "loss", "normalized_entropy", "calibration_ratio", "brier", "ece")
 """The metrics that a person is shown first, of those that a loss has."""

@@ -11,8 +11,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StringType, StructType
 
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.errors import SpecError
 from logloss_spark.rows.inputs import quoted
+from logloss_spark.wording import did_you_mean
 
 KEPT_NUMBERS = 2_000_000
 """Metrics of up to this many numbers (16 MB; some 16,000 slices of a binary forecast) stay on the driver once they were

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from logloss_spark.errors import NAME, columns_taken, visible
+from logloss_spark.wording import NAME, columns_taken, visible
 
 WIDTH = 100
 """The widest table, in columns of a terminal; a narrower terminal gets a narrower table."""

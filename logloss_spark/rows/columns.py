@@ -13,7 +13,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType, UserDefinedType
 
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.errors import SpecError
+from logloss_spark.wording import did_you_mean
 
 STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<place>\d+))\]""")
 """A step of a path: `.field`, `['key']`, `["key"]` or `[0]`."""

@@ -7,7 +7,7 @@ from operator import add
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError, did_you_mean
+from logloss_spark.errors import SpecError
 from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.rows.status import STATUSES
@@ -17,6 +17,7 @@ from logloss_spark.states.schema import (
     columns_of,
     totals,
 )
+from logloss_spark.wording import did_you_mean
 
 
 def inner_names(by: Sequence[Sequence[str]]) -> dict[str, str]:

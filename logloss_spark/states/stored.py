@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType
 
-from logloss_spark.errors import DataError, SpecError, counted
+from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
 from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
@@ -20,6 +20,7 @@ from logloss_spark.states.adding import added, known_as
 from logloss_spark.states.conventions import WRITE_AGAIN, Conventions
 from logloss_spark.states.schema import SOURCE, SOURCE_BITS, TOTAL, WHOLE, columns_of, totals_of
 from logloss_spark.states.slices import slice_columns
+from logloss_spark.wording import counted
 
 SLACK = 1e-9
 """Sums of the same rows agree to this, relatively, whatever the order of adding."""

@@ -1,11 +1,9 @@
 """The table of a state by the class that happened."""
 
-from collections.abc import Sequence
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.roles import grouping_sets, slices_of
+from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import low_of
 from logloss_spark.states.slices import OF_SLICE, check_names, check_slices, inner_names, rolled_up, with_names
@@ -17,7 +15,7 @@ BY_CLASS = ("class", "n", "weight", "label_mean", "prediction_mean", "calibratio
 """The columns of these tables besides the slices, but for the loss, which may have another name."""
 
 
-def by_class(state: DataFrame, *, by: Sequence[Sequence[str]] = ()) -> DataFrame:
+def by_class(state: DataFrame, *, by: By = ()) -> DataFrame:
     """A state by the class that happened: what each was forecast, how often it happened, its part of the loss.
 
     Parameters

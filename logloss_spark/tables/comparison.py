@@ -17,7 +17,7 @@ from pyspark.sql.types import DoubleType, StructField, StructType
 from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.sums import Array, ratio_of_sums
-from logloss_spark.roles import grouping_sets, slices_of
+from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
@@ -225,14 +225,14 @@ def judge(table: DataFrame, confidence: float) -> DataFrame:
     return adjusted.withColumn("verdict", verdict)
 
 
-def comparison(state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence: float = 0.95) -> DataFrame:
+def comparison(state: DataFrame, *, by: By = (), confidence: float = 0.95) -> DataFrame:
     """The metrics of a comparison's state: of everything in it, and of the grouping sets asked for.
 
     Parameters
     ----------
     state : DataFrame
         From `Comparison.state`, `merge` or storage.
-    by : list of lists of str
+    by : str, list of one str, or list of lists of str
         Grouping sets of the state's slice columns.
     confidence : float
         As in `compare`.

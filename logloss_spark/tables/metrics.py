@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StructField, StructType
 
-from logloss_spark.roles import grouping_sets, slices_of
+from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up
@@ -23,7 +23,7 @@ METRICS = (*LEADING, *CENTRAL, *TRAILING)
 def metrics(
     state: DataFrame,
     *,
-    by: Sequence[Sequence[str]] = (),
+    by: By = (),
     confidence: float = 0.95,
     ece_bins: int = 10,
     baseline: float | Sequence[float] | None = None,
@@ -34,7 +34,7 @@ def metrics(
     ----------
     state : DataFrame
         A state, from `Evaluation.state`, `merge` or storage.
-    by : list of lists of str
+    by : str, list of one str, or list of lists of str
         Grouping sets of the state's slice columns.
     confidence, ece_bins, baseline :
         As in `evaluate`.

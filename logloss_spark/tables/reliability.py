@@ -1,13 +1,11 @@
 """The reliability table of a state."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.grid import BINS, HALF, coarse_bin, coarse_edges
-from logloss_spark.roles import grouping_sets, slices_of
+from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import (
@@ -53,9 +51,7 @@ RELIABILITY = (
 )
 
 
-def reliability(
-    state: DataFrame, *, by: Sequence[Sequence[str]] = (), confidence: float = 0.95, ece_bins: int = 10
-) -> DataFrame:
+def reliability(state: DataFrame, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
     """The reliability table of a state: per slice and bin of the score what was forecast and what happened.
 
     Parameters

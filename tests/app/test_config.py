@@ -106,7 +106,10 @@ def test_what_is_tolerated_follows_from_what_is_done(config: Any, on_invalid: st
         ("evaluate.soft_labels=1", r"\[evaluate\] soft_labels is true or false, and 1 came"),
         ("evaluate.baseline=x", r"\[evaluate\] baseline is a number or a list \(each a number\), and 'x' came"),
         ("evaluate.ece_bins=7", r"7"),
-        ("evaluate.by=['day']", r"by is a list of lists of columns, and \['day'\] came"),
+        (
+            "evaluate.by=['day', 'hour']",
+            r"by must be one column or a list of lists of columns, got \['day', 'hour'\]: write ",
+        ),
         ("evaluate.by=[['day']", r"the value of .* is not TOML"),
         ("evaluate.tolerated_share=5", r"tolerated_share is a share of the rows, from 0 to 1, and 5 came"),
         ("evaluate.on_invalid=quarantine", r"\[output\] has no path for them: invalid"),

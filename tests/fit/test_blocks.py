@@ -109,7 +109,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     rows = spark.read.parquet(folder + "/rows.parquet")
     model = ls.fit_logistic(rows, features=[f"x{place}" for place in range(10)], label="y")
-said = [str(warning.message) for warning in caught if warning.category.__name__ == "StreamedFit"]
+said = [str(warning.message) for warning in caught if warning.category.__name__ == "StreamedFitWarning"]
 left = [str(path) for path in Path(folder, "local").glob("**/logloss-*/*")]
 print("MODEL " + json.dumps([model.report.objective, model.report.streamed, said, left]), flush=True)
 spark.stop()

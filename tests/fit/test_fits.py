@@ -17,10 +17,10 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark import DataError, InvalidRows, LogisticModel, SpecError, fit_logistic
+from logloss_spark import DataError, InvalidRowsWarning, LogisticModel, SpecError, fit_logistic
 from logloss_spark.fit.batches import Form
 from logloss_spark.fit.blocks import Fit
-from logloss_spark.fit.passes import StreamedFit
+from logloss_spark.fit.passes import StreamedFitWarning
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 from tests.conftest import SETTINGS
 
@@ -443,7 +443,7 @@ def test_blocks_that_are_lost_change_nothing(table, by_lbfgs, losses) -> None:
     assert model.report.objective == pytest.approx(by_lbfgs.report.objective, rel=1e-13)
     assert model.report.rows == ROWS
     assert model.report.rebuilds == min(losses, 2)
-    assert any(issubclass(warning.category, StreamedFit) for warning in caught) == (losses > 2)
+    assert any(issubclass(warning.category, StreamedFitWarning) for warning in caught) == (losses > 2)
 
 
 def test_a_truncated_block_is_a_lost_one(table) -> None:
@@ -454,7 +454,7 @@ def test_a_truncated_block_is_a_lost_one(table) -> None:
             for file in folder.rglob("y"):
                 file.write_bytes(file.read_bytes()[:-8])
 
-    with pytest.warns(StreamedFit, match="lost again and again"):
+    with pytest.warns(StreamedFitWarning, match="lost again and again"):
         model = fit_logistic(table, features=FEATURES, label="label", solver="lbfgs", progress=cut)
     assert model.report.rows == ROWS
     assert model.report.streamed
@@ -483,7 +483,7 @@ def test_where_caching_is_refused_the_fit_streams(table, plain, monkeypatch) -> 
         raise AnalysisException("no caching here", {})
 
     monkeypatch.setattr(type(table), "persist", refused)
-    with pytest.warns(StreamedFit, match="refuses to cache"):
+    with pytest.warns(StreamedFitWarning, match="refuses to cache"):
         model = fit_logistic(table, features=FEATURES, label="label")
     assert model.report.streamed
     np.testing.assert_allclose(model.coefficients, plain.coefficients, rtol=1e-8)
@@ -504,7 +504,7 @@ def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
     schema = "y int, x array<double>, w double, o double"
     table = spark.createDataFrame([*rows, *bad.values(), (1, [1.0, None], 1.0, 0.0)], schema)
     asked = {"features": "x", "label": "y", "weight": "w", "offset": "o", "reg_param": 0.1}
-    with pytest.warns(InvalidRows, match="9 rows of 13 left out"):
+    with pytest.warns(InvalidRowsWarning, match="9 rows of 13 left out"):
         model = fit_logistic(table, **asked)
     assert model.report.invalid == dict.fromkeys(bad, 1) | {"null_features": 2}
     with pytest.raises(DataError, match="on_invalid = 'fail' lets no row be invalid, and 9 of 13 rows cannot"):

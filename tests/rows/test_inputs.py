@@ -235,7 +235,6 @@ BAD = {
     "a map as slice": ({"by": [["table_of"]]}, "must hold plain values"),
     "a slice called like a metric": ({"by": [["log_loss"]]}, "withColumnRenamed"),
     "a slice twice in a set": ({"by": [["day", "day"]]}, "'day' comes twice"),
-    "by as a word": ({"by": "day"}, "and 'day' came: write [['day']]"),
     "by as a list of words": (
         {"by": ["day", "flag"]},
         "write [['day'], ['flag']] for each alone, [['day', 'flag']] for their combinations",

@@ -166,7 +166,7 @@ def test_comparisons_and_other_losses_of_margins_are_those_of_their_logits(table
     pd.testing.assert_frame_equal(*found)
     if engine == "pandas":
         explained = [
-            ls.explain(df, label="y", prediction=column, kind=kind)
+            ls.compare_losses(df, label="y", prediction=column, kind=kind)
             for column, kind in (("array", "margin"), ("z", "logit"))
         ]
         pd.testing.assert_frame_equal(*explained)

@@ -50,10 +50,10 @@ def test_metrics_do_not_depend_on_the_unit_of_weights(spark, wanted, scale):
 
 
 def test_a_mean_loss_does_not_depend_on_the_unit_of_weights(spark, wanted):
-    with pytest.warns(ls.InvalidRows):
+    with pytest.warns(ls.InvalidRowsWarning):
         assert ls.log_loss(table(spark, 1e308), "label", "p", weight="w") == wanted.log_loss
-    with pytest.warns(ls.InvalidRows):
-        losses = ls.explain(table(spark, 1e308), label="label", prediction="p", weight="w")
+    with pytest.warns(ls.InvalidRowsWarning):
+        losses = ls.compare_losses(table(spark, 1e308), label="label", prediction="p", weight="w")
     assert losses["mean"].iloc[0] == pytest.approx(wanted.log_loss, rel=1e-15)
 
 

@@ -1,0 +1,110 @@
+"""How texts are made fit for one line: names from data, counts, and what was probably meant."""
+
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import accumulate
+
+LISTED = 12
+"""Names shown of those that there are; a table may have hundreds of columns."""
+
+
+NAME = 60
+"""A name or a value from data is shown in at most this many columns of a terminal."""
+
+
+PATH = 250
+"""A path is shown in at most this many."""
+
+
+COMPARED = 200
+"""Names are compared by this many of their first signs."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say what there is instead of `name`, and which of it was probably meant.
+
+    Parameters
+    ----------
+    name : str
+        The word that is not in `known`.
+    known : iterable of str
+        The words that are, in the order in which to list them. Beyond `LISTED` they are counted.
+
+    Returns
+    -------
+    str, the end of an error's line
+
+    Examples
+    --------
+    >>> did_you_mean("w8", ["label", "p", "w"])
+    "it has: label, p, w. Did you mean 'w'?"
+    >>> did_you_mean("x", [])
+    'it has none'
+    """
+    names = list(known)
+    if not names:
+        return "it has none"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    # The search takes time that grows with the square of the length.
+    by_folded = {known_name.casefold()[:COMPARED]: known_name for known_name in reversed(names)}
+    close = get_close_matches(name.casefold()[:COMPARED], by_folded, n=1)
+    guess = f". Did you mean '{visible(by_folded[close[0]])}'?" if close else ""
+    return f"it has: {', '.join(map(visible, names[:LISTED]))}{more}{guess}"
+
+
+def visible(text: str, width: int = NAME) -> str:
+    r"""Return a text from data as it can be printed on one line of a terminal.
+
+    Signs that Python calls not printable (line breaks, escapes, marks that reverse the direction of writing, spaces
+    without width) are shown as Python writes them in a string. A long text loses its middle. For display alone: two
+    texts may look the same.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+        The columns of a terminal that it may take. A wide sign, such as an emoji, takes two.
+
+    Returns
+    -------
+    str of at most `width` columns
+
+    Examples
+    --------
+    >>> print(visible("two\nlines"))
+    two\nlines
+    >>> visible("a" * 50 + "z" * 50, 9)
+    'aaaa…zzzz'
+    """
+    if len(text) <= width and text.isascii() and text.isprintable():
+        return text
+    if len(text) > 2 * width:  # signs without a width of their own could go on for ever
+        text = f"{text[:width]}…{text[-width:]}"
+    signs = [sign if sign.isprintable() else repr(sign)[1:-1] for sign in text]
+    whole = "".join(signs)
+    if columns_taken(whole) <= width:
+        return whole
+    tail = (width - 1) // 2
+    return "".join([*fitting(signs, width - 1 - tail), "…", *reversed(fitting(signs[::-1], tail))])
+
+
+def columns_taken(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else not unicodedata.combining(sign) for sign in text)
+
+
+def fitting(signs: list[str], width: int) -> list[str]:
+    """The first signs that fit into a width."""
+    taken = accumulate(columns_taken(sign) for sign in signs)
+    return [sign for sign, end in zip(signs, taken, strict=True) if end <= width]
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 row`, `2,309 rows`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(reasons: dict[str, int]) -> str:
+    """Reasons with their counts, the most frequent first."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
