@@ -3,7 +3,6 @@
 What is measured, and how, is in `statistics.drift`. No row is read again.
 """
 
-import html
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,8 +14,10 @@ from pyspark.sql import functions as F
 
 from logloss_spark.checks import between, named
 from logloss_spark.errors import SpecError
-from logloss_spark.report.drifts import conclusions, summary
+from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
+from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import plain
+from logloss_spark.report.text import SENTENCE, View, as_html, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.states.schema import WHOLE
@@ -34,6 +35,7 @@ from logloss_spark.tables.drift import (
     measured,
     named_slices,
 )
+from logloss_spark.wording import visible
 
 
 class Drift:
@@ -63,36 +65,27 @@ class Drift:
         """The metrics as JSON, a list with an object per slice."""
         return json.dumps([plain(record) for record in self._collected.to_dict("records")], default=str)
 
-    def show(self, limit: int = 20) -> None:
+    def show(self, limit: int = SHOWN_SLICES) -> None:
         """Print the main metrics of the first slices, and what all of them say."""
-        print(self._text(limit))
+        print(as_text(self.view(limit)))
 
     def __str__(self) -> str:
         """What `show` prints."""
-        return self._text(20)
+        return as_text(self.view())
 
-    def _text(self, limit: int) -> str:
-        shown = summary(self.to_pandas(limit))
-        width = int(shown["slice"].str.len().max()) if len(shown) else 0
-        table = shown.to_string(index=False, na_rep="-", formatters={"slice": f"{{:<{width}}}".format})
-        return "\n".join([table, *self._remarks(limit)])
+    def view(self, limit: int = SHOWN_SLICES) -> View:
+        """Return what `show` prints, before it is laid out for a terminal or a notebook."""
+        return view_of_drift(self._collected, limit, self._slices, self._classes)
 
     def remarks(self) -> list[str]:
         """What moved, in a line for scores and labels of each grouping set; the slices that moved most are named."""
-        sets = self._collected.groupby("grouping_id", sort=False)
-        return [line for _, of_set in sets for line in conclusions(of_set, self._slices, self._classes)]
-
-    def _remarks(self, limit: int) -> list[str]:
-        count = len(self._collected)
-        return [*([f"the first {limit:,} of {count:,} slices"] if count > limit else []), *self.remarks()]
+        return remarks_on_drift(self._collected, self._slices, self._classes)
 
     def __repr__(self) -> str:
-        by = f" by {', '.join(self._slices)}" if self._slices else ""
-        return f"Drift of one state from another{by}: .show() prints its metrics"
+        return f"Drift: {visible(title_of_drift(self._slices), SENTENCE)}; .show() prints its metrics"
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{html.escape(line)}</p>" for line in self._remarks(20))
-        return summary(self.to_pandas(20)).to_html(index=False, notebook=True) + lines
+        return as_html(self.view())
 
 
 def drift(

@@ -6,35 +6,53 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from logloss_spark.report.text import View, cells, p_values
 from logloss_spark.states.slices import set_name
 from logloss_spark.tables.drift import SIDES
 from logloss_spark.wording import visible
-
-SHOWN = (
-    "slice",
-    "reference_n",
-    "current_n",
-    "psi",
-    "psi_expected",
-    "p_adjusted",
-    "scores_verdict",
-    "reference_label_mean",
-    "current_label_mean",
-    "label_p_adjusted",
-    "labels_verdict",
-)
-"""What a person is shown first; of labels of K classes their p-value and verdict alone."""
-
 
 NAMED = 3
 """Slices that a sentence names."""
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The main metrics of some slices, rounded. Columns with an entry per class are omitted."""
-    numbers = frame[list(SHOWN)].assign(slice=frame["slice"].map(visible))
-    per_class = [name for name in numbers if numbers[name].map(lambda value: isinstance(value, np.ndarray)).any()]
-    return numbers.drop(columns=per_class).round(4)
+def title_of_drift(slices: Sequence[str]) -> str:
+    """Return what was compared, in words."""
+    return "drift of one state from another" + (f" by {', '.join(map(visible, slices))}" if slices else "")
+
+
+def view_of_drift(frame: pd.DataFrame, limit: int, slices: Sequence[str], classes: Sequence[Any]) -> View:
+    """Return what a person sees of a drift: the first slices, and what all of them say.
+
+    A mean label with an entry per class is omitted.
+    """
+    shown = frame.head(limit)
+    means = [shown[f"{side}_label_mean"] for side in SIDES]
+    per_class = any(pd.api.types.is_object_dtype(of_side) for of_side in means)
+    table = {
+        "slice": shown["slice"].tolist(),
+        "reference_n": cells(shown["reference_n"]),
+        "current_n": cells(shown["current_n"]),
+        "psi": cells(shown["psi"]),
+        "psi_expected": cells(shown["psi_expected"]),
+        "p_adjusted": p_values(shown["p_adjusted"]),
+        "scores_verdict": cells(shown["scores_verdict"]),
+        **({} if per_class else {"label_mean": from_to(*means)}),
+        "labels_verdict": cells(shown["labels_verdict"]),
+        "label_p_adjusted": p_values(shown["label_p_adjusted"]),
+    }
+    part = [f"the first {limit:,} of {len(frame):,} slices"] if len(frame) > limit else []
+    return View(title=title_of_drift(slices), table=table, remarks=[*part, *remarks_on_drift(frame, slices, classes)])
+
+
+def from_to(before: "pd.Series[float]", after: "pd.Series[float]") -> list[str]:
+    """Return two columns of numbers as one of texts, as in `0.1700 to 0.2800`."""
+    return [f"{first} to {second}" for first, second in zip(cells(before), cells(after), strict=True)]
+
+
+def remarks_on_drift(frame: pd.DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> list[str]:
+    """Return what moved, in a line for the scores and one for the labels of each grouping set."""
+    sets = frame.groupby("grouping_id", sort=False)
+    return [line for _, of_set in sets for line in conclusions(of_set, slices, classes)]
 
 
 def conclusions(of_set: pd.DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> list[str]:

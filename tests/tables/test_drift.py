@@ -619,15 +619,18 @@ def test_a_drift_shows_itself_and_is_computed_once(days, capsys, monkeypatch):
     monkeypatch.setattr(moved, "metrics", None)  # whoever looks again must not compute again
     moved.show(limit=2)
     again = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in again[1:3]] == ["all", "segment=<b>"]
-    assert again[3] == "the first 2 of 4 slices"
-    assert moved.remarks() == said[5:] == again[4:]
-    assert said[5].startswith("scores ")
-    assert said[6].startswith("labels moved: mean label 0.1")
-    assert said[7] == "by segment: scores moved on 1 of 3 (segment=c), no evidence on 2 of 3"
-    assert said[8].startswith("by segment: labels moved on 3 of 3 (")
+    assert said[0] == again[0] == "drift of one state from another by segment"
+    assert [line.split()[0] for line in again[3:5]] == ["all", "segment=<b>"]
+    assert again[5] == "the first 2 of 4 slices"
+    remarks = moved.remarks()
+    assert said[7:11] == again[6:10] == remarks
+    assert said[11:] == ["not shown in 100 columns: label_p_adjusted"]
+    assert remarks[0].startswith("scores ")
+    assert remarks[1].startswith("labels moved: mean label 0.1")
+    assert remarks[2] == "by segment: scores moved on 1 of 3 (segment=c), no evidence on 2 of 3"
+    assert remarks[3].startswith("by segment: labels moved on 3 of 3 (")
     html = moved._repr_html_()
-    assert "&lt;b&gt;" in html
-    assert "<b>" not in html
+    assert "segment=&lt;b&gt;" in html
+    assert "segment=<b>" not in html
     assert [record["slice"] for record in json.loads(moved.to_json())] == moved.to_pandas()["slice"].tolist()
     assert len(moved.to_pandas(1)) == 1
