@@ -99,7 +99,7 @@ class Comparison(HeldState):
             As in `Evaluation.to_pandas`. By default the slices where the challenger is worst come first, and slices
             that are `few` come last.
         """
-        return self._in_order(limit, sort_by, ascending)[0].frame
+        return self._in_order(limit, sort_by, ascending).frame
 
     def to_json(self) -> str:
         """Return the metrics as JSON, a list with an object per slice and challenger."""
@@ -113,18 +113,18 @@ class Comparison(HeldState):
         """Return what the comparison says: a line per challenger and grouping set, and one on rows not scored."""
         return conclusions(self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT), self._conventions)
 
-    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> tuple[Ranked, Order]:
+    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> Ranked:
         if limit is not None:
             at_least_one("limit", limit)
         order = WORST_FIRST
         if sort_by is not None:
             order = Order((("challenger", True), *order_by(self._schema, sort_by, ascending).by))
-        return self._ranked(order, limit, OF_CHALLENGER), order
+        return self._ranked(order, limit, OF_CHALLENGER)
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
-        shown, order = self._in_order(limit, sort_by, ascending)
+        shown = self._in_order(limit, sort_by, ascending)
         named = self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)
-        return view_of_comparison(shown, named, order, self._title, self._conventions, self._confidence)
+        return view_of_comparison(shown, named, self._title, self._conventions, self._confidence)
 
     @property
     def _title(self) -> str:

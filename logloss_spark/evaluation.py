@@ -175,7 +175,7 @@ class Evaluation(HeldState):
         SpecError
             `sort_by` is no column of the metrics, or one with an entry per class.
         """
-        return self._in_order(limit, sort_by, ascending)[0].frame
+        return self._in_order(limit, sort_by, ascending).frame
 
     def to_json(self) -> str:
         """Return the metrics as JSON, a list with an object per slice; infinite numbers are written as Spark does."""
@@ -199,18 +199,18 @@ class Evaluation(HeldState):
     def _worst_first(self) -> Order:
         return worst_first(self._loss)
 
-    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> tuple[Ranked, Order]:
-        """The slices that a caller asks for, and how they are ordered."""
+    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> Ranked:
+        """The slices that a caller asks for, in the order that the caller asks for."""
         if limit is not None:
             at_least_one("limit", limit)
         order = self._worst_first if sort_by is None else order_by(self._schema, sort_by, ascending)
-        return self._ranked(order, limit), order
+        return self._ranked(order, limit)
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
-        ranked, order = self._in_order(limit, sort_by, ascending)
+        ranked = self._in_order(limit, sort_by, ascending)
         slices, confidence = self._spec.slices, self._reporting.confidence
         way_out = self.advice(ranked.frame.iloc[0].to_dict())
-        return view_of(ranked, order, title_of(self._spec), slices, confidence, way_out=way_out)
+        return view_of(ranked, title_of(self._spec), slices, confidence, way_out=way_out)
 
     def __repr__(self) -> str:
         return f"Evaluation: {visible(title_of(self._spec), SENTENCE)}; .show() prints its metrics"

@@ -215,3 +215,14 @@ def test_a_slice_that_is_no_plain_value_is_refused_before_work(spark: SparkSessi
     df = spark.sql(f"SELECT 1 AS y, 0.5D AS p, {value} AS s")
     with pytest.raises(SpecError, match=r"slice column 's' must hold plain values, got .*: cast it to string"):
         ls.evaluate(df, "y", "p", by=[["s"]])
+
+
+def test_a_table_without_a_row_says_so_and_marks_no_interval(
+    table: DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ls.evaluate(table.limit(0), "y", "p", engine="native") as evaluation:
+        evaluation.show()
+        assert evaluation.remarks() == ["no row was scored: the table has none"]
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "no row was scored: the table has none"
+    assert "*" not in said

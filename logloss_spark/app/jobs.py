@@ -180,7 +180,7 @@ def report(
     order = worst_first("log_loss" if "log_loss" in table.columns else "loss")
     first = first_of_each_set(table, order, SHOWN_SLICES)
     way_out = advice(first.frame.iloc[0].to_dict())
-    return as_text(view_of(first, order, title, slices, confidence, chosen, way_out=way_out))
+    return as_text(view_of(first, title, slices, confidence, chosen, way_out=way_out))
 
 
 def taken(sources: Mapping[str, str]) -> list[str]:

@@ -47,12 +47,10 @@ def shown_of_table(table: DataFrame, title: str, conventions: Conventions, confi
     """What a person sees of a table of metrics, of which the slices that are shown alone are collected."""
     shown = first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
     named = first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
-    return view_of_comparison(shown, named, WORST_FIRST, title, conventions, confidence)
+    return view_of_comparison(shown, named, title, conventions, confidence)
 
 
-def view_of_comparison(
-    shown: Ranked, named: Ranked, order: Order, title: str, conventions: Conventions, confidence: float
-) -> View:
+def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Conventions, confidence: float) -> View:
     """What a person sees of a comparison: the slices that are shown, and a sentence on each challenger and set."""
     frame = shown.frame
     several = frame["challenger"].nunique() > 1
@@ -70,7 +68,7 @@ def view_of_comparison(
     return View(
         title=title,
         table=table,
-        remarks=[*remarks, *remarks_on_order(shown, order, conventions.slices), *conclusions(named, conventions)],
+        remarks=[*remarks, *remarks_on_order(shown, conventions.slices), *conclusions(named, conventions)],
     )
 
 

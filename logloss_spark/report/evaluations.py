@@ -67,7 +67,6 @@ def column_names(columns: str | tuple[str, ...]) -> str:
 
 def view_of(
     ranked: Ranked,
-    order: Order,
     title: str,
     slices: Sequence[str],
     confidence: float,
@@ -82,16 +81,17 @@ def view_of(
     loss = "log_loss" if "log_loss" in frame else "loss"
     shown = [name for name in SHOWN if name in frame and frame[name].dtype != object] if metrics is None else metrics
     table = {"slice": frame["slice"].tolist(), "rows": cells(frame["rows"]), "n": cells(frame["n"])}
+    few = frame["few"] & bool(frame["n"].any())
     for name in shown:
         if name == loss:
-            table[f"{name} [{100 * confidence:g}% interval]"] = marked(estimates(frame, name), frame["few"])
+            table[f"{name} [{100 * confidence:g}% interval]"] = marked(estimates(frame, name), few)
         else:
             table[name] = cells(frame[name])
-    remarks = [FEW_REMARK] if frame["few"].any() and loss in shown else []
+    remarks = [FEW_REMARK] if few.any() and loss in shown else []
     return View(
         title=title,
         table=table,
-        remarks=[*remarks, *remarks_on_order(ranked, order, slices), *remarks_on(frame.iloc[0], way_out)],
+        remarks=[*remarks, *remarks_on_order(ranked, slices), *remarks_on(frame.iloc[0], way_out)],
     )
 
 
@@ -102,12 +102,12 @@ def marked(texts: Sequence[str], few: "pd.Series[bool]") -> list[str]:
     )
 
 
-def remarks_on_order(ranked: Ranked, order: Order, slices: Sequence[str]) -> list[str]:
+def remarks_on_order(ranked: Ranked, slices: Sequence[str]) -> list[str]:
     """A line on how the slices stand, and how many of them are shown."""
     shown = ranked.frame.groupby("grouping_id", sort=False)["slice"].nunique()
     if len(shown) == 1:
         return []
-    column, ascending = order.by[-1]
+    column, ascending = ranked.order.by[-1]
     # Of several challengers each has the same slices.
     sizes = {set_[0]: size for set_, size in ranked.sizes.items()}
     parts = [
@@ -123,6 +123,8 @@ def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
     """What a reader should know of a slice, by its row of metrics."""
     loss = "log_loss" if "log_loss" in overall else "loss"
     lines = [f"{line}; {way_out}" if way_out else line for line in not_scored(overall)]
+    if not (overall["n"] or lines):
+        lines.append(f"no row was scored: {'all weights are 0' if overall['rows'] else 'the table has none'}")
     if overall["n"] and math.isnan(overall.get("weight", 0.0)):
         lines.append("weight is null: the sum of the weights is beyond a double, and the other metrics do without it")
     if overall["clipped"]:

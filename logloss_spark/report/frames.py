@@ -53,6 +53,7 @@ class Ranked:
 
     frame: pd.DataFrame
     sizes: dict[tuple[Any, ...], int]
+    order: Order
 
 
 def ranked(
@@ -74,7 +75,7 @@ def ranked(
     )
     if limit is not None:
         frame = frame[frame.groupby(list(sets)).cumcount() < limit].reset_index(drop=True)
-    return Ranked(frame, dict(sizes))
+    return Ranked(frame, dict(sizes), order)
 
 
 def first_of_each_set(table: DataFrame, order: Order, limit: int, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
@@ -91,7 +92,7 @@ def first_of_each_set(table: DataFrame, order: Order, limit: int, sets: Sequence
     frame = numbered.where(quoted(place) <= limit).toPandas()
     keys = frame[list(sets)].itertuples(index=False, name=None)
     sizes = dict(zip(keys, frame[size].tolist(), strict=True))
-    return Ranked(ranked(frame.drop(columns=[place, size]), order).frame, sizes)
+    return Ranked(ranked(frame.drop(columns=[place, size]), order).frame, sizes, order)
 
 
 def sort_key(name: str, ascending: bool) -> Column:
