@@ -35,7 +35,7 @@ from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.cross_entropy import entropy as entropy_of_distribution
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.arrow import dense_lists, loss_kernel, numbers, vectorised
+from logloss_spark.rows.arrow import dense_lists, loss_kernel, numbers
 from logloss_spark.rows.arrow_status import (
     Mask,
     class_of,
@@ -51,6 +51,7 @@ from logloss_spark.rows.inputs import plain_label
 from logloss_spark.rows.status import STATUSES
 from logloss_spark.scoring import Clip, Kind, Label, allowed
 from logloss_spark.spec import Predictions
+from logloss_spark.workers.columns import vectorised
 
 __all__ = ["cross_entropy", "entropy", "kl_divergence", "register", "row_status"]
 

@@ -17,7 +17,7 @@ from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.sums import Array
 from logloss_spark.mean_loss import report_left_out
 from logloss_spark.roles import Columns, one_name_or_many
-from logloss_spark.rows.arrow import Kernel, loss_kernel, numbers, vectorised
+from logloss_spark.rows.arrow import Kernel, loss_kernel, numbers
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.losses import named_loss
@@ -27,6 +27,7 @@ from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.scoring import LOSSES, Clip, Kind, Label
 from logloss_spark.spec import Predictions
 from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.workers.columns import vectorised
 
 
 @dataclass(frozen=True, kw_only=True)

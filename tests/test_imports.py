@@ -17,6 +17,7 @@ FLOORS = (
     {"checks", "kernels"},
     {"roles", "scoring"},
     {"spec", "statistics", "io"},
+    {"workers"},
     {"rows"},
     {"states"},
     {"tables"},

@@ -39,7 +39,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
-class Form:
+class FeatureForm:
     """How features come, and how many; `sparse` if rows are kept in compressed form."""
 
     layout: Layout
@@ -47,7 +47,7 @@ class Form:
     sparse: bool
 
 
-def block_of(batch: pa.RecordBatch, form: Form, centre: Array | None) -> tuple[Block, Codes]:
+def block_of(batch: pa.RecordBatch, form: FeatureForm, centre: Array | None) -> tuple[Block, Codes]:
     """The rows of a batch that can be fitted on, and the status of each row.
 
     Parameters
@@ -81,7 +81,7 @@ def block_of(batch: pa.RecordBatch, form: Form, centre: Array | None) -> tuple[B
     ), codes
 
 
-def judged_rows(batch: pa.RecordBatch, form: Form) -> tuple[Matrix, Array, Array, Codes]:
+def judged_rows(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Array, Array, Codes]:
     """Features, weights and offsets of a batch, and the status of each row."""
     x, codes = features(batch, form)
     label = batch.column("label").to_numpy(zero_copy_only=False)
@@ -91,7 +91,7 @@ def judged_rows(batch: pa.RecordBatch, form: Form) -> tuple[Matrix, Array, Array
     return x, weight, offset, codes
 
 
-def statuses(*columns: pa.Array, names: tuple[str, ...], form: Form) -> pa.Array:
+def statuses(*columns: pa.Array, names: tuple[str, ...], form: FeatureForm) -> pa.Array:
     """The status of each row in words, from the columns of a training table."""
     codes = judged_rows(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)[-1]
     return pa.array(np.array(STATUSES, dtype=object)[codes])
@@ -112,7 +112,7 @@ def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
     }
 
 
-def features(batch: pa.RecordBatch, form: Form) -> tuple[Matrix, Codes]:
+def features(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Codes]:
     """The features of a batch, any number where a row has none, and what is wrong with each row's."""
     if form.layout == "columns":
         columns = [batch.column(f"feature_{place}") for place in range(form.width)]
@@ -128,7 +128,7 @@ def features(batch: pa.RecordBatch, form: Form) -> tuple[Matrix, Codes]:
     return from_vectors(column, form)
 
 
-def from_lists(lists: pa.Array, form: Form) -> tuple[Matrix, Codes]:
+def from_lists(lists: pa.Array, form: FeatureForm) -> tuple[Matrix, Codes]:
     """Arrays of features."""
     entries = lists.flatten()
     lengths = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
@@ -153,7 +153,7 @@ def from_lists(lists: pa.Array, form: Form) -> tuple[Matrix, Codes]:
     return (compressed(x) if form.sparse else x), codes
 
 
-def from_vectors(vectors: pa.StructArray, form: Form) -> tuple[Matrix, Codes]:
+def from_vectors(vectors: pa.StructArray, form: FeatureForm) -> tuple[Matrix, Codes]:
     """ML vectors, as the structs that they are made of: type 0 is sparse, 1 dense, null no vector."""
     null = vectors.field("type").is_null().to_numpy(zero_copy_only=False)
     values, indices = vectors.field("values"), vectors.field("indices")

@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, MissingInputError, SpecError
-from logloss_spark.fit.batches import Form, features
+from logloss_spark.fit.batches import FeatureForm, features
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.storage import INFINITY, built, parsed, typed
@@ -26,12 +26,12 @@ from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.text import View, as_html
-from logloss_spark.rows.arrow import vectorised
 from logloss_spark.rows.columns import by_place, finder, has_vectors
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
 from logloss_spark.scoring import Label
 from logloss_spark.wording import counted, visible
+from logloss_spark.workers.columns import vectorised
 
 FORMAT = "logloss_spark.LogisticModel"
 VERSION = 2
@@ -535,7 +535,7 @@ def named_plainly(df: DataFrame, training: Training) -> tuple[DataFrame, Fields]
 def score_column(fields: Fields, training: Training, model: LogisticModel) -> Column:
     """The logit of each row, or for several classes an array of them."""
     layout = layout_of(fields, training)
-    form = Form(layout, len(model.feature_names), len(model.feature_names) > 1000)
+    form = FeatureForm(layout, len(model.feature_names), len(model.feature_names) > 1000)
     names = [f"feature_{place}" for place in range(form.width)] if layout == "columns" else ["features"]
     columns = feature_columns(fields, training, layout)
     coefficients, intercepts = model.coefficients, model.intercepts
@@ -548,7 +548,9 @@ def score_column(fields: Fields, training: Training, model: LogisticModel) -> Co
     return score if model.offset is None else score + fields[model.offset].column.cast("double")
 
 
-def scores(*columns: pa.Array, names: tuple[str, ...], form: Form, coefficients: Array, intercepts: Array) -> pa.Array:
+def scores(
+    *columns: pa.Array, names: tuple[str, ...], form: FeatureForm, coefficients: Array, intercepts: Array
+) -> pa.Array:
     """The logits of an Arrow batch; null where the features cannot be used."""
     x, codes = features(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)
     with np.errstate(all="ignore"):

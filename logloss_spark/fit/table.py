@@ -22,12 +22,12 @@ from pyspark.sql.types import (
 )
 
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.fit.batches import Form, Layout, statuses
+from logloss_spark.fit.batches import FeatureForm, Layout, statuses
 from logloss_spark.fit.spec import Training
-from logloss_spark.rows.arrow import vectorised
 from logloss_spark.rows.columns import Found, by_place, finder, place_name
 from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label
 from logloss_spark.scoring import Label
+from logloss_spark.workers.columns import vectorised
 
 MOST_CLASSES = 1000
 """A label with more values than this is taken for a number that was meant to be something else."""
@@ -51,7 +51,7 @@ class TrainingTable:
 
     table: DataFrame
     classes: tuple[Label, ...]
-    form: Form
+    form: FeatureForm
     names: tuple[str, ...]
 
 
@@ -82,7 +82,7 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
     if training.offset is not None and len(classes) > 2:
         raise SpecError(f"an offset is added to the one logit of two classes, and there are {len(classes)}")
     table = placed.select(*training_columns(placed, fields, training, classes, layout))
-    return TrainingTable(table, classes, Form(layout, len(names), sparse), names)
+    return TrainingTable(table, classes, FeatureForm(layout, len(names), sparse), names)
 
 
 def fields_of(df: DataFrame, training: Training) -> Fields:

@@ -10,13 +10,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyspark.sql.functions as F
 from pyspark.sql import Column
-from pyspark.sql.pandas.functions import pandas_udf
 
-from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.cross_entropy import (
     binary_from_logit,
     binary_from_probability,
@@ -28,8 +25,8 @@ from logloss_spark.kernels.cross_entropy import (
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.spec import Predictions
+from logloss_spark.workers.columns import vectorised
 
-ArrowFunction = Callable[..., pa.Array]
 Kernel = Callable[..., Array]
 
 
@@ -85,20 +82,3 @@ def dense(vector: dict[str, Any]) -> list[float]:
         return list(vector["values"])
     entries = dict(zip(vector["indices"], vector["values"], strict=True))
     return [entries.get(place, 0.0) for place in range(vector["size"])]
-
-
-def vectorised(function: ArrowFunction, type_: str) -> Any:
-    """A function of Arrow arrays as a column function: an Arrow UDF, or on Spark 4.0 a Pandas UDF."""
-    equip_workers()
-    arrow_udf = getattr(F, "arrow_udf", None)
-    if arrow_udf is None:
-
-        def on_pandas(*columns: pd.Series) -> pd.Series:
-            return function(*[pa.Array.from_pandas(column) for column in columns]).to_pandas()
-
-        return pandas_udf(on_pandas, type_)  # type: ignore[call-overload]  # the stubs know no variadic function
-
-    def on_arrow(*columns: pa.Array) -> pa.Array:
-        return function(*columns)
-
-    return arrow_udf(on_arrow, type_)

@@ -17,10 +17,11 @@ from logloss_spark.errors import SpecError
 from logloss_spark.kernels.cross_entropy import class_losses_from_logits, class_losses_from_probabilities
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, logit, margin_loss
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.arrow import Kernel, numbers, vectorised
+from logloss_spark.rows.arrow import Kernel, numbers
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.scoring import Score
 from logloss_spark.spec import Predictions
+from logloss_spark.workers.columns import vectorised
 
 
 def other_loss(rows: Inputs, spec: Predictions) -> Column:

@@ -17,12 +17,13 @@ from logloss_spark.checks import distinct, one_of
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.arrow import row_losses, vectorised
+from logloss_spark.rows.arrow import row_losses
 from logloss_spark.rows.columns import Find, by_place, finder
 from logloss_spark.rows.inputs import Inputs, check_logits, fields_of, forecast, inputs, score_of, slice_name
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST, role_columns, with_loss
 from logloss_spark.spec import ComparedRows, Predictions
 from logloss_spark.wording import did_you_mean, listed
+from logloss_spark.workers.columns import vectorised
 
 FOUND_MODELS = 32
 """As many models are looked for in a long table; each is a column, and compared with the baseline."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from logloss_spark.fit.batches import Form, added, block_of, summary_of
+from logloss_spark.fit.batches import FeatureForm, added, block_of, summary_of
 from logloss_spark.fit.fitting import Fitting
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.objective import space_of, totals
@@ -20,7 +20,7 @@ class LocalRows:
 
     streamed, rebuilds = False, 0
 
-    def __init__(self, batches: Sequence[pa.RecordBatch], form: Form, classes: int) -> None:
+    def __init__(self, batches: Sequence[pa.RecordBatch], form: FeatureForm, classes: int) -> None:
         made = [block_of(batch, form, None) for batch in batches]
         self.blocks = [block for block, _ in made]
         self.parts = [summary_of(block, codes, classes) | {"centre": np.asarray(block.centre)} for block, codes in made]
@@ -45,7 +45,7 @@ def fit_locally(
     whole = pa.record_batch(columns)
     cuts = np.linspace(0, rows, parts + 1).astype(int)
     batches = [whole.slice(low, high - low) for low, high in pairwise(cuts)]
-    form, classes = Form("array", width, sparse), int(np.max(y)) + 1
+    form, classes = FeatureForm("array", width, sparse), int(np.max(y)) + 1
     table: Any = TrainingTable(None, tuple(range(classes)), form, names)  # type: ignore[arg-type]  # no table is read
     training = Training(features=names, label="label", **given)
     local: Any = LocalRows(batches, form, classes)

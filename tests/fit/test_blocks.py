@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyspark
 import pytest
 
-from logloss_spark.fit.batches import Form
-from logloss_spark.fit.blocks import Fit, opened, write_batches
+from logloss_spark.fit.batches import FeatureForm
+from logloss_spark.fit.blocks import BlockSet, open_block, write_batches
 from tests.fit.local import fit_locally
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +25,13 @@ RNG = np.random.default_rng(81)
 
 def batches(*, sparse=False, rows=1000, count=3):
     """Batches of a training table, and the fit that they are of."""
-    form = Form("array", 4, sparse)
+    form = FeatureForm("array", 4, sparse)
     made = []
     for _ in range(count):
         x = RNG.normal(size=(rows, 4)) * (RNG.uniform(size=(rows, 4)) < (0.4 if sparse else 1.0))
         lists = pa.FixedSizeListArray.from_arrays(np.ravel(x), 4).cast(pa.list_(pa.float64()))
         made.append(pa.record_batch({"label": RNG.integers(0, 2, rows).astype(float), "features": lists}))
-    return made, Fit("test", 0, form, 2)
+    return made, BlockSet("test", 0, form, 2)
 
 
 @contextmanager
@@ -47,9 +47,9 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 def assert_same_sums(part, whole) -> None:
     assert (part.rows, part.mark) == (whole.rows, whole.mark)
-    assert part.sums.keys() == whole.sums.keys()
-    for name, value in whole.sums.items():
-        np.testing.assert_array_equal(part.sums[name], value)
+    assert part.arrays.keys() == whole.arrays.keys()
+    for name, value in whole.arrays.items():
+        np.testing.assert_array_equal(part.arrays[name], value)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -60,7 +60,7 @@ def test_a_disk_that_fills_up_leaves_the_sums_and_no_block(tmp_path, sparse, siz
     whole = write_batches(made, None, fit)
     with files_of_at_most(size):
         part = write_batches(made, tmp_path / "fit" / "block", fit)
-    assert part.folder is None
+    assert part.address is None
     assert list((tmp_path / "fit").iterdir()) == []
     assert_same_sums(part, whole)
 
@@ -70,16 +70,16 @@ def test_a_disk_that_holds_the_block_keeps_it(tmp_path, sparse) -> None:
     made, fit = batches(sparse=sparse)
     with files_of_at_most(8 * 4 * 3000):
         part = write_batches(made, tmp_path / "block", fit)
-    assert part.folder == str(tmp_path / "block")
+    assert part.address == str(tmp_path / "block")
     assert_same_sums(part, write_batches(made, None, fit))
-    assert opened(part.folder, 3000, fit.form) is not None
+    assert open_block(part.address, 3000, fit.form) is not None
 
 
 def test_a_folder_that_cannot_be_made_leaves_the_sums(tmp_path) -> None:
     made, fit = batches()
     (tmp_path / "file").touch()
     part = write_batches(made, tmp_path / "file" / "block", fit)
-    assert part.folder is None
+    assert part.address is None
     assert (tmp_path / "file").is_file()
     assert_same_sums(part, write_batches(made, None, fit))
 

@@ -18,9 +18,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark import DataError, InvalidRowsWarning, LogisticModel, SpecError, fit_logistic
-from logloss_spark.fit.batches import Form
-from logloss_spark.fit.blocks import Fit
-from logloss_spark.fit.passes import StreamedFitWarning
+from logloss_spark.errors import StreamedFitWarning
+from logloss_spark.fit.batches import FeatureForm
+from logloss_spark.fit.blocks import BlockSet
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 from tests.conftest import SETTINGS
 
@@ -411,7 +411,7 @@ def test_ctrl_c_while_blocks_are_written_takes_them_away(spark, tmp_path) -> Non
 
 @pytest.mark.connect
 def test_blocks_are_written_once(table) -> None:
-    for pickled in (Fit, Form):  # as in the first fit of a process
+    for pickled in (BlockSet, FeatureForm):  # as in the first fit of a process
         if "__slotnames__" in vars(pickled):
             del pickled.__slotnames__
     before = set(block_folders())

@@ -1,0 +1,89 @@
+"""Ship a function to the workers: over the units of a small table, or over the partitions of a large one."""
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from logloss_spark.io.session import equip_workers
+from logloss_spark.workers.results import RESULT, Result, result_row
+from logloss_spark.workers.task import partition_id
+
+Unit = dict[str, Any]
+"""One row of a table of units, by the names of its columns."""
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def over_units(units: DataFrame, function: Callable[[Unit], Result]) -> DataFrame:
+    """Apply a function to each unit of a table.
+
+    Parameters
+    ----------
+    units : DataFrame
+        One row per unit, with its number in the column `unit`. Spark runs one task per partition of this table.
+    function : callable
+        Runs in a worker, once for each unit. It must import what it needs at the top of its module.
+
+    Returns
+    -------
+    DataFrame with the schema `RESULT`, lazy
+    """
+    return shipped(units, partial(on_units, function=function))
+
+
+def over_partitions(table: DataFrame, function: Callable[[Batches], Result]) -> DataFrame:
+    """Apply a function to the Arrow batches of each partition of a table. The unit of a result is its partition.
+
+    Parameters
+    ----------
+    table : DataFrame
+    function : callable
+        Runs in a worker, once for each partition, also for one without rows. It must import what it needs at the top of
+        its module.
+
+    Returns
+    -------
+    DataFrame with the schema `RESULT`, lazy
+    """
+    return shipped(table, partial(on_partition, function=function))
+
+
+def shipped(table: DataFrame, function: Callable[[Batches], Iterator[pa.RecordBatch]]) -> DataFrame:
+    """A table of the results that a function makes of each partition's batches.
+
+    Pickle the function once, here. Spark Connect re-pickles a plan's functions on every request and looks up cached
+    plans by their bytes, and a class pickled by value yields different bytes after its first instance is made: the
+    cache would miss.
+    """
+    pickled = cloudpickle.dumps(function)  # type: ignore[no-untyped-call]  # it has no types
+
+    def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return pickle.loads(pickled)(batches)
+
+    equip_workers()
+    return table.mapInArrow(on_batches, RESULT)
+
+
+def on_units(batches: Batches, function: Callable[[Unit], Result]) -> Iterator[pa.RecordBatch]:
+    """Apply a function to each row of some batches; runs in a worker."""
+    for batch in batches:
+        for unit in batch.to_pylist():
+            yield result_row(unit["unit"], function(unit))
+
+
+def on_partition(batches: Batches, function: Callable[[Batches], Result]) -> Iterator[pa.RecordBatch]:
+    """Apply a function to all batches of a partition; runs in a worker."""
+    yield result_row(partition_id(), function(batches))
+
+
+def count_slots(spark: SparkSession) -> int:
+    """Run a small job to find how many tasks Spark runs at a time by default; Spark Connect has no other way."""
+    rows = 1 << 20
+    (last,) = spark.range(rows).where(F.col("id") == rows - 1).select(F.spark_partition_id()).collect()
+    return int(last[0]) + 1

@@ -1,0 +1,29 @@
+"""What a function can ask of the Spark task that runs it."""
+
+import os
+from pathlib import Path
+
+from pyspark import TaskContext
+
+
+def current_task() -> TaskContext:
+    """The task that runs this code."""
+    context = TaskContext.get()
+    assert context is not None
+    return context
+
+
+def partition_id() -> int:
+    """The number of the partition that this task works on."""
+    return current_task().partitionId()
+
+
+def local_folders() -> list[Path]:
+    """The executor's own folders on local disk. Spark deletes them when the executor ends."""
+    return [Path(folder) for folder in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if folder]
+
+
+def local_folder(partition: int) -> Path | None:
+    """The local folder for a partition, or None if the executor has none."""
+    folders = local_folders()
+    return folders[partition % len(folders)] if folders else None
