@@ -15,7 +15,7 @@ scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --s
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
-.PHONY: help setup test test-slow demo bench bench-fit coverage errors lint types check clean
+.PHONY: help setup test test-slow demo docs bench bench-fit coverage errors lint types check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -25,7 +25,8 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 .venv/.installed: pyproject.toml conf/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt -e '.[spark,java,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --group dev -e '.[spark,java]'
 	@touch $@
 
 test: setup ## run the tests but the slow ones, then a marked part of them over Spark Connect
@@ -46,6 +47,9 @@ demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluat
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
 	@echo "The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
 
+docs: setup ## build the documentation into build/docs; open build/docs/index.html
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+
 bench: setup ## time the engines beside their peers
 	$(spark) $(BIN)/python benchmarks/evaluate.py
 
@@ -64,7 +68,7 @@ lint: setup ## check style and format
 types: setup ## check types
 	$(BIN)/mypy
 
-check: lint types test test-slow ## all that .ci/run runs
+check: lint types docs test test-slow ## all that .ci/run runs
 
 clean: ## remove all that the other targets made
 	rm -rf .venv build dist *.egg-info .*_cache .hypothesis spark-warehouse artifacts

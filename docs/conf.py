@@ -1,0 +1,46 @@
+"""How Sphinx builds these pages: `make docs`."""
+
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]  # the package of this checkout, and generate.py
+
+from generate import write_pages  # noqa: E402  # found by the line above
+
+from logloss_spark import __version__  # noqa: E402
+
+project = "logloss_spark"
+author = "the authors of logloss_spark"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["demo", "reference/generated"]
+suppress_warnings = ["config.cache"]
+
+default_role = "code"  # docstrings write names between single backticks
+napoleon_google_docstring = False
+napoleon_use_ivar = True  # else attributes that are properties are described twice
+napoleon_use_rtype = False
+autodoc_typehints = "none"  # the docstrings name the types in words
+autodoc_member_order = "bysource"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "logloss_spark"
+html_copy_source = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+copyright = "the authors of logloss_spark, Apache-2.0"  # Sphinx's name for it
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", lambda _: write_pages(HERE / "reference" / "generated"))

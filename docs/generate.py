@@ -1,0 +1,132 @@
+"""The parts of the reference that are read off the code: Sphinx writes them before it reads the pages."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from logloss_spark.app.cli import CONFIGS, parser
+from logloss_spark.app.config import in_words, section_type
+from logloss_spark.errors import LogLossError
+from logloss_spark.rows.status import MEANING
+
+WIDTH = "100"
+"""Columns of the help that argparse prints."""
+
+
+def write_pages(folder: Path) -> None:
+    """Write every generated part into `folder`; a file whose text is unchanged keeps its time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        file, text = folder / f"{name}.md", page()
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+
+
+def statuses() -> str:
+    """Each status of a row with its sentence."""
+    return table(("status", "meaning"), ((code(name), meaning) for name, meaning in MEANING.items()))
+
+
+def exit_codes() -> str:
+    """Each exit code with the error that leads to it."""
+    rows = [("0", "", "The command did what it was asked.")]
+    rows += sorted((str(error.exit_code), code(error.__name__), first_line(error)) for error in errors(LogLossError))
+    rows += [("130", "", "Ctrl-C ended the job."), ("143", "", "SIGTERM ended the job.")]
+    return table(("exit code", "error", "meaning"), rows)
+
+
+def config() -> str:
+    """The sections and keys of each command's config."""
+    commands: dict[Any, list[str]] = {}
+    for command, of in CONFIGS.items():
+        commands.setdefault(of, []).append(command)
+    return "\n".join(
+        f"## {' and '.join(map(code, names))}\n\n{of.__doc__ and prose(of)}\n\n" + "\n".join(sections(of))
+        for of, names in commands.items()
+    )
+
+
+def sections(of: Any) -> Iterator[str]:
+    """The sections of one config."""
+    hints = get_type_hints(of)
+    for field in dataclasses.fields(of):
+        section = section_type(hints[field.name])
+        optional = "" if is_required(field) else " (optional)"
+        yield f"### `[{field.name}]`{optional}\n"
+        if get_origin(section) is dict:
+            yield f"Keys of your own; each value is {in_words(get_args(section)[1])}.\n"
+            continue
+        yield prose(section) + "\n"
+        types = get_type_hints(section)
+        yield table(
+            ("key", "value", "default"),
+            (
+                (code(key.name), in_words(types[key.name]), "required" if is_required(key) else code(default(key)))
+                for key in dataclasses.fields(section)
+            ),
+        )
+
+
+def commands() -> str:
+    """What `--help` prints, of the program and of each command."""
+    os.environ["COLUMNS"] = WIDTH
+    top = parser()
+    (subparsers,) = (
+        action for action in top._actions if hasattr(action, "choices") and isinstance(action.choices, dict)
+    )
+    helps = {"logloss-spark": top.format_help()}
+    helps |= {f"logloss-spark {name}": command.format_help() for name, command in subparsers.choices.items()}
+    return "\n".join(f"## `{name}`\n\n```text\n{text.rstrip()}\n```\n" for name, text in helps.items())
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "statuses": statuses,
+    "exit-codes": exit_codes,
+    "config": config,
+    "commands": commands,
+}
+
+
+def errors(of: type[LogLossError]) -> Iterator[type[LogLossError]]:
+    """An error and all below it."""
+    yield of
+    for error in of.__subclasses__():
+        yield from errors(error)
+
+
+def first_line(of: Any) -> str:
+    """The first line of a docstring."""
+    return (of.__doc__ or "").strip().splitlines()[0]
+
+
+def prose(of: Any) -> str:
+    """A docstring as one paragraph for each of its own."""
+    paragraphs = (of.__doc__ or "").strip().split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def is_required(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a field has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def default(field: "dataclasses.Field[Any]") -> str:
+    """A field's default as TOML would write it."""
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def code(text: str) -> str:
+    """A text as Markdown's code; nothing stays nothing."""
+    return f"`{text}`" if text else ""
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
