@@ -2,14 +2,25 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_origin, get_type_hints
 
+import logloss_spark
 from logloss_spark.app.cli import CONFIGS, parser
 from logloss_spark.app.config import in_words, section_type
 from logloss_spark.errors import LogLossError
 from logloss_spark.rows.status import MEANING
+
+ROOMS: Mapping[str, Collection[str]] = {
+    "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "losses"),
+    "States and drift": ("states", "tables", "shift"),
+    "Fit": ("fit",),
+    "Session and tables": ("io",),
+    "Errors and warnings": ("errors",),
+}
+"""The sections of the Python API, and the rooms whose public names stand in each."""
 
 WIDTH = "100"
 """Columns of the help that argparse prints."""
@@ -81,7 +92,32 @@ def commands() -> str:
     return "\n".join(f"## `{name}`\n\n```text\n{text.rstrip()}\n```\n" for name, text in helps.items())
 
 
+def api() -> str:
+    """Directives for all public names, by the rooms that they come from."""
+    names: dict[str, list[str]] = {title: [] for title in ROOMS}
+    for name in logloss_spark.__all__:
+        thing = getattr(logloss_spark, name)
+        if not isinstance(thing, ModuleType):
+            room = thing.__module__.split(".")[1]
+            names[next(title for title, rooms in ROOMS.items() if room in rooms)].append(name)
+    return "\n".join(
+        f"## {title}\n\n```{{eval-rst}}\n{''.join(map(directive, sorted(group, key=str.swapcase)))}```\n"
+        for title, group in names.items()
+    )
+
+
+def directive(name: str) -> str:
+    """Sphinx's directive for a public name: a function, an exception, or a class with all its members."""
+    thing = getattr(logloss_spark, name)
+    if not isinstance(thing, type):
+        return f".. autofunction:: logloss_spark.{name}\n"
+    if issubclass(thing, Exception):
+        return f".. autoexception:: logloss_spark.{name}\n"
+    return f".. autoclass:: logloss_spark.{name}\n   :members:\n   :inherited-members:\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "api": api,
     "statuses": statuses,
     "exit-codes": exit_codes,
     "config": config,

@@ -25,6 +25,7 @@ from logloss_spark.errors import (
     LogLossError,
     MissingInputError,
     SpecError,
+    StreamedFitWarning,
 )
 from logloss_spark.evaluation import Evaluation, evaluate
 from logloss_spark.fit.fitting import fit_logistic

@@ -69,7 +69,7 @@ def fit_logistic(
     """Fit a logistic regression by distributed gradient descent.
 
     The objective is Spark ML's: the weighted mean of the log loss plus
-    `reg_param` ((1 - a)/2 |b|^2 + a |b|_1), a = `elastic_net_param`, over the coefficients of standardised features.
+    `reg_param ((1 - a)/2 |b|^2 + a |b|_1)`, a = `elastic_net_param`, over the coefficients of standardised features.
 
     Parameters
     ----------
