@@ -35,7 +35,8 @@ from logloss_spark.spec import ComparedRows, Engine, Predictions
 from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
-from logloss_spark.tables.comparison import COLUMNS, comparison_table
+from logloss_spark.statistics.catalogue import COMPARISON, columns_of
+from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.wording import LISTED, counted, listed, visible
 
 
@@ -60,7 +61,7 @@ class Comparison(HeldState):
         self._rows, names = gathered(df, spec, models)
         self._spec, self._confidence = spec, confidence
         self._conventions = replace(conventions_of(self._rows, spec), models=names, rows=models.rows)
-        check_names(spec.slices, COLUMNS)
+        check_names(spec.slices, columns_of(COMPARISON))
 
     def _made(self) -> DataFrame:
         return state_of_pairs(self._rows, self._spec, self._conventions, self._source)

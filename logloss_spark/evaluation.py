@@ -24,11 +24,11 @@ from logloss_spark.spec import Engine, Predictions, Source
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.slices import check_names, inner_names
-from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
-from logloss_spark.tables.metrics import METRICS, metrics_table, reporting_of
+from logloss_spark.tables.metrics import metrics_table, reporting_of
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
 from logloss_spark.wording import visible
 
@@ -193,7 +193,7 @@ class Evaluation(HeldState):
     @property
     def _loss(self) -> str:
         """The column of the mean loss."""
-        return columns_of_loss(["log_loss"], self._conventions.loss)["log_loss"]
+        return columns_of_loss(METRICS, self._conventions.loss)["log_loss"]
 
     @property
     def _worst_first(self) -> Order:

@@ -23,10 +23,8 @@ from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
 from logloss_spark.states.stored import read_conventions
+from logloss_spark.statistics.catalogue import DRIFT, columns_of
 from logloss_spark.tables.drift import (
-    COUNTED,
-    JUDGED,
-    MEASURES,
     PARTS,
     both_sides,
     check_comparable,
@@ -180,7 +178,7 @@ def drift(
     check_slices(both[1], [*sets, of_partition])
     check_types(reference_types, current_types, common)
     slices = (*of_partition, *common)
-    check_names(slices, (*COUNTED, *MEASURES, *JUDGED, "worst"))
+    check_names(slices, columns_of(DRIFT))
 
     old, new = (state.where(F.col("part").isin(*PARTS)) for state in (reference_state, current_state))
     reference = rolled_up(old, both[0], sets)

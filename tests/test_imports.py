@@ -27,7 +27,7 @@ FLOORS = (
     {"__init__", "ml", "app"},
 )
 NUMPY_ALONE = ("kernels", "statistics")
-STANDARD = {"collections", "dataclasses", "functools", "math", "statistics", "typing"}
+STANDARD = {"collections", "dataclasses", "functools", "inspect", "math", "statistics", "textwrap", "typing"}
 MAY_IMPORT = {
     room: {room}.union(*FLOORS[:floor]) - ({"checks"} if room == "kernels" else set())
     for floor, rooms in enumerate(FLOORS)

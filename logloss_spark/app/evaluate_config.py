@@ -10,9 +10,9 @@ from logloss_spark.errors import SpecError
 from logloss_spark.roles import grouping_sets
 from logloss_spark.scoring import LossName
 from logloss_spark.spec import Predictions, Source
-from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.metrics import METRICS, reporting_of
+from logloss_spark.tables.metrics import reporting_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,7 @@ from logloss_spark.report.evaluations import SHOWN_SLICES, title_of, view_of, wo
 from logloss_spark.report.frames import first_of_each_set
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.statistics.catalogue import columns_of_loss
-from logloss_spark.tables.metrics import METRICS
+from logloss_spark.statistics.catalogue import METRICS, columns_of, columns_of_loss
 from logloss_spark.wording import counted, did_you_mean, listed
 
 Advice = Callable[[Mapping[Any, Any]], str]
@@ -163,7 +162,7 @@ def chosen_metrics(table: DataFrame, chosen: Sequence[str] | None) -> DataFrame:
 
 def measured(table: DataFrame) -> list[str]:
     """The metrics that a table has, whatever its loss."""
-    known = {*METRICS, *columns_of_loss(METRICS, "another").values()}
+    known = {*columns_of(METRICS), *columns_of_loss(METRICS, "another").values()}
     return [name for name in table.columns if name in known]
 
 

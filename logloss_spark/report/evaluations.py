@@ -11,12 +11,9 @@ from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.spec import Predictions
 from logloss_spark.states.slices import set_name
+from logloss_spark.statistics.catalogue import METRICS, shown_first
 from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
 from logloss_spark.wording import PATH, counted, listed, visible
-
-SHOWN = ("log_loss", "loss", "normalized_entropy", "calibration_ratio", "brier", "ece")
-"""The metrics that a person is shown first, of those that a loss has."""
-
 
 SHOWN_SLICES = 20
 """Slices that are shown of each grouping set, unless more are asked for."""
@@ -79,7 +76,8 @@ def view_of(
     """
     frame = ranked.frame
     loss = "log_loss" if "log_loss" in frame else "loss"
-    shown = [name for name in SHOWN if name in frame and frame[name].dtype != object] if metrics is None else metrics
+    first = shown_first(METRICS, "cross_entropy" if loss == "log_loss" else loss)
+    shown = [name for name in first if name in frame and frame[name].dtype != object] if metrics is None else metrics
     table = {"slice": frame["slice"].tolist(), "rows": cells(frame["rows"]), "n": cells(frame["n"])}
     few = frame["few"] & bool(frame["n"].any())
     for name in shown:

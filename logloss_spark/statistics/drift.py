@@ -14,6 +14,7 @@ import numpy as np
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import EDGES, Bins
 from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.catalogue import OF_LABELS, OF_SCORES, complete
 from logloss_spark.statistics.distributions import normal_p_value
 from logloss_spark.statistics.homogeneity import (
     Chance,
@@ -112,7 +113,8 @@ def measures(reference: Population, current: Population) -> tuple[dict[str, Arra
         between |= clustered_scores(reference, current, chance)
     both = (reference.n > 0) & (current.n > 0)
     of_one = {"reference_label_mean": reference.label_mean, "current_label_mean": current.label_mean}
-    found = {name: np.where(both, values, np.nan) for name, values in between.items()} | of_one
+    computed = {name: np.where(both, values, np.nan) for name, values in between.items()} | of_one
+    found = complete(computed, (*OF_SCORES, *OF_LABELS), scalar=current.scalar, n=len(both))
     return found, worst_bins(starts, *shares)
 
 

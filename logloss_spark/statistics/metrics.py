@@ -28,7 +28,7 @@ from logloss_spark.statistics.calibration import (
     quadratic_scores,
     variance,
 )
-from logloss_spark.statistics.catalogue import CENTRAL, LEADING, TRAILING
+from logloss_spark.statistics.catalogue import METRICS, complete
 from logloss_spark.statistics.intervals import (
     FEW,
     FEW_BUCKETS,
@@ -41,6 +41,7 @@ from logloss_spark.statistics.intervals import (
     with_interval,
 )
 from logloss_spark.statistics.ranking import (
+    ONE_VS_REST,
     area_under_curve,
     one_vs_rest,
     ranking,
@@ -93,12 +94,16 @@ class Sums:
 
 
 def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
-    """Every metric of every slice; NaN where it is not defined.
+    """Every column of `METRICS` for n slices; NaN where a metric is not defined.
 
     Returns
     -------
-    dict of arrays of shape (n,), or (n, K) for those of `PER_CLASS` where the forecast is one per class, and (n, k) for
-    `top_k_accuracy`
+    dict of arrays of shape (n,), or (n, K) and (n, 5) for metrics that are lists per class and per k
+
+    Raises
+    ------
+    AssertionError
+        The catalogue lacks a metric that is computed here, or has one that is not.
     """
     m = sums.moments
     with np.errstate(all="ignore"):
@@ -128,8 +133,7 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             **share_of_loss("clipped", sums.clipped, sums),
             **share_of_loss("zero", sums.zero, sums),
         }
-    undefined = np.full(loss.shape, np.nan)
-    return {name: found.get(name, undefined) for name in (*LEADING, *CENTRAL, *TRAILING)}
+    return complete(found, METRICS, scalar=sums.scalar, n=len(loss))
 
 
 def few(sums: Sums, minority: Array, n_eff: Array) -> Array:
@@ -348,8 +352,11 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
 
 def ranks(sums: Sums, reporting: Reporting) -> dict[str, Array]:
     """How well binary forecasts rank, with the error of the AUC; of K classes the AUC of each against the rest."""
+    undefined = np.full(len(sums.moments["w"]), np.nan)
     if not sums.scalar:
-        return one_vs_rest(sums.class_cells) if sums.class_cells.weight.shape[1] else {}
+        few_classes = sums.class_cells.weight.shape[1] > 0
+        found = one_vs_rest(sums.class_cells) if few_classes else dict.fromkeys(ONE_VS_REST, undefined)
+        return found | with_interval("auc", found["auc"], undefined, undefined)
     found = ranking_of_rows(sums.ranked) if sums.ranked else ranking(sums.cells)
 
     def auc(replicates: Array) -> Array:

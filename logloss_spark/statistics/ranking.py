@@ -10,6 +10,8 @@ from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
 
 RANKING = ("auc", "average_precision", "ks")
 
+ONE_VS_REST = ("auc", "auc_bound", "class_auc", "class_auc_bound")
+
 
 def ranking(cells: Cells | Scores) -> dict[str, Array]:
     """AUC, average precision and KS of n slices, each with its bound; NaN where a class has no weight.

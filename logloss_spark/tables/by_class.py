@@ -8,11 +8,8 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import low_of
 from logloss_spark.states.slices import OF_SLICE, check_names, check_slices, inner_names, rolled_up, with_names
 from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.catalogue import BY_CLASS, columns_of_loss
 from logloss_spark.tables.pivot import class_columns, one_row_per_slice, true_weight
-
-BY_CLASS = ("class", "n", "weight", "label_mean", "prediction_mean", "calibration_ratio")
-"""The columns of these tables besides the slices, but for the loss, which may have another name."""
 
 
 def by_class(state: DataFrame, *, by: By = ()) -> DataFrame:
@@ -57,7 +54,7 @@ def class_table(state: DataFrame, conventions: Conventions, by: tuple[tuple[str,
         own |= {name: own[name] + own[low_of(name)] for name in ("wy", "wp")}
     loss = own["wl" if conventions.scalar else "wly"]
     names = F.array(*[F.lit(str(name)) for name in conventions.classes])
-    named = columns_of_loss(["log_loss", "log_loss_share"], conventions.loss)
+    named = columns_of_loss(BY_CLASS, conventions.loss)
     table = wide.withColumn("class", F.explode("classes")).select(
         *inner_names(by).values(),
         "grouping_id",
@@ -76,4 +73,4 @@ def class_table(state: DataFrame, conventions: Conventions, by: tuple[tuple[str,
 
 def class_table_columns(conventions: Conventions) -> list[str]:
     """The columns of a table by class besides the slices."""
-    return [*OF_SLICE, *BY_CLASS, *columns_of_loss(["log_loss", "log_loss_share"], conventions.loss).values()]
+    return [*OF_SLICE, *columns_of_loss(BY_CLASS, conventions.loss).values()]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, StructField, StructType
+from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
@@ -24,6 +24,7 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text
 from logloss_spark.states.stored import conventions_in
+from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, columns_of, complete
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     FEW,
@@ -34,40 +35,10 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.tables.pivot import arrow_metric, in_reading_order, true_weight
+from logloss_spark.tables.pivot import arrow_metric, in_reading_order, spark_type, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
-MEASURED = (
-    "weight",
-    "baseline_log_loss",
-    "challenger_log_loss",
-    "difference",
-    "difference_se",
-    "difference_low",
-    "difference_high",
-    "better_share",
-    "worse_share",
-    "tie_share",
-    "kl",
-    "kl_reverse",
-    "p_value",
-)
-"""What is computed of one slice and challenger alone."""
-
-
-JUDGED = ("p_adjusted", "verdict")
-"""What needs the other slices, too."""
-
-
-LEADING = (
-    *("baseline", "challenger", "rows", "n", "few", "baseline_log_loss", "challenger_log_loss"),
-    *("difference", "difference_low", "difference_high", "difference_se", "p_value", *JUDGED),
-)
-"""What a reader looks at first."""
-
-
-COLUMNS = ("baseline", "challenger", "n_eff", "minority", "few", *MEASURED, *JUDGED)
-"""The columns of a comparison besides its slices, and what every table has."""
+MEASURED = columns_of(PAIRED)
 
 
 SUMMED = ("n", *PAIR)
@@ -78,7 +49,7 @@ def comparison_table(
 ) -> DataFrame:
     """One row per slice and challenger, for a comparison's state whose conventions are known."""
     check_slices(conventions, by)
-    check_names(slices_of(by), COLUMNS)
+    check_names(slices_of(by), columns_of(COMPARISON))
     wide = one_row_per_challenger(state, conventions, by)
     kept = [
         *inner_names(by).values(),
@@ -93,7 +64,9 @@ def comparison_table(
         "minority",
         "few",
     ]
-    fields = [wide.schema[name] for name in kept] + [StructField(name, DoubleType()) for name in MEASURED]
+    fields = [wide.schema[name] for name in kept] + [
+        StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()
+    ]
     of_batches = partial(measured_batches, clustered=conventions.buckets > 0, confidence=confidence, kept=kept)
 
     def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -101,7 +74,7 @@ def comparison_table(
 
     judged = judge(wide.mapInArrow(on_arrow, StructType(fields)), confidence)
     judged = judged.withColumn("weight", true_weight(F.col("weight"), conventions))
-    return in_reading_order(judged, inner_names(by), LEADING)
+    return in_reading_order(judged, inner_names(by), list(columns_of(COMPARISON)))
 
 
 def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
@@ -162,7 +135,9 @@ def measured_batches(
         sums = {name: column(name) for name in SUMMED}
         buckets = batch.column("buckets") if clustered else None
         found = measured(sums, buckets, confidence)
-        arrays = [batch.column(name) for name in kept] + [arrow_metric(name, found[name]) for name in MEASURED]
+        arrays = [batch.column(name) for name in kept] + [
+            arrow_metric(MEASURED[name], found[name]) for name in MEASURED
+        ]
         yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *MEASURED])
 
 
@@ -191,13 +166,14 @@ def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence
             "kl": "wk",
             "kl_reverse": "wr",
         }
-        return {
+        computed = {
             "weight": weight,
             **{name: mean_of(sums, total) for name, total in losses.items()},
             **{name: sums[total] / weight for name, total in shares.items()},
             **with_interval("difference", difference, error, quantile_of(confidence, filled)),
             "p_value": normal_p_value(statistic) if filled is None else student_p_value(statistic, filled - 1.0),
         }
+    return complete(computed, PAIRED, scalar=True, n=len(weight))
 
 
 def mean_of(sums: Mapping[str, Array], name: str) -> Array:

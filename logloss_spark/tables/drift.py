@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, DoubleType, StructField, StructType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, THIN_BINS
@@ -17,8 +17,9 @@ from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
 from logloss_spark.states.slices import slice_text, with_names
+from logloss_spark.statistics.catalogue import DRIFT, OF_LABELS, OF_SCORES, columns_of
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
-from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, true_weight
+from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_type, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
 COMPARED = ("kind", "classes", "scalar", "grid")
@@ -54,16 +55,7 @@ SIDES = ("reference", "current")
 COUNTED = tuple(f"{side}_{name}" for name in ("n", "weight") for side in SIDES)
 
 
-OF_SCORES = ("bins", "kl", "reverse_kl", "psi", "psi_expected", "jensen_shannon", "jensen_shannon_distance", "p_value")
-
-
-OF_LABELS = ("reference_label_mean", "current_label_mean", "label_kl", "label_p_value")
-
-
-MEASURES = (*OF_SCORES, *OF_LABELS)
-
-
-JUDGED = ("p_adjusted", "scores_verdict", "label_p_adjusted", "labels_verdict")
+MEASURES = columns_of((*OF_SCORES, *OF_LABELS))
 
 
 WORST_TYPE = ArrayType(StructType([StructField(name, DoubleType()) for name in BIN]))
@@ -134,7 +126,7 @@ def measured(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]
     wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
     kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
     fields = [wide.schema[name] for name in kept]
-    fields += [StructField(name, measure_type(name, both[0])) for name in MEASURES]
+    fields += [StructField(name, spark_type(metric, scalar=both[0].scalar)) for name, metric in MEASURES.items()]
     fields += [StructField("worst", WORST_TYPE)]
     measure = partial(measured_batches, both=tuple(both), kept=kept)
 
@@ -162,16 +154,8 @@ def judged(table: DataFrame, confidence: float) -> DataFrame:
 
 def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
     """The result of `drift`, with the names of its slice columns."""
-    of_labels = [*OF_LABELS, "label_p_adjusted", "labels_verdict"]
-    columns = ["grouping_id", "slice", *COUNTED, *OF_SCORES, "p_adjusted", "scores_verdict", *of_labels, "worst"]
+    columns = ["grouping_id", "slice", *columns_of(DRIFT)]
     return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
-
-
-def measure_type(name: str, conventions: Conventions) -> DataType:
-    """The Spark type of a measure's column."""
-    if name == "bins":
-        return LongType()
-    return ArrayType(DoubleType()) if name.endswith("label_mean") and not conventions.scalar else DoubleType()
 
 
 def measured_batches(
@@ -183,7 +167,7 @@ def measured_batches(
             batch = whole.slice(start, PIECE)
             found, bins = measures(*(population(batch, place, both) for place in range(len(SIDES))))
             arrays = [batch.column(name) for name in kept]
-            arrays += [arrow_measure(name, found[name]) for name in MEASURES]
+            arrays += [arrow_metric(MEASURES[name], found[name]) for name in MEASURES]
             worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
             yield pa.RecordBatch.from_arrays([*arrays, worst], names=[*kept, *MEASURES, "worst"])
 
@@ -226,12 +210,6 @@ def population(batch: pa.RecordBatch, place: int, both: Sequence[Conventions]) -
         scalar=conventions.scalar,
         soft_labels=conventions.soft_labels,
     )
-
-
-def arrow_measure(name: str, values: Array) -> pa.Array:
-    """A measure as an Arrow array, null where it is NaN."""
-    found = arrow_metric(name, values)
-    return found.cast(pa.int64()) if name == "bins" else found
 
 
 def arrow_bins(fields: dict[str, Array], bins: Array) -> pa.Array:

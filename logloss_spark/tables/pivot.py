@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StringType
 
 from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.inputs import slice_name
@@ -29,7 +30,7 @@ from logloss_spark.states.schema import (
 )
 from logloss_spark.states.slices import slice_text
 from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
-from logloss_spark.statistics.catalogue import COUNTS, LISTS
+from logloss_spark.statistics.catalogue import Metric
 from logloss_spark.statistics.metrics import Sums
 
 PIECE = 256
@@ -45,14 +46,13 @@ def true_weight(weight: Column, conventions: Conventions) -> Column:
     return F.when(found < F.lit(float("inf")), found)
 
 
-def in_reading_order(table: DataFrame, inner: Mapping[str, str], leading: Sequence[str]) -> DataFrame:
-    """A table of metrics with its columns as a reader wants them: slices, what leads, all else, and statuses last.
+def in_reading_order(table: DataFrame, inner: Mapping[str, str], columns: Sequence[str]) -> DataFrame:
+    """A table of metrics with its columns in order: slices, the slice in words, these columns, and statuses last.
 
-    `inner` maps the slice columns to what they are called in the table.
+    `inner` maps the slice columns to their names in the table.
     """
-    first, last = ["slice", *leading], ["grouping_id", *STATUSES]
-    others = [name for name in table.columns if name not in (*inner.values(), *first, *last)]
-    return table.select(*[F.col(alias).alias(name) for name, alias in inner.items()], *first, *others, *last)
+    slices = [F.col(alias).alias(name) for name, alias in inner.items()]
+    return table.select(*slices, "slice", *columns, "grouping_id", *STATUSES)
 
 
 def one_row_per_slice(
@@ -188,15 +188,22 @@ def places_of(lists: pa.ListArray) -> npt.NDArray[Any]:
     return lists.flatten().field("place").to_numpy(zero_copy_only=False)
 
 
-def arrow_metric(name: str, values: Array) -> pa.Array:
+def spark_type(metric: Metric, *, scalar: bool) -> DataType:
+    """The Spark type of a metric's column, and of the columns of its interval."""
+    if metric.is_list(scalar=scalar):
+        return ArrayType(DoubleType())
+    return {"number": DoubleType(), "count": LongType(), "flag": BooleanType(), "text": StringType()}[metric.type]
+
+
+def arrow_metric(metric: Metric, values: Array) -> pa.Array:
     """A metric as an Arrow array, null where it is NaN."""
-    if name in COUNTS:
-        return pa.array(values.astype(np.int64))
-    if name == "few":
+    if metric.type == "flag":
         return pa.array(values != 0.0)
-    if name in LISTS and values.ndim == 1:
+    if values.ndim == 1 and metric.is_list(scalar=True):
         return pa.nulls(len(values), pa.list_(pa.float64()))
     entries = pa.array(values.ravel(), from_pandas=True)
+    if metric.type == "count":
+        return entries.cast(pa.int64())
     if values.ndim == 1:
         return entries
     return pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), entries)

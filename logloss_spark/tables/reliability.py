@@ -18,7 +18,7 @@ from logloss_spark.states.slices import (
     with_names,
 )
 from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import columns_of_loss
+from logloss_spark.statistics.catalogue import RELIABILITY, columns_of_loss
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.pivot import true_weight
@@ -33,22 +33,6 @@ def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
             "place": F.get(coarse, F.col("place")),
         }
     )
-
-
-RELIABILITY = (
-    "bin",
-    "bin_low",
-    "bin_high",
-    "n",
-    "weight",
-    "n_eff",
-    "prediction_mean",
-    "label_mean",
-    "label_low",
-    "label_high",
-    "consistency_low",
-    "consistency_high",
-)
 
 
 def reliability(state: DataFrame, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
@@ -106,11 +90,11 @@ def reliability_table(
         F.least(middle + wilson, F.lit(1.0)).alias("label_high"),
         F.greatest(prediction - consistent, F.lit(0.0)).alias("consistency_low"),
         F.least(prediction + consistent, F.lit(1.0)).alias("consistency_high"),
-        F.expr("wl / w").alias(columns_of_loss(["log_loss"], conventions.loss)["log_loss"]),
+        F.expr("wl / w").alias(columns_of_loss(RELIABILITY, conventions.loss)["log_loss"]),
     )
     return with_names(table, slices, reliability_columns(conventions))
 
 
 def reliability_columns(conventions: Conventions) -> list[str]:
     """The columns of a reliability table besides the slices."""
-    return [*OF_SLICE, *RELIABILITY, *columns_of_loss(["log_loss"], conventions.loss).values()]
+    return [*OF_SLICE, *columns_of_loss(RELIABILITY, conventions.loss).values()]
