@@ -26,6 +26,7 @@ default_role = "code"  # docstrings write names between single backticks
 napoleon_google_docstring = False
 napoleon_use_ivar = True  # else attributes that are properties are described twice
 napoleon_use_rtype = False
+napoleon_custom_sections = [("Columns", "params_style")]  # what the catalogue of metrics adds to a docstring
 autodoc_typehints = "none"  # the docstrings name the types in words
 autodoc_member_order = "bysource"
 

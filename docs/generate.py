@@ -12,6 +12,8 @@ from logloss_spark.app.cli import CONFIGS, parser
 from logloss_spark.app.config import in_words, section_type
 from logloss_spark.errors import LogLossError
 from logloss_spark.rows.status import MEANING
+from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, DRIFT, METRICS, RELIABILITY, ROWS, SLICE, Metric, N
+from logloss_spark.statistics.reference import markdown
 
 ROOMS: Mapping[str, Collection[str]] = {
     "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "losses"),
@@ -21,6 +23,16 @@ ROOMS: Mapping[str, Collection[str]] = {
     "Errors and warnings": ("errors",),
 }
 """The sections of the Python API, and the rooms whose public names stand in each."""
+
+TABLES: Mapping[str, Iterable[Metric]] = {
+    "Columns of every table": SLICE,
+    "Metrics of an evaluation": (ROWS, N, *METRICS),
+    "Reliability": RELIABILITY,
+    "By class": BY_CLASS,
+    "Comparison": COMPARISON,
+    "Drift": DRIFT,
+}
+"""The tables whose columns are in the catalogue of metrics."""
 
 WIDTH = "100"
 """Columns of the help that argparse prints."""
@@ -38,6 +50,11 @@ def write_pages(folder: Path) -> None:
 def statuses() -> str:
     """Each status of a row with its sentence."""
     return table(("status", "meaning"), ((code(name), meaning) for name, meaning in MEANING.items()))
+
+
+def metrics() -> str:
+    """The columns of each table, from the catalogue."""
+    return "\n".join(f"## {title}\n\n{markdown(columns)}" for title, columns in TABLES.items())
 
 
 def exit_codes() -> str:
@@ -118,6 +135,7 @@ def directive(name: str) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "api": api,
+    "metrics": metrics,
     "statuses": statuses,
     "exit-codes": exit_codes,
     "config": config,

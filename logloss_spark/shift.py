@@ -23,7 +23,8 @@ from logloss_spark.rows.inputs import quoted, slice_name, types_of
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
 from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import DRIFT, columns_of
+from logloss_spark.statistics.catalogue import DRIFT, SLICE, columns_of
+from logloss_spark.statistics.reference import explains
 from logloss_spark.tables.drift import (
     PARTS,
     both_sides,
@@ -86,6 +87,7 @@ class Drift:
         return as_html(self.view())
 
 
+@explains(*SLICE, *DRIFT)
 def drift(
     reference_state: DataFrame,
     current_state: DataFrame,
@@ -111,29 +113,9 @@ def drift(
 
     Returns
     -------
-    Drift, which shows itself. The fingerprints of the states are read at once, all else when it is looked at. Its
-    `metrics` has a row per slice that either state has, with the slice columns (the partition first), `grouping_id`,
-    `slice`, `reference_n`, `current_n`, `reference_weight`, `current_weight`, and in nats, null where either side has
-    no rows:
-
-    - `bins`: G, the bins that are compared. Where the reference's scores all lie in one, no move of them can be seen.
-    - `kl`: KL(current || reference) of the shares (n_eff W_b/W + 1/2) / (n_eff + G/2); `reverse_kl`: the other way.
-    - `psi`: population stability index, the sum of both; `psi_expected`: its mean where nothing but chance is at work,
-      (G - 1)(1/n + 1/m) where rows have one weight. Weights that go with the score, and clusters, change it.
-    - `jensen_shannon`, in [0, ln 2], and its root `jensen_shannon_distance`, a metric.
-    - `p_value`: the probability that chance alone makes as large a psi; with clusters, of a psi over the coarser bins
-      that their buckets are counted in. Null where there is but one bin.
-    - `reference_label_mean`, `current_label_mean`: of the positive class, or an array with an entry per class.
-    - `label_kl`: KL(current || reference) of the class shares as they are; infinite for a class new to the reference.
-    - `label_p_value`: the probability that chance alone moves the class shares as far (Pearson's chi-square; of shares
-      as labels the z of their difference). Null for soft labels of more than two classes without clusters.
-    - `p_adjusted`, `label_p_adjusted`: by Benjamini and Hochberg over the slices of a grouping set, the global row
-      alone; the partitions are slices of one.
-    - `scores_verdict`: 'moved', 'hardly moved' where psi is below 0.1, though not by chance, or 'no evidence';
-      `labels_verdict`: 'moved' or 'no evidence'.
-    - `worst`: the three bins that add most to psi, array<struct<low, high, reference_share, current_share,
-      contribution>>, by probability: [low, high), the last one with its end; a bin that is exactly 0 or exactly 1 ends
-      where it begins.
+    Drift, which shows itself. The conventions of the states are read at once, all else when it is looked at. Its
+    `metrics` have one row per slice that either state has: the slice columns (the partition first) and the columns
+    described below. What needs both sides is null where either has no rows.
 
     Rows are taken as independent, and those of both states as different ones. With clusters in both states errors come
     from their buckets, and clusters may be in both: what a user does on both days cancels.

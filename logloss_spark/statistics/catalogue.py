@@ -74,7 +74,7 @@ SLICE = (
 
 
 ROWS = Metric("rows", "Number of rows read. The counts by status (`ok`, `null_label`, …) sum to it.", "count")
-N = Metric("n", "Number of rows scored whose weight is positive.", "count")
+N = Metric("n", "Number of rows that are scored and have a positive weight.", "count")
 WEIGHT = Metric("weight", "Sum of the weights of these rows; null where that is beyond a double.")
 N_EFF = Metric("n_eff", "Effective number of rows, (sum of weights)² / sum of squared weights.")
 MINORITY = Metric("minority", "Number of rows of the rarest class.", "count")
@@ -143,15 +143,15 @@ METRICS = (
     ),
     Metric(
         "ece",
-        "Expected calibration error: the weighted mean of |mean prediction - mean label| over bins of equal width. "
-        "With a forecast per class these are of the likeliest class.",
+        "Expected calibration error: the weighted mean distance of mean prediction and mean label over bins of equal "
+        "width. With a forecast per class these are of the likeliest class.",
         interval="clusters",
         shown=True,
     ),
-    Metric("mce", "Largest |mean prediction - mean label| of these bins."),
+    Metric("mce", "Largest distance of mean prediction and mean label of these bins."),
     Metric(
         "ece_debiased",
-        "Root of the weighted mean square of mean prediction - mean label over these bins, less what chance adds.",
+        "Root of the weighted mean square of this distance over these bins, less what chance adds.",
     ),
     Metric("ece_adaptive", "ece over bins of equal weight in place of equal width."),
     Metric(
@@ -284,7 +284,7 @@ OF_PAIRS = (
     Metric("worse_share", "Share of the weight on which the challenger's loss is higher."),
     Metric("tie_share", "Share of the weight on which both losses are the same."),
     Metric("kl", "Mean KL(baseline ‖ challenger) of the two forecasts of a row, in nats."),
-    Metric("kl_reverse", "Mean KL(challenger ‖ baseline), in nats."),
+    Metric("kl_reverse", "Mean KL(challenger ‖ baseline) of these, in nats."),
 )
 PAIRED = (*OF_DIFFERENCE, *OF_PAIRS)
 """The metrics of a challenger that `statistics.paired` computes from the sums of one slice."""
@@ -344,10 +344,18 @@ OF_SCORES = (
         "seen.",
         "count",
     ),
-    Metric("kl", "KL(current ‖ reference) of the shares of weight in the bins, smoothed, in nats."),
+    Metric(
+        "kl",
+        "KL(current ‖ reference) of the shares of weight W_b / W in the G bins, smoothed to "
+        "(n_eff W_b / W + 1/2) / (n_eff + G/2), in nats.",
+    ),
     Metric("reverse_kl", "KL(reference ‖ current), in nats."),
     Metric("psi", "Population stability index, kl + reverse_kl."),
-    Metric("psi_expected", "Mean of psi if nothing but chance is at work."),
+    Metric(
+        "psi_expected",
+        "Mean of psi if nothing but chance is at work; (G - 1)(1/n + 1/m) where all rows of both sides have one "
+        "weight. Weights that depend on the score, and clusters, change it.",
+    ),
     Metric("jensen_shannon", "Jensen-Shannon divergence of the shares, in nats; at most ln 2."),
     Metric("jensen_shannon_distance", "Square root of jensen_shannon, which is a distance."),
     Metric(
@@ -361,8 +369,8 @@ OF_LABELS = (
     Metric("label_kl", "KL(current ‖ reference) of the class shares; infinite if the reference lacks a class."),
     Metric(
         "label_p_value",
-        "Probability that chance alone moves the class shares as far. Null for soft labels of more than two classes "
-        "without clusters.",
+        "Probability that chance alone moves the class shares as far: Pearson's chi-square, or the z of the difference "
+        "of soft labels. Null for soft labels of more than two classes without clusters.",
     ),
 )
 DRIFT = (

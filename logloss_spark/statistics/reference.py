@@ -16,8 +16,8 @@ WITH_INTERVAL = {
     "always": ["with an interval (_low, _high, _se)"],
     "clusters": ["with an interval (_low, _high, _se) if there are clusters"],
 }
-FORECASTS = {"any": [], "scalar": ["of scalar forecasts"], "classes": ["of forecasts with one number per class"]}
-LOSSES = {"any": [], "cross_entropy": ["of cross-entropy"]}
+FORECASTS = {"any": [], "scalar": ["scalar forecasts only"], "classes": ["forecasts per class only"]}
+LOSSES = {"any": [], "cross_entropy": ["cross-entropy only"]}
 
 
 def type_in_words(metric: Metric) -> str:
@@ -40,10 +40,10 @@ def traits(metric: Metric) -> str:
     Examples
     --------
     >>> traits(Metric("cox_slope", "", forecasts="scalar"))
-    'number, of scalar forecasts'
+    'number; scalar forecasts only'
     """
     limits = [*WITH_INTERVAL[metric.interval], *FORECASTS[metric.forecasts], *LOSSES[metric.losses]]
-    return ", ".join([type_in_words(metric), *limits])
+    return "; ".join([type_in_words(metric), *limits])
 
 
 def markdown(metrics: Iterable[Metric]) -> str:

@@ -8,10 +8,12 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import low_of
 from logloss_spark.states.slices import OF_SLICE, check_names, check_slices, inner_names, rolled_up, with_names
 from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import BY_CLASS, columns_of_loss
+from logloss_spark.statistics.catalogue import BY_CLASS, SLICE, columns_of_loss
+from logloss_spark.statistics.reference import explains
 from logloss_spark.tables.pivot import class_columns, one_row_per_slice, true_weight
 
 
+@explains(*SLICE, *BY_CLASS)
 def by_class(state: DataFrame, *, by: By = ()) -> DataFrame:
     """A state by the class that happened: what each was forecast, how often it happened, its part of the loss.
 
@@ -22,9 +24,8 @@ def by_class(state: DataFrame, *, by: By = ()) -> DataFrame:
 
     Returns
     -------
-    DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `class`, `n` (rows in which it happened), `weight`,
-    `label_mean`, `prediction_mean`, `calibration_ratio`, `log_loss` (the mean where it happened; null for the shares of
-    a binary label) and `log_loss_share`, its part of the slice's loss
+    DataFrame, lazy, one row per slice and class: the slice columns, null where they are rolled up, and the columns
+    described below
 
     Raises
     ------

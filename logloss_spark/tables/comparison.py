@@ -24,7 +24,7 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text
 from logloss_spark.states.stored import conventions_in
-from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, columns_of, complete
+from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, SLICE, columns_of, complete
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     FEW,
@@ -35,6 +35,7 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
+from logloss_spark.statistics.reference import explains
 from logloss_spark.tables.pivot import arrow_metric, in_reading_order, spark_type, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
@@ -201,6 +202,7 @@ def judge(table: DataFrame, confidence: float) -> DataFrame:
     return adjusted.withColumn("verdict", verdict)
 
 
+@explains(*SLICE, *COMPARISON)
 def comparison(state: DataFrame, *, by: By = (), confidence: float = 0.95) -> DataFrame:
     """The metrics of a comparison's state: of everything in it, and of the grouping sets asked for.
 
@@ -215,23 +217,13 @@ def comparison(state: DataFrame, *, by: By = (), confidence: float = 0.95) -> Da
 
     Returns
     -------
-    DataFrame, lazy, a row per slice and challenger: the slice columns (null where rolled up), `grouping_id`, `slice`,
-    `baseline`, `challenger`; `rows` and how many of them have each status: a row is scored where all models score it,
-    otherwise it has the status of the first model, the baseline before the others, that does not. Of a comparison with
-    rows="shared" it is the baseline and the challenger alone that score it or do not. `rows` is the same for all
-    challengers: a key of a long table that lacks a model's row is a row with null_prediction. Then
+    DataFrame, lazy, one row per slice and challenger: the slice columns, null where they are rolled up, the columns
+    described below, and the number of rows with each status. A row is scored where all models score it; otherwise it
+    has the status of the first model that does not, the baseline before the others. With rows="shared" only the
+    baseline and the challenger of the row count. `rows` is the same for all challengers: a key of a long table that
+    lacks a model's row is a row with `null_prediction`. With soft labels `minority` is the number of all rows.
 
-    - `n`, `n_eff`, `minority`, `few`, `weight`: as in `metrics`; of soft labels all rows are of the minority;
-    - `baseline_log_loss`, `challenger_log_loss`, their `difference` (negative where the challenger is better) with
-      `_se`, `_low` and `_high`, paired row by row; `p_value`, and `p_adjusted` by Benjamini and Hochberg over the
-      slices of a challenger and grouping set, the global row alone;
-    - `better_share`, `worse_share`, `tie_share`: the weighted share of the rows on which the challenger's loss is
-      lower, higher and the same;
-    - `kl`, `kl_reverse`: mean KL(baseline ‖ challenger) of the forecasts and KL(challenger ‖ baseline), nats;
-    - `verdict`: 'better', 'worse' or 'no evidence'.
-
-    Where both losses of a row are infinite (`clip="none"`) the difference is null, where one is it is infinite;
-    neither has an error. Where the error is 0 the p-value is 1 for a difference of 0, and otherwise null.
+    Where one of the two losses of a row is infinite (`clip="none"`) the difference is infinite, and has no error.
 
     Raises
     ------

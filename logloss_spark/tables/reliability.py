@@ -18,8 +18,9 @@ from logloss_spark.states.slices import (
     with_names,
 )
 from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import RELIABILITY, columns_of_loss
+from logloss_spark.statistics.catalogue import RELIABILITY, SLICE, columns_of_loss
 from logloss_spark.statistics.distributions import normal_quantile
+from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.pivot import true_weight
 
@@ -35,6 +36,7 @@ def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
     )
 
 
+@explains(*SLICE, *RELIABILITY)
 def reliability(state: DataFrame, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
     """The reliability table of a state: per slice and bin of the score what was forecast and what happened.
 
@@ -45,10 +47,8 @@ def reliability(state: DataFrame, *, by: By = (), confidence: float = 0.95, ece_
 
     Returns
     -------
-    DataFrame, lazy: the slice columns, `grouping_id`, `slice`, `bin` (0..ece_bins-1), `bin_low`, `bin_high`, `n`,
-    `weight`, `n_eff`, `prediction_mean`, `label_mean` and `log_loss` (`loss` of another loss), for bins that hold rows;
-    `label_low` and `label_high`, Wilson's interval of the mean label for n_eff rows; `consistency_low` and
-    `consistency_high`, where it would lie if forecasts meant what they say
+    DataFrame, lazy, one row per slice and bin: the slice columns, null where they are rolled up, and the columns
+    described below
 
     Raises
     ------
