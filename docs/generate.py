@@ -11,7 +11,7 @@ import logloss_spark
 from logloss_spark.app.cli import CONFIGS, parser
 from logloss_spark.app.config import in_words, section_type
 from logloss_spark.errors import LogLossError
-from logloss_spark.rows.status import MEANING
+from logloss_spark.kernels.status import MEANING
 from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, DRIFT, METRICS, RELIABILITY, ROWS, SLICE, Metric, N
 from logloss_spark.statistics.reference import markdown
 

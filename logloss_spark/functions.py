@@ -34,6 +34,7 @@ from pyspark.sql import functions as F
 from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.cross_entropy import entropy as entropy_of_distribution
 from logloss_spark.kernels.divergence import binary_kl, kl
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import dense_lists, loss_kernel, numbers
 from logloss_spark.rows.arrow_status import (
@@ -48,7 +49,6 @@ from logloss_spark.rows.arrow_status import (
     statuses,
 )
 from logloss_spark.rows.inputs import plain_label
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.scoring import Clip, Kind, Label, allowed
 from logloss_spark.spec import Predictions
 from logloss_spark.workers.columns import vectorised

@@ -15,10 +15,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from logloss_spark.errors import LogLossError
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.labels import check_labels
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Predictions
 from logloss_spark.states.conventions import Conventions

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.divergence import binary_kl
 from logloss_spark.kernels.grid import HALF, coarse_bin
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.mean_loss import report_left_out
 from logloss_spark.roles import Columns, one_name_or_many
@@ -21,7 +22,6 @@ from logloss_spark.rows.arrow import Kernel, loss_kernel, numbers
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.losses import named_loss
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.rows.terms import binary_terms, with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.scoring import LOSSES, Clip, Kind, Label

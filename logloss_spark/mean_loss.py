@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, ImpossibleEventsWarning, InvalidRowsWarning
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.roles import Columns, one_name_or_many
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.inputs import Inputs, check_logits, inputs
 from logloss_spark.rows.labels import check_labels
-from logloss_spark.rows.status import STATUSES, reasons_in
+from logloss_spark.rows.status import reasons_in
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.scoring import Clip, Kind, Label

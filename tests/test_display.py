@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report import frames as ranked
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.statistics.catalogue import METRICS, columns_of
 from tests import hostile
 

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.rows.status import STATUSES
+from logloss_spark.kernels.status import STATUSES
 from tests.rows.contract import FORMS
 from tests.same import assert_same_metrics
 

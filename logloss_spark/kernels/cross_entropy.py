@@ -32,19 +32,41 @@ def _class_column(k: ClassIndex, values: Array) -> Array:
     return np.take_along_axis(values, index[:, np.newaxis], axis=1)[:, 0]
 
 
+def powers_behind_top(z: Array) -> tuple[Array, npt.NDArray[np.intp]]:
+    """e^(z_k - max z) of each class, and 0 for the first largest one; and which class that is.
+
+    Parameters
+    ----------
+    z : array of shape (n, K), K at least 1, any float; one +inf is a certain class, -inf an impossible one
+
+    Returns
+    -------
+    powers : array of shape (n, K), in [0, 1]; 0 for the top, whose own 1 would swallow all smaller ones in a sum
+    top : integer array of shape (n,), the index of the largest logit, of equals the first
+
+    Examples
+    --------
+    >>> powers, top = powers_behind_top(np.array([[0.0, 1.0, 1.0]]))
+    >>> powers.round(4).tolist(), top.tolist()
+    ([[0.3679, 0.0, 1.0]], [1])
+    """
+    top = np.argmax(z, axis=1)
+    with np.errstate(all="ignore"):
+        difference, rounding = two_sum(z, -np.take_along_axis(z, top[:, np.newaxis], axis=1))
+        # At a difference of -700 its rounding alone would move e^difference by 256 ulp.
+        powers = np.exp(difference)
+        powers += powers * rounding
+    np.put_along_axis(powers, top[:, np.newaxis], 0.0, axis=1)
+    return powers, top
+
+
 def _behind_the_top(z: Array) -> tuple[Array, Array]:
     """How far each logit is behind the largest one, (n, K), and ln sum_k e^(z_k - max z), (n,)."""
-    index_of_top = np.argmax(z, axis=1)[:, np.newaxis]
-    top = np.take_along_axis(z, index_of_top, axis=1)
-    difference, rounding = two_sum(z, -top)
-    # At a difference of -700 its rounding alone would move e^difference by 256 ulp.
-    exponentials = np.exp(difference)
-    exponentials += exponentials * rounding
-    # The top's own 1 is the one inside log1p. In the sum it would swallow all smaller terms.
-    np.put_along_axis(exponentials, index_of_top, 0.0, axis=1)
+    powers, index = powers_behind_top(z)
+    top = np.take_along_axis(z, index[:, np.newaxis], axis=1)
     # inf - inf: an infinite logit is not behind itself.
     behind = np.where(z == top, 0.0, top - z)
-    return behind, np.log1p(compensated_sum(exponentials))
+    return behind, np.log1p(compensated_sum(powers))
 
 
 def binary_from_probability(y: Array, p: Array, *, cap: float = np.inf) -> Array:

@@ -7,8 +7,9 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.inputs import Inputs
-from logloss_spark.rows.status import STATUSES, reasons_in, status_code, total
+from logloss_spark.rows.status import reasons_in, status_code, total
 from logloss_spark.scoring import Label, allowed
 from logloss_spark.spec import Predictions
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, compensated_sum
 from logloss_spark.rows.arrow import numbers
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.scoring import Label, allowed
 from logloss_spark.spec import Predictions
 

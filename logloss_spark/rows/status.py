@@ -11,35 +11,11 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.columns import place_name
 from logloss_spark.rows.inputs import Inputs, inputs
 from logloss_spark.scoring import allowed
 from logloss_spark.spec import Predictions
-
-MEANING: Mapping[str, str] = {
-    "ok": "The row is scored.",
-    "null_label": "The label is null, or an entry of a soft label is.",
-    "nan_label": "The label is NaN, or an entry of a soft label is.",
-    "label_length": "A soft label has more or fewer entries than there are classes.",
-    "label_range": "A soft label, or an entry of it, lies outside [0, 1].",
-    "label_sum": "The entries of a soft label do not sum to 1 within `sum_tolerance`.",
-    "unknown_label": "The label is none of the `classes`.",
-    "null_prediction": "The prediction is null, or an entry of it is.",
-    "nan_prediction": "The prediction is NaN, or an entry of it is.",
-    "prediction_length": "The prediction has more or fewer entries than there are classes.",
-    "prediction_range": "A probability lies outside [0, 1]; of K logits, all are -inf or two are +inf.",
-    "prediction_sum": "The probabilities do not sum to 1 within `sum_tolerance`.",
-    "null_weight": "The weight is null.",
-    "nan_weight": "The weight is NaN or infinite.",
-    "negative_weight": "The weight is below 0.",
-    "null_cluster": "The cluster is null.",
-}
-"""What each status says of a row. The reasons stand in the order in which they are looked for."""
-
-
-STATUSES = tuple(MEANING)
-"""Every status. A code is an index into this."""
-
 
 ROW_STATUS = "row_status"
 """The column that says why a row was not scored."""

@@ -6,9 +6,9 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.rows.inputs import Inputs
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.schema import BUCKET_STRIDE
 
 DECODED = {

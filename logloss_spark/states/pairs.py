@@ -3,9 +3,9 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.inputs import BUCKETS, Inputs, slice_name
 from logloss_spark.rows.models import scored_pairs
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.spec import Predictions
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.states.conventions import Conventions

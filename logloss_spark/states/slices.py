@@ -8,9 +8,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import quoted, slice_name
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
     WHOLE,

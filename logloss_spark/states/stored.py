@@ -13,8 +13,8 @@ from pyspark.sql.types import NumericType, StringType
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.scoring import LOSSES
 from logloss_spark.states.adding import added, known_as
 from logloss_spark.states.conventions import WRITE_AGAIN, Conventions

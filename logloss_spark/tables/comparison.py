@@ -16,10 +16,10 @@ from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import BUCKETS
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text

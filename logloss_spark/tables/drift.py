@@ -11,9 +11,9 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, StructField, Stru
 
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, THIN_BINS
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import slice_name
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
 from logloss_spark.states.slices import slice_text, with_names

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructField, StructType
 
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.roles import By, grouping_sets, slices_of
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up
 from logloss_spark.states.stored import read_conventions

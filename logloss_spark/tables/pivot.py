@@ -10,9 +10,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, LongType, StringType
 
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.inputs import slice_name
-from logloss_spark.rows.status import STATUSES
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
     BINARY_MOMENTS,

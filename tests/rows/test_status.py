@@ -4,9 +4,10 @@ import pytest
 from pyspark.sql import functions as F
 
 from logloss_spark.functions import row_status
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.clusters import cluster_hash
 from logloss_spark.rows.inputs import inputs
-from logloss_spark.rows.status import STATUSES, status_name
+from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.spec import Predictions
 from tests.rows.contract import FORMS

@@ -1,0 +1,170 @@
+"""The status of each row of a batch: `ok`, or the first reason why the row cannot be scored. NumPy only.
+
+The names here are the vocabulary of the whole package: a code in a state or a column is an index into `STATUSES`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from logloss_spark.kernels.sums import Array, compensated_sum
+
+Mask = npt.NDArray[np.bool_]
+Reasons = dict[str, Mask]
+
+MEANING: Mapping[str, str] = {
+    "ok": "The row is scored.",
+    "null_label": "The label is null, or an entry of a soft label is.",
+    "nan_label": "The label is NaN, or an entry of a soft label is.",
+    "label_length": "A soft label has more or fewer entries than there are classes.",
+    "label_range": "A soft label, or an entry of it, lies outside [0, 1].",
+    "label_sum": "The entries of a soft label do not sum to 1 within `sum_tolerance`.",
+    "unknown_label": "The label is none of the `classes`.",
+    "null_prediction": "The prediction is null, or an entry of it is.",
+    "nan_prediction": "The prediction is NaN, or an entry of it is.",
+    "prediction_length": "The prediction has more or fewer entries than there are classes.",
+    "prediction_range": "A probability lies outside [0, 1]; of K logits, all are -inf or two are +inf.",
+    "prediction_sum": "The probabilities do not sum to 1 within `sum_tolerance`.",
+    "null_weight": "The weight is null.",
+    "nan_weight": "The weight is NaN or infinite.",
+    "negative_weight": "The weight is below 0.",
+    "null_cluster": "The cluster is null.",
+}
+"""What each status says of a row. The order is the one in which reasons are looked for."""
+
+
+STATUSES = tuple(MEANING)
+"""Every status. A code is an index into this."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of a batch as arrays: one number a row, or one per class.
+
+    Attributes
+    ----------
+    values : array of shape (n,) or (n, K)
+        Where a row is null, or its list has another length than K, it holds any numbers.
+    null, nan : arrays of shape (n,)
+        Whether the row, or an entry of its list, is null; is NaN.
+    misfit : array of shape (n,)
+        Whether the list of the row has more or fewer than K entries.
+    """
+
+    values: npt.NDArray[Any]
+    null: Mask
+    nan: Mask
+    misfit: Mask
+
+    @classmethod
+    def of(cls, values: npt.NDArray[Any], null: Mask | None = None) -> "Numbers":
+        """The column of an array whose lists all have K entries.
+
+        Examples
+        --------
+        >>> Numbers.of(np.array([[0.2, 0.8], [np.nan, 0.5]])).nan.tolist()
+        [False, True]
+        """
+        nan = np.isnan(values)
+        none = np.zeros(len(values), bool)
+        return cls(values, none if null is None else null, nan.any(axis=1) if nan.ndim == 2 else nan, none)
+
+
+def statuses(
+    label: Numbers,
+    prediction: Numbers,
+    *,
+    kind: Literal["probability", "logit", "margin"],
+    soft_labels: bool = False,
+    slack: float = 0.0,
+    weight: Numbers | None = None,
+    null_cluster: Mask | None = None,
+) -> npt.NDArray[np.int64]:
+    """Status of each row, as its index in `STATUSES`.
+
+    Parameters
+    ----------
+    label : of hard labels the index of the class of each row, outside 0..K-1 where it is none of them; else the share
+        of the positive class, or one share per class
+    prediction : the probability or logit of the positive class, (n,); one of each class, (n, K); or a margin, (n,) or
+        (n, 2)
+    kind : what the prediction is
+    soft_labels : whether labels are shares
+    slack : how far the entries of a distribution may lie outside [0, 1], and their sum off 1
+    weight, null_cluster : weights, and which clusters are null, where there are any
+
+    Returns
+    -------
+    integer array of shape (n,)
+
+    Examples
+    --------
+    >>> labels, scores = np.array([1, 0, 7]), np.array([0.9, 1.5, np.nan])
+    >>> found = statuses(Numbers.of(labels), Numbers.of(scores), kind="probability")
+    >>> [STATUSES[code] for code in found]
+    ['ok', 'prediction_range', 'unknown_label']
+    """
+    size = prediction.values.shape[1] if prediction.values.ndim == 2 else 2
+    reasons = share_reasons(label, slack) if soft_labels else class_reasons(label, size)
+    reasons |= prediction_reasons(prediction, kind, slack)
+    reasons |= {} if weight is None else weight_reasons(weight)
+    reasons |= {} if null_cluster is None else {"null_cluster": null_cluster}
+    names = [name for name in STATUSES if name in reasons]
+    return np.select([reasons[name] for name in names], [STATUSES.index(name) for name in names], 0)
+
+
+def class_reasons(label: Numbers, size: int) -> Reasons:
+    """What can be wrong with the index of a class."""
+    with np.errstate(invalid="ignore"):
+        known = (label.values >= 0) & (label.values < size)
+    return {"null_label": label.null, "nan_label": label.nan, "unknown_label": ~known}
+
+
+def share_reasons(label: Numbers, slack: float) -> Reasons:
+    """What can be wrong with a soft label, a share or a distribution."""
+    reasons = {"null_label": label.null, "nan_label": label.nan}
+    if label.values.ndim == 1:
+        return reasons | {"label_range": outside_unit_interval(label.values)}
+    return reasons | {
+        "label_length": label.misfit,
+        "label_range": outside_unit_interval(label.values, slack),
+        "label_sum": off_one(label.values, slack),
+    }
+
+
+def prediction_reasons(prediction: Numbers, kind: str, slack: float) -> Reasons:
+    """What can be wrong with a prediction."""
+    values = prediction.values
+    reasons = {"null_prediction": prediction.null, "nan_prediction": prediction.nan}
+    if values.ndim == 1:
+        return reasons | ({"prediction_range": outside_unit_interval(values)} if kind == "probability" else {})
+    reasons["prediction_length"] = prediction.misfit
+    if kind == "probability":
+        reasons |= {"prediction_range": outside_unit_interval(values, slack), "prediction_sum": off_one(values, slack)}
+    elif kind == "logit":
+        impossible, certain = np.isneginf(values).all(axis=1), np.isposinf(values).sum(axis=1)
+        reasons["prediction_range"] = impossible | (certain > 1)
+    return reasons
+
+
+def weight_reasons(weight: Numbers) -> Reasons:
+    """What can be wrong with a weight."""
+    with np.errstate(invalid="ignore"):
+        negative = weight.values < 0
+    return {"null_weight": weight.null, "nan_weight": ~np.isfinite(weight.values), "negative_weight": negative}
+
+
+def outside_unit_interval(values: Array, slack: float = 0.0) -> Mask:
+    """Whether a number, or an entry of a distribution, lies outside [0, 1] by more than `slack`."""
+    with np.errstate(invalid="ignore"):
+        outside = (values < -slack) | (values > 1 + slack)
+    return np.asarray(outside.any(axis=1) if outside.ndim == 2 else outside)
+
+
+def off_one(distributions: Array, slack: float) -> Mask:
+    """Whether the sum of a distribution is off 1 by more than `slack`."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(compensated_sum(distributions) - 1.0) > slack)

@@ -1,0 +1,218 @@
+"""The terms of each row of a batch that sums are made of: the reference for what every engine computes. NumPy only.
+
+Every function is total. Rows whose status is not `ok` get any number; nothing is raised, and no warning is issued.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from logloss_spark.kernels.cross_entropy import (
+    class_losses_from_logits,
+    class_losses_from_probabilities,
+    powers_behind_top,
+    share_of,
+)
+from logloss_spark.kernels.grid import bin_of_logit, bin_of_probability
+from logloss_spark.kernels.sums import Array, compensated_sum
+
+Score = Literal["probability", "logit"]
+Terms = dict[str, npt.NDArray[Any]]
+
+
+def score_of(prediction: Array, kind: Literal["probability", "logit", "margin"]) -> Array:
+    """What is scored of a prediction: of a margin the logit, of a distribution its entries held within [0, 1].
+
+    Parameters
+    ----------
+    prediction : array of shape (n,) or (n, K); of a margin (n,), or (n, 2) as [-z, z]
+    kind : what the prediction is
+
+    Returns
+    -------
+    array of shape (n,), a probability or a logit of the positive class; or (n, K), one per class
+
+    Examples
+    --------
+    >>> score_of(np.array([[-2.0, 2.0]]), "margin").tolist()
+    [2.0]
+    >>> score_of(np.array([[1.00001, -0.00001]]), "probability").tolist()
+    [[1.0, 0.0]]
+    """
+    if kind == "margin":
+        return prediction[:, 1] if prediction.ndim == 2 else prediction
+    return np.clip(prediction, 0.0, 1.0) if kind == "probability" and prediction.ndim == 2 else prediction
+
+
+def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap: float = np.inf) -> Terms:
+    """The terms of forecasts that are one number, the probability or the logit of the positive class.
+
+    Parameters
+    ----------
+    y : array of shape (n,), 0 or 1, or for soft labels the share of the positive class in [0, 1]
+    score : array of shape (n,), a probability in [0, 1], or any float as a logit
+    kind : what the score is
+    eps : rows that give what happened a probability below it are `clipped`; a logit never is
+    cap : most that the loss of one class can be, nats; infinite unless given
+
+    Returns
+    -------
+    dict of arrays of shape (n,)
+        loss : cross-entropy, nats
+        brier : (p - y)^2
+        entropy : the loss that the forecast itself expects, nats
+        y, score : as they came
+        tail : min(p, 1 - p), with its digits where p is near 1
+        upper : whether p is 1/2 or more
+        bin : the bin of the score grid
+        clipped, zero : whether what happened had a probability below eps; of 0
+        variance, logit_variance : p (1 - p) and p (1 - p) logit(p)^2
+
+    Examples
+    --------
+    >>> terms = binary_terms(np.array([1.0, 0.0]), np.array([0.75, 0.75]), "probability")
+    >>> terms["brier"].tolist(), terms["tail"].tolist(), terms["loss"].round(4).tolist()
+    ([0.0625, 0.5625], [0.25, 0.25], [0.2877, 1.3863])
+    """
+    y, score = np.asarray(y, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        if kind == "probability":
+            upper, bins = score >= 0.5, bin_of_probability(score)
+            tail = np.where(upper, 1.0 - score, score)
+            losses = class_losses_from_probabilities(score)
+            logits = losses[:, 0] - losses[:, 1]
+        else:
+            upper, bins = score >= 0.0, bin_of_logit(score)
+            odds = np.exp(-np.abs(score))
+            tail = odds / (1.0 + odds)
+            losses = class_losses_from_logits(score)
+            logits = score
+        shares = np.stack([np.where(upper, tail, 1.0 - tail), np.where(upper, 1.0 - tail, tail)], axis=1)
+        labels = np.stack([1.0 - y, y], axis=1)
+        loss = share_of(labels, np.minimum(losses, cap)).sum(axis=1)
+        # p - y as it is, but of a class that happened for certain the other's share, which has more digits.
+        error = np.where(y == 1.0, shares[:, 0], shares[:, 1] - y)
+        variance = tail * (1.0 - tail)
+        return {
+            "loss": loss,
+            "brier": error * error,
+            "entropy": share_of(shares, losses).sum(axis=1),
+            "y": y,
+            "tail": tail,
+            "upper": upper,
+            "bin": bins,
+            **rare(labels, shares, loss, kind, eps),
+            "score": score,
+            "variance": variance,
+            "logit_variance": share_of(variance, logits * logits),
+        }
+
+
+def class_terms(
+    label: npt.NDArray[Any], score: Array, kind: Score, *, eps: float = 1e-15, cap: float = np.inf
+) -> Terms:
+    """The terms of forecasts that are one number per class. The top class is the likeliest, of equals the first.
+
+    Parameters
+    ----------
+    label : integer array of shape (n,), the class of each row in 0..K-1; or for soft labels (n, K), its shares
+    score : array of shape (n, K), K at least 1, probabilities in [0, 1], or any float as logits
+    kind : what the score is
+    eps : rows that give what happened a probability below it are `clipped`; a logit never is
+    cap : most that the loss of one class can be, nats; infinite unless given
+
+    Returns
+    -------
+    dict of arrays of shape (n,), but for the last two
+        loss : cross-entropy, nats
+        brier : sum over the classes of (p - y)^2
+        entropy : the loss that the forecast itself expects, nats
+        y : whether the top class happened; of soft labels its share
+        tail : min(p, 1 - p) of the top class
+        upper : whether its p is 1/2 or more
+        bin : the bin of the score grid that its p lies in
+        clipped, zero : whether a class that happened had a probability below eps; of 0
+        rank : how many classes come before the one that happened, of equals the earlier ones; hard labels only
+        probabilities, labels : of shape (n, K)
+
+    Examples
+    --------
+    >>> terms = class_terms(np.array([2]), np.array([[0.5, 0.25, 0.25]]), "probability")
+    >>> terms["brier"].tolist(), terms["y"].tolist(), terms["rank"].tolist()
+    ([0.875], [0.0], [2])
+    """
+    score = np.asarray(score, dtype=np.float64)
+    classes, soft = np.arange(score.shape[1]), np.ndim(label) == 2
+    labels = np.asarray(label, dtype=np.float64) if soft else (label[:, np.newaxis] == classes).astype(np.float64)
+    with np.errstate(all="ignore"):
+        if kind == "probability":
+            probabilities, tail_of_top = score, 1.0 - score.max(axis=1)
+            losses = class_losses_from_probabilities(score)
+        else:
+            probabilities, tail_of_top = softmax(score)
+            losses = class_losses_from_logits(score)
+        loss = compensated_sum(share_of(labels, np.minimum(losses, cap)))
+        top = probabilities.argmax(axis=1)
+        rows = np.arange(len(score))
+        share = probabilities[rows, top]
+        upper = share >= 0.5
+        terms = {
+            "loss": loss,
+            "brier": compensated_sum((probabilities - labels) ** 2),
+            "entropy": compensated_sum(share_of(probabilities, losses)),
+            "y": labels[rows, top],
+            "tail": np.where(upper, tail_of_top, share),
+            "upper": upper,
+            "bin": bin_of_probability(share),
+            **rare(labels, probabilities, loss, kind, eps),
+            "probabilities": probabilities,
+            "labels": labels,
+        }
+    return terms if soft else terms | {"rank": rank_of(label, score)}
+
+
+def softmax(z: Array) -> tuple[Array, Array]:
+    """Probabilities of logits, (n, K), and what the largest of them lacks of 1, (n,), with its digits.
+
+    Examples
+    --------
+    >>> probabilities, tail_of_top = softmax(np.array([[50.0, 0.0]]))
+    >>> probabilities.round(4).tolist(), tail_of_top.round(22).tolist()
+    ([[1.0, 0.0]], [2e-22])
+    """
+    powers, top = powers_behind_top(z)
+    # A certain class leaves the others nothing: inf - inf has no power.
+    powers = np.where(np.isposinf(z.max(axis=1, keepdims=True)), 0.0, powers)
+    with np.errstate(all="ignore"):
+        rest = compensated_sum(powers)
+        share = 1.0 / (1.0 + rest)
+        probabilities = powers * share[:, np.newaxis]
+        probabilities[np.arange(len(z)), top] = share
+        return probabilities, rest * share
+
+
+def rare(labels: Array, probabilities: Array, loss: Array, kind: Score, eps: float) -> Mapping[str, npt.NDArray[Any]]:
+    """Whether a class that happened had hardly any probability, or none.
+
+    A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
+    """
+    if kind == "logit":
+        return {"clipped": np.zeros(len(loss), bool), "zero": np.isposinf(loss)}
+    least = np.where(labels > 0.0, probabilities, np.inf).min(axis=1)
+    return {"clipped": least < eps, "zero": least == 0.0}
+
+
+def rank_of(k: npt.NDArray[np.integer], score: Array) -> npt.NDArray[np.int64]:
+    """How many classes come before class `k` by their score, of equals the earlier ones.
+
+    Examples
+    --------
+    >>> rank_of(np.array([0, 2]), np.array([[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]])).tolist()
+    [1, 2]
+    """
+    index = np.clip(k, 0, score.shape[1] - 1)[:, np.newaxis]
+    own = np.take_along_axis(score, index, axis=1)
+    ahead = (score > own) | ((score == own) & (np.arange(score.shape[1]) < index))
+    return np.asarray(ahead.sum(axis=1), dtype=np.int64)
