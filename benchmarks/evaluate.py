@@ -140,7 +140,9 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
     def state_alone() -> float:
         table = spark_table(spark, folder, days)
         with ls.evaluate(table, label="label", prediction="p", weight="w", by=BY, engine="native") as evaluation:
-            total = evaluation.state.where("part = 'moments'").selectExpr("sum(wl + wl_low) / sum(w + w_low)").first()
+            total = (
+                evaluation.state.table.where("part = 'moments'").selectExpr("sum(wl + wl_low) / sum(w + w_low)").first()
+            )
         assert total is not None
         return float(total[0])
 

@@ -3,8 +3,9 @@
 Evaluate: `log_loss` is one number, `evaluate` gives an `Evaluation` with metrics by slices, `compare` tells whether one
 model is better than another, `compare_losses` puts log loss beside other losses.
 
-States: `Evaluation.state` is a small table of sums. `merge` adds states; `metrics`, `reliability`, `by_class` and
-`comparison` read tables off them, `drift` tells two apart. `help(logloss_spark.metrics)` says what each column is.
+States: `Evaluation.state` is a `State`, a small table of sums. States add, with `+` or `merge`; metrics and other
+tables are read off them; `State.save` and `read_state` store them; `drift` tells two apart.
+`help(logloss_spark.State.metrics)` says what each column is.
 
 Fit: `fit_logistic` gives a `LogisticModel`. `logloss_spark.ml` has Estimators and an Evaluator for pipelines.
 
@@ -35,11 +36,7 @@ from logloss_spark.io.source import read_table
 from logloss_spark.losses import compare_losses
 from logloss_spark.mean_loss import log_loss
 from logloss_spark.shift import Drift, drift
-from logloss_spark.states.stored import merge
-from logloss_spark.tables.by_class import by_class
-from logloss_spark.tables.comparison import comparison
-from logloss_spark.tables.metrics import metrics
-from logloss_spark.tables.reliability import reliability
+from logloss_spark.state import State, merge, read_state
 
 __version__ = "0.1.0"
 
@@ -55,20 +52,18 @@ __all__ = [
     "LogisticModel",
     "MissingInputError",
     "SpecError",
+    "State",
     "StreamedFitWarning",
-    "by_class",
     "compare",
     "compare_losses",
-    "comparison",
     "drift",
     "evaluate",
     "fit_logistic",
     "functions",
     "log_loss",
     "merge",
-    "metrics",
+    "read_state",
     "read_table",
-    "reliability",
     "session",
 ]
 

@@ -46,10 +46,10 @@ class Comparison(HeldState):
     Attributes
     ----------
     metrics : DataFrame
-        One row per slice and challenger: see `comparison`. With rows="shared" a DataError is raised where the baseline
-        shares a row with no challenger.
-    state : DataFrame
-        The sums themselves: store them, `merge` them, read metrics off them again with `comparison`.
+        One row per slice and challenger: see `State.comparison`. With rows="shared" a DataError is raised where the
+        baseline shares a row with no challenger.
+    state : State
+        The sums themselves: save them, add them, read metrics off them again with `State.comparison`.
 
     The state is made and cached when either is first used, so that the rows are read once, and looked through then:
     labels that are -1 and 1, or 1 to K, are refused where `classes` were not given. `close` lets it go, and so does
@@ -76,7 +76,7 @@ class Comparison(HeldState):
                 f"{counted(pairs, 'pair')} of a row and a challenger can be scored: {listed(reasons_in(self.counts))}; "
                 f"{self.advice(self.counts) or 'compare models that forecast the same rows'}"
             )
-        return comparison_table(self.state, self._conventions, self._spec.by, self._confidence)
+        return comparison_table(self.state.checked, self._spec.by, self._confidence)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """What lets rows be scored that could not be; of their forecasts the baseline's are looked at."""

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame
 
 from logloss_spark.checks import at_least_one, one_of
 from logloss_spark.errors import SpecError
-from logloss_spark.held import HeldState, held
+from logloss_spark.held import HeldState
+from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
@@ -39,15 +40,15 @@ class Evaluation(HeldState):
     Attributes
     ----------
     metrics : DataFrame
-        One row per slice; `help(logloss_spark.metrics)` says what each column is.
+        One row per slice; `help(logloss_spark.State.metrics)` says what each column is.
     log_loss : float
         The log loss of all rows.
     reliability : DataFrame
         One row per slice and bin of the score.
     by_class : DataFrame
         One row per slice and class.
-    state : DataFrame
-        The sums themselves: store them, `merge` them, read metrics off them again.
+    state : State
+        The sums themselves: save them, add them, read metrics off them again.
     counts : dict
         How many rows have each status.
     sources : dict
@@ -87,9 +88,9 @@ class Evaluation(HeldState):
     def metrics(self) -> DataFrame:
         """One row per slice: the global row, and one per group of each grouping set.
 
-        `help(logloss_spark.metrics)` says what each column is.
+        `help(logloss_spark.State.metrics)` says what each column is.
         """
-        of_state = partial(metrics_table, self.state, self._conventions, self._spec.by, self._reporting)
+        of_state = partial(metrics_table, self.state.checked, self._spec.by, self._reporting)
         of_rows = [name for name, source in self.sources.items() if source == "rows"]
         if not of_rows:
             return of_state()
@@ -101,7 +102,7 @@ class Evaluation(HeldState):
     @cached_property
     def _scores(self) -> DataFrame:
         """The scores of a small table, cached beside its state, so that no look reads the rows again."""
-        return held(scores_of(self._rows, self._spec))
+        return cache_or_collect(scores_of(self._rows, self._spec))
 
     def close(self) -> None:
         """Let all that is cached or collected go; the next use makes it again."""
@@ -123,12 +124,12 @@ class Evaluation(HeldState):
     @property
     def reliability(self) -> DataFrame:
         """One row per slice and bin of the score."""
-        return reliability_table(self.state, self._conventions, self._spec.by, self._reporting)
+        return reliability_table(self.state.checked, self._spec.by, self._reporting)
 
     @property
     def by_class(self) -> DataFrame:
         """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
-        return class_table(self.state, self._conventions, self._spec.by)
+        return class_table(self.state.checked, self._spec.by)
 
     @property
     def invalid(self) -> DataFrame:
@@ -281,7 +282,7 @@ def evaluate(
         The class shares that normalized_entropy compares with; by default each slice's own.
     auc, calibration : "auto", "cells" or "exact"
         Where ranking (auc, average_precision, ks, and their bounds) and the decomposition of CORP come from. "cells"
-        reads them off the state, as `logloss_spark.metrics` does. "exact" reads the rows again and gives scikit-learn's
+        reads them off the state, as `State.metrics` does. "exact" reads the rows again and gives scikit-learn's
         answer; beyond 10,000 scored rows each of the two is a read and a sort. "auto" is "exact" up to that size, where
         it is cheap and cells may be far off (CORP by 14 % on 92 rows). It takes the cells of larger tables, of a
         prediction per class, and for CORP of a loss that is not cross-entropy.
@@ -308,7 +309,7 @@ def evaluate(
     - `calibration_ratio`: mean forecast over mean label, above 1 where too much is forecast;
     - `brier`: mean squared error of the forecast; `ece`: mean distance of forecasts from what happened, by bins.
 
-    `help(logloss_spark.metrics)` explains these and all other metrics.
+    `help(logloss_spark.State.metrics)` explains these and all other metrics.
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """A state that is computed once, whatever is read off it, and the metrics that were collected; let go in the end."""
 
-import secrets
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,26 +7,21 @@ from functools import cached_property
 from typing import Any, Self
 
 import pandas as pd
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from logloss_spark.errors import LogLossError
+from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.spec import Predictions
+from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
-from logloss_spark.states.schema import SOURCE_BITS
-
-HELD_ROWS = 1_000_000
-"""A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
-
-HELD_PARTITIONS = 32
-"""A state is small. Cached as it comes from a shuffle, each table read off it would start 200 tasks."""
+from logloss_spark.states.state import CheckedState, new_source
 
 
 class HeldState(ABC):
@@ -44,7 +37,7 @@ class HeldState(ABC):
 
     @abstractmethod
     def _made(self) -> DataFrame:
-        """The state, from the rows."""
+        """The table of the state, from the rows."""
 
     @property
     @abstractmethod
@@ -54,12 +47,12 @@ class HeldState(ABC):
     @cached_property
     def _source(self) -> int:
         """What the state is known by when it is merged: the same number whenever it is made."""
-        return secrets.randbits(SOURCE_BITS)
+        return new_source()
 
     @cached_property
-    def state(self) -> DataFrame:
-        """The sums per slice, cached."""
-        state = held(self._made())
+    def state(self) -> State:
+        """The sums per slice, cached. They come from our own rows, and so need no check."""
+        state = cache_or_collect(self._made())
         try:
             found = looked_through(state, len(self._conventions.classes))
             if found["unknown_label"] and not found["first_class"]:
@@ -72,12 +65,12 @@ class HeldState(ABC):
                     self._conventions = replace(
                         self._conventions, weight_exponent=self._conventions.weight_exponent + exponent
                     )
-                    state = held(self._made())
+                    state = cache_or_collect(self._made())
         except LogLossError:
             state.unpersist()
             raise
         self._counts = {status: found[status] for status in STATUSES}
-        return state
+        return State.from_checked(CheckedState(state, self._conventions, frozenset([self._source])))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -133,19 +126,3 @@ def looked_through(state: DataFrame, classes: int) -> dict[str, Any]:
     ).first()
     assert found is not None
     return found.asDict()
-
-
-def held(state: DataFrame) -> DataFrame:
-    """A state that is computed once: cached, or where Spark refuses that brought to the driver and back."""
-    try:
-        return state.coalesce(HELD_PARTITIONS).persist()
-    except PySparkException:
-        table = state.limit(HELD_ROWS + 1).toArrow()
-        if table.num_rows <= HELD_ROWS:
-            return state.sparkSession.createDataFrame(table, state.schema)
-    warnings.warn(
-        f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table "
-        "again; write .state to storage and read metrics off that",
-        stacklevel=3,
-    )
-    return state

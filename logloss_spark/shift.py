@@ -19,10 +19,10 @@ from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
-from logloss_spark.rows.inputs import quoted, slice_name, types_of
+from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.state import State, looked_through
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
-from logloss_spark.states.stored import read_conventions
 from logloss_spark.statistics.catalogue import DRIFT, SLICE, columns_of
 from logloss_spark.statistics.reference import explains
 from logloss_spark.tables.drift import (
@@ -89,8 +89,8 @@ class Drift:
 
 @explains(*SLICE, *DRIFT)
 def drift(
-    reference_state: DataFrame,
-    current_state: DataFrame,
+    reference_state: State,
+    current_state: State,
     *,
     by: By = (),
     partition: str | None = None,
@@ -100,8 +100,8 @@ def drift(
 
     Parameters
     ----------
-    reference_state, current_state : DataFrame
-        States, of this session or from storage; of the same kind of prediction and the same classes. They may be
+    reference_state, current_state : State
+        Of the same kind of prediction and the same classes. They may be
         sliced by more columns than are asked for. Scores of K classes are those of the top class.
     by : str, list of one str, or list of lists of str
         Grouping sets of slice columns that both states have, beside the global row.
@@ -113,7 +113,7 @@ def drift(
 
     Returns
     -------
-    Drift, which shows itself. The conventions of the states are read at once, all else when it is looked at. Its
+    Drift, which shows itself. States that were not checked yet are checked at once, all else when it is looked at. Its
     `metrics` have one row per slice that either state has: the slice columns (the partition first) and the columns
     described below. What needs both sides is null where either has no rows.
 
@@ -123,7 +123,7 @@ def drift(
     Raises
     ------
     SpecError
-        A table that is no state, states that cannot be compared, or a slice column that one does not have.
+        States that cannot be compared, or a slice column that one does not have.
 
     Examples
     --------
@@ -145,11 +145,8 @@ def drift(
     properties of population stability index (2018), for its mean without drift.
     """
     between("confidence", confidence, 0.0, 1.0)
-    both = [read_conventions(state) for state in (reference_state, current_state)]
-    reference_types, current_types = (
-        {name: types_of(state)[column] for name, column in slice_columns(conventions).items()}
-        for state, conventions in zip((reference_state, current_state), both, strict=True)
-    )
+    old, new = looked_through(reference_state, current_state)
+    both = [old.conventions, new.conventions]
     check_comparable(*both)
     sets = grouping_sets(by)
     common = slices_of(sets)
@@ -158,22 +155,22 @@ def drift(
     of_partition = () if partition is None else named("partition", [partition])
     check_slices(both[0], sets)
     check_slices(both[1], [*sets, of_partition])
-    check_types(reference_types, current_types, common)
+    check_types(old.slice_types, new.slice_types, common)
     slices = (*of_partition, *common)
     check_names(slices, columns_of(DRIFT))
 
-    old, new = (state.where(F.col("part").isin(*PARTS)) for state in (reference_state, current_state))
-    reference = rolled_up(old, both[0], sets)
+    before, after = (state.table.where(F.col("part").isin(*PARTS)) for state in (old, new))
+    reference = rolled_up(before, both[0], sets)
     if partition is None:
-        current = rolled_up(new, both[1], sets)
+        current = rolled_up(after, both[1], sets)
     else:
         value = quoted(slice_columns(both[1])[partition]).alias(slice_name(0))
         moved = {slice_name(place): slice_name(place + 1) for place in reversed(range(len(common)))}
-        for key, after in moved.items():
-            reference = reference.withColumnRenamed(key, after)
-        reference = reference.crossJoin(new.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
+        for key, further in moved.items():
+            reference = reference.withColumnRenamed(key, further)
+        reference = reference.crossJoin(after.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
-        of_each = rolled_up(new, both[1], [(*of_partition, *names) for names in ((), *sets)])
+        of_each = rolled_up(after, both[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
     found = judged(measured(both_sides(reference, current, slices, both), slices, both), confidence)
     return Drift(named_slices(found, slices), slices, both[0].classes)

@@ -260,12 +260,12 @@ def whole(parts):
 
 
 @pytest.mark.connect
-def test_states_of_comparisons_merge_and_come_back_from_disk(spark, parts, whole, tmp_path):
+def test_states_of_comparisons_merge_and_come_back_from_disk(parts, whole, tmp_path):
     for place in range(2):
         cut = parts.where(F.col("part") == place)
-        ls.compare(cut, **ASKED, by=BY, engine="native").state.write.parquet(str(tmp_path / str(place)))
-    stored = [spark.read.parquet(str(tmp_path / str(place))) for place in range(2)]
-    assert_same(ls.comparison(ls.merge(*stored), by=BY).toPandas(), whole.to_pandas())
+        ls.compare(cut, **ASKED, by=BY, engine="native").state.save(str(tmp_path / str(place)))
+    stored = [ls.read_state(str(tmp_path / str(place))) for place in range(2)]
+    assert_same(ls.merge(*stored).comparison(by=BY).toPandas(), whole.to_pandas())
 
 
 def test_challengers_are_ordered_by_name_so_that_states_merge_however_they_were_given():
@@ -275,25 +275,25 @@ def test_challengers_are_ordered_by_name_so_that_states_merge_however_they_were_
 
 def test_rolling_up_a_comparison_equals_comparing_at_the_coarser_grain(parts, whole):
     alone = ls.compare(parts.repartition(5), **ASKED, by=[["t"]]).to_pandas()
-    assert_same(ls.comparison(whole.state, by=[["t"]]).toPandas(), alone)
+    assert_same(whole.state.comparison(by=[["t"]]).toPandas(), alone)
 
 
 def test_a_comparison_has_a_state_per_slice_and_bucket_and_not_per_row(whole):
-    state = whole.state.toPandas()
+    state = whole.state.table.toPandas()
     assert not state.duplicated(["s", "t", "part", "place"]).any()
     assert (state.part == "pair").sum() <= 4 * 30  # users
 
 
 def test_a_state_is_read_as_what_it_is(parts, whole):
     with pytest.raises(SpecError, match="the state of a comparison of a, b: read it with `comparison`"):
-        ls.metrics(whole.state)
+        whole.state.metrics()
     with pytest.raises(SpecError, match="the state of an evaluation: read it with `metrics`"):
-        ls.comparison(ls.evaluate(parts, label="label", prediction="p_a").state)
+        ls.evaluate(parts, label="label", prediction="p_a").state.comparison()
     other = ls.compare(parts, **ASKED | {"baseline": "b"}, by=BY).state
     with pytest.raises(SpecError, match=r"these differ in models \('a', 'b'\) and \('b', 'a'\)"):
         ls.merge(whole.state, other)
     with pytest.raises(SpecError, match="slice column 'q' is not in the state"):
-        ls.comparison(whole.state, by=[["q"]])
+        whole.state.comparison(by=[["q"]])
 
 
 # Edges, each a slice of one table.
@@ -521,9 +521,9 @@ def test_what_is_no_mapping_of_models_or_no_state_is_told_in_one_line(spark):
         ls.compare(df, label="y", predictions=["a", "b"], baseline="a")
     comparison = ls.compare(df, label="y", predictions={"a": "a", "b": "b"}, baseline="a")
     assert "b compared with a" in repr(comparison)
-    with pytest.raises(SpecError, match=r"and a logloss_spark Comparison came: give the \.state"):
-        ls.comparison(comparison)
-    with pytest.raises(SpecError, match=r"and a builtins list came.*merge\(\*states\)"):
+    with pytest.raises(SpecError, match=r"got a logloss_spark Comparison: give the \.state"):
+        ls.merge(comparison)
+    with pytest.raises(SpecError, match=r"got a builtins list.*merge\(\*states\)"):
         ls.merge([df])
 
 

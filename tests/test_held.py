@@ -7,7 +7,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 import logloss_spark as ls
-from logloss_spark import held
+from logloss_spark.io import caching
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_small_state_is_brought_to_the_driver_and_back(table: DataFrame) -> No
 
 @pytest.mark.usefixtures("refuses_to_cache")
 def test_a_large_state_is_read_again_and_says_so(table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "HELD_ROWS", 1)
+    monkeypatch.setattr(caching, "HELD_ROWS", 1)
     with pytest.warns(UserWarning, match="refuses to cache.* reads the table again"):
         found = ls.evaluate(table, label="y", prediction="p").to_pandas()
     assert list(found["n"]) == [3]

@@ -21,7 +21,7 @@ FLOORS = (
     {"rows"},
     {"states"},
     {"tables"},
-    {"report"},
+    {"report", "state"},
     {"fit", "held", "mean_loss"},
     {"evaluation", "comparison", "shift", "losses", "functions"},
     {"__init__", "ml", "app"},

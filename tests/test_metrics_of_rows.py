@@ -120,7 +120,7 @@ def test_another_report_is_read_off_the_same_state(measured):
     classes = form.classes or 2
     baseline = np.arange(1.0, classes + 1) / sum(range(1, classes + 1))
     found = (
-        ls.metrics(evaluation.state, by=[["case"]], confidence=0.5, ece_bins=15, baseline=baseline.tolist())
+        evaluation.state.metrics(by=[["case"]], confidence=0.5, ece_bins=15, baseline=baseline.tolist())
         .toPandas()
         .set_index("slice")
     )

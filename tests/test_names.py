@@ -36,7 +36,7 @@ def test_the_version_is_that_of_the_package_and_of_the_command(capsys: pytest.Ca
 
 
 def test_help_explains_every_column_of_the_metrics() -> None:
-    explained = re.findall(r"^(\w+) : ", inspect.getdoc(ls.metrics) or "", re.MULTILINE)
+    explained = re.findall(r"^(\w+) : ", inspect.getdoc(ls.State.metrics) or "", re.MULTILINE)
     assert explained[-len(METRICS) :] == [metric.name for metric in METRICS]
 
 
@@ -44,8 +44,8 @@ def test_help_of_evaluate_explains_what_is_shown() -> None:
     text = inspect.getdoc(ls.evaluate) or ""
     for name in ("rows", "n", "log_loss", "normalized_entropy", "calibration_ratio", "brier", "ece", "few"):
         assert f"`{name}`" in text, name
-    assert "help(logloss_spark.metrics)" in text
-    assert "help(logloss_spark.metrics)" in (inspect.getdoc(ls.Evaluation.metrics) or "")
+    assert "help(logloss_spark.State.metrics)" in text
+    assert "help(logloss_spark.State.metrics)" in (inspect.getdoc(ls.Evaluation.metrics) or "")
 
 
 def test_columns_are_named_in_evaluate_as_in_log_loss() -> None:

@@ -83,7 +83,7 @@ def test_states_of_different_losses_refuse_to_be_added(evaluations):
 
 def test_metrics_of_added_states_are_those_of_all_rows(evaluations):
     state = evaluations["gain"].state
-    found = ls.metrics(ls.merge(state.where("day = 0"), state.where("day > 0"))).first()
+    found = ls.merge(state.where("day = 0"), state.where("day > 0")).metrics().first()
     assert found.n == N
     assert found.loss == pytest.approx(np.average(gain(Y, P), weights=W), rel=SUMS)
     assert found.loss_low < found.loss < 0

@@ -179,7 +179,7 @@ def test_the_brier_scores_of_the_finnish_rain_forecasts_are_the_printed_ones(mea
 def test_the_decompositions_of_the_finnish_rain_forecasts_are_the_printed_ones(evaluated_binary):
     _, evaluation = evaluated_binary
     # Forecasts are tenths: each has a bin of its own from twenty bins on.
-    metrics = ls.metrics(evaluation.state, by=[["table"]], ece_bins=20).toPandas().set_index("slice")
+    metrics = evaluation.state.metrics(by=[["table"]], ece_bins=20).toPandas().set_index("slice")
     printed = {
         "p24 POP": (0.025, 0.060, 0.179, 0.194),
         "p24 POPhi": (0.003, 0.020, 0.054, 0.312),
@@ -248,7 +248,7 @@ def test_538s_own_twenty_bins_are_made_of_fortieths(shared, evaluated_binary):
     _, evaluation = evaluated_binary
     frame = read(shared, "538_raw_forecasts_2021.csv.gz")
     name = "table=538_raw_forecasts_2021.csv.gz/all"
-    fortieths = ls.reliability(evaluation.state, by=[["table"]], ece_bins=40).where(F.col("slice") == name).toPandas()
+    fortieths = evaluation.state.reliability(by=[["table"]], ece_bins=40).where(F.col("slice") == name).toPandas()
     fortieths["bucket"] = np.floor(20 * fortieths.bin_low + 0.5 + 1e-9) / 20
     fortieths["happened"] = fortieths.label_mean * fortieths.n
     found = fortieths.groupby("bucket")[["n", "happened"]].sum()

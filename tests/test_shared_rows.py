@@ -94,21 +94,21 @@ def test_a_long_table_shares_the_rows_that_a_wide_one_does(wide, found):
 
 
 @pytest.mark.connect
-def test_states_of_shared_rows_merge_and_come_back_from_disk(spark, wide, found, tmp_path):
+def test_states_of_shared_rows_merge_and_come_back_from_disk(wide, found, tmp_path):
     for place in range(2):
         part = wide.where(F.col("part") == place)
         state = ls.compare(part, **ASKED, predictions=MODELS, rows="shared", by=BY, cluster="user").state
-        state.write.parquet(str(tmp_path / str(place)))
-    stored = [spark.read.parquet(str(tmp_path / str(place))) for place in range(2)]
-    assert_same(ls.comparison(ls.merge(*stored), by=BY).toPandas(), found.to_pandas())
+        state.save(str(tmp_path / str(place)))
+    stored = [ls.read_state(str(tmp_path / str(place))) for place in range(2)]
+    assert_same(ls.merge(*stored).comparison(by=BY).toPandas(), found.to_pandas())
 
 
 def test_a_state_of_shared_rows_that_was_cut_by_a_slice_is_read_and_merges(found):
     of_slice, rest = found.state.where("s = 'x'"), found.state.where("s = 'y'")
     whole = found.to_pandas()
-    overall = ls.comparison(of_slice).toPandas().set_index("challenger")
+    overall = of_slice.comparison().toPandas().set_index("challenger")
     assert overall.n.to_dict() == whole[whole["slice"] == "s=x"].set_index("challenger").n.to_dict()
-    assert_same(ls.comparison(ls.merge(of_slice, rest), by=BY).toPandas(), whole)
+    assert_same(ls.merge(of_slice, rest).comparison(by=BY).toPandas(), whole)
 
 
 def test_states_of_shared_rows_and_of_rows_of_all_models_do_not_merge(wide, found):
@@ -122,9 +122,10 @@ def test_states_of_shared_rows_and_of_rows_of_all_models_do_not_merge(wide, foun
     "missing", ["part = 'pair' AND place div 64 = 2", "part = 'class' AND place = 4", "part = 'ok'"]
 )
 def test_a_state_of_shared_rows_of_which_a_challengers_sums_are_missing_is_refused(found, missing):
-    assert found.state.where(missing).limit(1).count() == 1
+    table = found.state.table
+    assert table.where(missing).limit(1).count() == 1
     with pytest.raises(DataError, match="the rows of a state must fit together"):
-        ls.comparison(found.state.where(f"NOT ({missing})"))
+        ls.State(table.where(f"NOT ({missing})")).comparison()
 
 
 def test_a_challenger_that_shares_no_row_is_named_and_the_others_are_compared(spark, capsys):

@@ -18,7 +18,6 @@ from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.comparisons import shown_of_table, title_of_comparison
 from logloss_spark.report.text import as_text
 from logloss_spark.rows.advice import shortened
-from logloss_spark.states.stored import conventions_in
 from logloss_spark.wording import counted, listed
 
 
@@ -54,10 +53,10 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
             raise DataError(wrong_lengths(comparison))
         judge(counts, config.compare, comparison.advice)
         with kept(comparison.metrics) as table:
-            conventions = conventions_in(comparison.state)
+            conventions = comparison.state.conventions
             title = title_of_comparison(conventions, config.predictions, given.table or given.path)
             shown = shown_of_table(table, title, conventions, config.compare.confidence)
-            tables = {"state": comparison.state, "metrics": table}
+            tables = {"state": comparison.state.table, "metrics": table}
             write_tables(reservation, with_run_date(tables, outputs, run_date))
     total, compared = sum(counts.values()), f"{counts['ok']:,}"
     if conventions.rows == "shared":
@@ -71,7 +70,7 @@ def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = N
 
 def wrong_lengths(comparison: Comparison) -> str:
     """The error of models of which one or more give, for every row, more or fewer entries than there are classes."""
-    classes = conventions_in(comparison.state).classes
+    classes = comparison.state.conventions.classes
     return (
         f"models that are compared give one entry per class, and there are {len(classes)} classes "
         f"({shortened(classes)}) but forecasts have these entries: {listed(comparison.lengths())}, and no row can be "

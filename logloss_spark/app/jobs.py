@@ -12,7 +12,7 @@ from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Renaming, Tolerance
 from logloss_spark.errors import DataError, MissingInputError, SpecError
 from logloss_spark.evaluation import Evaluation
-from logloss_spark.held import held
+from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.io.places import folders
 from logloss_spark.io.source import read_table
 from logloss_spark.io.writing import reserved, write_tables
@@ -69,7 +69,7 @@ def evaluate(spark: SparkSession, config: EvaluateConfig, run_date: str | None =
             made: dict[str, Callable[[], DataFrame]] = {
                 # The rows are read again for these alone, and only if the counts say that there are any.
                 "invalid": lambda: evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
-                "state": lambda: evaluation.state,
+                "state": lambda: evaluation.state.table,
                 "reliability": lambda: evaluation.reliability,
                 "by_class": lambda: evaluation.by_class,
                 "metrics": lambda: chosen_metrics(table, asked.metrics),
@@ -120,7 +120,7 @@ def read_from(spark: SparkSession, table: DataFrame, given: Input) -> set[str]:
 @contextmanager
 def kept(table: DataFrame) -> Iterator[DataFrame]:
     """A table that is computed once for all that is read off it."""
-    computed_once = held(table)
+    computed_once = cache_or_collect(table)
     try:
         yield computed_once
     finally:

@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.states.stored import with_slice
+from logloss_spark.state import State
 
 RUN_DATE = "run_date"
 
@@ -33,5 +33,6 @@ def with_run_date(
     for name, table in written.items():
         if RUN_DATE not in map(str.casefold, table.columns):
             is_state = name == "state"
-            written[name] = with_slice(table, RUN_DATE, value) if is_state else table.withColumn(RUN_DATE, value)
+            dated = State(table).with_slice(RUN_DATE, value).table if is_state else table.withColumn(RUN_DATE, value)
+            written[name] = dated
     return written

@@ -1,6 +1,7 @@
 """What the subcommands `metrics`, `merge` and `drift` do: they read states that were stored, and no predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 from pyspark.sql import DataFrame, SparkSession
@@ -15,10 +16,7 @@ from logloss_spark.io.source import read_table
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.roles import slices_of
 from logloss_spark.shift import drift
-from logloss_spark.states.stored import merge
-from logloss_spark.tables.by_class import by_class
-from logloss_spark.tables.metrics import metrics
-from logloss_spark.tables.reliability import reliability
+from logloss_spark.state import State, merge
 from logloss_spark.wording import PATH, counted, visible
 
 
@@ -65,14 +63,14 @@ def metrics_of_states(
     confidence, bins = asked.confidence, asked.ece_bins
     with (
         reserved(spark, targets, mode=mode, apart_from=read_from(spark, found)) as reservation,
-        kept(merge(*found.values())) as state,
-        kept(metrics(state, by=by, confidence=confidence, ece_bins=bins, baseline=asked.baseline)) as table,
+        held(merge(*map(State, found.values()))) as state,
+        kept(state.metrics(by=by, confidence=confidence, ece_bins=bins, baseline=asked.baseline)) as table,
     ):
         title = f"metrics of {', '.join(visible(path, PATH) for path in found)}"
         shown = report(table, title=title, slices=slices_of(by), confidence=confidence, chosen=asked.metrics)
         tables = {
-            "reliability": reliability(state, by=by, confidence=confidence, ece_bins=bins),
-            "by_class": by_class(state, by=by),
+            "reliability": state.reliability(by=by, confidence=confidence, ece_bins=bins),
+            "by_class": state.by_class(by=by),
             "metrics": chosen_metrics(table, asked.metrics),
         }
         write_tables(reservation, with_run_date(tables, outputs, run_date))
@@ -99,7 +97,7 @@ def merge_states(
     found, read = read_states(spark, config, paths, allow_missing)
     targets = {"state": config.output.target(to)}
     with reserved(spark, targets, mode=mode, apart_from=read_from(spark, found)) as reservation:
-        write_tables(reservation, {"state": merge(*found.values())})
+        write_tables(reservation, {"state": merge(*map(State, found.values())).table})
     return "\n".join([*read, *written({"state": to})])
 
 
@@ -128,7 +126,9 @@ def drift_of_states(
     targets = {name: config.output.target(path) for name, path in outputs.items()}
     asked = config.evaluate
     with reserved(spark, targets, mode=mode, apart_from=read_from(spark, pair)) as reservation:
-        moved = drift(pair[reference], pair[current], by=config.by, partition=partition, confidence=asked.confidence)
+        moved = drift(
+            State(pair[reference]), State(pair[current]), by=config.by, partition=partition, confidence=asked.confidence
+        )
         report = str(moved)
         write_tables(reservation, with_run_date({"drift": moved.metrics}, outputs, run_date))
     return "\n".join([report, f"compared {current} with {reference}", *written(outputs)])
@@ -163,3 +163,13 @@ def read_states(
 def read_from(spark: SparkSession, states: Mapping[str, DataFrame]) -> set[str]:
     """The addresses of all states that are read."""
     return set(chain.from_iterable(folders(spark, state, path=path) for path, state in states.items()))
+
+
+@contextmanager
+def held(state: State) -> Iterator[State]:
+    """A state whose sums are computed once for all that is read off it."""
+    persisted = state.persist()
+    try:
+        yield persisted
+    finally:
+        persisted.unpersist()

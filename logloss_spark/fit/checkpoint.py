@@ -9,11 +9,11 @@ import numpy as np
 from pyspark.errors import PySparkException
 
 from logloss_spark.errors import SpecError
-from logloss_spark.fit.model import active_session
 from logloss_spark.fit.objective import Totals
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable
+from logloss_spark.io.session import active_session
 from logloss_spark.kernels.sums import Array
 
 LIMITS = ("max_iter", "tol", "patience", "solver", "on_invalid", "tolerated_share")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, MissingInputError, SpecError
@@ -22,6 +22,7 @@ from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.storage import INFINITY, built, parsed, typed
 from logloss_spark.fit.table import Fields, feature_columns, layout_of
+from logloss_spark.io.session import active_session
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
@@ -399,14 +400,6 @@ def load_text(path: str) -> str:
             f"a model is read from where it was saved, and nothing is at {path}: check the path"
         ) from error
     return "\n".join(row["value"] for row in lines)
-
-
-def active_session() -> SparkSession:
-    """The session of the caller."""
-    active = SparkSession.getActiveSession()
-    if active is None:
-        raise SpecError("a Spark session is needed, and none is active: make one first")
-    return active
 
 
 def check_new_columns(df: DataFrame, names: Mapping[str, str]) -> None:

@@ -188,3 +188,11 @@ def _workers_run_this_python() -> None:
     """Start workers on this machine with this Python, not the PATH's; on a cluster our path need not exist."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+
+
+def active_session() -> SparkSession:
+    """The session of the caller; SpecError where there is none."""
+    active = SparkSession.getActiveSession()
+    if active is None:
+        raise SpecError("a Spark session is needed, and none is active: make one first, as in logloss_spark.session()")
+    return active

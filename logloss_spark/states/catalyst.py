@@ -13,7 +13,6 @@ from logloss_spark.rows.inputs import Inputs, slice_name
 from logloss_spark.rows.native import logarithm
 from logloss_spark.rows.terms import scored
 from logloss_spark.spec import Predictions
-from logloss_spark.states.adding import added, known_as
 from logloss_spark.states.code import DECODED, grouping_code
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
@@ -31,6 +30,7 @@ from logloss_spark.states.schema import (
     low_of,
     totals_of,
 )
+from logloss_spark.states.state import added, known_as
 
 GRID = 1.5 * 2.0 ** (52 - 20)
 """Added to a number and taken away again, this leaves the multiple of 2^-20 next to it."""

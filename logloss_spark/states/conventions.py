@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from logloss_spark.errors import DataError
@@ -59,6 +59,11 @@ class Conventions:
     def least_loss(self) -> float:
         """0 for every loss that has a name here; of a user's function nothing is known."""
         return 0.0 if self.loss in LOSSES else -math.inf
+
+    def with_slices_like(self, other: "Conventions") -> "Conventions":
+        """These conventions with their slices in the order of the others', where both have the same."""
+        alike = sorted(self.slices) == sorted(other.slices)
+        return replace(self, slices=other.slices) if alike and self.slices != other.slices else self
 
     def fingerprint(self) -> str:
         """The conventions as one line of JSON; every row of a state carries it."""

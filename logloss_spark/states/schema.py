@@ -37,10 +37,18 @@ The parts `source` and `total` have null slices. A state that was cut by its sli
 `state.where("month = 2")`, has neither.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.states.conventions import Conventions
+
+KEYS = ("part", "place")
+"""The key columns of a state after its slices."""
+
 
 MOMENTS = ("w", "w_low", "w2", "wl", "wl_low", "w2l", "w2ll", "w2d", "w2dd", "wb", "wb_low", "w2b", "w2bb", "wh")
 """Moments that every kind of forecast has."""
@@ -119,3 +127,34 @@ def totals_of(conventions: Conventions) -> tuple[str, ...]:
 def totals(conventions: Conventions) -> list[Column]:
     """Each sum of a state, summed further; as SQL, which takes a third of the calls to the JVM."""
     return [F.expr(f"sum({name}) AS {name}") for name in columns_of(conventions)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a state, and the sums that they have of all scored rows of a slice, as SQL by the name of the sum."""
+
+    name: str
+    condition: str
+    sums: Mapping[str, str]
+
+
+OF_PAIRS = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
+"""The sums of pairs that are the same for each challenger that is compared on the same rows."""
+
+
+def reference_of(conventions: Conventions) -> Part:
+    """The part that the others are compared with."""
+    if conventions.rows == "shared":
+        return Part("pair", "part = 'pair'", OF_PAIRS)
+    if conventions.models:
+        return of_challenger(conventions, 1)
+    in_full = {
+        name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
+    }
+    plain = {name: name for name in ("n", "w2", *(("w2y", "w2v") if conventions.scalar else ()))}
+    return Part("moments", "part = 'moments'", plain | in_full)
+
+
+def of_challenger(conventions: Conventions, place: int) -> Part:
+    """The pairs of a challenger with the baseline."""
+    return Part(f"pair {conventions.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", OF_PAIRS)

@@ -1,9 +1,7 @@
-"""States as they are found: whether a table is a state, whole and unedited, and how several are added."""
+"""Tables as they are found: whether each is a state, whole and unedited."""
 
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import reduce
+from dataclasses import replace
 from math import isfinite, isnan
 
 from pyspark.sql import Column, DataFrame, Row
@@ -14,135 +12,27 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.inputs import BUCKETS, kind_of, quoted, slice_name
+from logloss_spark.rows.inputs import kind_of, slice_name
 from logloss_spark.scoring import LOSSES
-from logloss_spark.states.adding import added, known_as
 from logloss_spark.states.conventions import WRITE_AGAIN, Conventions
-from logloss_spark.states.schema import SOURCE, SOURCE_BITS, TOTAL, WHOLE, columns_of, totals_of
+from logloss_spark.states.schema import (
+    SOURCE,
+    TOTAL,
+    Part,
+    columns_of,
+    of_challenger,
+    reference_of,
+    totals_of,
+)
 from logloss_spark.states.slices import slice_columns
+from logloss_spark.states.state import CheckedState, aligned, check_sources, completed, keyed, union_of
 from logloss_spark.wording import counted
 
 SLACK = 1e-9
 """Sums of the same rows agree to this, relatively, whatever the order of adding."""
 
-NEAR = 400
-"""Weights in units that differ by no more than this power of two are added in the larger unit."""
-
 LEAST = 1e-300
 """Below this sums have lost digits to underflow."""
-
-
-def merge(state: DataFrame, *states: DataFrame) -> DataFrame:
-    """Add states: the state of all their rows together.
-
-    Parameters
-    ----------
-    state, states : DataFrame
-        States, of this session or read from storage. Their slice columns may come in any order; the result has the
-        first one's.
-
-    Returns
-    -------
-    DataFrame, a state; lazy, but the given states are looked through at once.
-
-    Raises
-    ------
-    SpecError
-        States that were made under different conventions, or with other slices; it says what differs. A state that
-        is given twice, whole or as part of another.
-    DataError
-        A state that was edited, or of which rows are missing.
-
-    Examples
-    --------
-    >>> import logloss_spark as ls
-    >>> df = spark.createDataFrame([("a", 1, 0.9), ("b", 0, 0.2)], "day string, label int, p double")
-    >>> days = [ls.evaluate(df.where(df.day == day), label="label", prediction="p").state for day in "ab"]
-    >>> ls.metrics(ls.merge(*days)).select("n").first().n
-    2
-    """
-    tables = (state, *states)
-    found = [examined(table) for table in tables]
-    exponents = [own.weight_exponent for own, _ in found]
-    near = max(exponents) - min(exponents) <= NEAR
-    conventions = replace(found[0][0], weight_exponent=max(exponents) if near else exponents[0])
-    for other, _ in found[1:]:
-        alike = replace(other, slices=ordered_as(conventions.slices, other.slices))
-        first, second = (
-            asdict(conventions),
-            asdict(replace(alike, weight_exponent=conventions.weight_exponent) if near else alike),
-        )
-        differing = [f"{name} {first[name]!r} and {second[name]!r}" for name in first if first[name] != second[name]]
-        if differing:
-            raise SpecError(f"only states that were made alike can be merged; these differ in {', '.join(differing)}")
-    parts = [keyed(table, own, facts, conventions) for table, (own, facts) in zip(tables, found, strict=True)]
-    slices = [slice_name(place) for place in range(len(conventions.slices))]
-    types = [[part.schema[name].dataType.simpleString() for name in slices] for part in parts]
-    if any(other != types[0] for other in types):
-        came = " and ".join(map(str, types))
-        raise SpecError(f"slice columns must have the same types in all states, and came as {came}")
-    sources = [source for _, facts in found for source in facts["sources"]]
-    check_sources(sources, sum(facts["added"] for _, facts in found))
-    return added(reduce(DataFrame.unionByName, parts), conventions)
-
-
-def ordered_as(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
-    """The second columns in the order of the first, where both are the same; else as they came."""
-    return tuple(first if sorted(first) == sorted(second) else second)
-
-
-def keyed(state: DataFrame, conventions: Conventions, facts: Row, into: Conventions) -> DataFrame:
-    """A state's rows as they add to a state of other conventions, slices called by their places.
-
-    Slices come in that conventions's order, weights in its units; what was cut from another state gets a total.
-    """
-    columns = slice_columns(conventions)
-    keys = [quoted(columns[name]).alias(slice_name(place)) for place, name in enumerate(into.slices)]
-    unit = 2.0 ** (conventions.weight_exponent - into.weight_exponent)
-    units = {name: unit * unit if name.startswith("w2") else unit for name in columns_of(conventions) if name != "n"}
-    scaled = [F.expr(f"{name} * {factor!r}D AS {name}" if unit != 1.0 else name) for name, factor in units.items()]
-    rows = state.select(*keys, "part", "place", "n", *scaled)
-    if facts["totals"]:
-        return rows
-    reference = reference_of(conventions)
-    sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
-    sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)}
-    total = rows.where(f"part IN {STATUSES} OR {reference.condition}").selectExpr(
-        f"'{TOTAL}' AS part", *(f"{sql} AS {name}" for name, sql in sums.items())
-    )
-    known_by = known_as(state.sparkSession, secrets.randbits(SOURCE_BITS))
-    return rows.unionByName(total, allowMissingColumns=True).unionByName(known_by, allowMissingColumns=True)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of a state, and the sums that they have of all scored rows of a slice, as SQL by the name of the sum."""
-
-    name: str
-    condition: str
-    sums: Mapping[str, str]
-
-
-OF_PAIRS = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
-"""The sums of pairs that are the same for each challenger that is compared on the same rows."""
-
-
-def reference_of(conventions: Conventions) -> Part:
-    """The part that the others are compared with."""
-    if conventions.rows == "shared":
-        return Part("pair", "part = 'pair'", OF_PAIRS)
-    if conventions.models:
-        return of_challenger(conventions, 1)
-    in_full = {
-        name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
-    }
-    plain = {name: name for name in ("n", "w2", *(("w2y", "w2v") if conventions.scalar else ()))}
-    return Part("moments", "part = 'moments'", plain | in_full)
-
-
-def of_challenger(conventions: Conventions, place: int) -> Part:
-    """The pairs of a challenger with the baseline."""
-    return Part(f"pair {conventions.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", OF_PAIRS)
 
 
 def parts_beside(conventions: Conventions) -> list[Part]:
@@ -173,8 +63,10 @@ def compared_sums(conventions: Conventions) -> list[str]:
     return [name for name in reference_of(conventions).sums if name != "wl" or conventions.loss in LOSSES]
 
 
-def examined(state: DataFrame) -> tuple[Conventions, Row]:
-    """The conventions of a state, and of its rows what `facts_of` says, once they are found to fit together.
+def examined(tables: Sequence[DataFrame]) -> list[CheckedState]:
+    """Check that each of these tables is a state, in two jobs for all of them: one for fingerprints, one for sums.
+
+    Tables of other conventions take a job of their own for their sums.
 
     Raises
     ------
@@ -183,27 +75,57 @@ def examined(state: DataFrame) -> tuple[Conventions, Row]:
     DataError
         A state that was edited, or of which rows are missing.
     """
-    if not isinstance(state, DataFrame):
-        raise SpecError(
-            f"a state is a Spark DataFrame, and a {kind_of(state)} came: give the .state of an evaluation or a "
-            "comparison, and states one by one, as in merge(*states)"
-        )
     equip_workers()  # what is read off a state takes Python
-    if "fingerprint" not in state.columns:
-        raise SpecError(f"a state has a column 'fingerprint', and this table has only {', '.join(state.columns)}")
-    first = state.select(F.col("fingerprint").cast("string")).first()
-    if first is None:
-        raise SpecError("a state has one fingerprint, and this table has none: it is empty")
-    conventions = Conventions.from_fingerprint(first.fingerprint or "")
-    check_columns(state, conventions)
-    facts = facts_of(state, conventions, first.fingerprint)
-    if facts["others"]:
-        raise SpecError(
-            "a state has one fingerprint, and this table has several: read the states apart, `merge` tells what differs"
-        )
-    check_sources(facts["sources"], facts["added"])
+    found = conventions_in(tables)
+    for table, conventions in zip(tables, found, strict=True):
+        check_columns(table, conventions)
+    facts: dict[int, Row] = {}
+    for conventions in dict.fromkeys(found):
+        facts |= facts_of({place: tables[place] for place, own in enumerate(found) if own == conventions}, conventions)
+    return [
+        checked_state(table, conventions, facts[place])
+        for place, (table, conventions) in enumerate(zip(tables, found, strict=True))
+    ]
+
+
+def checked_state(table: DataFrame, conventions: Conventions, facts: Row) -> CheckedState:
+    """A state whose facts fit together; rows that were cut from one by its slices become a state of their own."""
+    sources = frozenset(facts["sources"])
+    check_sources(len(sources), facts["added"])
     check_facts(facts, conventions)
-    return conventions, facts
+    return CheckedState(table, conventions, sources) if facts["totals"] else completed(table, conventions)
+
+
+def check_has_fingerprint(table: object) -> None:
+    """Raise SpecError unless this is a DataFrame with the column by which states are known."""
+    if not isinstance(table, DataFrame):
+        raise SpecError(
+            f"a state is made from a Spark DataFrame of sums, got a {kind_of(table)}: evaluations and comparisons have "
+            "theirs as .state"
+        )
+    if "fingerprint" not in table.columns:
+        raise SpecError(f"a state must have a column 'fingerprint', and this table has only {', '.join(table.columns)}")
+
+
+def conventions_in(tables: Sequence[DataFrame]) -> list[Conventions]:
+    """The conventions of each table, from its fingerprints; one job for all."""
+    fingerprint = F.coalesce(F.col("fingerprint").cast("string"), F.lit("")).alias("fingerprint")
+    columns = union_of([table.select(F.lit(place).alias("state"), fingerprint) for place, table in enumerate(tables)])
+    rows = columns.groupBy("state").agg(F.collect_set("fingerprint").alias("fingerprints")).collect()
+    texts = {row.state: row.fingerprints for row in rows}
+    known = {text: Conventions.from_fingerprint(text) for row in rows for text in row.fingerprints}
+    found = []
+    for place in range(len(tables)):
+        if place not in texts:
+            raise SpecError("a state has one fingerprint, and this table has none: it is empty")
+        first, *others = sorted(map(known.__getitem__, texts[place]), key=Conventions.fingerprint)
+        if any(other.with_slices_like(first) != first for other in others):
+            raise SpecError(
+                "a state has one fingerprint, and this table has several: read the states apart, `merge` tells what "
+                "differs"
+            )
+        found.append(first)
+    return found
 
 
 def check_columns(state: DataFrame, conventions: Conventions) -> None:
@@ -217,12 +139,12 @@ def check_columns(state: DataFrame, conventions: Conventions) -> None:
             raise DataError(f"column {name!r} of a state was a number, got {types[name].simpleString()}: {WRITE_AGAIN}")
 
 
-def facts_of(state: DataFrame, conventions: Conventions, fingerprint: str) -> Row:
-    """What tells whether the rows of a state fit together, in one row.
+def facts_of(tables: Mapping[int, DataFrame], conventions: Conventions) -> dict[int, Row]:
+    """What tells whether the rows of each state fit together: a row for each, by the same key; one job for all.
 
-    `others` is the number of rows of another fingerprint; `sources` are the evaluations that were added, and `added`
-    how often; `totals` is the number of rows of the part `total`. `reference_…` and `total_…` are what the slices and
-    the total say of a sum, and `unlike_…` in how many slices another part says something else.
+    `sources` are the evaluations that were added, and `added` how often; `totals` is the number of rows of the part
+    `total`. `reference_…` and `total_…` are what the slices and the total say of a sum, and `unlike_…` in how many
+    slices another part says something else.
     """
     reference, beside, sums = reference_of(conventions), parts_beside(conventions), ("n", *totals_of(conventions))
 
@@ -234,7 +156,10 @@ def facts_of(state: DataFrame, conventions: Conventions, fingerprint: str) -> Ro
         for place, part in enumerate(beside)
         for name in part.sums
     }
-    by_slice = state.groupBy(*map(quoted, slice_columns(conventions).values())).agg(
+    inner = [slice_name(place) for place in range(len(conventions.slices))]
+    numbered = [aligned(table, conventions).withColumn("fingerprint", F.lit(place)) for place, table in tables.items()]
+    rows = keyed(union_of(numbered), conventions, "fingerprint").withColumnRenamed("fingerprint", "state")
+    by_slice = rows.groupBy("state", *inner).agg(
         *[summed(sql, reference.condition, f"reference_{name}") for name, sql in reference.sums.items()],
         *[
             summed(sql, part.condition, f"part_{place}_{name}")
@@ -246,24 +171,16 @@ def facts_of(state: DataFrame, conventions: Conventions, fingerprint: str) -> Ro
         summed("n", "part = 'ok'", "ok"),
         summed("n", f"part = '{SOURCE}'", "added"),
         F.expr(f"count_if(part = '{TOTAL}') AS totals"),
-        F.count_if(~F.col("fingerprint").eqNullSafe(F.lit(fingerprint))).alias("others"),
         F.expr(f"collect_list(place) FILTER (WHERE part = '{SOURCE}') AS sources"),
     )
-    added_up = (
-        "rows",
-        "added",
-        "totals",
-        "others",
-        *(f"{side}_{name}" for name in sums for side in ("reference", "total")),
-    )
-    facts = by_slice.agg(
+    added_up = ("rows", "added", "totals", *(f"{side}_{name}" for name in sums for side in ("reference", "total")))
+    facts = by_slice.groupBy("state").agg(
         *[F.expr(f"coalesce(sum({name}), 0) AS {name}") for name in added_up],
         *[F.expr(f"count_if(NOT {alike_as_sql(*pair)}) AS unlike_{name}") for name, pair in compared.items()],
         F.expr("count_if(reference_n > ok) AS unlike_ok"),
         F.expr("flatten(collect_list(sources)) AS sources"),
-    ).first()
-    assert facts is not None
-    return facts
+    )
+    return {row["state"]: row for row in facts.collect()}
 
 
 def alike_as_sql(a: str, b: str) -> str:
@@ -275,15 +192,6 @@ def alike_as_sql(a: str, b: str) -> str:
 def alike(a: float, b: float) -> bool:
     """Whether two sums of the same rows agree; infinite ones do where they are the same."""
     return a == b or (isnan(a) and isnan(b)) or (isfinite(a - b) and abs(a - b) <= SLACK * abs(a) + LEAST)
-
-
-def check_sources(sources: Sequence[int], added: int) -> None:
-    """Raise SpecError where an evaluation was added more than once."""
-    if added > len(set(sources)):
-        raise SpecError(
-            "the same state is given twice, itself or as part of another, and its rows must count once: "
-            "leave one of them out"
-        )
 
 
 def check_facts(facts: Row, conventions: Conventions) -> None:
@@ -315,30 +223,3 @@ def check_facts(facts: Row, conventions: Conventions) -> None:
             f"the rows of a state must fit together, and {wrong[0]}{more}: files are missing, or it was edited; "
             f"{WRITE_AGAIN}"
         )
-
-
-def read_conventions(state: DataFrame) -> Conventions:
-    """The conventions of an evaluation's state; raises as `examined` does, and where it is a comparison's."""
-    conventions = conventions_in(state)
-    if conventions.models:
-        raise SpecError(
-            f"this is the state of a comparison of {', '.join(conventions.models)}: read it with `comparison`"
-        )
-    return conventions
-
-
-def conventions_in(state: DataFrame) -> Conventions:
-    """The conventions of a state that is whole and unedited; raises as `examined` does."""
-    conventions, _ = examined(state)
-    return conventions
-
-
-def with_slice(state: DataFrame, name: str, value: Column) -> DataFrame:
-    """A state whose rows all have the same value of a slice, with that slice beside its own."""
-    conventions = conventions_in(state)
-    wider = replace(conventions, slices=(*conventions.slices, name))
-    columns = {
-        slice_columns(wider)[name]: F.when(~F.col("part").isin(*WHOLE), value),
-        "fingerprint": F.lit(wider.fingerprint()),
-    }
-    return state.withColumns(columns)

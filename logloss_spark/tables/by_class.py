@@ -3,45 +3,23 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.roles import By, grouping_sets, slices_of
+from logloss_spark.roles import slices_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import low_of
 from logloss_spark.states.slices import OF_SLICE, check_names, check_slices, inner_names, rolled_up, with_names
-from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import BY_CLASS, SLICE, columns_of_loss
-from logloss_spark.statistics.reference import explains
+from logloss_spark.states.state import CheckedState
+from logloss_spark.statistics.catalogue import BY_CLASS, columns_of_loss
 from logloss_spark.tables.pivot import class_columns, one_row_per_slice, true_weight
 
 
-@explains(*SLICE, *BY_CLASS)
-def by_class(state: DataFrame, *, by: By = ()) -> DataFrame:
-    """A state by the class that happened: what each was forecast, how often it happened, its part of the loss.
-
-    Parameters
-    ----------
-    state, by :
-        As in `metrics`.
-
-    Returns
-    -------
-    DataFrame, lazy, one row per slice and class: the slice columns, null where they are rolled up, and the columns
-    described below
-
-    Raises
-    ------
-    SpecError
-        A table that is no state, or a slice column that it does not have.
-    """
-    return class_table(state, read_conventions(state), grouping_sets(by))
-
-
-def class_table(state: DataFrame, conventions: Conventions, by: tuple[tuple[str, ...], ...]) -> DataFrame:
-    """What `by_class` returns, for a state whose conventions are known."""
+def class_table(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFrame:
+    """What `State.by_class` returns."""
+    conventions = state.conventions
     check_slices(conventions, by)
     check_names(slices_of(by), class_table_columns(conventions))
     slices = slices_of(by)
     wide = one_row_per_slice(
-        rolled_up(state.where("part IN ('moments', 'class')"), conventions, by), conventions, slices
+        rolled_up(state.table.where("part IN ('moments', 'class')"), conventions, by), conventions, slices
     )
     own = {name: F.col("class")[name] for name in class_columns(conventions)}
     weight = F.expr("w + w_low")

@@ -14,17 +14,15 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from logloss_spark.checks import between
-from logloss_spark.errors import SpecError
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, ratio_of_sums
-from logloss_spark.roles import By, grouping_sets, slices_of
+from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text
-from logloss_spark.states.stored import conventions_in
-from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, SLICE, columns_of, complete
+from logloss_spark.states.state import CheckedState
+from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, columns_of, complete
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     FEW,
@@ -35,7 +33,6 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.statistics.reference import explains
 from logloss_spark.tables.pivot import arrow_metric, in_reading_order, spark_type, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
@@ -45,13 +42,12 @@ MEASURED = columns_of(PAIRED)
 SUMMED = ("n", *PAIR)
 
 
-def comparison_table(
-    state: DataFrame, conventions: Conventions, by: tuple[tuple[str, ...], ...], confidence: float
-) -> DataFrame:
-    """One row per slice and challenger, for a comparison's state whose conventions are known."""
+def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
+    """What `State.comparison` returns."""
+    conventions = state.conventions
     check_slices(conventions, by)
     check_names(slices_of(by), columns_of(COMPARISON))
-    wide = one_row_per_challenger(state, conventions, by)
+    wide = one_row_per_challenger(state.table, conventions, by)
     kept = [
         *inner_names(by).values(),
         "grouping_id",
@@ -200,38 +196,3 @@ def judge(table: DataFrame, confidence: float) -> DataFrame:
     found = F.col("p_adjusted") <= 1.0 - confidence
     verdict = F.when(found, F.when(F.col("difference") < 0, "better").otherwise("worse")).otherwise("no evidence")
     return adjusted.withColumn("verdict", verdict)
-
-
-@explains(*SLICE, *COMPARISON)
-def comparison(state: DataFrame, *, by: By = (), confidence: float = 0.95) -> DataFrame:
-    """The metrics of a comparison's state: of everything in it, and of the grouping sets asked for.
-
-    Parameters
-    ----------
-    state : DataFrame
-        From `Comparison.state`, `merge` or storage.
-    by : str, list of one str, or list of lists of str
-        Grouping sets of the state's slice columns.
-    confidence : float
-        As in `compare`.
-
-    Returns
-    -------
-    DataFrame, lazy, one row per slice and challenger: the slice columns, null where they are rolled up, the columns
-    described below, and the number of rows with each status. A row is scored where all models score it; otherwise it
-    has the status of the first model that does not, the baseline before the others. With rows="shared" only the
-    baseline and the challenger of the row count. `rows` is the same for all challengers: a key of a long table that
-    lacks a model's row is a row with `null_prediction`. With soft labels `minority` is the number of all rows.
-
-    Where one of the two losses of a row is infinite (`clip="none"`) the difference is infinite, and has no error.
-
-    Raises
-    ------
-    SpecError
-        A table that is no state of a comparison, or a slice column that it does not have.
-    """
-    between("confidence", confidence, 0.0, 1.0)
-    conventions = conventions_in(state)
-    if not conventions.models:
-        raise SpecError("this is the state of an evaluation: read it with `metrics`")
-    return comparison_table(state, conventions, grouping_sets(by), confidence)

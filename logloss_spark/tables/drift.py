@@ -1,13 +1,13 @@
 """The table of a drift: two states side by side, a row per slice that either has."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, DoubleType, StructField, StructType
+from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, THIN_BINS
@@ -79,12 +79,14 @@ def check_comparable(reference: Conventions, current: Conventions) -> None:
         )
 
 
-def check_types(reference: dict[str, DataType], current: dict[str, DataType], slices: Sequence[str]) -> None:
+def check_types(reference: Mapping[str, str], current: Mapping[str, str], slices: Sequence[str]) -> None:
     """Raise SpecError unless slice columns have the same types on both sides."""
     for name in slices:
         if reference[name] != current[name]:
-            came = f"{reference[name].simpleString()} and {current[name].simpleString()}"
-            raise SpecError(f"slice column {name!r} must have the same type in both states, and came as {came}")
+            raise SpecError(
+                f"slice column {name!r} must have the same type in both states, got {reference[name]} and "
+                f"{current[name]}: cast it in one"
+            )
 
 
 def both_sides(

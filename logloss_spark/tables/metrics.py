@@ -8,65 +8,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.roles import By, grouping_sets, slices_of
+from logloss_spark.roles import slices_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up
-from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import METRICS, ROWS, SLICE, N, columns_of, columns_of_loss
+from logloss_spark.states.state import CheckedState
+from logloss_spark.statistics.catalogue import METRICS, columns_of, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
-from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, one_row_per_slice, spark_type, sums_of
 
 OF_COLUMN = columns_of(METRICS)
-
-
-@explains(*SLICE, ROWS, N, *METRICS)
-def metrics(
-    state: DataFrame,
-    *,
-    by: By = (),
-    confidence: float = 0.95,
-    ece_bins: int = 10,
-    baseline: float | Sequence[float] | None = None,
-) -> DataFrame:
-    """Metrics of a state: of everything in it, and of the grouping sets asked for.
-
-    Parameters
-    ----------
-    state : DataFrame
-        A state, from `Evaluation.state`, `merge` or storage.
-    by : str, list of one str, or list of lists of str
-        Grouping sets of the state's slice columns.
-    confidence, ece_bins, baseline :
-        As in `evaluate`.
-
-    Returns
-    -------
-    DataFrame, lazy, one row for everything and one per slice: the slice columns, null where they are rolled up, the
-    columns described below, and the number of rows with each status (`ok`, `null_label`, ...), which sum to `rows`. A
-    metric is null where it is not defined. y is the label (1, 0 or its share) and p the forecast; means are weighted.
-
-    Raises
-    ------
-    SpecError
-        A table that is no state, or a slice column that it does not have.
-
-    Examples
-    --------
-    >>> import logloss_spark as ls
-    >>> df = spark.createDataFrame([("a", 1, 0.9), ("b", 0, 0.2)], "day string, label int, p double")
-    >>> state = ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state
-    >>> ls.metrics(state).select("slice", "n", F.round("log_loss", 4).alias("log_loss")).show()
-    +-----+---+--------+
-    |slice|  n|log_loss|
-    +-----+---+--------+
-    |  all|  2|  0.1643|
-    +-----+---+--------+
-    <BLANKLINE>
-    """
-    reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
-    return metrics_table(state, read_conventions(state), grouping_sets(by), reporting)
 
 
 def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence[float] | None) -> Reporting:
@@ -76,8 +27,7 @@ def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence
 
 
 def metrics_table(
-    state: DataFrame,
-    conventions: Conventions,
+    state: CheckedState,
     by: tuple[tuple[str, ...], ...],
     reporting: Reporting,
     *,
@@ -85,16 +35,17 @@ def metrics_table(
     of_rows: Collection[str] = (),
     then: Sequence[Callable[[DataFrame], DataFrame]] = (),
 ) -> DataFrame:
-    """What `metrics` returns, for a state whose conventions are known.
+    """What `State.metrics` returns.
 
     Before its slices get their names, `then` is done. `scores` are those of `exact.scores_of`; what `of_rows` names,
     "auc" or "calibration", is read off them.
     """
+    conventions = state.conventions
     columns = columns_of_loss(METRICS, conventions.loss)
     check_slices(conventions, by)
     check_names(slices_of(by), columns.values())
     reporting.shares(len(conventions.classes))
-    wide = one_row_per_slice(rolled_up(state, conventions, by), conventions, slices_of(by), scores)
+    wide = one_row_per_slice(rolled_up(state.table, conventions, by), conventions, slices_of(by), scores)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = [wide.schema[name] for name in kept] + [
         StructField(column, spark_type(OF_COLUMN[name], scalar=conventions.scalar)) for name, column in columns.items()

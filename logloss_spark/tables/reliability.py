@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.grid import BINS, HALF, coarse_bin, coarse_edges
-from logloss_spark.roles import By, grouping_sets, slices_of
+from logloss_spark.roles import slices_of
 from logloss_spark.rows.bins import literal_array
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import (
@@ -17,10 +17,9 @@ from logloss_spark.states.slices import (
     slice_text,
     with_names,
 )
-from logloss_spark.states.stored import read_conventions
-from logloss_spark.statistics.catalogue import RELIABILITY, SLICE, columns_of_loss
+from logloss_spark.states.state import CheckedState
+from logloss_spark.statistics.catalogue import RELIABILITY, columns_of_loss
 from logloss_spark.statistics.distributions import normal_quantile
-from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.pivot import true_weight
 
@@ -36,37 +35,12 @@ def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
     )
 
 
-@explains(*SLICE, *RELIABILITY)
-def reliability(state: DataFrame, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
-    """The reliability table of a state: per slice and bin of the score what was forecast and what happened.
-
-    Parameters
-    ----------
-    state, by, confidence, ece_bins :
-        As in `metrics`. For K classes the score is the top class's probability, and the label whether it happened.
-
-    Returns
-    -------
-    DataFrame, lazy, one row per slice and bin: the slice columns, null where they are rolled up, and the columns
-    described below
-
-    Raises
-    ------
-    SpecError
-        A table that is no state, or a slice column that it does not have.
-    """
-    return reliability_table(
-        state, read_conventions(state), grouping_sets(by), Reporting(confidence=confidence, ece_bins=ece_bins)
-    )
-
-
-def reliability_table(
-    state: DataFrame, conventions: Conventions, by: tuple[tuple[str, ...], ...], reporting: Reporting
-) -> DataFrame:
-    """What `reliability` returns, for a state whose conventions are known."""
+def reliability_table(state: CheckedState, by: tuple[tuple[str, ...], ...], reporting: Reporting) -> DataFrame:
+    """What `State.reliability` returns."""
+    conventions = state.conventions
     check_slices(conventions, by)
     check_names(slices_of(by), reliability_columns(conventions))
-    cells = rolled_up(equal_width_cells(state, reporting.ece_bins), conventions, by)
+    cells = rolled_up(equal_width_cells(state.table, reporting.ece_bins), conventions, by)
     edges = literal_array(coarse_edges(reporting.ece_bins), "double")
     slices = slices_of(by)
     rows, label, prediction = F.expr("w * w / w2"), F.expr("wy / w"), F.expr("wp / w")

@@ -81,7 +81,7 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     assert {path.name for path in job.out.iterdir()} == {"metrics", "reliability", "state"}
     metrics = {row["slice"]: row["n"] for row in spark.read.parquet(str(job.out / "metrics")).collect()}
     assert metrics == {"all": 1999, "day=1": 1000, "day=2": 999}
-    stored = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["day"]]).orderBy("slice").collect()
+    stored = ls.read_state(str(job.out / "state")).metrics(by=[["day"]]).orderBy("slice").collect()
     table = spark.read.parquet(str(job.predictions))
     with ls.evaluate(table, label="y", prediction="p", by=[["day"]], engine="pandas") as evaluation:
         fresh = evaluation.metrics.orderBy("slice").collect()
@@ -158,7 +158,7 @@ def test_every_table_has_the_run_date_and_a_weeks_states_are_read_by_it(
     assert (by_date.code, by_date.err) == (0, "")
     expected = {"all": 1999, "run_date=2026-11-20": 1000, "run_date=2026-11-21": 999}
     assert {row["slice"]: row["n"] for row in spark.read.parquet(str(job.out / "week")).collect()} == expected
-    whole = ls.metrics(spark.read.parquet(str(job.out / "state")), by=[["run_date"]])
+    whole = ls.read_state(str(job.out / "state")).metrics(by=[["run_date"]])
     assert {row["slice"]: row["n"] for row in whole.collect()} == expected
 
 

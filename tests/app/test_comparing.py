@@ -75,7 +75,7 @@ def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
     assert {row["slice"]: row.verdict for row in written.collect()} == dict.fromkeys(
         ["all", "side=high", "side=low"], "better"
     )
-    again = ls.comparison(spark.read.parquet(str(ran.out_folder / "state"))).first()
+    again = ls.read_state(str(ran.out_folder / "state")).comparison().first()
     assert again is not None
     # 1e-12 relative: sums are added in another order.
     assert again.difference == pytest.approx(written.where("slice = 'all'").first().difference, rel=1e-12)

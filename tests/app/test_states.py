@@ -27,7 +27,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Pat
     table = spark.createDataFrame(rows, "day string, country string, y int, p double")
     for day in DAYS:
         with ls.evaluate(table.where(table.day == day), label="y", prediction="p", by=[["country"]]) as evaluation:
-            evaluation.state.coalesce(1).write.parquet(str(folder / day))
+            evaluation.state.save(str(folder / day))
     return folder
 
 
@@ -98,14 +98,14 @@ def test_merged_states_are_the_state_of_all_rows(
         f"read 2 states: {stored / 'mon'}, {stored / 'tue'}",
         f"wrote state to {tmp_path / 'both'}",
     ]
-    metrics = ls.metrics(spark.read.parquet(str(tmp_path / "both"))).first()
+    metrics = ls.read_state(str(tmp_path / "both")).metrics().first()
     assert (metrics.n, metrics.brier) == (5, pytest.approx(0.214, abs=1e-12))
 
 
 def test_drift_of_states_is_told_and_written_where_it_is_sent(
     run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, spark: SparkSession
 ) -> None:
-    states = {day: spark.read.parquet(str(stored / day)) for day in DAYS}
+    states = {day: ls.read_state(str(stored / day)) for day in DAYS}
     moved = ls.drift(states["mon"], states["tue"], by=[["country"]])
     ran = run("drift", stored / "mon", stored / "tue", "--by", "country", "--to", tmp_path / "drift")
     assert (ran.code, ran.err) == (0, "")

@@ -69,7 +69,7 @@ def test_a_map_is_read_by_the_classes_and_lacks_what_has_no_key(nested):
         (by_number | {"classes": (0, 1)}, {"ok": 2}),
     ]
     for given, wanted in cases:
-        state = ls.evaluate(rows, engine="native", **given).state
+        state = ls.evaluate(rows, engine="native", **given).state.table
         found = {row.part: row.n for row in state.where("place IS NULL AND n > 0").collect()}
         assert {name: found.get(name) for name in wanted} == wanted
     with pytest.raises(SpecError, match="is a map: give its keys in order as classes"):

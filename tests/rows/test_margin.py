@@ -128,7 +128,7 @@ def test_a_margin_of_another_length_is_a_wrong_length(spark, engine):
     ]
     df = spark.createDataFrame([(1, z) for z in values], "label int, prediction array<double>")
     found = ls.evaluate(df, label="label", prediction="prediction", kind="margin", engine=engine)
-    counts = {row.part: row.n for row in found.state.where("place IS NULL AND n > 0").collect()}
+    counts = {row.part: row.n for row in found.state.table.where("place IS NULL AND n > 0").collect()}
     wanted = {"ok": 2, "prediction_length": 3, "null_prediction": 3, "nan_prediction": 1}
     assert {name: counts[name] for name in wanted} == wanted
     statuses = [row.s for row in df.select(L.row_status("label", "prediction", kind="margin").alias("s")).collect()]
@@ -177,7 +177,7 @@ def test_states_of_margins_and_of_binary_logits_add(table):
         ls.evaluate(table, label="y", prediction=column, kind=kind, engine="native").state
         for column, kind in ALIKE.items()
     ]
-    assert ls.metrics(ls.merge(*states)).first().n == 16
+    assert ls.merge(*states).metrics().first().n == 16
 
 
 def test_a_margin_may_have_a_share_as_its_label(table):

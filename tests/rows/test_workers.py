@@ -233,13 +233,13 @@ def stored(spark, tmp_path_factory):
 
 def test_a_batch_of_rows_goes_to_python_once(spark, stored, capsys):
     df = spark.read.parquet(stored)
-    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state, capsys)
+    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state.table, capsys)
     assert len(re.findall(r"ArrowEvalPython|ArrowUDF|BatchEvalPython", text.split("InMemoryRelation")[-1])) == 1
 
 
 def test_the_native_engine_sends_no_row_to_python(spark, stored, capsys):
     df = spark.read.parquet(stored)
-    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="native").state, capsys)
+    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="native").state.table, capsys)
     assert "Python" not in text
 
 
@@ -248,7 +248,7 @@ def test_a_row_is_read_once_whatever_the_number_of_slices(spark, stored, capsys)
     evaluation = ls.evaluate(
         df, label="label", prediction="p", by=[["day"], ["label"], ["day", "label"]], engine="native"
     )
-    text = plan(evaluation.state, capsys)
+    text = plan(evaluation.state.table, capsys)
     assert text.count("FileScan parquet") == 1
     assert "InMemoryTableScan" in plan(evaluation.metrics, capsys)
     assert "InMemoryTableScan" in plan(evaluation.reliability, capsys)

@@ -102,8 +102,8 @@ def test_states_of_days_merge_into_the_errors_of_all_rows(tables, spark):
     form, df, *_ = tables["probability"]
     whole = evaluated(df, form).to_pandas().set_index("slice").loc["all"]
     days = [evaluated(df.where(f"day = {day}"), form).state for day in range(3)]
-    merged = ls.metrics(ls.merge(*days)).toPandas().iloc[0]
-    again = ls.metrics(ls.merge(*days[::-1])).toPandas().iloc[0]
+    merged = ls.merge(*days).metrics().toPandas().iloc[0]
+    again = ls.merge(*days[::-1]).metrics().toPandas().iloc[0]
     for name in ("log_loss_se", "brier_high", "calibration_ratio_se", "auc_se", "ece_se", "buckets", "ece_low"):
         assert merged[name] == pytest.approx(whole[name], rel=1e-9), name
         # The same replicates of the bootstrap, whatever the order of the parts.

@@ -15,7 +15,6 @@ from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import inputs
 from logloss_spark.spec import Predictions
 from logloss_spark.states.conventions import STATE_VERSION, Conventions, conventions_of
-from logloss_spark.states.stored import read_conventions
 from tests.same import assert_same_metrics
 
 COLUMNS = {"label": "label", "prediction": "p", "weight": "w", "auc": "cells", "calibration": "cells"}
@@ -75,29 +74,29 @@ def parts(table):
 
 
 def test_merging_states_equals_evaluating_the_union(metrics, parts):
-    assert_same_metrics(ls.metrics(ls.merge(*parts), by=BY).toPandas(), metrics)
+    assert_same_metrics(ls.merge(*parts).metrics(by=BY).toPandas(), metrics)
 
 
 def test_states_merge_in_any_order_and_nesting(metrics, parts):
     merged = ls.merge(parts[2], ls.merge(parts[1], parts[0]))
-    assert_same_metrics(ls.metrics(merged, by=BY).toPandas(), metrics)
+    assert_same_metrics(merged.metrics(by=BY).toPandas(), metrics)
 
 
 @pytest.mark.parametrize("by", [[["a"]], [["b"]]], ids=str)
 def test_rolling_up_equals_evaluating_at_the_coarser_grain(table, whole, by):
     alone = ls.evaluate(table, **COLUMNS, by=by).to_pandas()
-    assert_same_metrics(ls.metrics(whole.state, by=by).toPandas(), alone)
+    assert_same_metrics(whole.state.metrics(by=by).toPandas(), alone)
 
 
 def test_the_order_of_slice_columns_changes_their_names_alone(whole, metrics):
-    turned = ls.metrics(whole.state, by=[["b", "a"]]).toPandas()
+    turned = whole.state.metrics(by=[["b", "a"]]).toPandas()
     turned["slice"] = turned["slice"].str.replace(r"(b=\w+)/(a=\w+)", r"\2/\1", regex=True)
     straight = metrics[(metrics.slice == "all") | metrics.slice.str.contains("/")]
     assert_same_metrics(turned.drop(columns="grouping_id"), straight.drop(columns="grouping_id"))
 
 
 def test_a_grouping_set_asked_for_twice_is_counted_once(whole, metrics):
-    twice = ls.metrics(whole.state, by=[*BY, ["b", "a"], ["a"], []]).toPandas()
+    twice = whole.state.metrics(by=[*BY, ["b", "a"], ["a"], []]).toPandas()
     assert_same_metrics(twice, metrics)
 
 
@@ -111,29 +110,30 @@ def test_the_number_of_partitions_changes_nothing(table, metrics, partitions):
 @pytest.mark.connect
 def test_a_state_read_back_from_parquet_is_the_same_state(spark, parts, metrics, tmp_path):
     for place, state in enumerate(parts):
-        state.write.parquet(str(tmp_path / f"run={place}"))
-    stored = [spark.read.parquet(str(tmp_path / f"run={place}")) for place in range(3)]
-    assert stored[0].schema.names == parts[0].schema.names
-    assert [field.dataType for field in stored[0].schema] == [field.dataType for field in parts[0].schema]
-    assert_same_metrics(ls.metrics(ls.merge(*stored), by=BY).toPandas(), metrics)
+        state.save(str(tmp_path / f"run={place}"))
+    stored = [ls.read_state(str(tmp_path / f"run={place}")) for place in range(3)]
+    assert stored[0].table.schema.names == parts[0].table.schema.names
+    types = [[field.dataType for field in state.table.schema] for state in (stored[0], parts[0])]
+    assert types[0] == types[1]
+    assert_same_metrics(ls.merge(*stored).metrics(by=BY).toPandas(), metrics)
     # A folder of states is a state, too; what partitions its files is no part of it.
-    assert_same_metrics(ls.metrics(spark.read.parquet(str(tmp_path)), by=BY).toPandas(), metrics)
-    assert_same_metrics(ls.metrics(ls.merge(spark.read.parquet(str(tmp_path))), by=BY).toPandas(), metrics)
+    assert_same_metrics(ls.read_state(str(tmp_path)).metrics(by=BY).toPandas(), metrics)
+    assert_same_metrics(ls.merge(ls.State(spark.read.parquet(str(tmp_path)))).metrics(by=BY).toPandas(), metrics)
 
 
 def test_a_state_from_storage_merges_with_one_of_this_session(spark, parts, metrics, tmp_path):
-    ls.merge(parts[0], parts[2]).write.parquet(str(tmp_path / "state"))
-    merged = ls.merge(spark.read.parquet(str(tmp_path / "state")), parts[1])
-    assert_same_metrics(ls.metrics(merged, by=BY).toPandas(), metrics)
+    (parts[0] + parts[2]).save(str(tmp_path / "state"))
+    merged = ls.read_state(str(tmp_path / "state")) + parts[1]
+    assert_same_metrics(merged.metrics(by=BY).toPandas(), metrics)
 
 
 def test_the_state_of_no_rows_adds_nothing(table, parts, metrics):
     empty, other = (ls.evaluate(table.limit(0), **COLUMNS, by=BY, engine="native").state for _ in range(2))
-    assert_same_metrics(ls.metrics(ls.merge(empty, *parts, other), by=BY).toPandas(), metrics)
+    assert_same_metrics(ls.merge(empty, *parts, other).metrics(by=BY).toPandas(), metrics)
 
 
 def test_a_state_holds_a_row_per_slice_and_cell_and_not_per_row(whole):
-    state = whole.state.toPandas()
+    state = whole.state.table.toPandas()
     assert not state.duplicated(["a", "b", "part", "place"]).any()
     assert (state.fingerprint == state.fingerprint[0]).all()
     # Six slices of at most 150 rows each, which lie in fewer cells than there are rows.
@@ -161,7 +161,7 @@ def test_merging_states_of_classes_equals_evaluating_the_union(spark, tmp_path, 
     df = spark.read.parquet(str(tmp_path))
     spec = {"classes": range(classes), "soft_labels": soft, "by": [["a"]], "engine": "native"}
     states = [ls.evaluate(df.where(F.col("part") == part), **COLUMNS, **spec).state for part in range(2)]
-    found = ls.metrics(ls.merge(*states), by=[["a"]]).toPandas()
+    found = ls.merge(*states).metrics(by=[["a"]]).toPandas()
     assert_same_metrics(found, ls.evaluate(df, **COLUMNS, **spec).to_pandas())
 
 
@@ -205,16 +205,16 @@ OTHER_SCALES = {
 
 @pytest.fixture(scope="module")
 def small(spark):
-    """The state of two rows, as it would be stored."""
+    """The table of the state of two rows, as it would be stored."""
     df = spark.createDataFrame(
         [("x", 0, 1, 0.9, 1.0), ("y", 1, 0, 0.2, 3.0)], "a string, b bigint, label int, p double, w double"
     )
-    state = ls.evaluate(df, **COLUMNS, by=BY, engine="native").state
+    state = ls.evaluate(df, **COLUMNS, by=BY, engine="native").state.table
     return spark.createDataFrame(state.collect(), state.schema)
 
 
 def edited(state, **fields):
-    """A state with other fields in its fingerprint."""
+    """The table of a state with other fields in its fingerprint."""
     found = json.loads(state.first().fingerprint) | fields
     return state.withColumn("fingerprint", F.lit(json.dumps(found)))
 
@@ -224,7 +224,7 @@ def test_states_made_differently_refuse_to_merge_and_say_what_differs(small, wha
     value, says = OTHER_SCALES[what]
     other = replace(Conventions.from_fingerprint(small.first().fingerprint), **{what: value})
     with pytest.raises(SpecError) as refused:
-        ls.merge(small, small.withColumn("fingerprint", F.lit(other.fingerprint())))
+        ls.merge(ls.State(small), ls.State(small.withColumn("fingerprint", F.lit(other.fingerprint()))))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -252,14 +252,14 @@ UNREADABLE = {
 def test_a_fingerprint_of_another_version_or_edited_is_refused_in_one_line(small, what):
     value, says = UNREADABLE[what]
     with pytest.raises(DataError, match=says) as refused:
-        ls.metrics(edited(small, **{what: value}))
+        ls.State(edited(small, **{what: value})).metrics()
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"version": 2}', None], ids=range(6))
 def test_a_fingerprint_that_is_none_is_refused_in_one_line(small, text):
     with pytest.raises(DataError) as refused:
-        read_conventions(small.withColumn("fingerprint", F.lit(text).cast("string")))
+        _ = ls.State(small.withColumn("fingerprint", F.lit(text).cast("string"))).conventions
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 300
 
@@ -277,7 +277,7 @@ CUTS = {
 def test_a_state_of_which_rows_are_missing_is_refused(small, what):
     condition, says = CUTS[what]
     with pytest.raises(DataError, match=says):
-        ls.metrics(small.where(condition))
+        ls.State(small.where(condition)).metrics()
 
 
 EDITS = {
@@ -295,68 +295,70 @@ EDITS = {
 def test_a_sum_that_two_parts_hold_cannot_be_edited_in_one(small, part, name):
     larger = F.when(F.col("part") == part, F.col(name) + 1).otherwise(F.col(name))
     with pytest.raises(DataError, match="the rows of a state must fit together"):
-        ls.metrics(small.withColumn(name, larger))
+        ls.State(small.withColumn(name, larger)).metrics()
 
 
 def test_the_same_state_given_twice_is_refused(small, spark, parts, tmp_path):
     says = "the same state is given twice"
     with pytest.raises(SpecError, match=says):
-        ls.merge(small, small)
+        ls.merge(ls.State(small), ls.State(small))
     with pytest.raises(SpecError, match=says):
-        ls.metrics(small.unionByName(small))
+        ls.State(small.unionByName(small)).metrics()
     week = ls.merge(*parts[:2])
     with pytest.raises(SpecError, match=says):
         ls.merge(week, parts[1])
     small.write.parquet(str(tmp_path / "state"))
     with pytest.raises(SpecError, match=says):
-        ls.metrics(spark.read.parquet(str(tmp_path / "state"), str(tmp_path / "state")))
+        ls.State(spark.read.parquet(str(tmp_path / "state"), str(tmp_path / "state"))).metrics()
 
 
 def test_a_state_that_is_made_again_is_the_same_state(spark):
     df = spark.createDataFrame([(1, 0.9)], "label int, p double")
     evaluation = ls.evaluate(df, label="label", prediction="p", engine="native")
-    before = spark.createDataFrame(evaluation.state.collect(), evaluation.state.schema)
+    table = evaluation.state.table
+    before = spark.createDataFrame(table.collect(), table.schema)
     evaluation.close()
     with pytest.raises(SpecError, match="the same state is given twice"):
-        ls.merge(before, evaluation.state)
+        ls.merge(ls.State(before), evaluation.state)
 
 
 def test_a_state_cut_by_its_slices_is_read_and_merges_with_whole_ones(small, parts, metrics):
-    cut = small.where("a = 'y'")
-    assert ls.metrics(cut).first().n == 1
-    found = ls.metrics(ls.merge(cut, parts[0], small.where("a = 'x'")))
-    assert found.first().n == ls.metrics(parts[0]).first().n + 2
+    cut = ls.State(small).where("a = 'y'")
+    assert cut.metrics().first().n == 1
+    by_hand = ls.State(small.where("a = 'x'"))
+    found = ls.merge(cut, parts[0], by_hand).metrics()
+    assert found.first().n == parts[0].metrics().first().n + 2
 
 
 def test_a_table_of_states_made_differently_is_refused(small):
     other = replace(Conventions.from_fingerprint(small.first().fingerprint), eps=0.1)
     with pytest.raises(SpecError, match="several: read the states apart"):
-        ls.metrics(small.unionByName(small.withColumn("fingerprint", F.lit(other.fingerprint()))))
+        ls.State(small.unionByName(small.withColumn("fingerprint", F.lit(other.fingerprint())))).metrics()
 
 
 def test_a_table_that_is_no_state_is_refused(table):
-    with pytest.raises(SpecError, match="a state has a column 'fingerprint'"):
-        ls.metrics(table)
-    with pytest.raises(SpecError, match="a state has a column 'fingerprint'"):
+    with pytest.raises(SpecError, match="a state must have a column 'fingerprint'"):
+        ls.State(table)
+    with pytest.raises(SpecError, match=r"got a pyspark DataFrame: wrap it, as in State\(df\)"):
         ls.merge(table)
 
 
 def test_an_empty_table_that_looks_like_a_state_is_refused(small):
     with pytest.raises(SpecError, match="it is empty"):
-        ls.metrics(small.limit(0))
+        ls.State(small.limit(0)).metrics()
 
 
 def test_slice_columns_of_other_types_refuse_to_merge(small):
     with pytest.raises(SpecError, match="same types in all states"):
-        ls.merge(small, small.withColumn("b", F.col("b").cast("string")))
+        ls.merge(ls.State(small), ls.State(small.withColumn("b", F.col("b").cast("string"))))
 
 
 def test_states_by_the_same_columns_in_another_order_merge(table, parts, metrics):
     turned = ls.evaluate(table.where("part > 0"), **COLUMNS, by=[["b", "a"]], engine="native").state
-    assert turned.columns[:2] == ["b", "a"]
+    assert turned.table.columns[:2] == ["b", "a"]
     merged = ls.merge(parts[0], turned)
-    assert merged.columns[:2] == ["a", "b"]
-    assert_same_metrics(ls.metrics(merged, by=BY).toPandas(), metrics)
+    assert merged.table.columns[:2] == ["a", "b"]
+    assert_same_metrics(merged.metrics(by=BY).toPandas(), metrics)
 
 
 def test_slices_may_be_called_as_columns_of_the_state_and_inner_ones_are(spark):
@@ -370,7 +372,7 @@ def test_slices_may_be_called_as_columns_of_the_state_and_inner_ones_are(spark):
     )
     wanted = plain.to_pandas().set_index("c")
     found = evaluation.to_pandas()
-    stored = ls.metrics(evaluation.state, by=[[name] for name in reversed(names)]).toPandas()
+    stored = evaluation.state.metrics(by=[[name] for name in reversed(names)]).toPandas()
     shown = ["rows", "n", "log_loss", "ece"]
     for name in names:
         of_name = found[found["slice"].str.startswith(f"{name}=")].set_index(name)
@@ -391,7 +393,7 @@ def test_slices_called_as_a_column_of_some_table_are_refused_before_a_row_is_rea
 
 def test_metrics_by_a_column_that_the_state_was_not_sliced_by_are_refused(small):
     with pytest.raises(SpecError, match="slice column 'c' is not in the state; it has: a, b"):
-        ls.metrics(small, by=[["c"]])
+        ls.State(small).metrics(by=[["c"]])
 
 
 def test_a_scale_reads_back_what_it_wrote():

@@ -46,7 +46,7 @@ def test_forecasts_of_one_fifth_cost_ln_5_to_the_last_bit(fifths, engine):
 def test_states_keep_the_last_bit_whole_by_slices_and_merged(fifths, weight):
     roles = FIFTHS | {"weight": weight, "by": [["part"]], "engine": "native"}
     halves = [ls.evaluate(fifths.where(half).repartition(3), **roles).state for half in ("part < 2", "part >= 2")]
-    merged = ls.metrics(ls.merge(*halves), by=[["part"]]).toPandas()
+    merged = ls.merge(*halves).metrics(by=[["part"]]).toPandas()
     whole = ls.evaluate(fifths.repartition(7), **roles).to_pandas()
     for found in (merged, whole):
         assert found.log_loss.tolist() == [math.log(5)] * 5
@@ -107,7 +107,7 @@ def test_an_infinite_loss_stays_infinite_and_so_when_it_is_merged(spark):
     df = spark.createDataFrame([(0, 1, 0.0, 0.3), (1, 1, 0.5, 0.7)], "part int, label int, p double, w double")
     roles = {"label": "label", "prediction": "p", "weight": "w", "clip": "none", "engine": "native"}
     states = [ls.evaluate(df.where(F.col("part") == part), **roles).state for part in (0, 1)]
-    row = ls.metrics(ls.merge(*states)).first()
+    row = ls.merge(*states).metrics().first()
     assert row.log_loss == math.inf
     assert row.brier == pytest.approx(0.3 + 0.7 / 4, rel=1e-15)
     assert states[0].where("wl_low = 'NaN'").count() == 0

@@ -67,7 +67,7 @@ def test_comparisons_do_not_depend_on_the_unit_of_weights(spark):
 
 def test_states_in_near_units_add_and_in_far_ones_refuse(spark, wanted):
     near = [ls.evaluate(table(spark, scale), **ROLES, engine="native").state for scale in (1e200, 2e220)]
-    row = ls.metrics(ls.merge(*near)).first()
+    row = ls.merge(*near).metrics().first()
     assert row.log_loss == pytest.approx(wanted.log_loss, rel=1e-15)
     assert row.weight == pytest.approx(3.5 * (1e200 + 2e220), rel=1e-15)
     far = ls.evaluate(table(spark, 1.0), **ROLES, engine="native").state

@@ -320,9 +320,10 @@ def test_models_of_influenza_differ_in_their_scores_as_scipy_says(spark, shared)
 
 
 def test_how_rows_were_scored_is_no_matter(state):
-    conventions = Conventions.from_fingerprint(state.first().fingerprint)
+    conventions = Conventions.from_fingerprint(state.table.first().fingerprint)
     other = replace(conventions, loss="focal", clip="none", eps=1e-9, soft_labels=True, slices=("a", "dt"))
-    (row,) = ls.drift(state, state.withColumn("fingerprint", F.lit(other.fingerprint()))).metrics.collect()
+    scored_otherwise = ls.State(state.table.withColumn("fingerprint", F.lit(other.fingerprint())))
+    (row,) = ls.drift(state, scored_otherwise).metrics.collect()
     assert row.psi == pytest.approx(0, abs=ROUNDING)
 
 
@@ -336,16 +337,16 @@ OTHER_SCALES = {
 def small(spark):
     """The state of two rows, as it would be stored."""
     df = spark.createDataFrame([(1, "x", 1, 0.9), (2, "y", 0, 0.2)], "dt int, a string, label int, p double")
-    state = ls.evaluate(df, label="label", prediction="p", by=[["dt", "a"]], engine="native").state
-    return spark.createDataFrame(state.collect(), state.schema)
+    state = ls.evaluate(df, label="label", prediction="p", by=[["dt", "a"]], engine="native").state.table
+    return ls.State(spark.createDataFrame(state.collect(), state.schema))
 
 
 @pytest.mark.parametrize("what", OTHER_SCALES)
 def test_states_whose_scores_mean_something_else_refuse_to_compare_and_say_what_differs(small, what):
     value, says = OTHER_SCALES[what]
-    other = replace(Conventions.from_fingerprint(small.first().fingerprint), **{what: value})
+    other = replace(small.conventions, **{what: value})
     with pytest.raises(SpecError) as refused:
-        ls.drift(small, small.withColumn("fingerprint", F.lit(other.fingerprint())))
+        ls.drift(small, ls.State(small.table.withColumn("fingerprint", F.lit(other.fingerprint()))))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -359,12 +360,13 @@ def test_words_that_do_not_fit_the_states_are_refused(small):
         ls.drift(small, small, partition=["dt"])
     with pytest.raises(SpecError, match="'dt' is the partition, leave it out of by"):
         ls.drift(small, small, by=[["dt"]], partition="dt")
-    with pytest.raises(SpecError, match="'a' must have the same type in both states, and came as string and int"):
-        ls.drift(small, small.withColumn("a", F.lit(1)), by=[["a"]])
-    with pytest.raises(SpecError, match="a state is a Spark DataFrame, and a pandas DataFrame came"):
-        ls.drift(small.toPandas(), small)
-    renamed = replace(Conventions.from_fingerprint(small.first().fingerprint), slices=("dt", "PSI"))
-    named = small.withColumnRenamed("a", "PSI").withColumn("fingerprint", F.lit(renamed.fingerprint()))
+    with pytest.raises(SpecError, match="'a' must have the same type in both states, got string and int"):
+        ls.drift(small, ls.State(small.table.withColumn("a", F.lit(1))), by=[["a"]])
+    with pytest.raises(SpecError, match="states are needed here, got a pandas DataFrame"):
+        ls.drift(small.table.toPandas(), small)
+    renamed = replace(small.conventions, slices=("dt", "PSI"))
+    table = small.table.withColumnRenamed("a", "PSI").withColumn("fingerprint", F.lit(renamed.fingerprint()))
+    named = ls.State(table)
     with pytest.raises(SpecError, match="must not have the name of a result, and 'PSI' has"):
         ls.drift(named, named, by=[["PSI"]])
     assert "PSI" not in ls.drift(named, named, by=[["dt"]]).metrics.columns
@@ -592,7 +594,7 @@ def days(spark):
     state = ls.evaluate(
         spark.createDataFrame(frame), label="label", prediction="p", by=[["day", "segment"]], engine="native"
     ).state
-    return state.where("day = 'mon'").cache(), state.where("day = 'tue'").cache(), frame
+    return state.where("day = 'mon'").persist(), state.where("day = 'tue'").persist(), frame
 
 
 def test_scores_and_labels_are_judged_apart_with_p_values_of_their_own(days):

@@ -92,7 +92,7 @@ def test_beyond_the_limit_both_are_those_of_the_cells_unless_asked_for(spark, fr
     asked = {"label": "label", "prediction": "p", "weight": "w", "by": [["day"]], "engine": "native"}
     with ls.evaluate(df, **asked) as evaluation:
         assert evaluation.sources == {"auc": "cells", "calibration": "cells"}
-        assert_same_metrics(evaluation.to_pandas(), ls.metrics(evaluation.state, by=[["day"]]).toPandas())
+        assert_same_metrics(evaluation.to_pandas(), evaluation.state.metrics(by=[["day"]]).toPandas())
     with ls.evaluate(df, **asked, auc="exact") as evaluation:
         assert evaluation.sources == {"auc": "rows", "calibration": "cells"}
 
@@ -104,7 +104,7 @@ def test_few_rows_have_the_numbers_of_scikit_learn_where_cells_are_far_off(spark
     with ls.evaluate(spark.createDataFrame(frame), label="label", prediction="p", engine="native") as evaluation:
         assert evaluation.sources == {"auc": "rows", "calibration": "rows"}
         found = evaluation.to_pandas().iloc[0]
-        by_cells = ls.metrics(evaluation.state).toPandas().iloc[0]
+        by_cells = evaluation.state.metrics().toPandas().iloc[0]
     fitted = sklearn.isotonic.IsotonicRegression().fit_transform(frame["p"], frame["label"])
     entropy = np.mean(scipy.special.entr(fitted) + scipy.special.entr(1 - fitted))
     wanted = sklearn.metrics.log_loss(frame["label"], frame["p"]) - entropy

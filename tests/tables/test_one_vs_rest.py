@@ -25,7 +25,7 @@ def forecasts_of_classes(request, spark):
     with ls.evaluate(table, engine=request.param, **asked) as evaluation:
         found = evaluation.to_pandas().set_index("slice")
         merged = ls.merge(evaluation.state)
-        yield frame, found, ls.metrics(merged, by=[["half"]]).toPandas().set_index("slice")
+        yield frame, found, merged.metrics(by=[["half"]]).toPandas().set_index("slice")
 
 
 def test_one_vs_rest_auc_is_that_of_scikit_learn_within_its_bound(forecasts_of_classes):

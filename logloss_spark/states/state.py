@@ -1,0 +1,217 @@
+"""States that were checked: how they add, are cut, and become coarser."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from logloss_spark.errors import SpecError
+from logloss_spark.io.spark_errors import said
+from logloss_spark.kernels.status import STATUSES
+from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import (
+    KEYS,
+    SOURCE,
+    SOURCE_BITS,
+    TOTAL,
+    WHOLE,
+    columns_of,
+    reference_of,
+    totals,
+    totals_of,
+)
+from logloss_spark.states.slices import check_slices, slice_columns
+
+NEAR = 400
+"""States whose weights have units that differ by at most this power of two are added in the larger unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedState:
+    """A table of sums that fit together, the conventions under which they were made, and the evaluations added up."""
+
+    table: DataFrame
+    conventions: Conventions
+    sources: frozenset[int]
+
+    @property
+    def slice_types(self) -> dict[str, str]:
+        """The type of each slice column, as Spark's SQL writes it."""
+        schema = self.table.schema
+        return {
+            name: schema[column].dataType.simpleString() for name, column in slice_columns(self.conventions).items()
+        }
+
+
+def new_source() -> int:
+    """A random number by which an evaluation is known."""
+    return secrets.randbits(SOURCE_BITS)
+
+
+def added(parts: DataFrame, conventions: Conventions) -> DataFrame:
+    """Sum rows of one or more states, whose slice columns are called `slice_0`, ..., into the table of one state."""
+    columns = slice_columns(conventions)
+    inner = [slice_name(place) for place in range(len(columns))]
+    summed = parts.groupBy(*inner, *KEYS).agg(*totals(conventions))
+    named = [F.col(key).alias(name) for key, name in zip(inner, columns.values(), strict=True)]
+    return summed.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
+
+
+def known_as(spark: SparkSession, source: int) -> DataFrame:
+    """The two rows that every state has, even one of no rows: which evaluation it is, and a total of nothing."""
+    return spark.range(1).selectExpr(
+        f"inline(array(named_struct('part', '{SOURCE}', 'place', {source}L, 'n', 1L), "
+        f"named_struct('part', '{TOTAL}', 'place', CAST(NULL AS BIGINT), 'n', 0L)))"
+    )
+
+
+def completed(rows: DataFrame, conventions: Conventions) -> CheckedState:
+    """The state of rows that were cut from one by its slices: they get a total, and count as another evaluation."""
+    source, reference = new_source(), reference_of(conventions)
+    sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
+    sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)}
+    own = rows.sparkSession.range(1).selectExpr(f"'{SOURCE}' AS part", f"{source}L AS place", "1L AS n")
+    total = rows.agg(
+        F.lit(TOTAL).alias("part"), *(F.expr(f"coalesce(sum({sql}), 0) AS {name}") for name, sql in sums.items())
+    )
+    table = aligned(rows, conventions)
+    for further in (own, total):
+        table = table.unionByName(further, allowMissingColumns=True)
+    table = table.withColumn("fingerprint", F.lit(conventions.fingerprint()))
+    return CheckedState(table, conventions, frozenset([source]))
+
+
+def table_columns(conventions: Conventions) -> list[str]:
+    """The columns of a state, in order."""
+    return [*slice_columns(conventions).values(), *KEYS, *columns_of(conventions), "fingerprint"]
+
+
+def aligned(table: DataFrame, conventions: Conventions) -> DataFrame:
+    """A table that may have further columns, with those of a state alone, in order."""
+    columns = table_columns(conventions)
+    # In a plan of hundreds of states each further step on one of them counts.
+    return table if table.columns == columns else table.select(*map(quoted, columns))
+
+
+def keyed(table: DataFrame, conventions: Conventions, *beside: str, slices: Sequence[str] | None = None) -> DataFrame:
+    """The sums of a state by its slice columns, or some of them, called `slice_0`, ...; `beside` are more columns."""
+    columns = slice_columns(conventions)
+    names = conventions.slices if slices is None else slices
+    inner = [quoted(columns[name]).alias(slice_name(place)) for place, name in enumerate(names)]
+    return table.select(*inner, *KEYS, *columns_of(conventions), *beside)
+
+
+def cut(state: CheckedState, condition: str | Column) -> CheckedState:
+    """The state of the slices for which a condition on the slice columns holds; SpecError where it is none."""
+    columns = slice_columns(state.conventions)
+    schema = state.table.schema
+    slices = StructType([StructField(name, schema[column].dataType) for name, column in columns.items()])
+    try:  # a table of slice columns alone: Spark would find other columns below a projection
+        _ = state.table.sparkSession.createDataFrame([], slices).where(condition).select("*").schema
+    except PySparkException as error:
+        raise SpecError(
+            f"where takes a condition on the slice columns of the state, which are {listed_slices(columns)}, "
+            f"got {str(condition)!r}: {said(error)}"
+        ) from error
+    row = F.struct("*").alias("row of the state")
+    named = [quoted(column).alias(name) for name, column in columns.items()]
+    rows = state.table.where(~F.col("part").isin(*WHOLE)).select(*named, row).where(condition)
+    return completed(rows.select("`row of the state`.*"), state.conventions)
+
+
+def listed_slices(names: Iterable[str]) -> str:
+    """The names of slice columns, or "none"."""
+    return ", ".join(names) or "none"
+
+
+def coarser(state: CheckedState, slices: Sequence[str]) -> CheckedState:
+    """The state with these of its slice columns alone."""
+    check_slices(state.conventions, [slices])
+    conventions = replace(state.conventions, slices=tuple(slices))
+    return CheckedState(
+        added(keyed(state.table, state.conventions, slices=slices), conventions), conventions, state.sources
+    )
+
+
+def sliced(state: CheckedState, name: str, value: Column) -> CheckedState:
+    """The state with one more slice column, of the same value in all rows."""
+    if name.casefold() in map(str.casefold, state.conventions.slices):
+        raise SpecError(f"a new slice must have a name of its own, got {name!r}: the state has this slice already")
+    wider = replace(state.conventions, slices=(*state.conventions.slices, name))
+    keys = keyed(state.table, state.conventions).withColumn(
+        slice_name(len(wider.slices) - 1), F.when(~F.col("part").isin(*WHOLE), value)
+    )
+    return CheckedState(added(keys, wider), wider, state.sources)
+
+
+def merged(states: Sequence[CheckedState]) -> CheckedState:
+    """The sum of states: the state of all their rows together.
+
+    Raises
+    ------
+    SpecError
+        States that were made under different conventions, or with other slices; it says what differs. A state that
+        is given twice, whole or as part of another.
+    """
+    conventions = common_conventions([state.conventions for state in states])
+    types = [[state.slice_types[name] for name in conventions.slices] for state in states]
+    other = next((row for row in types if row != types[0]), None)
+    if other is not None:
+        raise SpecError(f"slice columns must have the same types in all states, got {types[0]} and {other}")
+    sources = frozenset[int]().union(*(state.sources for state in states))
+    check_sources(len(sources), sum(len(state.sources) for state in states))
+    together = union_of([in_units(state, conventions) for state in states])
+    return CheckedState(added(keyed(together, conventions), conventions), conventions, sources)
+
+
+def common_conventions(found: Sequence[Conventions]) -> Conventions:
+    """The conventions of the sum of states; SpecError where theirs differ."""
+    exponents = [own.weight_exponent for own in found]
+    near = max(exponents) - min(exponents) <= NEAR
+    common = replace(found[0], weight_exponent=max(exponents) if near else exponents[0])
+    for own in dict.fromkeys(found[1:]):
+        other = own.with_slices_like(common)
+        other = replace(other, weight_exponent=common.weight_exponent) if near else other
+        differing = differences(common, other)
+        if differing:
+            raise SpecError(f"only states that were made alike can be merged; these differ in {', '.join(differing)}")
+    return common
+
+
+def differences(first: Conventions, second: Conventions) -> list[str]:
+    """What differs between conventions, with both values."""
+    ours, theirs = asdict(first), asdict(second)
+    return [f"{name} {ours[name]!r} and {theirs[name]!r}" for name in ours if ours[name] != theirs[name]]
+
+
+def check_sources(distinct: int, added: int) -> None:
+    """Raise SpecError where an evaluation was added more than once."""
+    if added > distinct:
+        raise SpecError(
+            "the same state is given twice, itself or as part of another, and its rows must count once: "
+            "leave one of them out"
+        )
+
+
+def in_units(state: CheckedState, into: Conventions) -> DataFrame:
+    """The table of a state under other conventions: its slices in their order, its weights in their units."""
+    table = aligned(state.table, into)
+    unit = 2.0 ** (state.conventions.weight_exponent - into.weight_exponent)
+    if unit == 1.0:
+        return table
+    factors = {name: unit * unit if name.startswith("w2") else unit for name in columns_of(into) if name != "n"}
+    scaled = {name: F.expr(f"{name} * {factor!r}D AS {name}") for name, factor in factors.items()}
+    return table.select(*(scaled[name] if name in scaled else quoted(name) for name in table.columns))
+
+
+def union_of(tables: Sequence[DataFrame]) -> DataFrame:
+    """All rows of tables with the same columns; two by two, since Spark Connect bounds the depth of a plan."""
+    while len(tables) > 1:
+        pairs = [tables[start : start + 2] for start in range(0, len(tables), 2)]
+        tables = [pair[0].union(pair[1]) if len(pair) > 1 else pair[0] for pair in pairs]
+    return tables[0]
