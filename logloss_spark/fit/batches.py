@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from logloss_spark.kernels.hashing import mixed, splitmix64, unit_interval
 from logloss_spark.kernels.logistic import Block, moments
 from logloss_spark.kernels.matrix import Matrix, Sparse, dense, limits
 from logloss_spark.kernels.sums import Array
@@ -34,8 +35,6 @@ Layout = Literal["columns", "array", "vector"]
 Codes = npt.NDArray[np.int8]
 EXTREMES = {"low": np.minimum, "high": np.maximum, "reach": np.maximum}
 """What is not added over rows, by its name."""
-
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -237,13 +236,9 @@ def keys(x: Matrix, y: Array) -> Array:
 
     The bits of each number times an odd number of its column are added modulo 2^64, so that zeros may be left out, and
     mixed by the finalizer of splitmix64.
-
-    References
-    ----------
-    Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA (2014).
     """
     with np.errstate(over="ignore"):
-        odd = (mixed(np.arange(1, x.shape[1] + 1, dtype=np.uint64) * _ODD) | np.uint64(1)).astype(np.uint64)
+        odd = splitmix64(np.arange(1, x.shape[1] + 1, dtype=np.uint64)) | np.uint64(1)
         total = mixed(y.astype(np.uint64) + np.uint64(1))
         if isinstance(x, Sparse):
             terms = np.ascontiguousarray(x.values).view(np.uint64) * odd[x.indices]
@@ -251,14 +246,7 @@ def keys(x: Matrix, y: Array) -> Array:
             total = total + (running[x.indptr[1:]] - running[x.indptr[:-1]])
         else:
             total = total + (np.ascontiguousarray(x).view(np.uint64) @ odd)
-        return (mixed(total) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def mixed(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Bits that depend on all of the given ones."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+        return unit_interval(mixed(total))
 
 
 def added(sums: Mapping[str, Array] | None, more: Mapping[str, Array]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from logloss_spark.kernels.hashing import splitmix64, unit_interval
 from logloss_spark.kernels.sums import Array
 from logloss_spark.statistics.distributions import normal_quantile, student_quantile
 
@@ -94,18 +95,9 @@ def poisson_copies(replicates: int, buckets: int) -> Array:
     --------
     >>> poisson_copies(400, 64).mean().round(2)
     np.float64(1.0)
-
-    References
-    ----------
-    Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, for the hash (SplitMix64).
     """
-    x = np.arange(1, replicates * buckets + 1, dtype=np.uint64) + np.uint64(_SEED << 32)
-    with np.errstate(over="ignore"):
-        x = x * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
-    uniform = (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    counts = np.arange(1, replicates * buckets + 1, dtype=np.uint64) + np.uint64(_SEED << 32)
+    uniform = unit_interval(splitmix64(counts))
     chances = np.cumsum(np.exp(-1.0) / np.cumprod(np.concatenate([[1.0], np.arange(1.0, 20.0)])))
     return np.searchsorted(chances, uniform, side="right").astype(np.float64).reshape(replicates, buckets)
 
