@@ -1,7 +1,7 @@
 """How texts are made fit for one line: names from data, counts, and what was probably meant."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import accumulate
 
@@ -103,6 +103,18 @@ def fitting(signs: list[str], width: int) -> list[str]:
 def counted(count: int, noun: str) -> str:
     """A count with its noun: `1 row`, `2,309 rows`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def shortened(names: Sequence[object], most: int = LISTED) -> str:
+    """The first of many names, and how many more there are.
+
+    Examples
+    --------
+    >>> shortened(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(visible(str(name)) for name in names[:most]) + more
 
 
 def listed(reasons: dict[str, int]) -> str:

@@ -9,9 +9,10 @@ from logloss_spark.app.jobs import check_any, read_from, read_input, written
 from logloss_spark.app.printing import tell
 from logloss_spark.app.run_date import RUN_DATE, with_run_date
 from logloss_spark.errors import DataError, InvalidRowsWarning, SpecError
-from logloss_spark.fit.fitting import fitted
-from logloss_spark.fit.model import LogisticModel, lines_of
+from logloss_spark.fit.fitting import fit_table
+from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.storage import lines_of
 from logloss_spark.fit.table import invalid_rows, training_table
 from logloss_spark.io.places import located
 from logloss_spark.io.signals import Interrupted
@@ -54,7 +55,8 @@ def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InvalidRowsWarning)  # the report counts them
             try:
-                model = fitted(source, training, checkpoint=checkpoint, progress=told)
+                table = training_table(source, training)
+                model = fit_table(table, checkpoint=checkpoint, progress=told)
             except DataError:
                 check_any(not source.isEmpty(), given)  # what the fit lacks may be its rows
                 raise
@@ -62,7 +64,7 @@ def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> 
                 if checkpoint:
                     stop.stands += f"; the iterations so far are in {checkpoint}"
                 raise
-        invalid = invalid_rows(source, training, training_table(source, training))
+        invalid = invalid_rows(table)
         tables = with_run_date({"invalid": invalid if model.report.invalid else invalid.limit(0)}, targets, run_date)
         write_tables(reservation, tables | {"model": lines_of(model.to_json())})
     report = model.report

@@ -1,4 +1,4 @@
-"""Arrow batches of a training table as blocks: here is decided what is wrong with a row, and such rows are left out."""
+"""Turn Arrow batches of a training table into blocks: give each row a status, drop the rows that cannot be fitted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ STATUSES = (
     "null_offset",
     "nan_offset",
 )
-"""What a row can be, in the order in which it is decided: the first that applies."""
+"""The statuses of a row. A row has the first one that applies."""
 
 CODE = {status: code for code, status in enumerate(STATUSES)}
 Layout = Literal["columns", "array", "vector"]
 Codes = npt.NDArray[np.int8]
 EXTREMES = {"low": np.minimum, "high": np.maximum, "reach": np.maximum}
-"""What is not added over rows, by its name."""
+"""Sums by name for which the minimum or maximum over rows is taken instead."""
 
 
 @dataclass(frozen=True)
 class FeatureForm:
-    """How features come, and how many; `sparse` if rows are kept in compressed form."""
+    """How features are stored, and how many there are; `sparse` if blocks keep rows in compressed form."""
 
     layout: Layout
     width: int
@@ -47,15 +47,15 @@ class FeatureForm:
 
 
 def block_of(batch: pa.RecordBatch, form: FeatureForm, centre: Array | None) -> tuple[Block, Codes]:
-    """The rows of a batch that can be fitted on, and the status of each row.
+    """The rows of a batch that can be fitted on, and the status code of each row.
 
     Parameters
     ----------
     centre : array of shape (d,), optional
-        What is taken off the features, so that small differences of large numbers keep their digits; by default the
-        mean of these rows. Sparse rows keep their zeros, and their centre is 0.
+        It is subtracted from the features, so that small differences of large numbers keep their digits. By default it
+        is the mean of these rows. Sparse rows keep their zeros, so their centre is 0.
     """
-    x, weight, offset, codes = judged_rows(batch, form)
+    x, weight, offset, codes = rows_with_status(batch, form)
     label = batch.column("label").to_numpy(zero_copy_only=False)
     held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in batch.schema.names else None
     kept = (codes == CODE["ok"]) & (weight > 0)
@@ -80,9 +80,9 @@ def block_of(batch: pa.RecordBatch, form: FeatureForm, centre: Array | None) -> 
     ), codes
 
 
-def judged_rows(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Array, Array, Codes]:
-    """Features, weights and offsets of a batch, and the status of each row."""
-    x, codes = features(batch, form)
+def rows_with_status(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Array, Array, Codes]:
+    """Features, weights and offsets of a batch, and the status code of each row."""
+    x, codes = features_of(batch, form)
     label = batch.column("label").to_numpy(zero_copy_only=False)
     codes = np.where(label < 0, (-label).astype(np.int8), codes)
     weight, codes = numbers(batch, "weight", codes, 1.0)
@@ -91,18 +91,18 @@ def judged_rows(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Array
 
 
 def statuses(*columns: pa.Array, names: tuple[str, ...], form: FeatureForm) -> pa.Array:
-    """The status of each row in words, from the columns of a training table."""
-    codes = judged_rows(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)[-1]
+    """The status of each row, from the columns of a training table."""
+    codes = rows_with_status(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)[-1]
     return pa.array(np.array(STATUSES, dtype=object)[codes])
 
 
 def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
-    """What is summed while blocks are made: counts by status, by class, and the moments of the features."""
+    """The sums over the rows of a block: counts by status and by class, and the moments of the features."""
     spread = moments(block.x, block.weight)
     if isinstance(block.x, Sparse):
-        counted = rows_of(block.x, block.weight > 0)
-        assert isinstance(counted, Sparse)
-        spread["low"], spread["high"] = limits(counted)
+        weighted = rows_of(block.x, block.weight > 0)
+        assert isinstance(weighted, Sparse)
+        spread["low"], spread["high"] = limits(weighted)
     return spread | {
         "statuses": np.bincount(codes, minlength=len(STATUSES)).astype(np.float64),
         "rows_of_class": np.bincount(block.y[block.weight > 0].astype(np.intp), minlength=classes).astype(np.float64),
@@ -111,8 +111,8 @@ def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
     }
 
 
-def features(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Codes]:
-    """The features of a batch, any number where a row has none, and what is wrong with each row's."""
+def features_of(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Codes]:
+    """The features of a batch, and the status code of each row's. Features that are missing may be any number."""
     if form.layout == "columns":
         columns = [batch.column(f"feature_{place}") for place in range(form.width)]
         x = np.column_stack([column.to_numpy(zero_copy_only=False) for column in columns])
@@ -120,7 +120,7 @@ def features(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Codes]:
         for column in columns:
             if column.null_count:
                 null |= column.is_null().to_numpy(zero_copy_only=False)
-        return x, judged(x, null)
+        return x, finite_codes(x, null)
     column = batch.column("features")
     if form.layout == "array":
         return from_lists(column, form)
@@ -128,7 +128,7 @@ def features(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Codes]:
 
 
 def from_lists(lists: pa.Array, form: FeatureForm) -> tuple[Matrix, Codes]:
-    """Arrays of features."""
+    """The features in arrays, and the status code of each row's."""
     entries = lists.flatten()
     lengths = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
     stored = entries.to_numpy(zero_copy_only=False)
@@ -146,14 +146,17 @@ def from_lists(lists: pa.Array, form: FeatureForm) -> tuple[Matrix, Codes]:
         x[right] = stored[at].reshape(-1, form.width)
         absent = entries.is_null().to_numpy(zero_copy_only=False)[at].reshape(-1, form.width)
         null[right] = absent.any(axis=1)
-    codes = judged(x, np.zeros(len(x), dtype=bool) if null is None else null)
+    codes = finite_codes(x, np.zeros(len(x), dtype=bool) if null is None else null)
     codes[(lengths >= 0) & ~right] = CODE["feature_length"]
     codes[lengths < 0] = CODE["null_features"]
     return (compressed(x) if form.sparse else x), codes
 
 
 def from_vectors(vectors: pa.StructArray, form: FeatureForm) -> tuple[Matrix, Codes]:
-    """ML vectors, as the structs that they are made of: type 0 is sparse, 1 dense, null no vector."""
+    """The features in ML vectors, and the status code of each row's.
+
+    A vector is a struct, whose type is 0 if it is sparse, 1 if it is dense, and null if there is no vector.
+    """
     null = vectors.field("type").is_null().to_numpy(zero_copy_only=False)
     values, indices = vectors.field("values"), vectors.field("indices")
     stored = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
@@ -163,7 +166,7 @@ def from_vectors(vectors: pa.StructArray, form: FeatureForm) -> tuple[Matrix, Co
     numbers_of = values.flatten().to_numpy(zero_copy_only=False)
     if is_dense.all() and not wrong.any() and not null.any() and not form.sparse:
         entries: Array = numbers_of.reshape(-1, form.width)
-        return entries, judged(entries, null)
+        return entries, finite_codes(entries, null)
     place = np.arange(len(numbers_of)) - np.repeat(np.cumsum(stored) - stored, stored)
     if not is_dense.all():
         of_sparse = np.repeat(~is_dense, stored)
@@ -185,8 +188,8 @@ def from_vectors(vectors: pa.StructArray, form: FeatureForm) -> tuple[Matrix, Co
     return (sparse if form.sparse else dense(sparse)), codes
 
 
-def judged(x: Array, null: npt.NDArray[np.bool_]) -> Codes:
-    """What is wrong with the features of each row, if anything."""
+def finite_codes(x: Array, null: npt.NDArray[np.bool_]) -> Codes:
+    """The status code of the features of each row."""
     codes = np.zeros(len(x), dtype=np.int8)
     if not np.isfinite(x).all():
         codes[np.isinf(x).any(axis=1)] = CODE["infinite_features"]
@@ -196,7 +199,7 @@ def judged(x: Array, null: npt.NDArray[np.bool_]) -> Codes:
 
 
 def numbers(batch: pa.RecordBatch, name: str, codes: Codes, default: float) -> tuple[Array, Codes]:
-    """A weight or an offset, and the codes with what is wrong with it; the default where the table has none."""
+    """The column of weights or offsets, by default one number, and the status codes with what is wrong with it."""
     if name not in batch.schema.names:
         return np.full(batch.num_rows, default), codes
     column = batch.column(name)
@@ -212,7 +215,7 @@ def numbers(batch: pa.RecordBatch, name: str, codes: Codes, default: float) -> t
 
 
 def rows_of(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
-    """The rows of a matrix that are kept."""
+    """The rows of a matrix where `kept` is true."""
     if not isinstance(x, Sparse):
         return x[kept]
     lengths = np.diff(x.indptr)
@@ -223,7 +226,7 @@ def rows_of(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
 
 
 def compressed(x: Array) -> Sparse:
-    """A dense matrix without its zeros."""
+    """A dense matrix in compressed form."""
     row, column = np.nonzero(x)
     counts = np.bincount(row, minlength=len(x))
     return Sparse(
@@ -232,10 +235,10 @@ def compressed(x: Array) -> Sparse:
 
 
 def keys(x: Matrix, y: Array) -> Array:
-    """A hash of each row in [0, 1), the same wherever the row lies and however it is stored.
+    """A hash of each row in [0, 1), which depends on its content alone and not on how it is stored.
 
-    The bits of each number times an odd number of its column are added modulo 2^64, so that zeros may be left out, and
-    mixed by the finalizer of splitmix64.
+    The bits of each number are multiplied by an odd number of its column and added modulo 2^64, so that zeros may be
+    left out. The finalizer of SplitMix64 mixes the sum.
     """
     with np.errstate(over="ignore"):
         odd = splitmix64(np.arange(1, x.shape[1] + 1, dtype=np.uint64)) | np.uint64(1)
@@ -250,7 +253,7 @@ def keys(x: Matrix, y: Array) -> Array:
 
 
 def added(sums: Mapping[str, Array] | None, more: Mapping[str, Array]) -> dict[str, Array]:
-    """Sums of two sets of rows together; of the names in `EXTREMES` the lower or the higher."""
+    """The sums over two sets of rows; for the names in `EXTREMES` the lower or the higher."""
     if sums is None:
         return dict(more)
     return {name: EXTREMES.get(name, np.add)(sums[name], value) for name, value in more.items()}

@@ -1,4 +1,4 @@
-"""What can be said of a fit at its end: curvature, standard errors, columns that are collinear or that separate."""
+"""What the Hessian at the end of a fit shows: curvature, standard errors, collinear and separating columns."""
 
 import math
 from dataclasses import dataclass
@@ -6,50 +6,53 @@ from functools import partial
 
 import numpy as np
 
+from logloss_spark.fit.descent import Point
 from logloss_spark.fit.objective import Space
 from logloss_spark.fit.passes import TrainingRows
-from logloss_spark.fit.solvers import Point
 from logloss_spark.kernels.logistic import gram, lead
 from logloss_spark.kernels.sums import Array
 
 COLLINEAR = 1e-10
-"""An eigenvalue of the features' correlations below this is none: doubles give 1e-16 times the number of columns."""
+"""An eigenvalue of the correlations below this times the number of columns counts as 0; rounding gives 1e-16 of it."""
 
 SEPARATED = 1e-5
-"""A direction in which the loss has this share of the curvature that its features have may separate the classes."""
+"""If the loss has less than this share of its usual curvature in a direction, that may separate the classes."""
 
 PERFECT = 1e-6
-"""A loss below this share of the labels' entropy is that of classes that are all but told apart."""
+"""If the loss is below this share of the labels' entropy, the classes may be separated."""
 
 SUSPICIOUS = 1e-4
-"""A condition number above the inverse of this is looked into: columns may be collinear, or classes separated."""
+"""If the condition number is above the inverse of this, columns may be collinear or classes separated."""
 
 INVOLVED = 1e-3
-"""A column is one of the collinear with this share of the largest weight."""
+"""A column counts as collinear if its weight in the null direction is at least this share of the largest."""
 
 SEPARATING = 0.05
-"""A column separates if it moves some row's logit by this share of the most that any column moves one."""
+"""A column counts as separating if it moves some row's logit by this share of the largest move of any column."""
 
 TOUCHING = 1e-6
-"""A lead this small, beside the largest, is none: the solver's direction is that exact."""
+"""A lead below this share of the largest counts as 0: the solver's direction is no more exact."""
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """The Hessian of the mean objective at the end, over what the data can tell apart."""
+    """The extreme eigenvalues of the Hessian of the mean objective, over the directions that change a probability."""
 
     smallest: float
     largest: float
 
     @property
     def condition(self) -> float:
-        """Largest by smallest; infinite where the objective is flat in a direction."""
+        """The largest by the smallest; infinite if the objective is flat in a direction."""
         return self.largest / self.smallest if self.smallest > 0 else math.inf
 
 
 @dataclass(frozen=True)
 class Separation:
-    """A direction along which no row is on the wrong side: `complete`, or with rows on the border."""
+    """A direction along which no row is on the wrong side.
+
+    `complete` says that no row is on the border, either; `columns` are the indices of the columns that separate.
+    """
 
     complete: bool
     columns: tuple[int, ...]
@@ -57,10 +60,15 @@ class Separation:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is found at the end of a fit: its curvature, the directions in which features do not vary, a separation.
+    """What the Hessian at the end of a fit shows.
 
-    `collinear` are the places of the columns that take part in flat directions; `errors` are those of coefficients
-    (C, d) and intercepts (C,), where there are any.
+    Attributes
+    ----------
+    curvature : None if there is no Hessian
+    flat : array of shape (d, directions), the directions in which the features do not vary
+    collinear : the indices of the columns that take part in flat directions
+    separation : None if the classes are not separated
+    errors : standard errors of coefficients (C, d) and intercepts (C,), or None
     """
 
     curvature: Curvature | None
@@ -71,12 +79,12 @@ class Findings:
 
 
 def suspicious(curvature: Curvature, loss: float, label_entropy: float) -> bool:
-    """Whether a fit's end is worth the passes that look for columns that are collinear or that separate."""
+    """Whether columns may be collinear or separate the classes, so that passes that look for them are worth it."""
     return curvature.smallest <= SUSPICIOUS * curvature.largest or loss <= PERFECT * label_entropy
 
 
 def contrasts(space: Space) -> Array:
-    """A basis of the coordinates without shifts of all classes together, which change no probability.
+    """A basis of the coordinates, without the shifts of all classes together, which change no probability.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def contrasts(space: Space) -> Array:
 
 
 def curvature_of(point: Point, basis: Array) -> Curvature:
-    """The extreme eigenvalues of a Hessian; one that is rounding is 0."""
+    """The extreme eigenvalues of a Hessian; an eigenvalue that is nothing but rounding counts as 0."""
     assert point.hessian is not None
     values = np.linalg.eigvalsh(basis.T @ point.hessian @ basis)
     if not len(values):
@@ -101,8 +109,13 @@ def curvature_of(point: Point, basis: Array) -> Curvature:
     return Curvature(float(values[0]) if values[0] > rounding else 0.0, float(values[-1]))
 
 
-def collinear_directions(rows: TrainingRows, space: Space, weight: float) -> Array:
-    """Directions in which the standardised features do not vary, of shape (features, directions), orthonormal."""
+def find_collinear(rows: TrainingRows, space: Space, weight: float) -> Array:
+    """Pass over the rows, and return the directions in which the standardised features do not vary.
+
+    Returns
+    -------
+    array of shape (features, directions), orthonormal
+    """
     used = space.free[0, :-1]
     of_features = rows.sums(partial(gram, standard=space.standard))["gram"][:-1, :-1] / weight
     values, vectors = np.linalg.eigh(of_features[np.ix_(used, used)])
@@ -114,14 +127,15 @@ def collinear_directions(rows: TrainingRows, space: Space, weight: float) -> Arr
 
 
 def involved(directions: Array) -> tuple[int, ...]:
-    """The places of the columns that take part in some directions, those of the largest weight first."""
-    return places_above(np.sqrt((directions * directions).sum(axis=1)), INVOLVED)
+    """The indices of the columns that take part in some directions, the column with the largest weight first."""
+    return indices_above(np.sqrt((directions * directions).sum(axis=1)), INVOLVED)
 
 
 def undetermined_constants(space: Space, flat: Array) -> tuple[int, ...]:
-    """The places of constant columns that stand in for an intercept but are not alone in saying what it says.
+    """The indices of constant columns that stand in for an intercept and are collinear with other columns.
 
-    Several of them are collinear, and so is one with features that add up to a constant in a direction of `flat`.
+    Several constant columns are collinear with each other; a single one is collinear with features that add up to a
+    constant along a direction of `flat`.
     """
     places = np.flatnonzero(space.stand_in)
     means = space.standard.scale * space.standard.mean
@@ -129,17 +143,20 @@ def undetermined_constants(space: Space, flat: Array) -> tuple[int, ...]:
     return tuple(map(int, places)) if len(places) > 1 or shifts.any() else ()
 
 
-def places_above(size: Array, share: float) -> tuple[int, ...]:
-    """The places of what is larger than a share of the largest, the largest first."""
+def indices_above(size: Array, share: float) -> tuple[int, ...]:
+    """The indices of the entries that are larger than a share of the largest, the largest first."""
     order = np.argsort(-size, kind="stable")
-    return tuple(int(place) for place in order if size[place] > share * size.max(initial=0.0))
+    return tuple(int(index) for index in order if size[index] > share * size.max(initial=0.0))
 
 
-def separation(rows: TrainingRows, space: Space, point: Point, collinear: Array, shares: Array) -> Separation | None:
-    """The direction in which an unpenalised fit runs away, if there is one.
+def find_separation(
+    rows: TrainingRows, space: Space, point: Point, collinear: Array, shares: Array
+) -> Separation | None:
+    """Find the direction along which an unpenalised fit runs away, if there is one.
 
-    Where the loss is all but flat although the features vary, Newton's step goes on towards infinity. A pass over all
-    rows says whether any of them is on the wrong side of that direction; only then are the classes separated.
+    If the loss is almost flat along directions in which the features vary, Newton's step points towards infinity. A
+    pass over all rows tells whether any of them is on the wrong side of that direction. If none is, the classes are
+    separated.
     """
     assert point.hessian is not None
     basis = contrasts(space)
@@ -152,28 +169,28 @@ def separation(rows: TrainingRows, space: Space, point: Point, collinear: Array,
     towards, curved = basis @ vectors[:, flat], values[flat]
     floor = max(curved.max() * 1e-8, np.finfo(float).tiny)  # below it an eigenvalue is rounding
     step = -towards @ ((towards.T @ point.gradient) / np.maximum(curved, floor))
-    # Where every row is separated the loss is flat everywhere, and the coefficients themselves are such a direction.
+    # If every row is separated, the loss is flat everywhere, and the coefficients themselves are such a direction.
     for direction in (step, point.x):
-        found = separated_along(rows, space, direction)
-        if found is not None:
-            return found
+        separation = check_direction(rows, space, direction)
+        if separation is not None:
+            return separation
     return None
 
 
-def separated_along(rows: TrainingRows, space: Space, direction: Array) -> Separation | None:
-    """Whether a direction, in the solver's coordinates, separates the classes; a pass."""
+def check_direction(rows: TrainingRows, space: Space, direction: Array) -> Separation | None:
+    """Pass over the rows, and return the separation along a direction in the solver's coordinates, if it is one."""
     size = np.abs(direction).max(initial=0.0)
     if not size > 0:
         return None
-    found = rows.sums(partial(lead, theta=space.theta(direction / size), standard=space.standard))
-    low, high = float(found["low"][0]), float(found["high"][0])
+    sums = rows.sums(partial(lead, theta=space.theta(direction / size), standard=space.standard))
+    low, high = float(sums["low"][0]), float(sums["high"][0])
     if not (high > 0 and low >= -TOUCHING * high):
         return None
-    return Separation(low > TOUCHING * high, places_above(found["reach"], SEPARATING))
+    return Separation(low > TOUCHING * high, indices_above(sums["reach"], SEPARATING))
 
 
 def complement(space: Space, basis: Array, collinear: Array) -> Array:
-    """What is orthogonal to collinear directions, in coordinates of a basis."""
+    """A basis of what is orthogonal to collinear directions, in the coordinates of another basis."""
     if not collinear.shape[1]:
         return np.eye(basis.shape[1])
     rows, _ = space.shape
@@ -188,10 +205,13 @@ def complement(space: Space, basis: Array, collinear: Array) -> Array:
 
 
 def covariance(space: Space, point: Point, weight: float) -> Array | None:
-    """The covariance of coefficients and intercepts as they came, of shape (C (d + 1), C (d + 1)).
+    """The covariance of coefficients and intercepts for the features as they came.
 
-    The inverse of the summed Hessian; with several classes its generalised inverse, that of centred coefficients. None
-    where the Hessian has no inverse.
+    It is the inverse of the summed Hessian, or with several classes the generalised inverse for centred coefficients.
+
+    Returns
+    -------
+    array of shape (C (d + 1), C (d + 1)), or None if the Hessian has no inverse
 
     References
     ----------
@@ -207,7 +227,7 @@ def covariance(space: Space, point: Point, weight: float) -> Array | None:
     flat = np.zeros((rows * width, rows * width))
     free = space.free.ravel()
     flat[np.ix_(free, free)] = basis @ inner @ basis.T
-    # From standardised to raw: a coefficient is scaled, and what that takes off every row goes to the intercept.
+    # From standardised to raw: a coefficient is scaled, and the intercept takes what that shifts every row by.
     turn = np.diag(np.append(space.standard.scale, 1.0))
     turn[-1, :-1] = -space.standard.scale * space.standard.mean
     if space.stand_in.any():
@@ -218,7 +238,7 @@ def covariance(space: Space, point: Point, weight: float) -> Array | None:
 
 
 def standard_errors(space: Space, point: Point, weight: float) -> tuple[Array, Array] | None:
-    """Standard errors of coefficients (C, d) and intercepts (C,); NaN where nothing was estimated, None without any."""
+    """Standard errors of coefficients (C, d) and intercepts (C,), NaN if not estimated; None if all are unknown."""
     spread = covariance(space, point, weight)
     if spread is None:
         return None

@@ -1,4 +1,4 @@
-"""The objective of a fit in the coordinates of its solver: standardised features, without those that have no say."""
+"""The objective of a fit in the coordinates of its solver: standardised features, without those that are constant."""
 
 import time
 from collections.abc import Callable
@@ -8,19 +8,26 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from logloss_spark.fit.descent import Penalty, Point
 from logloss_spark.fit.passes import TrainingRows
-from logloss_spark.fit.solvers import Penalty, Point
 from logloss_spark.fit.spec import Training
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient, loss_gradient_and_hessian
 from logloss_spark.kernels.sums import Array
 
 CONSTANT = 1e-14
-"""A standard deviation below this share of the mean is rounding: the column is constant."""
+"""If the standard deviation of a column is below this share of its mean, it is rounding: the column is constant."""
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What the pass that makes the blocks sums: of the weights by class, and of each feature mean and variance."""
+    """Sums of the pass that writes the blocks.
+
+    Attributes
+    ----------
+    weight_of_class : array of shape (K,), the weight of the rows of each class
+    mean, deviation : arrays of shape (d,), the mean and standard deviation of each feature
+    held : the weight of the validation rows
+    """
 
     weight_of_class: Array
     mean: Array
@@ -34,26 +41,26 @@ class Totals:
 
     @property
     def spread(self) -> Array:
-        """The deviation of each feature, and of a constant one its absolute value."""
+        """The standard deviation of each feature, or if it is constant its absolute value."""
         return np.where(self.deviation > 0, self.deviation, np.abs(self.mean))
 
     @property
     def shares(self) -> Array:
-        """The share of each class."""
+        """The share of the weight that each class has."""
         return self.weight_of_class / self.weight
 
     @property
     def label_entropy(self) -> float:
-        """The log loss of a forecast that knows the shares alone, in nats."""
+        """The log loss of a forecast that knows only the shares of the classes, in nats."""
         shares = self.shares[self.shares > 0]
         return float(-(shares * np.log(shares)).sum())
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def totals(rows: TrainingRows, width: int) -> Totals:
-    """Mean and weighted variance of each feature, from the moments of blocks about centres of their own.
+def totals_of(rows: TrainingRows, width: int) -> Totals:
+    """The weights, means and deviations of all rows, from the moments of each block about its own centre.
 
-    The variance is Spark's, the sum of squares over W - sum(w^2)/W. Not finite where numbers are too large to square.
+    The variance is Spark's, the sum of squares over W - sum(w^2)/W, and not finite if numbers are too large to square.
 
     References
     ----------
@@ -88,10 +95,18 @@ def totals(rows: TrainingRows, width: int) -> Totals:
 
 @dataclass(frozen=True)
 class Space:
-    """The solver's coordinates: which parameters are free, and how features are standardised.
+    """The solver's coordinates.
 
-    Parameters theta have the shape (C, d + 1), the intercept last, with C = 1 for two classes. Constant columns may
-    stand in for an intercept: `stand_in`, of shape (d,), is what each takes of it, as a share of its raw coefficient.
+    Parameters theta have the shape (C, d + 1), with the intercept last and C = 1 for two classes. The free ones are the
+    coordinates.
+
+    Attributes
+    ----------
+    standard : how features are standardised
+    free : array of shape (C, d + 1), true for the parameters that the solver may change
+    penalty : the penalty of each coordinate
+    stand_in : array of shape (d,); without an intercept, the coefficient that a constant column takes over for each
+        unit of the solver's intercept
     """
 
     standard: Standardization
@@ -101,7 +116,7 @@ class Space:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """C and d + 1."""
+        """The shape of the parameters, (C, d + 1)."""
         rows, width = self.free.shape
         return rows, width
 
@@ -111,17 +126,17 @@ class Space:
         return bool(self.free[0, -1])
 
     def theta(self, x: Array) -> Array:
-        """Coordinates as parameters, with 0 for those that are not free."""
+        """The parameters at some coordinates; those that are not free are 0."""
         theta = np.zeros(self.shape)
         theta[self.free] = x
         return theta
 
     def coordinates(self, theta: Array) -> Array:
-        """Parameters as coordinates."""
+        """The coordinates of parameters."""
         return np.asarray(theta[self.free])
 
     def raw(self, theta: Array) -> tuple[Array, Array]:
-        """Coefficients (C, d) and intercepts (C,) of the features as they came."""
+        """Coefficients of shape (C, d) and intercepts of shape (C,), for the features as they came."""
         coefficients = theta[:, :-1] * self.standard.scale
         intercepts = theta[:, -1] - coefficients @ self.standard.mean
         if not self.stand_in.any():
@@ -129,52 +144,53 @@ class Space:
         return coefficients + np.outer(intercepts, self.stand_in), np.zeros_like(intercepts)
 
     def from_raw(self, coefficients: Array, intercepts: Array) -> Array:
-        """What `raw` was made of."""
+        """The parameters that `raw` turned into these coefficients and intercepts."""
         scale = self.standard.scale
         scaled = np.divide(coefficients, scale, out=np.zeros_like(coefficients), where=scale > 0)
         return np.column_stack([scaled, intercepts + coefficients @ self.standard.mean])
 
 
-def space_of(training: Training, found: Totals, classes: int) -> Space:
+def space_of(training: Training, totals: Totals, classes: int) -> Space:
     """The coordinates of a fit.
 
-    Beside an intercept a constant column says nothing, and is left out. Without an intercept, and without a penalty,
-    it says what an intercept says: the solver has one, and constant columns share it in the end, so that features are
-    centred nevertheless. Under a penalty a constant column is one of the features, and they are not centred.
+    Beside an intercept, constant columns are left out. Without an intercept and without a penalty, a constant column
+    does what an intercept does: the solver gets an intercept, so that features can be centred, and in the end the
+    constant columns share it. Under a penalty, a constant column is a feature as any other, and features are not
+    centred.
     """
-    constant = (found.deviation == 0) & (found.mean != 0)
+    constant = (totals.deviation == 0) & (totals.mean != 0)
     stands_in = not training.fit_intercept and training.reg_param == 0 and bool(constant.any())
     centred = training.fit_intercept or stands_in
-    spread = found.deviation if centred else found.spread
+    spread = totals.deviation if centred else totals.spread
     used = spread > 0
     scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=used)
     rows = 1 if classes == 2 and training.family != "multinomial" else classes
     free = np.tile(np.append(used, centred), (rows, 1))
-    # Over the features as they came a coefficient is the standardised one times the scale.
+    # The coefficient of a feature as it came is the standardised one times the scale.
     own = np.ones_like(scale) if training.standardization else scale
     l2 = training.reg_param * (1 - training.elastic_net_param) * np.append(own * own, 0.0)
     l1 = training.reg_param * training.elastic_net_param * np.append(own, 0.0)
     return Space(
-        standard=Standardization(found.mean if centred else np.zeros_like(found.mean), scale),
+        standard=Standardization(totals.mean if centred else np.zeros_like(totals.mean), scale),
         free=free,
         penalty=Penalty(np.tile(l2, (rows, 1))[free], np.tile(l1, (rows, 1))[free]),
         stand_in=np.divide(
-            1 / max(constant.sum(), 1), found.mean, out=np.zeros_like(scale), where=constant & stands_in
+            1 / max(constant.sum(), 1), totals.mean, out=np.zeros_like(scale), where=constant & stands_in
         ),
     )
 
 
-def objective(rows: TrainingRows, space: Space, found: Totals, x: Array, *, hessian: bool) -> Point:
-    """The penalised mean loss of all rows at the solver's coordinates; a pass."""
+def evaluate_objective(rows: TrainingRows, space: Space, totals: Totals, x: Array, *, hessian: bool) -> Point:
+    """Pass over all rows, and return the objective at some coordinates, with its Hessian if asked."""
     began = time.monotonic()
     kernel = loss_gradient_and_hessian if hessian else loss_and_gradient
     sums = rows.sums(partial(kernel, theta=space.theta(x), standard=space.standard))
-    point = point_of(x, sums, space, found.weight, found.held)
+    point = point_of(x, sums, space, totals.weight, totals.held)
     return replace(point, seconds=time.monotonic() - began)
 
 
 def local_objective(block: Block, space: Space) -> Callable[[Array], Point]:
-    """The same of a block in memory, with its Hessian."""
+    """The objective of a block in memory as a function of coordinates, always with its Hessian."""
     weight = float(block.weight.sum())
 
     def evaluate(x: Array) -> Point:
@@ -185,7 +201,7 @@ def local_objective(block: Block, space: Space) -> Callable[[Array], Point]:
 
 
 def point_of(x: Array, sums: dict[str, Array], space: Space, weight: float, held: float) -> Point:
-    """Sums over rows as a point of the solver."""
+    """The point of the solver that sums over rows describe."""
     loss = float(sums["loss"][0]) / weight
     flat = space.free.ravel()
     hessian = None

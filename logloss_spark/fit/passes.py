@@ -48,22 +48,22 @@ class TrainingRows:
     """
 
     def __init__(self, training: TrainingTable) -> None:
+        self.training = training
         self.form = training.form
-        self.classes = len(training.classes)
         self.name = uuid4().hex[:12]
         self.parts: list[Arrays] = []
         self.rows = 0
         self.passes = 0
         self.rebuilds = 0
         self.streamed = False
-        self._table = training.table
         self._cores = 1
         self._descriptions: DataFrame | None = None
         self._mark = 0.0
 
     def __enter__(self) -> "TrainingRows":
-        self._cores = count_slots(self._table.sparkSession)
-        self._table = self._table.coalesce(self._cores)
+        table = self.training.table
+        self._cores = count_slots(table.sparkSession)
+        self._table = table.coalesce(self._cores)
         results = self._write()
         self.parts = [result.arrays for result in results if result.arrays is not None]
         self.rows = sum(result.rows or 0 for result in results)
@@ -103,7 +103,7 @@ class TrainingRows:
 
     def _write(self) -> list[Result]:
         """Write the blocks, and return the sums of each partition. Without a disk or a cache, passes will stream."""
-        blocks = BlockSet(self.name, self.rebuilds, self.form, self.classes)
+        blocks = BlockSet(self.name, self.rebuilds, self.form, len(self.training.classes))
         written = over_partitions(self._table, partial(write_block, blocks=blocks))
         try:
             kept = written.persist()

@@ -1,4 +1,4 @@
-"""What a fit is asked for: which columns mean what, the objective, and how to minimise it."""
+"""What a fit is asked for: the roles of columns, the objective, and how to minimise it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,34 +20,34 @@ ClassWeight = Literal["balanced"] | Mapping[Any, float]
 class Training:
     """The roles of a training table's columns, the objective and the solver.
 
-    The objective is Spark's: the weighted mean of the log loss, and `reg_param` times
-    (1 - a)/2 |b|^2 + a |b|_1 with a = `elastic_net_param`, over the coefficients of standardised features where
-    `standardization` is on. The intercept is free of it. Features are divided by Spark's weighted deviation, a constant
-    column, which is left out beside an intercept only, by its absolute value.
+    The objective is Spark's: the weighted mean of the log loss, plus `reg_param` times (1 - a)/2 |b|^2 + a |b|_1, where
+    a is `elastic_net_param` and b are the coefficients, with `standardization` those of standardised features. The
+    intercept is not penalised. Features are divided by Spark's weighted standard deviation. A constant column is left
+    out beside an intercept, and otherwise divided by its absolute value.
 
     Parameters
     ----------
     features : str or tuple of str
         A column of vectors or arrays, or columns of numbers and booleans.
     label, weight, offset, validation : str
-        The class; what a row counts for; what is added to the logit; rows to validate on (a boolean).
+        The class; the weight of a row; a number that is added to the logit; whether a row is held out for validation.
     classes : tuple, optional
-        The labels, (negative, positive) or in the order of the model's rows. By default those that the table holds.
+        The labels, (negative, positive) or in the order of the model's rows. By default they are read from the table.
     class_weight : "balanced" or mapping from class to factor, optional
     family : "auto", "binomial" or "multinomial"
     solver : "gd", "lbfgs" or "newton"
     tol : float
         How far above the optimum the objective may end, as a share of the entropy of the labels.
     patience : int
-        Iterations without a better loss on the validation rows, after which the fit stops.
+        Iterations without a smaller loss on the validation rows, after which the fit stops.
     on_invalid, tolerated_share :
-        Rows that cannot be fitted on are left out, up to this share of all: by default any, or none where `on_invalid`
-        is "fail". "quarantine" is "count" to the fit: it is the job that writes such rows.
+        Rows that cannot be fitted on are left out, up to this share of all rows: by default any, or with
+        `on_invalid="fail"` none. To the fit "quarantine" is the same as "count"; the job writes the rows.
 
     Raises
     ------
     SpecError
-        A value that cannot be meant.
+        An argument has an invalid value, or two arguments contradict each other.
     """
 
     features: str | tuple[str, ...]
@@ -70,44 +70,55 @@ class Training:
     tolerated_share: float | None = None
 
     def __post_init__(self) -> None:
-        one_of("family", self.family, ("auto", "binomial", "multinomial"))
-        one_of("solver", self.solver, ("gd", "lbfgs", "newton"))
-        one_of("on_invalid", self.on_invalid, ("count", "quarantine", "fail"))
-        for role in ("label", "weight", "offset", "validation"):
-            name = getattr(self, role)
-            if not isinstance(name, str) and (name is not None or role == "label"):
-                raise SpecError(f"{role} is given by the name of a column, and {name!r} came")
+        self._check_columns()
+        self._check_objective()
+        self._check_classes()
         for switch in ("fit_intercept", "standardization"):
             if not isinstance(getattr(self, switch), bool):
-                raise SpecError(f"{switch} is True or False, and {getattr(self, switch)!r} came")
+                raise SpecError(f"{switch} must be True or False, got {getattr(self, switch)!r}")
+        one_of("solver", self.solver, ("gd", "lbfgs", "newton"))
+        one_of("on_invalid", self.on_invalid, ("count", "quarantine", "fail"))
         if self.tolerated_share is not None:
             within("tolerated_share", self.tolerated_share, 0, 1)
-        within("reg_param", self.reg_param, 0)
-        within("elastic_net_param", self.elastic_net_param, 0, 1)
         within("max_iter", self.max_iter, 0, whole=True)
         within("patience", self.patience, 1, whole=True)
         between("tol", self.tol, 0.0, 1.0)
+
+    def _check_columns(self) -> None:
+        for role in ("label", "weight", "offset", "validation"):
+            name = getattr(self, role)
+            if not isinstance(name, str) and (name is not None or role == "label"):
+                raise SpecError(f"{role} must be the name of a column, got {name!r}")
         if isinstance(self.features, tuple):
             if not self.features:
-                raise SpecError("features names the columns to fit on, and none came")
+                raise SpecError("features must name a column or more, got none")
             distinct("features", self.features)
+
+    def _check_objective(self) -> None:
+        one_of("family", self.family, ("auto", "binomial", "multinomial"))
+        within("reg_param", self.reg_param, 0)
+        within("elastic_net_param", self.elastic_net_param, 0, 1)
+        if self.offset is not None and (self.family == "multinomial" or len(self.classes or ()) > 2):
+            raise SpecError(
+                "offset needs a model of two classes, whose one logit it is added to, got family multinomial"
+            )
+
+    def _check_classes(self) -> None:
         if self.classes is not None:
             distinct("classes", self.classes)
             if len(self.classes) < 2:
-                raise SpecError(f"classes names the labels there can be, two or more; it has {list(self.classes)}")
+                raise SpecError(f"classes must name two labels or more, got {list(self.classes)}")
         if isinstance(self.class_weight, str):
             one_of("class_weight", self.class_weight, ("balanced",))
         elif isinstance(self.class_weight, Mapping):
             for label, factor in self.class_weight.items():
                 within(f"class_weight of {label!r}", factor, 0)
         elif self.class_weight is not None:
-            raise SpecError(f"class_weight is 'balanced' or maps classes to factors, and {self.class_weight!r} came")
-        if self.offset is not None and (self.family == "multinomial" or len(self.classes or ()) > 2):
-            raise SpecError("an offset is added to the one logit of two classes, and the family is multinomial")
+            raise SpecError(f"class_weight must be 'balanced' or map classes to factors, got {self.class_weight!r}")
 
     @property
     def tolerance(self) -> float:
-        """`tolerated_share`, or what `on_invalid` says where it is not given."""
+        """The share of rows that may be invalid: `tolerated_share`, or by default what `on_invalid` implies."""
         return self.tolerated_share if self.tolerated_share is not None else 0.0 if self.on_invalid == "fail" else 1.0
 
     @property
@@ -117,12 +128,12 @@ class Training:
 
 
 def within(name: str, value: Any, low: int, high: float = math.inf, *, whole: bool = False) -> None:
-    """Raise SpecError unless `value` is a finite number from `low` to `high`, and `whole` where that is asked."""
+    """Raise SpecError unless `value` is a finite number from `low` to `high`, and if asked a `whole` one."""
     is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     if not is_number or not low <= value <= high or value == math.inf:
         what = "a whole number" if whole else "a number"
         limits = f"of {low} or more" if high == math.inf else f"from {low} to {high}"
-        raise SpecError(f"{name} must be {what} {limits}, and {value!r} came")
+        raise SpecError(f"{name} must be {what} {limits}, got {value!r}")
 
 
 def columns_or_one(features: str | Sequence[str]) -> str | tuple[str, ...]:
@@ -131,9 +142,9 @@ def columns_or_one(features: str | Sequence[str]) -> str | tuple[str, ...]:
 
 
 def listed_classes(classes: Sequence[Label] | None) -> tuple[Label, ...] | None:
-    """The classes as a tuple, where they are given."""
+    """The classes as a tuple, or None if they are not given."""
     if classes is None:
         return None
     if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise SpecError(f"classes is a list of the labels there can be, and {classes!r} came")
+        raise SpecError(f"classes must be a list of labels, got {classes!r}")
     return tuple(classes)

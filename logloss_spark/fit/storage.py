@@ -1,92 +1,165 @@
-"""JSON that was stored, read back as dataclasses: what is not as it was written is told by its name."""
+"""Models as JSON, and texts in folders that Spark writes and reads."""
 
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from logloss_spark.wording import visible
+import numpy as np
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
 
-Stored = TypeVar("Stored")
+from logloss_spark.errors import MissingInputError, SpecError
+from logloss_spark.fit.parsing import INFINITY, built, parsed, typed
+from logloss_spark.fit.report import Report
+from logloss_spark.io.session import active_session
+from logloss_spark.kernels.sums import Array
+from logloss_spark.wording import counted
 
-IN_WORDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
-INFINITY = "Infinity"
-"""How an infinite number is stored, as JSON has none."""
+FORMAT = "logloss_spark.LogisticModel"
+VERSION = 2
 
-
-def parsed(text: str) -> Any:
-    """Return what a JSON text says; raise ValueError where it is none, or gives a key twice."""
-    try:
-        return json.loads(text, object_pairs_hook=distinct_keys)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
-def distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs of an object as a dictionary; raise ValueError where a key comes twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"keys must be distinct, got {visible(repr(twice))} twice")
-    return found
+SAVED = re.compile(r"/part-00000-[^/]*\.txt$")
+"""The file of a saved text."""
 
 
-def built(of: type[Stored], value: Any, name: str) -> Stored:
-    """Return the dataclass that a JSON object describes.
+def json_of(model: Mapping[str, Any]) -> str:
+    """The fields of a `LogisticModel` as JSON that a person can read."""
+    classes, names = model["classes"], model["feature_names"]
+    several = len(model["coefficients"]) > 1
+    logits = []
+    for row, label in enumerate(classes if several else classes[1:]):
+        logit: dict[str, Any] = {"class": label, "intercept": float(model["intercepts"][row])}
+        logit["coefficients"] = dict(zip(names, map(float, model["coefficients"][row]), strict=True))
+        if model["standard_errors"] is not None and model["intercept_errors"] is not None:
+            logit["intercept_error"] = json_number(model["intercept_errors"][row])
+            logit["standard_errors"] = [json_number(error) for error in model["standard_errors"][row]]
+        logits.append(logit)
+    report = dataclasses.asdict(model["report"])
+    if report["condition"] is not None and math.isinf(report["condition"]):
+        report["condition"] = INFINITY
+    stored = {
+        "format": FORMAT,
+        "version": VERSION,
+        "features": model["features"],
+        "offset": model["offset"],
+        "classes": classes,
+        "logits": logits,
+        "report": report,
+    }
+    return json.dumps(stored, indent=1, default=json_number)
 
-    Raises
-    ------
-    ValueError
-        A field is missing, unknown, or has a value of another type; the message names it as `name.field`.
+
+def fields_of_json(text: str) -> dict[str, Any]:
+    """The fields of the `LogisticModel` that `json_of` turned into JSON.
+
+    Raises KeyError if a key is missing, and ValueError if a value is not as it was written.
     """
-    given = typed(value, dict, name)
-    hints = get_type_hints(of)
-    fields = dataclasses.fields(of)  # type: ignore[arg-type]  # it is a dataclass
-    for field in fields:
-        if field.name not in given and field.default is dataclasses.MISSING:
-            raise ValueError(f"{name}.{field.name} is missing")
-    for key in given:
-        if key not in hints:
-            raise ValueError(f"{name} has an unknown key {visible(repr(key))}")
-    return of(**{key: typed(entry, hints[key], f"{name}.{key}") for key, entry in given.items()})
+    stored = typed(parsed(text), dict, "it")
+    if stored["format"] != FORMAT:
+        raise ValueError(f"its format must be {FORMAT!r}, got {stored['format']!r}")
+    if stored["version"] != VERSION:
+        raise ValueError(f"its version must be {VERSION}, got {stored['version']!r}: fit the model again")
+    logits = typed(stored["logits"], tuple[dict[str, Any], ...], "logits")
+    features, classes = stored["features"], tuple(typed(stored["classes"], list, "classes"))
+    check_logits(logits, classes)
+    coefficients = [typed(logit["coefficients"], dict[str, float], "coefficients") for logit in logits]
+    names = tuple(coefficients[0])
+    if any(tuple(of_class) != names for of_class in coefficients):
+        raise ValueError("coefficients must have the same names in every logit")
+    errors = errors_of(logits, len(names))
+    return {
+        "features": features if isinstance(features, str) else typed(features, tuple[str, ...], "features"),
+        "feature_names": names,
+        "classes": classes,
+        "coefficients": np.array([list(of_class.values()) for of_class in coefficients]),
+        "intercepts": np.array([typed(logit["intercept"], float, "intercept") for logit in logits]),
+        "standard_errors": None if errors is None else errors[:, 1:],
+        "intercept_errors": None if errors is None else errors[:, 0],
+        "offset": typed(stored["offset"], str | None, "offset"),
+        "report": built(Report, stored["report"], "report"),
+    }
 
 
-def typed(value: Any, hint: Any, name: str) -> Any:
-    """Return a value of JSON as the type that a hint names; raise ValueError where it has another."""
-    if hint is Any:
-        return value
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        (other,) = (option for option in arguments if option is not NoneType)
-        return None if value is None else typed(value, other, name)
-    if dataclasses.is_dataclass(hint):
-        return built(hint, value, name)  # type: ignore[arg-type]  # a hint is the class, not an instance
-    if hint is dict or origin is dict:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{name} must be an object, got {visible(repr(value))}")
-        return {
-            key: typed(entry, arguments[1], f"{name}.{key}") if arguments else entry for key, entry in value.items()
-        }
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{name} must be a list, got {visible(repr(value))}")
-        return tuple(typed(entry, arguments[0], f"{name}[{place}]") for place, entry in enumerate(value))
-    if hint is float and value == INFINITY:
-        return math.inf
-    fits = isinstance(value, (int, float) if hint is float else hint)
-    if not fits or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{name} must be {IN_WORDS[hint]}, got {visible(repr(value))}")
-    return real(value, name) if hint is float else value
+def check_logits(logits: Sequence[Mapping[str, Any]], classes: Sequence[Any]) -> None:
+    """Raise ValueError unless there is a logit for each class, or for the second of two classes."""
+    if not logits:
+        raise ValueError("logits must be one or more, got none")
+    named = classes if len(logits) > 1 else classes[1:]
+    if [logit["class"] for logit in logits] != list(named):
+        raise ValueError(f"logits must be those of the classes {list(named)}, in this order")
 
 
-def real(value: float, name: str) -> float:
-    """Return a number as a double; raise ValueError where it is a whole number beyond all doubles."""
+def errors_of(logits: Sequence[Mapping[str, Any]], width: int) -> Array | None:
+    """The standard errors of each logit, its intercept's first; None if they are not stored."""
+    if not any("standard_errors" in logit or "intercept_error" in logit for logit in logits):
+        return None
+    name, optional = "standard_errors", tuple[float | None, ...]
+    errors = [typed([logit["intercept_error"], *typed(logit[name], list, name)], optional, name) for logit in logits]
+    if any(len(of_class) != width + 1 for of_class in errors):
+        raise ValueError(f"standard_errors must be one for each of {counted(width, 'feature')}")
+    return np.array(errors, dtype=float)
+
+
+def json_number(value: Any) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
+    """Write a text to a folder through Spark, so that it lands where tables do.
+
+    Raises SpecError if something is there already; with `overwrite`, if that is anything but such a text.
+    """
+    if overwrite:
+        check_replaceable(path)
     try:
-        return float(value)
-    except OverflowError as error:
-        raise ValueError(
-            f"{name} must be a number that a double can hold, got one of {len(str(value))} digits"
+        lines_of(text).write.mode("overwrite" if overwrite else "error").text(path)
+    except Exception as error:
+        if not isinstance(error, PySparkException) and not type(error).__module__.startswith("py4j."):
+            raise
+        if "PATH_ALREADY_EXISTS" in str(error):
+            raise SpecError(
+                f"a model must be written to a new path, but {path} exists: name another path, or pass overwrite=True"
+            ) from error
+        causes = re.findall(r"Exception: (.+)", str(error))
+        reason = causes[-1] if causes else str(error)
+        raise SpecError(f"a model must be written where Spark can write, got {path}: {reason}") from error
+
+
+def check_replaceable(path: str) -> None:
+    """Raise SpecError unless a path holds nothing but the file of a saved text, because the rest would be lost."""
+    listing = active_session().read.format("binaryFile").option("recursiveFileLookup", True)
+    try:
+        files = [row["path"] for row in listing.load(path).select("path").limit(2).collect()]
+    except PySparkException as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
+        return
+    strangers = [file for file in files if not SAVED.search(file)]
+    if strangers or len(files) > 1:
+        raise SpecError(
+            f"overwrite replaces a saved model and nothing else, and {path} holds {(strangers or files)[-1]}: "
+            "name another path"
+        )
+
+
+def lines_of(text: str) -> DataFrame:
+    """A text as a table of its lines, which Spark writes as one file."""
+    lines = [(line,) for line in text.splitlines()]
+    return active_session().createDataFrame(lines, "value string").coalesce(1)
+
+
+def load_text(path: str) -> str:
+    """Read the text that `save_text` wrote; raise MissingInputError if nothing is there."""
+    try:
+        lines = active_session().read.text(path, wholetext=True).collect()
+    except PySparkException as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
+        raise MissingInputError(
+            f"a model must be read from where it was saved, but nothing is at {path}: check the path"
         ) from error
+    return "\n".join(row["value"] for row in lines)

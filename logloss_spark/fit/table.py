@@ -1,13 +1,14 @@
 """The columns that a fit names, found in a table's schema and brought to what workers read.
 
-After this floor there are only these names: `label` (the class 0..K-1, or below 0 why there is none), `features` or
-`feature_0` ..., `weight`, `offset` and `held`.
+Below this room there are only these names: `label` (the class 0..K-1, or a negative number that says why there is
+none), `features` or `feature_0`, `feature_1`, ..., `weight`, `offset` and `held`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -30,7 +31,10 @@ from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised
 
 MOST_CLASSES = 1000
-"""A label with more values than this is taken for a number that was meant to be something else."""
+"""A label column with more values than this probably holds numbers that are no classes."""
+
+PROBED = 100
+"""Rows that are read to find how long vectors are, and whether they are sparse."""
 
 INNER = "training"
 """The struct of a fit's own columns, beside the row that they come from."""
@@ -42,55 +46,77 @@ Fields = Mapping[str, Found]
 """The columns that have roles, by the names that they were given."""
 
 LABEL_STATUS = {"null_label": -1, "nan_label": -2, "unknown_label": -3}
-"""What stands in the place of a class that cannot be had."""
+"""The codes in the column `label` of rows that have no class."""
 
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """A training table under its own few names. `form` says how features come, `names` are those of the features."""
+    """A training table, analysed: where a fit finds its columns, classes and features.
 
-    table: DataFrame
+    Attributes
+    ----------
+    training : what the fit was asked for
+    source : the table as it came
+    columns : the fit's columns under their few names, as columns of `by_place(source)`
+    classes : the K labels
+    form : the form of the features
+    names : the names of the features
+    """
+
+    training: Training
+    source: DataFrame
+    columns: tuple[Column, ...]
     classes: tuple[Label, ...]
     form: FeatureForm
     names: tuple[str, ...]
 
+    @property
+    def table(self) -> DataFrame:
+        """The table of the fit's own columns, lazy."""
+        return by_place(self.source).select(*self.columns)
+
 
 def training_table(df: DataFrame, training: Training) -> TrainingTable:
-    """Find a fit's columns in a table.
+    """Analyse a table: find the columns of a fit, the length of its vectors and, unless they are given, its classes.
 
     Raises
     ------
     SpecError
-        A column that is not there, or of a type that its role cannot have.
+        A column is not in the table, or has a type that its role does not allow.
     DataError
-        A table whose label has one class or none.
+        The label column holds fewer than two classes, or no row has features.
     """
     fields = fields_of(df, training)
-    for role in ("weight", "offset"):
-        name = getattr(training, role)
-        if name is not None and not is_number(fields[name].type):
-            raise SpecError(f"{role} column {name!r} must hold numbers, not {fields[name].type.simpleString()}")
-    if training.validation is not None and not isinstance(fields[training.validation].type, BooleanType):
-        came = fields[training.validation].type.simpleString()
-        raise SpecError(
-            f"validation column {training.validation!r} must be boolean, true for rows to hold out, not {came}"
-        )
-
+    check_types(fields, training)
     placed = by_place(df)
-    layout, names, sparse = feature_names(placed, fields, training)
-    classes = classes_of(df, training)
+    form, names = find_features(placed, fields, training)
+    classes = find_classes(placed, fields, training)
     if training.offset is not None and len(classes) > 2:
-        raise SpecError(f"an offset is added to the one logit of two classes, and there are {len(classes)}")
-    table = placed.select(*training_columns(placed, fields, training, classes, layout))
-    return TrainingTable(table, classes, FeatureForm(layout, len(names), sparse), names)
+        raise SpecError(f"offset needs a model of two classes, whose one logit it is added to, got {len(classes)}")
+    columns = training_columns(placed, fields, training, classes, form.layout)
+    return TrainingTable(training, df, tuple(columns), classes, form, names)
 
 
 def fields_of(df: DataFrame, training: Training) -> Fields:
-    """Return the columns of all roles by their names, as columns of the table `by_place`."""
+    """The columns of all roles by their names, as columns of `by_place(df)`."""
     find = finder(df)
     roles = {role: getattr(training, role) for role in ("label", "weight", "offset", "validation")}
     features = {name: find("feature", name) for name in training.feature_columns}
     return features | {name: find(role, name) for role, name in roles.items() if name is not None}
+
+
+def check_types(fields: Fields, training: Training) -> None:
+    """Raise SpecError if a weight, an offset or the mark of validation rows has a type that its role does not allow."""
+    for role in ("weight", "offset"):
+        name = getattr(training, role)
+        if name is not None and not is_number(fields[name].type):
+            came = fields[name].type.simpleString()
+            raise SpecError(f"{role} column {name!r} must hold numbers, got {came}: cast it, or leave {role} out")
+    if training.validation is not None and not isinstance(fields[training.validation].type, BooleanType):
+        came = fields[training.validation].type.simpleString()
+        raise SpecError(
+            f"validation column {training.validation!r} must be boolean, true for rows to hold out, got {came}"
+        )
 
 
 def training_columns(
@@ -100,39 +126,36 @@ def training_columns(
     weight = fields[training.weight].column.cast("double") if training.weight is not None else None
     code = class_code(fields[training.label], training.label, classes)
     if training.class_weight is not None:
-        weight = weighted_by_class(placed, training, classes, code, weight)
-    offset = [fields[training.offset].column.cast("double").alias("offset")] if training.offset is not None else []
-    return [
-        code.alias("label"),
-        *feature_columns(fields, training, layout),
-        *([weight.alias("weight")] if weight is not None else []),
-        *offset,
-        *([F.coalesce(fields[training.validation].column, F.lit(False)).alias("held")] if training.validation else []),
-    ]
+        own = F.lit(1.0) if weight is None else weight
+        weight = own * class_factor(placed, training.class_weight, classes, code, own)
+    columns = [code.alias("label"), *feature_columns(fields, training, layout)]
+    if weight is not None:
+        columns.append(weight.alias("weight"))
+    if training.offset is not None:
+        columns.append(fields[training.offset].column.cast("double").alias("offset"))
+    if training.validation is not None:
+        columns.append(F.coalesce(fields[training.validation].column, F.lit(False)).alias("held"))
+    return columns
 
 
-def invalid_rows(df: DataFrame, training: Training, table: TrainingTable) -> DataFrame:
-    """Return the rows that cannot be fitted on as they came, with the reason in `row_status`; lazy, a read of its own.
+def invalid_rows(table: TrainingTable) -> DataFrame:
+    """The rows of a table that cannot be fitted on, as they came, with the reason in `row_status`.
 
-    A `row_status` that rows bring along, from an earlier run, gives way to the new one.
+    The result is lazy, and reads the table when it is read. If the table has a `row_status`, from an earlier run, the
+    new one replaces it.
     """
+    df = table.source
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
-    judged = partial(statuses, names=tuple(columns), form=table.form)
+    status = vectorised(partial(statuses, names=tuple(columns), form=table.form), "string")
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
-    placed = by_place(df)
-    whole = placed.select(
-        *[place_name(place) for place in kept],
-        F.struct(*training_columns(placed, fields_of(df, training), training, table.classes, table.form.layout)).alias(
-            INNER
-        ),
-    )
-    marked = whole.withColumn(ROW_STATUS, vectorised(judged, "string")(*columns.values()))
-    found = marked.where(F.col(ROW_STATUS) != "ok").select(*[place_name(place) for place in kept], ROW_STATUS)
-    return found.toDF(*[df.columns[place] for place in kept], ROW_STATUS)
+    whole = by_place(df).select(*[place_name(place) for place in kept], F.struct(*table.columns).alias(INNER))
+    judged = whole.withColumn(ROW_STATUS, status(*columns.values()))
+    invalid = judged.where(F.col(ROW_STATUS) != "ok").select(*[place_name(place) for place in kept], ROW_STATUS)
+    return invalid.toDF(*[df.columns[place] for place in kept], ROW_STATUS)
 
 
 def layout_of(fields: Fields, training: Training) -> Layout:
-    """How the features come."""
+    """How the features are stored: in columns of numbers, in arrays, or in ML vectors."""
     if isinstance(training.features, str):
         type_ = fields[training.features].type
         if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
@@ -144,13 +167,13 @@ def layout_of(fields: Fields, training: Training) -> Layout:
         if not is_number(type_) and not isinstance(type_, BooleanType):
             raise SpecError(
                 f"feature column {name!r} must hold numbers or booleans (a column alone also vectors or arrays), "
-                f"not {type_.simpleString()}"
+                f"got {type_.simpleString()}"
             )
     return "columns"
 
 
 def feature_columns(fields: Fields, training: Training, layout: Layout) -> list[Column]:
-    """The features as workers read them: numbers, an array of them, or what a vector is made of."""
+    """The features as workers read them: numbers, an array of numbers, or the parts of a vector."""
     columns = [fields[name].column for name in training.feature_columns]
     if layout == "columns":
         return [column.cast("double").alias(f"feature_{place}") for place, column in enumerate(columns)]
@@ -162,10 +185,10 @@ def feature_columns(fields: Fields, training: Training, layout: Layout) -> list[
 
 
 def vector_parts(column: Column) -> Column:
-    """What an ML vector is made of; without a type where it is null.
+    """The parts of an ML vector as a struct, whose type is null if the vector is.
 
-    A dense vector has null for its indices, and Spark 4.3 writes a null array to Arrow in six microseconds: ten times
-    what it takes to write thirty numbers.
+    The indices of a dense vector are null, and Spark 4.3 takes six microseconds to write a null array to Arrow, ten
+    times what it takes to write thirty numbers. So they become an empty array.
     """
     vector = F.unwrap_udt(column)
     nothing = F.array().cast("array<int>")
@@ -177,114 +200,143 @@ def vector_parts(column: Column) -> Column:
     )
 
 
-def feature_names(placed: DataFrame, fields: Fields, training: Training) -> tuple[Layout, tuple[str, ...], bool]:
-    """How features are read, their names, and whether to keep rows compressed: the first rows tell.
+def find_features(placed: DataFrame, fields: Fields, training: Training) -> tuple[FeatureForm, tuple[str, ...]]:
+    """Find the form of the features and their names; of arrays and vectors, the first rows are read.
 
-    Vectors that are dense are read as arrays, and a sparse one among them is filled up.
+    If all these vectors are dense they are read as arrays, and a sparse one that comes later is filled with zeros.
     """
     layout = layout_of(fields, training)
     if layout == "columns":
-        return layout, training.feature_columns, False
+        return FeatureForm(layout, len(training.feature_columns), sparse=False), training.feature_columns
     (column,) = training.feature_columns
     (features,) = feature_columns(fields, training, layout)
     is_vector = layout == "vector"
     stored = F.size(features["values"] if is_vector else features)
     width = F.when(features["type"] == 0, features["size"]).otherwise(stored) if is_vector else stored
-    first = (
-        placed.where(fields[column].column.isNotNull()).select(width.alias("width"), stored.alias("stored")).head(100)
-    )
+    rows = placed.where(fields[column].column.isNotNull())
+    first = rows.select(width.alias("width"), stored.alias("stored")).head(PROBED)
     if not first:
-        raise DataError(f"feature column {column!r} holds nothing but nulls, or the table is empty: nothing to fit on")
+        raise DataError(f"feature column {column!r} must hold features, got nothing but nulls, or no rows")
     size = first[0]["width"]
     if not size:
-        raise DataError(f"feature column {column!r} must hold features, and its first row has none")
+        raise DataError(f"feature column {column!r} must hold features, got none in its first row")
     filled = all(row["stored"] == row["width"] for row in first)
     sparse = 8 * sum(row["stored"] for row in first) < size * len(first)
-    return "array" if filled else layout, declared_names(fields[column], column, size), sparse
+    return FeatureForm("array" if filled else layout, size, sparse), declared_names(fields[column], column, size)
 
 
-def declared_names(found: Found, column: str, width: int) -> tuple[str, ...]:
-    """The names that ML wrote into a vector's metadata, else `features_0`, `features_1`, ..."""
-    attributes = found.metadata.get("ml_attr", {}).get("attrs", {})
+def declared_names(field: Found, column: str, width: int) -> tuple[str, ...]:
+    """The names of features from a vector's ML metadata, or else `features_0`, `features_1`, ..."""
+    attributes = field.metadata.get("ml_attr", {}).get("attrs", {})
     named = {entry["idx"]: entry["name"] for group in attributes.values() for entry in group if "name" in entry}
     names = tuple(named.get(place, f"{column}_{place}") for place in range(width))
     return names if len(set(names)) == width else tuple(f"{column}_{place}" for place in range(width))
 
 
-def classes_of(df: DataFrame, training: Training) -> tuple[Label, ...]:
-    """The classes as given, or those that the label column holds, in order.
+def find_classes(placed: DataFrame, fields: Fields, training: Training) -> tuple[Label, ...]:
+    """Return the classes that were given, or else read those that the label column holds, and sort them.
 
-    Raises SpecError where the column is absent or of a type that no class has, DataError where there is one class only,
-    or there are too many to be classes.
+    Raises
+    ------
+    SpecError
+        The label column has a type that no class has.
+    DataError
+        It holds fewer than two classes, or too many, or the family is binomial and it holds more than two.
     """
-    label = finder(df)("label", training.label)
-    type_ = label.type
+    name = training.label
+    type_ = fields[name].type
     if not is_number(type_) and not isinstance(type_, (BooleanType, StringType, NullType)):
         raise SpecError(
-            f"label column {training.label!r} must hold numbers, booleans or strings, got {type_.simpleString()}: "
+            f"label column {name!r} must hold numbers, booleans or strings, got {type_.simpleString()}: "
             "cast it to string"
         )
     if training.classes is not None:
         classes = tuple(map(plain_label, training.classes))
     else:
-        labels = by_place(df).select(label.column.alias("label")).where("label IS NOT NULL")
-        found = labels.distinct().limit(MOST_CLASSES + 1).collect()
-        held = [row["label"] for row in found if row["label"] == row["label"]]  # NaN is not itself
-        values = {plain_label(value) for value in held}
-        if len(values) > MOST_CLASSES:
-            raise DataError(f"label column {training.label!r} has more than {MOST_CLASSES} values: give it classes")
-        for value in held:
-            if isinstance(value, Decimal) and Decimal(str(plain_label(value))) != value:
-                raise DataError(
-                    f"a class that is a number must be one that a double can hold, got {value} in label column "
-                    f"{training.label!r}: cast the column to string"
-                )
-        classes = tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+        classes = read_classes(placed, fields[name].column, name)
     if len(classes) < 2:
         only = f"only {classes[0]!r}" if classes else "no label"
-        raise DataError(f"a fit needs rows of two classes or more, and label column {training.label!r} holds {only}")
+        raise DataError(f"a fit needs rows of two classes or more, but label column {name!r} holds {only}")
     if training.family == "binomial" and len(classes) > 2:
-        raise DataError(f"the binomial family has two classes, and label column {training.label!r} has {len(classes)}")
+        raise DataError(
+            f"the binomial family needs two classes, got {len(classes)} in label column {name!r}: "
+            "take family='multinomial', or leave it out"
+        )
     return classes
 
 
-def class_code(found: Found, name: str, classes: tuple[Label, ...]) -> Column:
-    """The class of a label, 0..K-1, or what stands for the reason why it has none."""
-    label = found.column
+def read_classes(placed: DataFrame, label: Column, name: str) -> tuple[Label, ...]:
+    """Read the values of a label column, and sort them."""
+    labels = placed.select(label.alias("label")).where("label IS NOT NULL")
+    values = labels.distinct().limit(MOST_CLASSES + 1).collect()
+    held = [row["label"] for row in values if row["label"] == row["label"]]  # NaN is not itself
+    classes = {plain_label(value) for value in held}
+    if len(classes) > MOST_CLASSES:
+        raise DataError(
+            f"label column {name!r} must hold {MOST_CLASSES:,} classes at most, got more: name them with classes"
+        )
+    for value in held:
+        if isinstance(value, Decimal) and Decimal(str(plain_label(value))) != value:
+            raise DataError(
+                f"a class that is a number must be one that a double can hold, got {value} in label column "
+                f"{name!r}: cast the column to string"
+            )
+    return tuple(sorted(classes, key=lambda value: (isinstance(value, str), value)))
+
+
+def class_code(field: Found, name: str, classes: tuple[Label, ...]) -> Column:
+    """The class of a label, 0..K-1, or the code of the reason why it has none."""
+    label = field.column
     code = F.when(label.isNull(), LABEL_STATUS["null_label"])
-    if isinstance(found.type, (FloatType, DoubleType)):
+    if isinstance(field.type, (FloatType, DoubleType)):
         code = code.when(F.isnan(label), LABEL_STATUS["nan_label"])
-    index = class_index(found.type, name, classes, label)
+    index = class_index(field.type, name, classes, label)
     return code.otherwise(F.coalesce(index, F.lit(LABEL_STATUS["unknown_label"]))).cast("double")
 
 
-def weighted_by_class(
-    placed: DataFrame, training: Training, classes: tuple[Label, ...], code: Column, weight: Column | None
+def class_factor(
+    placed: DataFrame, class_weight: Any, classes: tuple[Label, ...], code: Column, weight: Column
 ) -> Column:
-    """The weight of a row times its class's factor."""
-    own = F.lit(1.0) if weight is None else weight
-    if training.class_weight == "balanced":
-        rows = placed.select(code.alias("code"), own.alias("weight")).where(
-            "code >= 0 AND weight > 0 AND NOT isnan(weight)"
-        )
-        total = {int(row["code"]): row["w"] for row in rows.groupBy("code").agg(F.sum("weight").alias("w")).collect()}
-        factors = {place: sum(total.values()) / (len(total) * w) for place, w in total.items()}
+    """The factor by which `class_weight` multiplies the weight of a row; "balanced" reads the table."""
+    if class_weight == "balanced":
+        factors = read_balanced_factors(placed, code, weight)
     else:
-        assert isinstance(training.class_weight, Mapping)
-        factors = dict.fromkeys(range(len(classes)), 1.0)
-        factors |= {class_named(key, classes): float(factor) for key, factor in training.class_weight.items()}
+        factors = factors_of_classes(class_weight, classes)
     factor = F.lit(1.0)
-    for place, value in factors.items():
-        factor = F.when(code == place, F.lit(value)).otherwise(factor)
-    return own * factor
+    for index, value in factors.items():
+        factor = F.when(code == index, F.lit(value)).otherwise(factor)
+    return factor
 
 
-def class_named(key: Label, classes: tuple[Label, ...]) -> int:
-    """Return the place of the class that a key of `class_weight` is, or spells: the keys of a config are strings."""
+def read_balanced_factors(placed: DataFrame, code: Column, weight: Column) -> dict[int, float]:
+    """Read how much each class weighs, and return the factors that make all classes weigh the same."""
+    rows = placed.select(code.alias("code"), weight.alias("weight")).where(
+        "code >= 0 AND weight > 0 AND NOT isnan(weight)"
+    )
+    total = {int(row["code"]): row["w"] for row in rows.groupBy("code").agg(F.sum("weight").alias("w")).collect()}
+    return {index: sum(total.values()) / (len(total) * w) for index, w in total.items()}
+
+
+def factors_of_classes(class_weight: Mapping[Any, float], classes: tuple[Label, ...]) -> dict[int, float]:
+    """The factors of `class_weight` by the index of the class; 1 for a class that it does not name."""
+    keys: dict[int, Any] = {}
+    for key in class_weight:
+        index = class_named(key, classes)
+        if index in keys:
+            raise SpecError(
+                f"class_weight must have one key for each class, got {keys[index]!r} and {key!r} for class "
+                f"{classes[index]!r}: leave one out"
+            )
+        keys[index] = key
+    return dict.fromkeys(range(len(classes)), 1.0) | {index: float(class_weight[key]) for index, key in keys.items()}
+
+
+def class_named(key: Any, classes: tuple[Label, ...]) -> int:
+    """The index of the class that a key of `class_weight` equals, or spells: the keys of a config are strings."""
     for named in (plain_label(key), key):
         if named in classes:
             return classes.index(named)
     spelled = [str(label) for label in classes]
     if key in spelled:
         return spelled.index(str(key))
-    raise SpecError(f"class_weight has {key!r}, which is none of the classes {list(classes)}")
+    raise SpecError(f"class_weight must name classes, got {key!r}, which is none of the classes {list(classes)}")

@@ -2,31 +2,25 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from pyspark import keyword_only
 from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import HasLabelCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
 from logloss_spark.mean_loss import mean_of, report_left_out, summed_loss, weight_in
-from logloss_spark.ml.logistic_regression import (
-    ReadAsJson,
-    Written,
-    weight_column,
-)
+from logloss_spark.ml.params import SetsLabel, SetsProbability, SetsRawPrediction, SetsWeight
+from logloss_spark.ml.persistence import JsonStage
 from logloss_spark.rows.columns import finder
 from logloss_spark.rows.inputs import inputs, is_number
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.spec import Predictions
 
 
-class LogLossEvaluator(
-    Evaluator, HasLabelCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol, Written, ReadAsJson
-):
+class LogLossEvaluator(Evaluator, SetsLabel, SetsProbability, SetsRawPrediction, SetsWeight, JsonStage):
     """The log loss of forecasts, for CrossValidator and TrainValidationSplit: smaller is better.
 
     Labels are 0..K-1. Forecasts are vectors or arrays of K probabilities, or numbers, the probability of label 1.
@@ -56,6 +50,19 @@ class LogLossEvaluator(
         self._setDefault(eps=1e-15)
         self._set(**self._input_kwargs)
 
+    @keyword_only
+    def setParams(self, **given: Any) -> Self:  # noqa: N802
+        """Set parameters by their names."""
+        return self._set(**given)
+
+    def getEps(self) -> float:  # noqa: N802
+        """Return eps: the loss of a row is at most -ln eps."""
+        return float(self.getOrDefault(self.eps))
+
+    def setEps(self, value: float) -> Self:  # noqa: N802
+        """Set eps: the loss of a row is at most -ln eps."""
+        return self._set(eps=value)
+
     def isLargerBetter(self) -> bool:  # noqa: N802
         """Whether a larger loss is better: it is not."""
         return False
@@ -65,9 +72,9 @@ class LogLossEvaluator(
         spec = Predictions(
             label=self.getLabelCol(),
             prediction=raw or self.getProbabilityCol(),
-            weight=weight_column(self),
+            weight=self.weight_column(),
             kind="logit" if raw else "probability",
-            eps=self.getOrDefault(self.eps),
+            eps=self.getEps(),
         )
         size = classes_forecast(dataset, spec)
         spec = replace(spec, classes=tuple(range(size)), kind="margin" if raw and size == 2 else spec.kind)

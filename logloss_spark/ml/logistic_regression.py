@@ -1,9 +1,10 @@
 """An estimator of pyspark.ml with the parameters of Spark's LogisticRegression, and its model.
 
-Plain Python over the DataFrame API, so that they run classic and over Connect. What they write is JSON.
+Plain Python over the DataFrame API, so that they run classic and over Connect.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
@@ -12,124 +13,56 @@ from pyspark.ml.linalg import DenseMatrix, DenseVector
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import (
     HasElasticNetParam,
-    HasFeaturesCol,
     HasFitIntercept,
     HasLabelCol,
     HasMaxIter,
-    HasPredictionCol,
-    HasProbabilityCol,
-    HasRawPredictionCol,
     HasRegParam,
     HasStandardization,
     HasTol,
     HasWeightCol,
 )
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
-from logloss_spark.fit.fitting import fitted
-from logloss_spark.fit.model import (
-    LogisticModel,
-    check_new_columns,
-    load_text,
-    probability_column,
-    save_text,
-)
+from logloss_spark.fit.fitting import fit_table
+from logloss_spark.fit.model import LogisticModel
+from logloss_spark.fit.scoring import check_new_columns, probability_of, scored
 from logloss_spark.fit.spec import Training
-from logloss_spark.fit.table import classes_of
-
-
-class Written(MLWritable):
-    """What is written as JSON: a folder `metadata`, and for a model another with its coefficients."""
-
-    def write(self) -> MLWriter:
-        """Return a writer, as Spark's stages do."""
-        return JsonWriter(self)
-
-
-class JsonWriter(MLWriter):
-    """Writes a stage. Spark's own writer cannot overwrite over Connect, which has no JVM to ask."""
-
-    def __init__(self, instance: Any) -> None:
-        super().__init__()
-        self.instance = instance
-
-    def save(self, path: str) -> None:
-        """Write the parameters, and a model's coefficients."""
-        metadata = DefaultParamsWriter._get_metadata_to_save(self.instance, self.sparkSession)
-        place = path.rstrip("/")
-        save_text(metadata, f"{place}/metadata", overwrite=self.shouldOverwrite)
-        if isinstance(self.instance, LogisticRegressionGDModel):
-            save_text(self.instance.model.to_json(), f"{place}/model", overwrite=self.shouldOverwrite)
-
-
-class JsonReader(MLReader[Any]):
-    """Reads what `JsonWriter` wrote."""
-
-    def __init__(self, of_class: Any) -> None:
-        super().__init__()
-        self.of_class = of_class
-
-    def load(self, path: str) -> Any:
-        """Read a stage."""
-        place = path.rstrip("/")
-        text = load_text(f"{place}/metadata")
-        model = LogisticModel.load(f"{place}/model") if issubclass(self.of_class, LogisticRegressionGDModel) else None
-        try:
-            metadata = DefaultParamsReader._parseMetaData(text)
-            if metadata["class"].rpartition(".")[2] != self.of_class.__name__:
-                raise ValueError(metadata["class"])
-            instance = self.of_class() if model is None else self.of_class(model)
-            instance._resetUid(metadata["uid"])
-            DefaultParamsReader.getAndSetParams(instance, metadata)
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-            what = f"{type(error).__name__} {error}"
-            raise DataError(
-                f"{place}/metadata must describe a {self.of_class.__name__}, got something else: {what}"
-            ) from error
-        return instance
-
-
-class ReadAsJson(MLReadable[Any]):
-    """What `JsonReader` reads."""
-
-    @classmethod
-    def read(cls) -> MLReader[Any]:
-        """Return a reader, as Spark's stages do."""
-        return JsonReader(cls)
-
-
-class Columns(HasFeaturesCol, HasLabelCol, HasPredictionCol, HasProbabilityCol, HasRawPredictionCol, HasWeightCol):
-    """The columns that the estimator and its model share, and the probability above which 1 is predicted."""
-
-    threshold: Param[float] = Param(
-        Params._dummy(), "threshold", "predict 1 where its probability is above this", TypeConverters.toFloat
-    )
-
-    def getThreshold(self) -> float:  # noqa: N802  # Spark's name
-        """Return the threshold."""
-        return float(self.getOrDefault(self.threshold))
+from logloss_spark.fit.table import TrainingTable, training_table
+from logloss_spark.ml.params import (
+    SetsFeatures,
+    SetsLabel,
+    SetsPrediction,
+    SetsProbability,
+    SetsRawPrediction,
+    SetsWeight,
+)
+from logloss_spark.ml.persistence import JsonStage
 
 
 class LogisticRegressionGD(
     Estimator["LogisticRegressionGDModel"],
-    Columns,
+    SetsFeatures,
+    SetsLabel,
+    SetsWeight,
+    SetsPrediction,
+    SetsProbability,
+    SetsRawPrediction,
     HasRegParam,
     HasElasticNetParam,
     HasFitIntercept,
     HasStandardization,
     HasMaxIter,
     HasTol,
-    Written,
-    ReadAsJson,
+    JsonStage,
 ):
-    """Logistic regression by `logloss_spark.fit_logistic`, as an Estimator with the names of Spark's own.
+    """Logistic regression by `logloss_spark.fit_logistic`, as an Estimator.
 
-    Parameters are those of `pyspark.ml.classification.LogisticRegression`; labels are 0..K-1. `tol` is how far above
-    the optimum the objective may end, as a share of the labels' entropy. `solver` is "gd", "lbfgs" or "newton".
-    Where `fitIntercept` is off a constant column that is not zero stays in the fit; Spark's own gives it 0.
+    It has the parameters of `pyspark.ml.classification.LogisticRegression`, with their setters and getters, and labels
+    are 0..K-1. Two things differ. `tol` is how far above the optimum the objective may end, as a share of the entropy
+    of the labels. With `fitIntercept=False`, a constant column that is not zero stays in the fit, where MLlib gives it
+    the coefficient 0. `solver` is "gd", "lbfgs" or "newton".
 
     Examples
     --------
@@ -183,15 +116,55 @@ class LogisticRegressionGD(
         self._set(**self._input_kwargs)
 
     @keyword_only
-    def setParams(self, **given: Any) -> "LogisticRegressionGD":  # noqa: N802
+    def setParams(self, **given: Any) -> Self:  # noqa: N802
         """Set parameters by their names."""
         return self._set(**given)
+
+    def setRegParam(self, value: float) -> Self:  # noqa: N802
+        """Set the strength of the penalty."""
+        return self._set(regParam=value)
+
+    def setElasticNetParam(self, value: float) -> Self:  # noqa: N802
+        """Set the share of L1 in the penalty."""
+        return self._set(elasticNetParam=value)
+
+    def setMaxIter(self, value: int) -> Self:  # noqa: N802
+        """Set the largest number of iterations."""
+        return self._set(maxIter=value)
+
+    def setTol(self, value: float) -> Self:  # noqa: N802
+        """Set how far above the optimum the objective may end, as a share of the entropy of the labels."""
+        return self._set(tol=value)
+
+    def setFitIntercept(self, value: bool) -> Self:  # noqa: N802
+        """Set whether the model has an intercept."""
+        return self._set(fitIntercept=value)
+
+    def setStandardization(self, value: bool) -> Self:  # noqa: N802
+        """Set whether the penalty is over the coefficients of standardised features."""
+        return self._set(standardization=value)
+
+    def getFamily(self) -> str:  # noqa: N802
+        """Return the family: auto, binomial or multinomial."""
+        return str(self.getOrDefault(self.family))
+
+    def setFamily(self, value: str) -> Self:  # noqa: N802
+        """Set the family: auto, binomial or multinomial."""
+        return self._set(family=value)
+
+    def getSolver(self) -> str:  # noqa: N802
+        """Return the solver: gd, lbfgs or newton."""
+        return str(self.getOrDefault(self.solver))
+
+    def setSolver(self, value: str) -> Self:  # noqa: N802
+        """Set the solver: gd, lbfgs or newton."""
+        return self._set(solver=value)
 
     def _fit(self, dataset: DataFrame) -> "LogisticRegressionGDModel":
         training = Training(
             features=self.getFeaturesCol(),
             label=self.getLabelCol(),
-            weight=weight_column(self),
+            weight=self.weight_column(),
             family=self.getOrDefault("family"),
             reg_param=float(self.getRegParam()),
             elastic_net_param=float(self.getElasticNetParam()),
@@ -201,28 +174,39 @@ class LogisticRegressionGD(
             max_iter=self.getMaxIter(),
             tol=float(self.getTol()),
         )
-        found = classes_of(dataset, training)
-        strangers = [label for label in found if not isinstance(label, int) or label < 0]
-        if strangers:
-            raise DataError(
-                f"labels of an Estimator are 0..K-1, and column {training.label!r} has {strangers[0]!r}: "
-                "use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
-            )
-        classes = tuple(range(len(found)))
-        if found != classes:
-            absent = next(label for label in classes if label not in found)
-            raise DataError(
-                f"labels of an Estimator are 0..K-1, with rows of each, and column {training.label!r} has {found[-1]} "
-                f"and no {absent}: use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
-            )
-        model = fitted(dataset, Training(**vars(training) | {"classes": classes}))
-        return self._copyValues(LogisticRegressionGDModel(model))
+        table = training_table(dataset, training)
+        check_labels(table)
+        return self._copyValues(LogisticRegressionGDModel(fit_table(table)))
 
 
-class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
+def check_labels(table: TrainingTable) -> None:
+    """Raise DataError unless the classes of a table are 0..K-1, as an Estimator needs them."""
+    label, found = table.training.label, table.classes
+    advice = "use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
+    strangers = [value for value in found if not isinstance(value, int) or value < 0]
+    if strangers:
+        raise DataError(f"labels of an Estimator must be 0..K-1, got {strangers[0]!r} in column {label!r}: {advice}")
+    absent = [value for value in range(len(found)) if value not in found]
+    if absent:
+        raise DataError(
+            f"labels of an Estimator must be 0..K-1, with rows of each, got {found[-1]} and no {absent[0]} in column "
+            f"{label!r}: {advice}"
+        )
+
+
+class LogisticRegressionGDModel(
+    Model,
+    SetsFeatures,
+    HasLabelCol,
+    HasWeightCol,
+    SetsPrediction,
+    SetsProbability,
+    SetsRawPrediction,
+    JsonStage,
+):
     """A fitted LogisticRegressionGD. `model` is the `LogisticModel`, with its report.
 
-    Of two classes the raw prediction is [-z, z], z being the logit of label 1; of K classes it is their logits.
+    The raw prediction of two classes is [-z, z], where z is the logit of label 1; of K classes it is their logits.
     """
 
     def __init__(self, model: LogisticModel) -> None:
@@ -269,6 +253,15 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
         """The fit in words and numbers."""
         return self.model.summary()
 
+    def write_data(self, path: str, *, overwrite: bool) -> None:
+        """Write the coefficients beside the parameters."""
+        self.model.save(f"{path}/model", overwrite=overwrite)
+
+    @classmethod
+    def read_data(cls, path: str) -> Self:
+        """Read the coefficients that `write_data` wrote."""
+        return cls(LogisticModel.load(f"{path}/model"))
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         roles = ("rawPredictionCol", "probabilityCol", "predictionCol")
         check_new_columns(dataset, {role: name for role in roles if (name := self.getOrDefault(role))})
@@ -276,7 +269,7 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
         def outputs(logit: Column, probability: Column) -> dict[str, Column]:
             if self.numClasses == 2:
                 raw = F.array(-logit, logit)
-                shares = F.array(probability_column(-logit), probability)
+                shares = F.array(probability_of(-logit), probability)
                 chosen = F.when(probability > self.getThreshold(), 1.0).when(probability.isNotNull(), 0.0)
             else:
                 raw, shares = logit, probability
@@ -288,10 +281,6 @@ class LogisticRegressionGDModel(Model, Columns, Written, ReadAsJson):
             }
             return {name: column for name, column in added.items() if name}
 
-        # The table of the fit may have called its features something else.
-        return self.model.scored(dataset, features=self.getFeaturesCol(), outputs=outputs)
-
-
-def weight_column(stage: HasWeightCol) -> str | None:
-    """The name of a stage's weight; an empty one is none, as it is to Spark."""
-    return stage.getWeightCol() or None if stage.isDefined(stage.weightCol) else None
+        # The features may have another name here than in the table of the fit.
+        predictor = replace(self.model.predictor, features=self.getFeaturesCol())
+        return scored(dataset, predictor, outputs)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from logloss_spark.fit.batches import FeatureForm, added, block_of, summary_of
 from logloss_spark.fit.fitting import Fitting
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.objective import space_of, totals
+from logloss_spark.fit.objective import space_of, totals_of
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable
 
@@ -34,6 +34,13 @@ class LocalRows:
         return total
 
 
+def local_table(names: tuple[str, ...], classes: int, *, sparse: bool = False, **given: Any) -> TrainingTable:
+    """What is known of a training table of arrays; there is no table to read."""
+    training = Training(features=names, label="label", **given)
+    source: Any = None
+    return TrainingTable(training, source, (), tuple(range(classes)), FeatureForm("array", len(names), sparse), names)
+
+
 def fit_locally(
     x, y, weight=None, *, sparse: bool = False, parts: int = 3, initial: Any = None, **given: Any
 ) -> LogisticModel:
@@ -45,9 +52,8 @@ def fit_locally(
     whole = pa.record_batch(columns)
     cuts = np.linspace(0, rows, parts + 1).astype(int)
     batches = [whole.slice(low, high - low) for low, high in pairwise(cuts)]
-    form, classes = FeatureForm("array", width, sparse), int(np.max(y)) + 1
-    table: Any = TrainingTable(None, tuple(range(classes)), form, names)  # type: ignore[arg-type]  # no table is read
-    training = Training(features=names, label="label", **given)
-    local: Any = LocalRows(batches, form, classes)
-    found = totals(local, width)
-    return Fitting(training, table, local, found, space_of(training, found, classes), None, None).run(initial, {})
+    table = local_table(names, int(np.max(y)) + 1, sparse=sparse, **given)
+    local: Any = LocalRows(batches, table.form, len(table.classes))
+    totals = totals_of(local, width)
+    space = space_of(table.training, totals, len(table.classes))
+    return Fitting(table, local, totals, space, None, None).run(initial, {})

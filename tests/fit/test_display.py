@@ -5,11 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from logloss_spark.fit.model import LogisticModel, Report
+from logloss_spark.fit.model import LogisticModel
+from logloss_spark.fit.report import Report
+from logloss_spark.fit.status import Status
 from tests import hostile
 
 REPORT = Report(
-    status="separated",
+    status=Status.SEPARATED,
     converged=False,
     solver="gd",
     iterations=3,
@@ -65,6 +67,10 @@ def test_the_html_of_a_model_holds_no_markup_but_ours(model: LogisticModel) -> N
 def test_the_summary_of_a_model_is_safe_to_print(model: LogisticModel) -> None:
     assert not hostile.unsafe(model.summary(), 1_000)
     assert not hostile.unsafe(repr(model), 200)
+
+
+def test_the_repr_of_a_model_says_how_its_fit_ended_in_words(model: LogisticModel) -> None:
+    assert repr(model).endswith("NOT converged: the classes are separated, so the loss has no minimum)")
 
 
 def test_the_json_of_a_model_keeps_names_exactly(model: LogisticModel) -> None:

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark import DataError, SpecError, fit_logistic
 from logloss_spark.fit.spec import Training
-from logloss_spark.fit.table import class_named, classes_of
+from logloss_spark.fit.table import class_named, factors_of_classes, training_table
 from logloss_spark.ml import LogisticRegressionGD
 from logloss_spark.rows.inputs import plain_label
 
@@ -37,7 +37,8 @@ def test_classes_are_found_in_a_label_of_any_type(table) -> None:
     columns = {f"label {place}": F.expr(kind) for place, kind in enumerate(KINDS)}
     typed = table.select("x", *[column.alias(name) for name, column in columns.items()])
     found = {
-        kind: classes_of(typed, Training(features="x", label=name)) for name, kind in zip(columns, KINDS, strict=True)
+        kind: training_table(typed, Training(features="x", label=name)).classes
+        for name, kind in zip(columns, KINDS, strict=True)
     }
     assert found == KINDS
     assert [type(label) for label in found["CAST(y AS DECIMAL(38,10))"]] == [int, int]
@@ -71,9 +72,9 @@ def test_what_cannot_be_a_label_is_told_in_one_line(table, label, error, says) -
 @pytest.mark.parametrize(
     ("label", "says"),
     [
-        ("y * 1000000", "labels of an Estimator are 0..K-1, with rows of each, and column 'y' has 1000000 and no 1"),
-        ("y + 1", "has 2 and no 0"),
-        ("CAST(y AS STRING)", "labels of an Estimator are 0..K-1, and column 'y' has '0'"),
+        ("y * 1000000", "labels of an Estimator must be 0..K-1, with rows of each, got 1000000 and no 1 in column 'y'"),
+        ("y + 1", "got 2 and no 0"),
+        ("CAST(y AS STRING)", "labels of an Estimator must be 0..K-1, got '0' in column 'y'"),
     ],
 )
 def test_labels_of_an_estimator_without_rows_of_each_are_refused(table, label, says) -> None:
@@ -112,6 +113,21 @@ def test_a_key_of_class_weight_that_is_no_class_is_told_in_one_line(key) -> None
     with pytest.raises(SpecError, match="which is none of the classes") as raised:
         class_named(key, (0, 1))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "classes"),
+    [({0: 2.0, "0": 3.0}, (0, 1)), ({"1": 2.0, True: 3.0}, (0, 1)), ({1: 2, "1": 2}, (1, 2))],
+)
+def test_two_keys_of_class_weight_for_one_class_are_told_in_one_line(class_weight, classes) -> None:
+    first, second = class_weight
+    with pytest.raises(SpecError, match=f"one key for each class, got {first!r} and {second!r} for class") as raised:
+        factors_of_classes(class_weight, classes)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_class_that_class_weight_does_not_name_has_the_factor_1() -> None:
+    assert factors_of_classes({"b": 2}, ("a", "b", "c")) == {0: 1.0, 1: 2.0, 2: 1.0}
 
 
 def test_a_decimal_is_the_whole_number_or_the_double_that_it_is() -> None:

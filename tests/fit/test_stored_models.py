@@ -70,7 +70,7 @@ EDITED = [
     (BINARY, ("report", "rows"), "many", "report.rows must be a whole number, got 'many'"),
     (BINARY, ("report", "rows"), DELETED, "report.rows is missing"),
     (BINARY, ("report", "colour"), 1, "report has an unknown key 'colour'"),
-    (BINARY, ("report", "status"), "great", "a fit's status must be one of gradient, objective"),
+    (BINARY, ("report", "status"), "great", "report.status must be one of gradient, objective"),
     (BINARY, ("report", "history", 0, "loss"), "low", "report.history[0].loss must be a number, got 'low'"),
     (BINARY, ("version",), 3, "its version must be 2, got 3"),
     (BINARY, ("format",), "other", "its format must be 'logloss_spark.LogisticModel', got 'other'"),

@@ -101,5 +101,5 @@ def test_without_an_intercept_a_constant_feature_stays_in_the_fit(spark, reg_par
 
 def test_labels_that_are_no_indices_are_refused(spark) -> None:
     table = spark.createDataFrame(frame().assign(label=lambda f: f["label"] * 2 - 1))
-    with pytest.raises(DataError, match=r"labels of an Estimator are 0\.\.K-1"):
+    with pytest.raises(DataError, match=r"labels of an Estimator must be 0\.\.K-1"):
         pipeline().fit(table)

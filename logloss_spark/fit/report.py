@@ -1,0 +1,153 @@
+"""What a fit did, as data and as text that people read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.status import Status
+from logloss_spark.report.text import View
+from logloss_spark.wording import counted, shortened, visible
+
+SHOWN = 40
+"""Coefficients that a summary shows; the table of a model has all."""
+
+NAMES = ("class", "feature")
+"""The columns of a table of coefficients that hold names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a fit did.
+
+    The model is the point of `best_iteration`: the last iteration, unless the loss of the validation rows was smaller
+    before. The losses, the gradient, the gap and the curvature are of that point. Losses and gradients are means over
+    the weighted rows, in nats; the curvature is of the mean penalised objective over standardised features.
+
+    Attributes
+    ----------
+    status : why the fit ended, with its `sentence`
+    converged : whether it ended at an optimum, or because the validation rows said so
+    solver : the solver that ran
+    iterations, best_iteration : the number of the last iteration, and of the model's
+    passes : how often the last call passed over the rows
+    read, rows, held : the rows of the table, the rows that were fitted on, the rows held out for validation; the others
+        are invalid or have no weight
+    weight : the weight of the rows that were fitted on
+    invalid : the number of rows that cannot be fitted on, by reason
+    objective, log_loss, validation_loss : of the model
+    label_entropy : the log loss of a forecast that knows only the shares of the classes
+    normalized_entropy : the log loss by the label entropy
+    gradient_norm : the largest entry of the gradient
+    gap : how far the objective is above the optimum, by the estimate of the solver's model
+    smallest_curvature, largest_curvature, condition : the extreme eigenvalues of the Hessian, and their ratio
+    collinear : the columns that are collinear
+    separation, separating : "complete", "quasi-complete" or None, and the columns that separate the classes
+    streamed, rebuilds : whether each pass read the table, and how often lost blocks were written again
+    history : one `Step` for each iteration
+    """
+
+    status: Status
+    converged: bool
+    solver: str
+    iterations: int
+    best_iteration: int
+    passes: int
+    read: int
+    rows: int
+    held: int
+    weight: float
+    invalid: dict[str, int]
+    objective: float
+    log_loss: float
+    label_entropy: float
+    normalized_entropy: float
+    validation_loss: float | None
+    gradient_norm: float
+    gap: float
+    smallest_curvature: float | None
+    largest_curvature: float | None
+    condition: float | None
+    collinear: tuple[str, ...]
+    separation: str | None
+    separating: tuple[str, ...]
+    streamed: bool
+    rebuilds: int
+    history: tuple[Step, ...]
+
+
+def title_of(report: Report, features: int, classes: int) -> str:
+    """What a model was fitted on."""
+    return f"Logistic regression on {counted(report.rows, 'row')}, {counted(features, 'feature')}, {classes} classes"
+
+
+def remarks_on(report: Report) -> list[str]:
+    """How a fit ended, and what a reader must know about it; a sentence each."""
+    remarks = [
+        f"{report.status.sentence} ({report.solver}, {counted(report.iterations, 'iteration')}, "
+        f"{report.passes} passes, gradient {report.gradient_norm:.1e})"
+    ]
+    if report.validation_loss is not None:
+        remarks.append(
+            f"the model is that of iteration {report.best_iteration}, with the least log loss on "
+            f"{counted(report.held, 'validation row')}: {report.validation_loss:.6g} nats"
+        )
+    if report.status in (Status.VALIDATION, Status.MAX_ITER, Status.LINE_SEARCH):
+        remarks.append("there are no standard errors, because the fit did not end at an optimum")
+    if report.separation is not None:
+        rows = "every row" if report.separation == "complete" else "some rows"
+        remarks.append(
+            f"these columns tell the class of {rows} for certain, and their coefficients grow without bound: "
+            f"{shortened(report.separating)}"
+        )
+    if report.collinear:
+        remarks.append(
+            "these columns are collinear, so their coefficients are not determined (the solution of least norm is "
+            f"given): {shortened(report.collinear)}"
+        )
+    if report.invalid:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.invalid.items())
+        remarks.append(f"rows left out: {reasons}")
+    if report.streamed:
+        remarks.append("each pass read the table again, because no blocks could be kept")
+    return remarks
+
+
+def summary_of(title: str, report: Report, coefficients: pd.DataFrame) -> str:
+    """A fit in words, and its coefficients as a table."""
+    lines = [
+        title,
+        *remarks_on(report),
+        f"log loss {report.log_loss:.6g} nats, label entropy {report.label_entropy:.6g}, "
+        f"normalized entropy {report.normalized_entropy:.4f}",
+    ]
+    if report.condition is not None:
+        lines.append(
+            f"curvature from {report.smallest_curvature:.3g} to {report.largest_curvature:.3g}, "
+            f"condition number {report.condition:.3g}"
+        )
+    shown = coefficients.head(SHOWN)
+    names = [name for name in NAMES if name in shown]
+    shown = shown.assign(**{name: [visible(str(value)) for value in shown[name]] for name in names})
+    lines += ["", shown.to_string(index=False, float_format=lambda value: f"{value:.6g}", na_rep="")]
+    return "\n".join(lines + rest_of(coefficients))
+
+
+def view_of(title: str, report: Report, coefficients: pd.DataFrame) -> View:
+    """A fit as it is shown in a notebook."""
+    cells = {str(name): cells_of(str(name), list(column)) for name, column in coefficients.head(SHOWN).items()}
+    return View(title=title, table=cells, remarks=[*remarks_on(report), *rest_of(coefficients)])
+
+
+def cells_of(name: str, values: Sequence[object]) -> list[str]:
+    """A column of a table of coefficients as texts; numbers that are not defined are empty."""
+    if name in NAMES:
+        return [str(value) for value in values]
+    return ["" if value != value else f"{value:.6g}" for value in values]
+
+
+def rest_of(coefficients: pd.DataFrame) -> list[str]:
+    """A line that counts the coefficients that are not shown, if there are any."""
+    rest = len(coefficients) - SHOWN
+    return [f"... and {rest:,} more: .table has all"] if rest > 0 else []
