@@ -17,8 +17,7 @@ from logloss_spark.errors import DataError
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.comparisons import shown_of_table, title_of_comparison
 from logloss_spark.report.text import as_text
-from logloss_spark.rows.advice import shortened
-from logloss_spark.wording import counted, listed
+from logloss_spark.wording import counted, listed, shortened
 
 
 def compare(spark: SparkSession, config: CompareConfig, run_date: str | None = None) -> str:

@@ -20,8 +20,8 @@ ClassWeight = Literal["balanced"] | Mapping[Any, float]
 class Training:
     """The roles of a training table's columns, the objective and the solver.
 
-    The objective is Spark's: the weighted mean of the log loss, plus `reg_param` times (1 - a)/2 |b|^2 + a |b|_1, where
-    a is `elastic_net_param` and b are the coefficients, with `standardization` those of standardised features. The
+    The objective is Spark's: the weighted mean of the log loss, plus `reg_param ((1 - a)/2 |b|^2 + a |b|_1)`, where a
+    is `elastic_net_param` and b are the coefficients, with `standardization` those of standardised features. The
     intercept is not penalised. Features are divided by Spark's weighted standard deviation. A constant column is left
     out beside an intercept, and otherwise divided by its absolute value.
 

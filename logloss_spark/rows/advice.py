@@ -10,14 +10,12 @@ from pyspark.sql import functions as F
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.inputs import Inputs
 from logloss_spark.rows.status import reasons_in, status_code, total
-from logloss_spark.scoring import Label, allowed
+from logloss_spark.scoring import allowed
 from logloss_spark.spec import Predictions
+from logloss_spark.wording import shortened
 
 LARGEST_TOLERANCE = 0.1
 """Sums that are further from 1 were not rounded: their forecasts are something else."""
-
-NAMED = 5
-"""Classes that are named of many."""
 
 
 def advice(counts: Mapping[Any, Any], rows: Inputs, spec: Predictions) -> str:
@@ -106,11 +104,6 @@ def rounded_up(x: float) -> float:
     """The next number of two digits: 0.0123 becomes 0.013."""
     digits = 1 - math.floor(math.log10(x))
     return round(math.ceil(round(x * 10.0**digits, 6)) / 10.0**digits, digits)
-
-
-def shortened(classes: tuple[Label, ...]) -> str:
-    """The first of many classes."""
-    return ", ".join(map(str, classes[:NAMED])) + (", ..." if len(classes) > NAMED else "")
 
 
 WAYS_OUT: Mapping[str, Callable[[Inputs, Predictions, str], str]] = {
