@@ -13,7 +13,7 @@ from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.storage import lines_of
-from logloss_spark.fit.table import invalid_rows, training_table
+from logloss_spark.fit.table import invalid_training_rows, training_table
 from logloss_spark.io.places import located
 from logloss_spark.io.signals import Interrupted
 from logloss_spark.io.writing import Target, reserved, write_tables
@@ -64,7 +64,7 @@ def fit(spark: SparkSession, config: FitConfig, run_date: str | None = None) -> 
                 if checkpoint:
                     stop.stands += f"; the iterations so far are in {checkpoint}"
                 raise
-        invalid = invalid_rows(table)
+        invalid = invalid_training_rows(table)
         tables = with_run_date({"invalid": invalid if model.report.invalid else invalid.limit(0)}, targets, run_date)
         write_tables(reservation, tables | {"model": lines_of(model.to_json())})
     report = model.report

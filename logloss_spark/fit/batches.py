@@ -13,7 +13,7 @@ from logloss_spark.kernels.logistic import Block, moments
 from logloss_spark.kernels.matrix import Matrix, Sparse, dense, limits
 from logloss_spark.kernels.sums import Array
 
-STATUSES = (
+TRAINING_STATUSES = (
     "ok",
     "null_label",
     "nan_label",
@@ -30,7 +30,7 @@ STATUSES = (
 )
 """The statuses of a row. A row has the first one that applies."""
 
-CODE = {status: code for code, status in enumerate(STATUSES)}
+CODE = {status: code for code, status in enumerate(TRAINING_STATUSES)}
 Layout = Literal["columns", "array", "vector"]
 Codes = npt.NDArray[np.int8]
 EXTREMES = {"low": np.minimum, "high": np.maximum, "reach": np.maximum}
@@ -85,18 +85,18 @@ def rows_with_status(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, 
     x, codes = features_of(batch, form)
     label = batch.column("label").to_numpy(zero_copy_only=False)
     codes = np.where(label < 0, (-label).astype(np.int8), codes)
-    weight, codes = numbers(batch, "weight", codes, 1.0)
-    offset, codes = numbers(batch, "offset", codes, 0.0)
+    weight, codes = number_column(batch, "weight", codes, 1.0)
+    offset, codes = number_column(batch, "offset", codes, 0.0)
     return x, weight, offset, codes
 
 
-def statuses(*columns: pa.Array, names: tuple[str, ...], form: FeatureForm) -> pa.Array:
+def training_statuses(*columns: pa.Array, names: tuple[str, ...], form: FeatureForm) -> pa.Array:
     """The status of each row, from the columns of a training table."""
     codes = rows_with_status(pa.RecordBatch.from_arrays(list(columns), names=list(names)), form)[-1]
-    return pa.array(np.array(STATUSES, dtype=object)[codes])
+    return pa.array(np.array(TRAINING_STATUSES, dtype=object)[codes])
 
 
-def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
+def block_sums(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
     """The sums over the rows of a block: counts by status and by class, and the moments of the features."""
     spread = moments(block.x, block.weight)
     if isinstance(block.x, Sparse):
@@ -104,7 +104,7 @@ def summary_of(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
         assert isinstance(weighted, Sparse)
         spread["low"], spread["high"] = limits(weighted)
     return spread | {
-        "statuses": np.bincount(codes, minlength=len(STATUSES)).astype(np.float64),
+        "statuses": np.bincount(codes, minlength=len(TRAINING_STATUSES)).astype(np.float64),
         "rows_of_class": np.bincount(block.y[block.weight > 0].astype(np.intp), minlength=classes).astype(np.float64),
         "weight_of_class": np.bincount(block.y.astype(np.intp), weights=block.weight, minlength=classes),
         "held": np.array([0.0 if block.held is None else block.held.sum()]),
@@ -198,7 +198,7 @@ def finite_codes(x: Array, null: npt.NDArray[np.bool_]) -> Codes:
     return codes
 
 
-def numbers(batch: pa.RecordBatch, name: str, codes: Codes, default: float) -> tuple[Array, Codes]:
+def number_column(batch: pa.RecordBatch, name: str, codes: Codes, default: float) -> tuple[Array, Codes]:
     """The column of weights or offsets, by default one number, and the status codes with what is wrong with it."""
     if name not in batch.schema.names:
         return np.full(batch.num_rows, default), codes
@@ -252,7 +252,7 @@ def keys(x: Matrix, y: Array) -> Array:
         return unit_interval(mixed(total))
 
 
-def added(sums: Mapping[str, Array] | None, more: Mapping[str, Array]) -> dict[str, Array]:
+def merged_sums(sums: Mapping[str, Array] | None, more: Mapping[str, Array]) -> dict[str, Array]:
     """The sums over two sets of rows; for the names in `EXTREMES` the lower or the higher."""
     if sums is None:
         return dict(more)

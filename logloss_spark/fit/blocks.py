@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from logloss_spark.fit.batches import FeatureForm, added, block_of, summary_of
+from logloss_spark.fit.batches import FeatureForm, block_of, block_sums, merged_sums
 from logloss_spark.kernels.logistic import Block
 from logloss_spark.kernels.matrix import Matrix, Sparse
 from logloss_spark.kernels.sums import Array
@@ -78,7 +78,7 @@ def write_batches(batches: Iterable[pa.RecordBatch], folder: Path | None, blocks
             centre = block.centre
         rows, mark = rows + len(block.y), mark + mark_of(block)
         # Batches before the first with a usable row have no centre, and add no rows.
-        sums = added(sums, summary_of(block, codes, blocks.classes))
+        sums = merged_sums(sums, block_sums(block, codes, blocks.classes))
         if folder is not None and not try_to_write(folder, partial(append_block, folder, block)):
             folder = None
     if centre is not None:

@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 
 from logloss_spark.errors import DataError, InvalidRowsWarning
-from logloss_spark.fit.batches import STATUSES
+from logloss_spark.fit.batches import TRAINING_STATUSES
 from logloss_spark.fit.objective import Totals
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.spec import Training
@@ -20,8 +20,8 @@ BROKEN = ("unknown_label", "feature_length", "negative_weight")
 
 def rows_by_status(rows: TrainingRows) -> dict[str, int]:
     """The number of rows with each status that some row has."""
-    statuses = summed(rows, "statuses") if rows.parts else np.zeros(len(STATUSES))
-    return {status: int(n) for status, n in zip(STATUSES, statuses, strict=True) if n}
+    statuses = summed_over_parts(rows, "statuses") if rows.parts else np.zeros(len(TRAINING_STATUSES))
+    return {status: int(n) for status, n in zip(TRAINING_STATUSES, statuses, strict=True) if n}
 
 
 def check_rows(rows: TrainingRows, training: Training) -> dict[str, int]:
@@ -64,7 +64,7 @@ def check_contract(invalid: dict[str, int], total: int, training: Training) -> N
 
 def rows_held(rows: TrainingRows) -> int:
     """The number of rows that are held out for validation."""
-    return rows.rows - int(summed(rows, "rows_of_class").sum())
+    return rows.rows - int(summed_over_parts(rows, "rows_of_class").sum())
 
 
 def check_validation(rows: TrainingRows, training: Training) -> None:
@@ -79,9 +79,9 @@ def check_validation(rows: TrainingRows, training: Training) -> None:
         )
 
 
-def check_classes(rows: TrainingRows, table: TrainingTable) -> None:
+def check_every_class(rows: TrainingRows, table: TrainingTable) -> None:
     """Raise DataError unless every class has rows of positive weight."""
-    weights = summed(rows, "weight_of_class")
+    weights = summed_over_parts(rows, "weight_of_class")
     empty = [label for label, weight in zip(table.classes, weights, strict=True) if not weight > 0]
     if empty:
         raise DataError(
@@ -106,6 +106,6 @@ def check_sizes(totals: Totals, table: TrainingTable) -> None:
         )
 
 
-def summed(rows: TrainingRows, name: str) -> Array:
+def summed_over_parts(rows: TrainingRows, name: str) -> Array:
     """The sum with this name over all partitions, from the reading of the rows."""
     return np.asarray(reduce(np.add, [sums[name] for sums in rows.parts]))

@@ -15,7 +15,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.fit import diagnostics, sample
 from logloss_spark.fit.checkpoint import Checkpoint
 from logloss_spark.fit.contract import (
-    check_classes,
+    check_every_class,
     check_rows,
     check_sizes,
     check_validation,
@@ -25,7 +25,7 @@ from logloss_spark.fit.contract import (
 from logloss_spark.fit.descent import DenseModel, LimitedModel, Point
 from logloss_spark.fit.diagnostics import Findings
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.objective import Space, Totals, evaluate_objective, space_of, totals_of
+from logloss_spark.fit.objective import Space, Totals, evaluate_objective, space_of, totals_of_rows
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.report import Report
 from logloss_spark.fit.solvers import Minimum, Position, Problem, Step, minimise
@@ -197,8 +197,8 @@ def fit_table(
     with TrainingRows(table) as rows:
         invalid = check_rows(rows, table.training)
         check_validation(rows, table.training)
-        check_classes(rows, table)
-        totals = totals_of(rows, table.form.width)
+        check_every_class(rows, table)
+        totals = totals_of_rows(rows, table.form.width)
         check_sizes(totals, table)
         space = space_of(table.training, totals, len(table.classes))
         saved = None if checkpoint is None else Checkpoint(checkpoint, table, rows.rows, totals)

@@ -10,8 +10,8 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from logloss_spark.errors import DataError
-from logloss_spark.fit.report import Report, summary_of, title_of, view_of
-from logloss_spark.fit.scoring import Predictor, check_new_columns, forecasts, scored
+from logloss_spark.fit.report import Report, fit_summary, fit_title, fit_view
+from logloss_spark.fit.scoring import Predictor, check_new_columns, forecasts, with_forecasts
 from logloss_spark.fit.storage import fields_of_json, json_of, load_text, save_text
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.text import as_html
@@ -115,18 +115,18 @@ class LogisticModel:
         """
         names = {"probability": probability, "logit": logit, "prediction": prediction}
         check_new_columns(df, names)
-        return scored(df, self.predictor, forecasts(self.classes, **names))
+        return with_forecasts(df, self.predictor, forecasts(self.classes, **names))
 
     def summary(self) -> str:
         """The fit in words, and its coefficients as a table."""
-        return summary_of(self._title, self.report, self.table)
+        return fit_summary(self._title, self.report, self.table)
 
     def _repr_html_(self) -> str:
-        return as_html(view_of(self._title, self.report, self.table))
+        return as_html(fit_view(self._title, self.report, self.table))
 
     @property
     def _title(self) -> str:
-        return title_of(self.report, len(self.feature_names), len(self.classes))
+        return fit_title(self.report, len(self.feature_names), len(self.classes))
 
     def __repr__(self) -> str:
         return (

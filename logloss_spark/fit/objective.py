@@ -57,7 +57,7 @@ class Totals:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def totals_of(rows: TrainingRows, width: int) -> Totals:
+def totals_of_rows(rows: TrainingRows, width: int) -> Totals:
     """The weights, means and deviations of all rows, from the moments of each block about its own centre.
 
     The variance is Spark's, the sum of squares over W - sum(w^2)/W, and not finite if numbers are too large to square.

@@ -13,11 +13,11 @@ from logloss_spark.wording import visible
 Stored = TypeVar("Stored")
 
 IN_WORDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
-INFINITY = "Infinity"
+STORED_INFINITY = "Infinity"
 """How an infinite number is stored, because JSON has none."""
 
 
-def parsed(text: str) -> Any:
+def parsed_json(text: str) -> Any:
     """The value that a JSON text describes; raise ValueError if it is no JSON, or has a key twice."""
     try:
         return json.loads(text, object_pairs_hook=distinct_keys)
@@ -35,7 +35,7 @@ def distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def built(of: type[Stored], value: Any, name: str) -> Stored:
+def dataclass_of(of: type[Stored], value: Any, name: str) -> Stored:
     """The dataclass that a JSON object describes.
 
     Raises
@@ -43,7 +43,7 @@ def built(of: type[Stored], value: Any, name: str) -> Stored:
     ValueError
         A field is missing, unknown, or has a value of another type; the message names it as `name.field`.
     """
-    given = typed(value, dict, name)
+    given = typed_value(value, dict, name)
     hints = get_type_hints(of)
     fields = dataclasses.fields(of)  # type: ignore[arg-type]  # it is a dataclass
     for field in fields:
@@ -52,24 +52,24 @@ def built(of: type[Stored], value: Any, name: str) -> Stored:
     for key in given:
         if key not in hints:
             raise ValueError(f"{name} has an unknown key {visible(repr(key))}")
-    return of(**{key: typed(entry, hints[key], f"{name}.{key}") for key, entry in given.items()})
+    return of(**{key: typed_value(entry, hints[key], f"{name}.{key}") for key, entry in given.items()})
 
 
-def typed(value: Any, hint: Any, name: str) -> Any:
+def typed_value(value: Any, hint: Any, name: str) -> Any:
     """A value of JSON as the type that a hint names; raise ValueError if it has another type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
     if origin in (Union, UnionType):
         (other,) = (option for option in arguments if option is not NoneType)
-        return None if value is None else typed(value, other, name)
+        return None if value is None else typed_value(value, other, name)
     if dataclasses.is_dataclass(hint):
-        return built(hint, value, name)  # type: ignore[arg-type]  # a hint is the class, not an instance
+        return dataclass_of(hint, value, name)  # type: ignore[arg-type]  # a hint is the class, not an instance
     if dict in (hint, origin):
         return typed_entries(value, arguments, name)
     if origin is tuple:
         check(isinstance(value, list), "a list", value, name)
-        return tuple(typed(entry, arguments[0], f"{name}[{index}]") for index, entry in enumerate(value))
+        return tuple(typed_value(entry, arguments[0], f"{name}[{index}]") for index, entry in enumerate(value))
     if issubclass(hint, Enum):
         return typed_word(value, hint, name)
     return typed_plainly(value, hint, name)
@@ -78,7 +78,9 @@ def typed(value: Any, hint: Any, name: str) -> Any:
 def typed_entries(value: Any, arguments: Sequence[Any], name: str) -> dict[str, Any]:
     """An object of JSON as a dictionary, whose entries have a type if the hint names one."""
     check(isinstance(value, Mapping), "an object", value, name)
-    return {key: typed(entry, arguments[1], f"{name}.{key}") if arguments else entry for key, entry in value.items()}
+    return {
+        key: typed_value(entry, arguments[1], f"{name}.{key}") if arguments else entry for key, entry in value.items()
+    }
 
 
 def typed_word(value: Any, words: type[Enum], name: str) -> Enum:
@@ -90,7 +92,7 @@ def typed_word(value: Any, words: type[Enum], name: str) -> Enum:
 
 def typed_plainly(value: Any, hint: type, name: str) -> Any:
     """A string, a number, a list, or true or false."""
-    if hint is float and value == INFINITY:
+    if hint is float and value == STORED_INFINITY:
         return math.inf
     fits = isinstance(value, (int, float) if hint is float else hint)
     check(fits and (hint is bool or not isinstance(value, bool)), IN_WORDS[hint], value, name)

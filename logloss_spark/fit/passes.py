@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, StreamedFitWarning
-from logloss_spark.fit.batches import FeatureForm, added, block_of
+from logloss_spark.fit.batches import FeatureForm, block_of, merged_sums
 from logloss_spark.fit.blocks import BlockSet, delete_blocks, mark_of, open_block, write_batches, write_block
 from logloss_spark.fit.table import TrainingTable
 from logloss_spark.kernels.logistic import Block
@@ -73,7 +73,7 @@ class TrainingRows:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def sums(self, work: Work, combine: Combine = added) -> Arrays:
+    def sums(self, work: Work, combine: Combine = merged_sums) -> Arrays:
         """Apply `work` to every row, and combine its sums in the order of the partitions; one pass."""
         self.passes += 1
         while self._descriptions is not None:

@@ -13,7 +13,7 @@ from logloss_spark.wording import counted, shortened, visible
 SHOWN = 40
 """Coefficients that a summary shows; the table of a model has all."""
 
-NAMES = ("class", "feature")
+NAME_COLUMNS = ("class", "feature")
 """The columns of a table of coefficients that hold names."""
 
 
@@ -77,12 +77,12 @@ class Report:
     history: tuple[Step, ...]
 
 
-def title_of(report: Report, features: int, classes: int) -> str:
+def fit_title(report: Report, features: int, classes: int) -> str:
     """What a model was fitted on."""
     return f"Logistic regression on {counted(report.rows, 'row')}, {counted(features, 'feature')}, {classes} classes"
 
 
-def remarks_on(report: Report) -> list[str]:
+def fit_remarks(report: Report) -> list[str]:
     """How a fit ended, and what a reader must know about it; a sentence each."""
     remarks = [
         f"{report.status.sentence} ({report.solver}, {counted(report.iterations, 'iteration')}, "
@@ -114,11 +114,11 @@ def remarks_on(report: Report) -> list[str]:
     return remarks
 
 
-def summary_of(title: str, report: Report, coefficients: pd.DataFrame) -> str:
+def fit_summary(title: str, report: Report, coefficients: pd.DataFrame) -> str:
     """A fit in words, and its coefficients as a table."""
     lines = [
         title,
-        *remarks_on(report),
+        *fit_remarks(report),
         f"log loss {report.log_loss:.6g} nats, label entropy {report.label_entropy:.6g}, "
         f"normalized entropy {report.normalized_entropy:.4f}",
     ]
@@ -128,21 +128,21 @@ def summary_of(title: str, report: Report, coefficients: pd.DataFrame) -> str:
             f"condition number {report.condition:.3g}"
         )
     shown = coefficients.head(SHOWN)
-    names = [name for name in NAMES if name in shown]
+    names = [name for name in NAME_COLUMNS if name in shown]
     shown = shown.assign(**{name: [visible(str(value)) for value in shown[name]] for name in names})
     lines += ["", shown.to_string(index=False, float_format=lambda value: f"{value:.6g}", na_rep="")]
     return "\n".join(lines + rest_of(coefficients))
 
 
-def view_of(title: str, report: Report, coefficients: pd.DataFrame) -> View:
+def fit_view(title: str, report: Report, coefficients: pd.DataFrame) -> View:
     """A fit as it is shown in a notebook."""
     cells = {str(name): cells_of(str(name), list(column)) for name, column in coefficients.head(SHOWN).items()}
-    return View(title=title, table=cells, remarks=[*remarks_on(report), *rest_of(coefficients)])
+    return View(title=title, table=cells, remarks=[*fit_remarks(report), *rest_of(coefficients)])
 
 
 def cells_of(name: str, values: Sequence[object]) -> list[str]:
     """A column of a table of coefficients as texts; numbers that are not defined are empty."""
-    if name in NAMES:
+    if name in NAME_COLUMNS:
         return [str(value) for value in values]
     return ["" if value != value else f"{value:.6g}" for value in values]
 

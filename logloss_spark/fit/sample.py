@@ -14,7 +14,7 @@ from logloss_spark.kernels.logistic import Block, Standardization, standardised
 from logloss_spark.kernels.matrix import dense
 from logloss_spark.kernels.sums import Array
 
-ROWS = (10_000, 50_000)
+SAMPLE_ROWS = (10_000, 50_000)
 """The smallest and the largest number of rows that a sample is meant to have."""
 
 PER_PARAMETER = 1_000
@@ -43,7 +43,7 @@ def draw_sample(rows: TrainingRows, space: Space) -> Block | None:
     """
     counts = np.sum([sums["rows_of_class"] for sums in rows.parts], axis=0)
     size = space.free.size
-    meant = float(np.clip(PER_PARAMETER * size, *ROWS))
+    meant = float(np.clip(PER_PARAMETER * size, *SAMPLE_ROWS))
     meant = min(meant, max(WORK / size**2, 5 * size), NUMBERS / space.shape[1])
     share = np.minimum(1.0, meant * (0.5 / counts.sum() + 0.5 / (np.maximum(counts, 1.0) * len(counts))))
     expected = float(share @ counts)

@@ -22,7 +22,7 @@ from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
 from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised
 
-SCORE = "logit of logloss_spark"
+LOGIT = "logit of logloss_spark"
 """The column of logits while a table is scored; no table has a column of this name."""
 
 WIDE = 1000
@@ -65,19 +65,19 @@ def forecasts(classes: tuple[Label, ...], *, probability: str, logit: str, predi
     return outputs
 
 
-def scored(df: DataFrame, predictor: Predictor, outputs: Outputs) -> DataFrame:
+def with_forecasts(df: DataFrame, predictor: Predictor, outputs: Outputs) -> DataFrame:
     """The table with the columns that `outputs` makes of the logit and the probability of each row, lazy."""
     training = Training(features=predictor.features, label="", offset=predictor.offset)
     table, fields = with_plain_names(df, training)
     score = score_column(fields, training, predictor)
     # A scan must not hand ML vectors to Python directly: see `rows.terms`.
     table = table.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df.schema) else table
-    logit = quoted(SCORE)
+    logit = quoted(LOGIT)
     several = len(predictor.classes) > 2
     chance = vectorised(softmax_of, "array<double>")(logit) if several else probability_of(logit)
     added = outputs(logit, chance)
     columns = [column.alias(name) for name, column in added.items()]
-    whole = table.select("*", score.alias(SCORE)).select("*", *columns).drop(SCORE)
+    whole = table.select("*", score.alias(LOGIT)).select("*", *columns).drop(LOGIT)
     return whole if table.columns == df.columns else whole.toDF(*df.columns, *added)
 
 

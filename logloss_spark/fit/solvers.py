@@ -26,7 +26,7 @@ ROUNDING = 4e-15
 SURPRISE = 2.0
 """Factor by which the gap may shrink faster than in the previous step for the next point to be expected as the last."""
 
-Evaluate = Callable[[Array], Point]
+Objective = Callable[[Array], Point]
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Problem:
     evaluate_last : evaluates a point that is expected to be the last; None if it is evaluated as any other
     """
 
-    evaluate: Evaluate
+    evaluate: Objective
     penalty: Penalty
     gap: float
     max_iter: int
     patience: int | None = None
-    evaluate_last: Evaluate | None = None
+    evaluate_last: Objective | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def minimum_of(position: Position, status: Status) -> Minimum:
     return Minimum(point, step, status, position.history)
 
 
-def next_evaluation(problem: Problem, history: Sequence[Step]) -> Evaluate:
+def next_evaluation(problem: Problem, history: Sequence[Step]) -> Objective:
     """How to evaluate the next point: in another way if it is expected to be the last."""
     if problem.evaluate_last is not None and is_expected_last(history, problem.gap):
         return problem.evaluate_last
@@ -221,7 +221,7 @@ def is_as_good(step: Step, best: Step) -> bool:
     return step.validation_loss <= best.validation_loss
 
 
-def search_line(evaluate: Evaluate, point: Point, descent: Descent) -> tuple[Point, float, int] | None:
+def search_line(evaluate: Objective, point: Point, descent: Descent) -> tuple[Point, float, int] | None:
     """Search along a direction for a point where the objective is smaller by enough.
 
     The step 1 is tried first, because evaluating it also gives the gradient of the next iteration. A step that is too

@@ -12,14 +12,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from logloss_spark.errors import MissingInputError, SpecError
-from logloss_spark.fit.parsing import INFINITY, built, parsed, typed
+from logloss_spark.fit.parsing import STORED_INFINITY, dataclass_of, parsed_json, typed_value
 from logloss_spark.fit.report import Report
 from logloss_spark.io.session import active_session
 from logloss_spark.kernels.sums import Array
 from logloss_spark.wording import counted
 
-FORMAT = "logloss_spark.LogisticModel"
-VERSION = 2
+MODEL_FORMAT = "logloss_spark.LogisticModel"
+MODEL_VERSION = 2
 
 SAVED = re.compile(r"/part-00000-[^/]*\.txt$")
 """The file of a saved text."""
@@ -39,10 +39,10 @@ def json_of(model: Mapping[str, Any]) -> str:
         logits.append(logit)
     report = dataclasses.asdict(model["report"])
     if report["condition"] is not None and math.isinf(report["condition"]):
-        report["condition"] = INFINITY
+        report["condition"] = STORED_INFINITY
     stored = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": MODEL_FORMAT,
+        "version": MODEL_VERSION,
         "features": model["features"],
         "offset": model["offset"],
         "classes": classes,
@@ -57,33 +57,33 @@ def fields_of_json(text: str) -> dict[str, Any]:
 
     Raises KeyError if a key is missing, and ValueError if a value is not as it was written.
     """
-    stored = typed(parsed(text), dict, "it")
-    if stored["format"] != FORMAT:
-        raise ValueError(f"its format must be {FORMAT!r}, got {stored['format']!r}")
-    if stored["version"] != VERSION:
-        raise ValueError(f"its version must be {VERSION}, got {stored['version']!r}: fit the model again")
-    logits = typed(stored["logits"], tuple[dict[str, Any], ...], "logits")
-    features, classes = stored["features"], tuple(typed(stored["classes"], list, "classes"))
-    check_logits(logits, classes)
-    coefficients = [typed(logit["coefficients"], dict[str, float], "coefficients") for logit in logits]
+    stored = typed_value(parsed_json(text), dict, "it")
+    if stored["format"] != MODEL_FORMAT:
+        raise ValueError(f"its format must be {MODEL_FORMAT!r}, got {stored['format']!r}")
+    if stored["version"] != MODEL_VERSION:
+        raise ValueError(f"its version must be {MODEL_VERSION}, got {stored['version']!r}: fit the model again")
+    logits = typed_value(stored["logits"], tuple[dict[str, Any], ...], "logits")
+    features, classes = stored["features"], tuple(typed_value(stored["classes"], list, "classes"))
+    check_stored_logits(logits, classes)
+    coefficients = [typed_value(logit["coefficients"], dict[str, float], "coefficients") for logit in logits]
     names = tuple(coefficients[0])
     if any(tuple(of_class) != names for of_class in coefficients):
         raise ValueError("coefficients must have the same names in every logit")
     errors = errors_of(logits, len(names))
     return {
-        "features": features if isinstance(features, str) else typed(features, tuple[str, ...], "features"),
+        "features": features if isinstance(features, str) else typed_value(features, tuple[str, ...], "features"),
         "feature_names": names,
         "classes": classes,
         "coefficients": np.array([list(of_class.values()) for of_class in coefficients]),
-        "intercepts": np.array([typed(logit["intercept"], float, "intercept") for logit in logits]),
+        "intercepts": np.array([typed_value(logit["intercept"], float, "intercept") for logit in logits]),
         "standard_errors": None if errors is None else errors[:, 1:],
         "intercept_errors": None if errors is None else errors[:, 0],
-        "offset": typed(stored["offset"], str | None, "offset"),
-        "report": built(Report, stored["report"], "report"),
+        "offset": typed_value(stored["offset"], str | None, "offset"),
+        "report": dataclass_of(Report, stored["report"], "report"),
     }
 
 
-def check_logits(logits: Sequence[Mapping[str, Any]], classes: Sequence[Any]) -> None:
+def check_stored_logits(logits: Sequence[Mapping[str, Any]], classes: Sequence[Any]) -> None:
     """Raise ValueError unless there is a logit for each class, or for the second of two classes."""
     if not logits:
         raise ValueError("logits must be one or more, got none")
@@ -97,7 +97,10 @@ def errors_of(logits: Sequence[Mapping[str, Any]], width: int) -> Array | None:
     if not any("standard_errors" in logit or "intercept_error" in logit for logit in logits):
         return None
     name, optional = "standard_errors", tuple[float | None, ...]
-    errors = [typed([logit["intercept_error"], *typed(logit[name], list, name)], optional, name) for logit in logits]
+    errors = [
+        typed_value([logit["intercept_error"], *typed_value(logit[name], list, name)], optional, name)
+        for logit in logits
+    ]
     if any(len(of_class) != width + 1 for of_class in errors):
         raise ValueError(f"standard_errors must be one for each of {counted(width, 'feature')}")
     return np.array(errors, dtype=float)

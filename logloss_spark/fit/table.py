@@ -23,7 +23,7 @@ from pyspark.sql.types import (
 )
 
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.fit.batches import FeatureForm, Layout, statuses
+from logloss_spark.fit.batches import FeatureForm, Layout, training_statuses
 from logloss_spark.fit.spec import Training
 from logloss_spark.rows.columns import Found, by_place, finder, place_name
 from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label
@@ -33,7 +33,7 @@ from logloss_spark.workers.columns import vectorised
 MOST_CLASSES = 1000
 """A label column with more values than this probably holds numbers that are no classes."""
 
-PROBED = 100
+FIRST_ROWS = 100
 """Rows that are read to find how long vectors are, and whether they are sparse."""
 
 INNER = "training"
@@ -86,8 +86,8 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
     DataError
         The label column holds fewer than two classes, or no row has features.
     """
-    fields = fields_of(df, training)
-    check_types(fields, training)
+    fields = training_fields(df, training)
+    check_role_types(fields, training)
     placed = by_place(df)
     form, names = find_features(placed, fields, training)
     classes = find_classes(placed, fields, training)
@@ -97,7 +97,7 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
     return TrainingTable(training, df, tuple(columns), classes, form, names)
 
 
-def fields_of(df: DataFrame, training: Training) -> Fields:
+def training_fields(df: DataFrame, training: Training) -> Fields:
     """The columns of all roles by their names, as columns of `by_place(df)`."""
     find = finder(df)
     roles = {role: getattr(training, role) for role in ("label", "weight", "offset", "validation")}
@@ -105,7 +105,7 @@ def fields_of(df: DataFrame, training: Training) -> Fields:
     return features | {name: find(role, name) for role, name in roles.items() if name is not None}
 
 
-def check_types(fields: Fields, training: Training) -> None:
+def check_role_types(fields: Fields, training: Training) -> None:
     """Raise SpecError if a weight, an offset or the mark of validation rows has a type that its role does not allow."""
     for role in ("weight", "offset"):
         name = getattr(training, role)
@@ -138,7 +138,7 @@ def training_columns(
     return columns
 
 
-def invalid_rows(table: TrainingTable) -> DataFrame:
+def invalid_training_rows(table: TrainingTable) -> DataFrame:
     """The rows of a table that cannot be fitted on, as they came, with the reason in `row_status`.
 
     The result is lazy, and reads the table when it is read. If the table has a `row_status`, from an earlier run, the
@@ -146,7 +146,7 @@ def invalid_rows(table: TrainingTable) -> DataFrame:
     """
     df = table.source
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
-    status = vectorised(partial(statuses, names=tuple(columns), form=table.form), "string")
+    status = vectorised(partial(training_statuses, names=tuple(columns), form=table.form), "string")
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
     whole = by_place(df).select(*[place_name(place) for place in kept], F.struct(*table.columns).alias(INNER))
     judged = whole.withColumn(ROW_STATUS, status(*columns.values()))
@@ -214,7 +214,7 @@ def find_features(placed: DataFrame, fields: Fields, training: Training) -> tupl
     stored = F.size(features["values"] if is_vector else features)
     width = F.when(features["type"] == 0, features["size"]).otherwise(stored) if is_vector else stored
     rows = placed.where(fields[column].column.isNotNull())
-    first = rows.select(width.alias("width"), stored.alias("stored")).head(PROBED)
+    first = rows.select(width.alias("width"), stored.alias("stored")).head(FIRST_ROWS)
     if not first:
         raise DataError(f"feature column {column!r} must hold features, got nothing but nulls, or no rows")
     size = first[0]["width"]

@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError
 from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.scoring import check_new_columns, probability_of, scored
+from logloss_spark.fit.scoring import check_new_columns, probability_of, with_forecasts
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable, training_table
 from logloss_spark.ml.params import (
@@ -175,11 +175,11 @@ class LogisticRegressionGD(
             tol=float(self.getTol()),
         )
         table = training_table(dataset, training)
-        check_labels(table)
+        check_indices(table)
         return self._copyValues(LogisticRegressionGDModel(fit_table(table)))
 
 
-def check_labels(table: TrainingTable) -> None:
+def check_indices(table: TrainingTable) -> None:
     """Raise DataError unless the classes of a table are 0..K-1, as an Estimator needs them."""
     label, found = table.training.label, table.classes
     advice = "use StringIndexer, or logloss_spark.fit_logistic, which takes any label"
@@ -283,4 +283,4 @@ class LogisticRegressionGDModel(
 
         # The features may have another name here than in the table of the fit.
         predictor = replace(self.model.predictor, features=self.getFeaturesCol())
-        return scored(dataset, predictor, outputs)
+        return with_forecasts(dataset, predictor, outputs)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from logloss_spark.fit.batches import FeatureForm, added, block_of, summary_of
+from logloss_spark.fit.batches import FeatureForm, block_of, block_sums, merged_sums
 from logloss_spark.fit.fitting import Fitting
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.objective import space_of, totals_of
+from logloss_spark.fit.objective import space_of, totals_of_rows
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable
 
@@ -23,10 +23,10 @@ class LocalRows:
     def __init__(self, batches: Sequence[pa.RecordBatch], form: FeatureForm, classes: int) -> None:
         made = [block_of(batch, form, None) for batch in batches]
         self.blocks = [block for block, _ in made]
-        self.parts = [summary_of(block, codes, classes) | {"centre": np.asarray(block.centre)} for block, codes in made]
+        self.parts = [block_sums(block, codes, classes) | {"centre": np.asarray(block.centre)} for block, codes in made]
         self.rows, self.passes = sum(len(block.y) for block in self.blocks), 0
 
-    def sums(self, work, combine=added):
+    def sums(self, work, combine=merged_sums):
         self.passes += 1
         total = None
         for block in self.blocks:
@@ -54,6 +54,6 @@ def fit_locally(
     batches = [whole.slice(low, high - low) for low, high in pairwise(cuts)]
     table = local_table(names, int(np.max(y)) + 1, sparse=sparse, **given)
     local: Any = LocalRows(batches, table.form, len(table.classes))
-    totals = totals_of(local, width)
+    totals = totals_of_rows(local, width)
     space = space_of(table.training, totals, len(table.classes))
     return Fitting(table, local, totals, space, None, None).run(initial, {})

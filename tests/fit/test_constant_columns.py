@@ -186,7 +186,7 @@ def test_beside_an_intercept_a_constant_column_gets_zero(sparse, constant) -> No
 @pytest.mark.parametrize("reg_param", [0.0, 0.001])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_what_is_constant_in_the_sample_need_not_be_in_all_rows(monkeypatch, reg_param, sparse) -> None:
-    monkeypatch.setattr(sample, "ROWS", (100, 100))
+    monkeypatch.setattr(sample, "SAMPLE_ROWS", (100, 100))
     monkeypatch.setattr(sample, "PER_PARAMETER", 1)
     nearly = np.where(np.arange(ROWS) % 300 == 0, 2.0, 1.0)
     x = np.column_stack([nearly, np.ones(ROWS), X[:, 0] - 3.0])

@@ -606,7 +606,7 @@ def test_vectors_of_several_lengths_are_refused(spark) -> None:
 
 
 def test_a_sample_does_not_depend_on_the_partitions(spark, monkeypatch) -> None:
-    monkeypatch.setattr("logloss_spark.fit.sample.ROWS", (50, 60))
+    monkeypatch.setattr("logloss_spark.fit.sample.SAMPLE_ROWS", (50, 60))
     monkeypatch.setattr("logloss_spark.fit.sample.PER_PARAMETER", 10)
     data = spark.createDataFrame(frame())
     models = [
@@ -618,7 +618,7 @@ def test_a_sample_does_not_depend_on_the_partitions(spark, monkeypatch) -> None:
 
 
 def test_nearly_collinear_features_take_few_iterations(spark, monkeypatch) -> None:
-    monkeypatch.setattr("logloss_spark.fit.sample.ROWS", (2_000, 2_000))
+    monkeypatch.setattr("logloss_spark.fit.sample.SAMPLE_ROWS", (2_000, 2_000))
     rng = np.random.default_rng(9)
     turned, _ = np.linalg.qr(rng.normal(size=(8, 8)))
     x = rng.normal(size=(8_000, 8)) * np.geomspace(1.0, 1e-3, 8) @ turned

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark import SpecError, fit_logistic
 from logloss_spark.fit.spec import Training
-from logloss_spark.fit.table import invalid_rows, training_table
+from logloss_spark.fit.table import invalid_training_rows, training_table
 from logloss_spark.ml import LogisticRegressionGDModel
 from tests.fit.local import fit_locally
 
@@ -78,7 +78,7 @@ def test_rows_that_cannot_be_fitted_on_keep_all_columns_and_an_old_status_gives_
         "*", F.col("id").alias("ID"), F.lit("old").alias("Row_Status"), F.lit(None).cast("int").alias("y")
     )
     training = Training(features=("x0", "x1"), label="y", classes=(0, 1))
-    invalid = invalid_rows(training_table(twice, training))
+    invalid = invalid_training_rows(training_table(twice, training))
     assert invalid.columns == ["x0", "x1", "id", "ID", "y", "row_status"]
     assert [tuple(row)[2:] for row in invalid.collect()] == [(place, place, None, "null_label") for place in range(5)]
 
