@@ -43,7 +43,7 @@ class LogisticModel:
     >>> df = spark.createDataFrame(rows, "x double, late int")
     >>> model = ls.fit_logistic(df, features=["x"], label="late")
     >>> model
-    LogisticModel(1 feature, 2 classes, log loss 0.402743, converged)
+    LogisticModel(1 feature, 2 classes, log loss 0.543337, converged)
     >>> round(float(model.coefficients[0, 0]), 3)
     0.444
     >>> model.transform(df).columns
