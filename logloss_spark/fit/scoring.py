@@ -12,12 +12,12 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.batches import FeatureForm, features_of
 from logloss_spark.fit.spec import Training
-from logloss_spark.fit.table import Fields, feature_columns, layout_of
+from logloss_spark.fit.table import feature_columns, layout_of
 from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import by_place, finder, has_vectors
-from logloss_spark.rows.inputs import quoted
+from logloss_spark.rows.inputs import Fields, quoted
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
 from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised

@@ -26,7 +26,8 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.fit.batches import FeatureForm, Layout, training_statuses
 from logloss_spark.fit.spec import Training
 from logloss_spark.rows.columns import Found, by_place, finder, place_name
-from logloss_spark.rows.inputs import class_index, dense, is_number, plain_label
+from logloss_spark.rows.inputs import Fields, class_index, dense, is_number, plain_label
+from logloss_spark.rows.status import ROW_STATUS
 from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised
 
@@ -38,12 +39,6 @@ FIRST_ROWS = 100
 
 INNER = "training"
 """The struct of a fit's own columns, beside the row that they come from."""
-
-ROW_STATUS = "row_status"
-"""The column that says why a row cannot be fitted on."""
-
-Fields = Mapping[str, Found]
-"""The columns that have roles, by the names that they were given."""
 
 LABEL_STATUS = {"null_label": -1, "nan_label": -2, "unknown_label": -3}
 """The codes in the column `label` of rows that have no class."""

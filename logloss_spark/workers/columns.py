@@ -1,4 +1,4 @@
-"""Ship a function of Arrow arrays to the workers as a column function."""
+"""Ship a function of Arrow arrays to the workers, as a function of columns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,16 @@ ArrowFunction = Callable[..., pa.Array]
 
 
 def vectorised(function: ArrowFunction, type_: str) -> Any:
-    """A function of Arrow arrays as a column function: an Arrow UDF, or on Spark 4.0 a Pandas UDF."""
+    """Make a function of columns from a function of Arrow arrays: an Arrow UDF, or on Spark 4.0 a Pandas UDF.
+
+    Parameters
+    ----------
+    function : callable
+        Gets an Arrow array for each column, batch by batch, and returns one of the same length. It runs in a worker, so
+        it must import what it needs at the top of its module.
+    type_ : str
+        The type of the result, as DDL.
+    """
     equip_workers()
     arrow_udf = getattr(F, "arrow_udf", None)
     if arrow_udf is None:
