@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import logloss_spark
-from logloss_spark.app.cli import CONFIGS, parser
+from logloss_spark.app.cli import parser
+from logloss_spark.app.commands import COMMANDS
 from logloss_spark.app.config import in_words, section_type
 from logloss_spark.errors import LogLossError
 from logloss_spark.kernels.status import MEANING
@@ -68,8 +69,8 @@ def exit_codes() -> str:
 def config() -> str:
     """The sections and keys of each command's config."""
     commands: dict[Any, list[str]] = {}
-    for command, of in CONFIGS.items():
-        commands.setdefault(of, []).append(command)
+    for name, command in COMMANDS.items():
+        commands.setdefault(command.config, []).append(name)
     return "\n".join(
         f"## {' and '.join(map(code, names))}\n\n{of.__doc__ and prose(of)}\n\n" + "\n".join(sections(of))
         for of, names in commands.items()

@@ -11,7 +11,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.io.places import folders_of_files
 from logloss_spark.io.session import active_session
-from logloss_spark.io.source import read_table
+from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.writing import Target, reserved, write_tables
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import kind_of
@@ -342,4 +342,4 @@ def read_state(path: str) -> State:
     SpecError
         A table that is no state.
     """
-    return State(read_table(active_session(), path=path))
+    return State(read_table(active_session(), Source(path=path)))

@@ -25,6 +25,7 @@ FLOORS = (
     {"fit", "held", "mean_loss"},
     {"evaluation", "comparison", "shift", "losses", "functions"},
     {"__init__", "ml", "app"},
+    {"__main__"},
 )
 NUMPY_ALONE = ("kernels", "statistics")
 STANDARD = {"collections", "dataclasses", "functools", "inspect", "math", "statistics", "textwrap", "typing"}

@@ -1,4 +1,4 @@
-"""Reading a config: TOML, overrides and a run date in; frozen dataclasses out. Nothing here starts Spark."""
+"""Read a config: TOML, overrides and a run date become frozen dataclasses. Nothing here starts Spark."""
 
 import dataclasses
 import tomllib
@@ -17,12 +17,16 @@ RUN_DATE = "{run_date}"
 
 
 class JobConfig:
-    """What the config of each job is: a dataclass whose fields are sections, dataclasses or dictionaries.
+    """The config of a command: a dataclass whose fields are sections, and those dataclasses or dictionaries.
 
-    `DATED` names the sections that hold paths and filters, in which `{run_date}` is filled in.
+    `DATED` names the sections that hold paths and filters, in which `{run_date}` is filled in. A command may use the
+    file of another one: `OTHER` is the config of that command, whose sections and keys may stand there and are passed
+    over, and so are the sections that `PASSED_OVER` names.
     """
 
-    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "score")
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output")
+    OTHER: ClassVar["type[JobConfig] | None"] = None
+    PASSED_OVER: ClassVar[tuple[str, ...]] = ()
 
 
 Config = TypeVar("Config", bound=JobConfig)
@@ -47,15 +51,15 @@ def read_config(
     Raises
     ------
     SpecError
-        No such file, no TOML, an unknown key, a wrong type, or values that cannot be meant.
+        The file is missing or is not TOML, a section or a key is unknown, or a value has a wrong type or is invalid.
     """
     if run_date is not None:
         check_date(run_date)
     changes = [overriding(override) for override in overrides]
+    for change in changes:
+        check_read(change, of)
     try:
-        given = reduce(merged, changes, {} if path is None else parsed(path))
-        given |= {name: dated(given[name], run_date) for name in of.DATED if name in given}
-        return structured(given, of)
+        return structured(reduce(merged, changes, {} if path is None else parsed(path)), of, run_date)
     except RecursionError as error:
         raise SpecError(f"config {path}: its values are nested too deeply to be read") from error
     except SpecError as error:
@@ -84,13 +88,15 @@ def overriding(override: str) -> dict[str, Any]:
     """
     key, equals, value = override.partition("=")
     if not equals or "." not in key or "\n" in key:
-        raise SpecError(f"an override is section.key=value, and {override!r} came")
+        raise SpecError(f"an override must be section.key=value, got {override!r}")
     try:
         return tomllib.loads(f"{key} = {toml_value(value, override)}")
     except ValueError as error:
-        raise SpecError(f"an override is section.key=value, and {override!r} came: {error}") from error
+        raise SpecError(f"an override must be section.key=value, got {override!r}: {error}") from error
     except RecursionError as error:
-        raise SpecError(f"an override is section.key=value, and the value of {key} is nested too deeply") from error
+        raise SpecError(
+            f"an override must be section.key=value, and the value of {key} is nested too deeply"
+        ) from error
 
 
 def toml_value(text: str, override: str) -> str:
@@ -105,7 +111,7 @@ def toml_value(text: str, override: str) -> str:
             raise SpecError(f"the value of {override!r} is not TOML: {error}") from error
         return toml_string(text)
     if alone.keys() != {"value"}:
-        raise SpecError(f"an override sets one key, and {override!r} sets more: give each a --set of its own")
+        raise SpecError(f"an override must set one key, got {override!r}: give each key a --set of its own")
     return text
 
 
@@ -149,50 +155,106 @@ def check_date(text: str) -> None:
     except ValueError:
         plain = None
     if text != plain:
-        raise SpecError(f"--run-date is a date as 2026-01-31, and {text!r} came")
+        raise SpecError(f"--run-date must be a date as 2026-01-31, got {text!r}")
 
 
-def structured(given: Mapping[str, Any], of: type[Config]) -> Config:
-    """A dictionary as a config; SpecError names the section and the key of what is wrong in it."""
-    hints, keys = get_type_hints(of), dataclasses.fields(of)  # type: ignore[arg-type]  # each JobConfig is one
-    sections = {key.name: section_type(hints[key.name]) for key in keys}
-    optional = {key.name for key in keys if not _required(key)}
+def structured(given: Mapping[str, Any], of: type[Config], run_date: str | None = None) -> Config:
+    """Return a dictionary as a config; raise SpecError that names the section and the key of what is wrong in it."""
+    check_known(given, of)
+    sections = sections_of(of)
+    own = {name: own_keys(section, sections[name]) for name, section in given.items() if name in sections}
+    own |= {name: dated(own[name], run_date) for name in of.DATED if name in own}
+    for name in sections:
+        if name not in given and is_required(of, name):
+            raise SpecError(f"the section [{name}] is missing")
+    return of(**{name: filled(sections[name], name, section) for name, section in own.items()})
+
+
+def check_known(given: Mapping[str, Any], of: type[JobConfig]) -> None:
+    """Raise SpecError for a section, or a key in one, that neither a command nor the one that shares its file knows."""
+    sections = {**(sections_of(of.OTHER) if of.OTHER else {}), **sections_of(of)}
     for name, section in given.items():
+        if name in of.PASSED_OVER:
+            continue
         if name not in sections:
             raise SpecError(f"unknown section [{name}]; {did_you_mean(name, sections)}")
         if not isinstance(section, dict):
-            raise SpecError(f"{name} is a section with keys of its own, and {section!r} came")
-    for name, of_type in sections.items():
-        if name not in given and name not in optional and any(_required(key) for key in dataclasses.fields(of_type)):
-            raise SpecError(f"the section [{name}] is missing")
-    return of(**{name: filled(sections[name], name, section) for name, section in given.items()})
+            raise SpecError(f"{name} must be a section with keys of its own, got {section!r}")
+        known = keys_of(of, name) | (keys_of(of.OTHER, name) if of.OTHER else {})
+        for key in section:
+            if known and key not in known:
+                raise SpecError(f"unknown key {key!r} in [{name}]; {did_you_mean(key, known)}")
+
+
+def check_read(change: Mapping[str, Any], of: type[JobConfig]) -> None:
+    """Raise SpecError where an override sets a key that a command passes over, as it is of another command."""
+    for name, section in change.items():
+        others = keys_of(of.OTHER, name) if of.OTHER else {}
+        own = keys_of(of, name)
+        for key in section if isinstance(section, dict) else ():
+            if name in of.PASSED_OVER or (key in others and key not in own):
+                read = f"of [{name}] it reads: {', '.join(own)}" if own else f"it reads no [{name}]"
+                raise SpecError(f"an override must set a key that this command reads, got {name}.{key}; {read}")
+
+
+def requires_file(of: type[JobConfig]) -> bool:
+    """Whether a config has sections that must be given."""
+    return any(is_required(of, name) for name in sections_of(of))
+
+
+def sections_of(of: type[JobConfig]) -> dict[str, Any]:
+    """The sections of a config, with the type of each."""
+    hints = get_type_hints(of)
+    return {key.name: section_type(hints[key.name]) for key in fields_of(of)}
 
 
 def section_type(hint: Any) -> Any:
-    """What a section is, also one that may be left out."""
+    """The type of a section, also of one that may be left out."""
     optional = get_origin(hint) in (UnionType, Union)
     return next(option for option in get_args(hint) if option is not type(None)) if optional else hint
 
 
+def keys_of(of: type[JobConfig], name: str) -> dict[str, "dataclasses.Field[Any]"]:
+    """The keys of a section of a config; none where it has no such section, or one whose keys are free."""
+    of_type = sections_of(of).get(name)
+    return {} if of_type is None or get_origin(of_type) is dict else {key.name: key for key in fields_of(of_type)}
+
+
+def is_required(of: type[JobConfig], name: str) -> bool:
+    """Whether a section must be given: it has no default, and a key of its own that has none."""
+    section = next(key for key in fields_of(of) if key.name == name)
+    return has_no_default(section) and any(map(has_no_default, keys_of(of, name).values()))
+
+
+def own_keys(section: dict[str, Any], of_type: Any) -> dict[str, Any]:
+    """The keys of a section that its dataclass has; all of a section whose keys are free."""
+    if get_origin(of_type) is dict:
+        return section
+    names = {key.name for key in fields_of(of_type)}
+    return {key: value for key, value in section.items() if key in names}
+
+
 def filled(of_type: Any, name: str, given: Mapping[str, Any]) -> Any:
-    """A section as its dataclass; one whose keys are free stays the dictionary that it is."""
+    """Return a section as its dataclass; one whose keys are free stays the dictionary that it is."""
     free = get_origin(of_type) is dict
     hints = dict.fromkeys(given, get_args(of_type)[1]) if free else get_type_hints(of_type)
-    keys = {} if free else {key.name: key for key in dataclasses.fields(of_type)}
-    for key in given:
-        if not free and key not in keys:
-            raise SpecError(f"unknown key {key!r} in [{name}]; {did_you_mean(key, keys)}")
     for key, value in given.items():
-        hint: Any = hints[key]
-        if fits(value, hint):
-            continue
-        if get_origin(hint) is Literal:
-            one_of(f"[{name}] {key}", value, get_args(hint))
-        raise SpecError(f"[{name}] {key} is {in_words(hint)}, and {value!r} came")
-    for key, field in keys.items():
-        if key not in given and _required(field):
-            raise SpecError(f"[{name}] {key} is missing")
-    return given if free else of_type(**given)
+        check_value(f"[{name}] {key}", value, hints[key])
+    if free:
+        return given
+    for field in fields_of(of_type):
+        if field.name not in given and has_no_default(field):
+            raise SpecError(f"[{name}] {field.name} is missing")
+    return of_type(**given)
+
+
+def check_value(name: str, value: Any, hint: Any) -> None:
+    """Raise SpecError unless the value of a key is of its type."""
+    if fits(value, hint):
+        return
+    if get_origin(hint) is Literal:
+        one_of(name, value, get_args(hint))
+    raise SpecError(f"{name} must be {in_words(hint)}, got {value!r}")
 
 
 def fits(value: Any, of_type: Any) -> bool:
@@ -237,5 +299,11 @@ def in_words(of_type: Any) -> str:
     return {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}.get(of_type, str(of_type))
 
 
-def _required(key: "dataclasses.Field[Any]") -> bool:
-    return key.default is dataclasses.MISSING and key.default_factory is dataclasses.MISSING
+def fields_of(of: Any) -> "tuple[dataclasses.Field[Any], ...]":
+    """The fields of a dataclass."""
+    return dataclasses.fields(of)
+
+
+def has_no_default(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a field of a dataclass must be given."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

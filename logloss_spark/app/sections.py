@@ -1,4 +1,4 @@
-"""Sections that the configs of several jobs have: where rows are, how they are scored, what becomes of invalid ones."""
+"""Sections that the configs of several commands have: what is read, how rows are scored, how tables are written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.spec import OnInvalid
+from logloss_spark.io.source import Source
 from logloss_spark.io.writing import Target
 from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
 from logloss_spark.scoring import Clip, Kind, Label
@@ -18,24 +19,16 @@ TYPELESS = ("csv", "json", "xml")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Input:
-    """Where the predictions are: a path in a format of Spark's, with its reader options, or a catalog table.
-
-    `schema` gives columns of a path their types, where Spark would find others.
-    """
+class Input(Source):
+    """Where the rows are; `section` is what an error calls this section."""
 
     section: ClassVar[str] = "input"
 
-    path: str | None = None
-    table: str | None = None
-    format: str = "parquet"
-    options: dict[str, str | bool | int | float] = field(default_factory=dict)
-    schema: dict[str, str] = field(default_factory=dict)
-    where: str | None = None
-
     def __post_init__(self) -> None:
         if bool(self.path) == bool(self.table):
-            raise SpecError(f"[{self.section}] has either path or table, and {'both' if self.path else 'neither'} came")
+            raise SpecError(
+                f"[{self.section}] must have either path or table, got {'both' if self.path else 'neither'}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +47,31 @@ class Renaming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """How tables are written: a format of Spark's, with its writer options, and what to do where something is."""
+class TableFormat:
+    """The format in which tables are written, one of Spark's, with its writer's options."""
 
     format: str = "parquet"
     options: dict[str, str | bool | int | float] = field(default_factory=dict)
-    mode: Mode = "errorifexists"
 
     def target(self, path: str, partition_by: Sequence[str] = ()) -> Target:
-        """A path, with how a table is written there."""
+        """Return a path, with how a table is written there."""
         return Target(path=path, format=self.format, options=self.options, partition_by=partition_by)
+
+    def targets(self, paths: dict[str, str]) -> dict[str, Target]:
+        """Return the targets of several tables, by their names."""
+        return {name: self.target(path) for name, path in paths.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithState(Written):
-    """As `Written`, where one of the tables is a state, which must be read again as it was."""
+class Output(TableFormat):
+    """How tables are written, and whether they replace what is there already."""
+
+    mode: Mode = "errorifexists"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputWithState(Output):
+    """An [output] one of whose tables is a state: its columns must keep their types until it is read again."""
 
     state: str | None = None
 
@@ -93,7 +96,7 @@ class Tolerance:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.tolerance <= 1.0:
-            raise SpecError(f"tolerated_share is a share of the rows, from 0 to 1, and {self.tolerance!r} came")
+            raise SpecError(f"tolerated_share must be a share of the rows, from 0 to 1, got {self.tolerance!r}")
 
     @property
     def tolerance(self) -> float:
@@ -102,7 +105,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scoring(Tolerance):
+class ScoringSection(Tolerance):
     """How to score, and by which slices: arguments of `logloss_spark.evaluate` and `logloss_spark.compare`."""
 
     by: list[list[str]] | list[str] | str = field(default_factory=list)
@@ -118,7 +121,7 @@ class Scoring(Tolerance):
     def predictions(
         self, *, label: Columns, prediction: Columns, weight: str | None, cluster: str | None
     ) -> Predictions:
-        """The spec of a table with these columns; an empty name is none."""
+        """Return the spec of a table with these columns; an empty name is none."""
         return Predictions(
             label=one_name_or_many(label),
             prediction=one_name_or_many(prediction),

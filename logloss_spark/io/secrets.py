@@ -67,3 +67,12 @@ def redacted(text: str, secrets: Sequence[str]) -> str:
     for pattern, shown in IN_ADDRESS:
         text = pattern.sub(shown, text)
     return text
+
+
+def redacted_in(value: Any, secrets: Sequence[str]) -> Any:
+    """Return a value whose texts, however deep in it, are `redacted`."""
+    if isinstance(value, Mapping):
+        return {name: redacted_in(entry, secrets) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [redacted_in(entry, secrets) for entry in value]
+    return redacted(value, secrets) if isinstance(value, str) else value

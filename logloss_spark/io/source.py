@@ -1,6 +1,6 @@
 """Tables that a config names, read by Spark."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -17,17 +17,9 @@ TEXT_FORMATS = ("csv", "json", "text", "xml")
 """Formats whose files hold no types: a schema says what their columns are read as."""
 
 
-def read_table(
-    spark: SparkSession,
-    *,
-    path: str | None = None,
-    table: str | None = None,
-    format: str = "parquet",
-    options: Mapping[str, str | bool | int | float] | None = None,
-    schema: Mapping[str, str] | None = None,
-    where: str | None = None,
-) -> DataFrame:
-    """A table to read, by its path or by its name in the catalog.
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where rows come from: a path in a format of Spark's, or a table of the catalog, and which of its rows.
 
     Parameters
     ----------
@@ -35,76 +27,89 @@ def read_table(
         One of them. A path may be a pattern, as Spark reads it, unless there is something of this very name.
     format, options :
         Of Spark's reader.
-    schema : mapping from column to type in SQL, optional
+    schema : dict from column to type in SQL
         Types of columns of a path, where Spark would find others: a partition `store=001` is read as 1 unless it is
         a string. The values of partitions and of text are read as these types, all others are cast.
     where : str, optional
         A condition in SQL; rows that fail it are not read.
+    """
 
-    Returns
-    -------
-    DataFrame, of which nothing but the schema has been read
+    path: str | None = None
+    table: str | None = None
+    format: str = "parquet"
+    options: dict[str, str | bool | int | float] = field(default_factory=dict)
+    schema: dict[str, str] = field(default_factory=dict)
+    where: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The table's name, or the path."""
+        return self.table or self.path or ""
+
+
+def read_table(spark: SparkSession, source: Source) -> DataFrame:
+    """Return the table of a source. Nothing but its schema is read.
 
     Raises
     ------
-    DataError
+    MissingInputError, DataError
         A path or a table that is not there, or cannot be read.
     SpecError
-        A type that is none, or of a column that is not there; a format that Spark does not know, an option it does not
-        take, or a condition that is none.
+        `schema` or `where` is not valid SQL or names a column that is not there; Spark does not know the format, or
+        does not take one of the options.
     """
-    source, given = table or path, dict(options or {})
-    hidden = list(secrets_in({"options": given}))
-    if path and is_pattern(path) and missing(spark, path) is None:
-        path = literal(path)
-    reader = spark.read.format(format).options(**given)
+    exact = source
+    if source.path and is_pattern(source.path) and missing(spark, source.path) is None:
+        exact = replace(source, path=literal(source.path))
+    reader = spark.read.format(source.format).options(**source.options)
     try:
-        found = reader.table(table) if table else reader.load(path)
-        found = typed(spark, found, schema, path=path, format=format, options=given) if schema else found
+        found = reader.table(source.table) if source.table else reader.load(exact.path)
+        found = typed(spark, found, exact) if source.schema else found
         _ = found.schema  # over Connect nothing is looked at before
     except Exception as error:
         if not from_spark(error):
             raise
-        known = translated(error)
-        if type(known) is LogLossError and given:
-            names = ", ".join(f"{name}={redacted(str(value), hidden)!r}" for name, value in given.items())
-            why = redacted(said(error), hidden)
-            raise SpecError(f"{source} cannot be read as {format} with the options {names}: {why}") from error
-        kind = DataError if type(known) is LogLossError else type(known)
-        raise kind(redacted(f"{source} cannot be read: {known}", hidden)) from error
-    return found if where is None else filtered(found, where)
+        raise unreadable(source, error) from error
+    return found if source.where is None else filtered(found, source.where)
 
 
-def typed(
-    spark: SparkSession,
-    found: DataFrame,
-    schema: Mapping[str, str],
-    *,
-    path: str | None,
-    format: str,
-    options: Mapping[str, str | bool | int | float],
-) -> DataFrame:
-    """The table at a path with these types of columns; it is read again where Spark would find others."""
-    if path is None:
+def unreadable(source: Source, error: Exception) -> LogLossError:
+    """Return the error that says why Spark cannot read a source; secrets among its options are hidden."""
+    hidden = list(secrets_in({"options": source.options}))
+    known = translated(error)
+    if type(known) is LogLossError and source.options:
+        names = ", ".join(f"{name}={redacted(str(value), hidden)!r}" for name, value in source.options.items())
+        why = redacted(said(error), hidden)
+        return SpecError(f"{source.name} cannot be read as {source.format} with the options {names}: {why}")
+    kind = DataError if type(known) is LogLossError else type(known)
+    return kind(redacted(f"{source.name} cannot be read: {known}", hidden))
+
+
+def typed(spark: SparkSession, found: DataFrame, source: Source) -> DataFrame:
+    """Return the table of a path with the types that `schema` names; Spark reads it again where it found others."""
+    if source.path is None:
         raise SpecError("schema gives types to columns of a path, got a table of the catalog: its own types count")
-    for name in schema:
+    for name in source.schema:
         if name not in found.columns:
             raise SpecError(f"schema names columns of the table, got {name!r}; {did_you_mean(name, found.columns)}")
-    types = {name: type_in_sql(name, text) for name, text in schema.items()}
-    files = spark.read.format(format).options(**{**options, "recursiveFileLookup": True})
-    stored = set() if format in TEXT_FORMATS else set(files.load(path).columns)  # all but those of partitions
+    types = {name: type_in_sql(name, text) for name, text in source.schema.items()}
+    reader = spark.read.format(source.format)
+    files = reader.options(**{**source.options, "recursiveFileLookup": True})
+    in_text = source.format in TEXT_FORMATS
+    stored = set() if in_text else set(files.load(source.path).columns)  # all columns but those of partitions
     fields = [
         StructField(field.name, types.get(field.name, field.dataType)) if field.name not in stored else field
         for field in found.schema.fields
     ]
     if not stored.issuperset(types):
-        found = spark.read.format(format).options(**options).schema(StructType(fields)).load(path)
+        reader = spark.read.format(source.format).options(**source.options)
+        found = reader.schema(StructType(fields)).load(source.path)
     cast = {name: F.col(f"`{name.replace('`', '``')}`").cast(type_) for name, type_ in types.items() if name in stored}
     return found.withColumns(cast) if cast else found
 
 
 def type_in_sql(name: str, text: str) -> DataType:
-    """The type that a text names in SQL; SpecError where it names none."""
+    """Return the type that a text names in SQL; raise SpecError where it names none."""
     try:
         return DataType.fromDDL(text)
     except PySparkException as error:
@@ -114,7 +119,7 @@ def type_in_sql(name: str, text: str) -> DataType:
 
 
 def filtered(table: DataFrame, where: str) -> DataFrame:
-    """The rows of a table for which a condition in SQL holds; SpecError where it is none."""
+    """Return the rows for which a condition in SQL holds; raise SpecError where Spark does not take it as one."""
     try:
         kept = table.where(where)
         _ = kept.select("*").schema  # over Connect a filter is taken to have the schema of its table, unseen

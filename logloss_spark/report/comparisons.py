@@ -43,11 +43,14 @@ def title_of_comparison(conventions: Conventions, spec: Predictions, source: str
     return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(spec, source)}"
 
 
-def shown_of_table(table: DataFrame, title: str, conventions: Conventions, confidence: float) -> View:
-    """What a person sees of a table of metrics, of which the slices that are shown alone are collected."""
-    shown = first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
-    named = first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
-    return view_of_comparison(shown, named, title, conventions, confidence)
+def first_slices_by_challenger(table: DataFrame) -> Ranked:
+    """Collect the slices of a table of metrics that are shown, where all of them would be too many for the driver."""
+    return first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
+
+
+def slices_to_name(table: DataFrame) -> Ranked:
+    """Collect the slices of a table of metrics that conclusions name."""
+    return first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
 
 
 def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Conventions, confidence: float) -> View:

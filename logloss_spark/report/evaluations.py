@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from pyspark.sql import DataFrame
 
-from logloss_spark.report.frames import Order, Ranked
+from logloss_spark.report.frames import Order, Ranked, first_of_each_set
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.spec import Predictions
@@ -28,6 +29,12 @@ FEW_REMARK = (
 def worst_first(loss: str) -> Order:
     """The order in which slices are shown: those of too few rows last, and of the others the largest loss first."""
     return Order((("few", True), (loss, False)))
+
+
+def first_slices(table: DataFrame) -> Ranked:
+    """Collect the slices of a table of metrics that are shown, where all of them would be too many for the driver."""
+    loss = "log_loss" if "log_loss" in table.columns else "loss"
+    return first_of_each_set(table, worst_first(loss), SHOWN_SLICES)
 
 
 def title_of(spec: Predictions, source: str | None = None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StringType, StructType
 
@@ -123,17 +123,23 @@ def kept_whole(table: DataFrame, classes: int) -> pd.DataFrame | None:
 
 
 def plain(record: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A record without the numbers that JSON does not have: NaN becomes null, inf its name."""
+    """Return a record, and all that is nested in it, without the numbers that JSON does not have.
 
-    def value(x: Any) -> Any:
-        if x is pd.NaT:
-            return None
-        if isinstance(x, float):
-            return None if math.isnan(x) else x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
-        if hasattr(x, "tolist"):
-            return value(x.tolist())
-        if isinstance(x, list):
-            return [value(entry) for entry in x]
-        return x
+    NaN becomes null, an infinite number the string "Infinity" or "-Infinity", as Spark writes it.
+    """
+    return {name: json_value(entry) for name, entry in record.items()}
 
-    return {name: value(entry) for name, entry in record.items()}
+
+def json_value(x: Any) -> Any:
+    """Return one value of a record as JSON has it."""
+    if x is pd.NaT:
+        return None
+    if isinstance(x, float):
+        return None if math.isnan(x) else x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
+    if hasattr(x, "tolist"):
+        return json_value(x.tolist())
+    if isinstance(x, Row):
+        return plain(x.asDict())
+    if isinstance(x, Mapping):
+        return plain(x)
+    return [json_value(entry) for entry in x] if isinstance(x, list) else x

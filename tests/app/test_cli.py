@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +18,9 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
-from logloss_spark.app.jobs import renamed
+from logloss_spark.app.commands import COMMANDS
+from logloss_spark.app.commands.evaluate import EVALUATE
+from logloss_spark.app.reading import renamed
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = ("metrics", "reliability", "state", "invalid")
@@ -370,7 +372,7 @@ def test_a_crash_is_one_line_too_and_its_stack_comes_when_asked_for(
     def crash(*_: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("logloss_spark.app.jobs.evaluate", crash)
+    monkeypatch.setitem(COMMANDS, "evaluate", replace(EVALUATE, run=crash))
     ran = job.run()
     assert (ran.code, ran.err) == (
         1,
@@ -383,7 +385,7 @@ def test_ctrl_c_ends_as_a_shell_expects(job: SimpleNamespace, monkeypatch: pytes
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("logloss_spark.app.jobs.evaluate", interrupt)
+    monkeypatch.setitem(COMMANDS, "evaluate", replace(EVALUATE, run=interrupt))
     ran = job.run()
     assert (ran.code, ran.err) == (
         130,

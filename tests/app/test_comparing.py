@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
-from logloss_spark.app.compare_config import CompareConfig
+from logloss_spark.app.commands.compare import CompareConfig
 from logloss_spark.app.config import read_config
 from logloss_spark.errors import SpecError
 
@@ -124,7 +124,7 @@ def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_base
             2,
             "prediction column 'shrp' is not in the table; it has: row, y, side, blunt, sharp. Did",
         ),
-        ("models.dull=3", 2, "[models] dull is a string or a list (each a string), and 3 came"),
+        ("models.dull=3", 2, "[models] dull must be a string or a list (each a string), got 3"),
         ("compare.baseline=blnt", 2, "'blnt' is not; it has: blunt, sharp. Did you mean 'blunt'?"),
         ("compare.rows=share", 2, "[compare] rows cannot be 'share'; it has: all, shared. Did you mean 'shared'?"),
         ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logloss_spark.app.compare_config import CompareConfig
+from logloss_spark.app.commands.compare import CompareConfig
+from logloss_spark.app.commands.drift import DriftConfig
+from logloss_spark.app.commands.evaluate import Columns, EvaluateConfig
+from logloss_spark.app.commands.fit import FitConfig
+from logloss_spark.app.commands.merge import MergeConfig
+from logloss_spark.app.commands.metrics import MetricsConfig
+from logloss_spark.app.commands.score import ScoreConfig
 from logloss_spark.app.config import JobConfig, overriding, read_config, section_type, structured
-from logloss_spark.app.evaluate_config import Columns, EvaluateConfig, StatesConfig
-from logloss_spark.app.fit_config import FitConfig
 from logloss_spark.errors import SpecError
 
 MINIMAL = """
@@ -63,7 +67,7 @@ def test_columns_per_class_and_their_names_keep_their_order(config: Any) -> None
 )
 def test_an_override_is_toml_and_a_bare_word_is_a_string(config: Any, override: str, value: str) -> None:
     if value == "true":
-        with pytest.raises(SpecError, match="where is a string, and True came"):
+        with pytest.raises(SpecError, match="where must be a string, got True"):
             config(override)
     else:
         assert config(override).input.where == value
@@ -101,29 +105,29 @@ def test_what_is_tolerated_follows_from_what_is_done(config: Any, on_invalid: st
         ("evaluate.metrics=['logloss']", r"metrics cannot be 'logloss'; .* Did you mean 'log_loss'\?"),
         ("evaluate.on_invalid=drop", r"on_invalid cannot be 'drop'; it has: count, quarantine, fail"),
         ("output.mode=append", r"mode cannot be 'append'; it has: errorifexists, overwrite"),
-        ("evaluate.eps=tiny", r"\[evaluate\] eps is a number, and 'tiny' came"),
+        ("evaluate.eps=tiny", r"\[evaluate\] eps must be a number, got 'tiny'"),
         ("evaluate.eps=2", r"eps must lie between 0 and 0.5, and 2 came"),
-        ("evaluate.soft_labels=1", r"\[evaluate\] soft_labels is true or false, and 1 came"),
-        ("evaluate.baseline=x", r"\[evaluate\] baseline is a number or a list \(each a number\), and 'x' came"),
+        ("evaluate.soft_labels=1", r"\[evaluate\] soft_labels must be true or false, got 1"),
+        ("evaluate.baseline=x", r"\[evaluate\] baseline must be a number or a list \(each a number\), got 'x'"),
         ("evaluate.ece_bins=7", r"7"),
         (
             "evaluate.by=['day', 'hour']",
             r"by must be one column or a list of lists of columns, got \['day', 'hour'\]: write ",
         ),
         ("evaluate.by=[['day']", r"the value of .* is not TOML"),
-        ("evaluate.tolerated_share=5", r"tolerated_share is a share of the rows, from 0 to 1, and 5 came"),
+        ("evaluate.tolerated_share=5", r"tolerated_share must be a share of the rows, from 0 to 1, got 5"),
         ("evaluate.on_invalid=quarantine", r"\[output\] has no path for them: invalid"),
-        ("input.table=t", r"\[input\] has either path or table, and both came"),
-        ("input.path=", r"\[input\] has either path or table, and neither came"),
+        ("input.table=t", r"\[input\] must have either path or table, got both"),
+        ("input.path=", r"\[input\] must have either path or table, got neither"),
         ("input.path=p/{run_date}", r"'p/{run_date}' needs a date: give --run-date"),
         ("output.state=p/{run_date}", r"'p/{run_date}' needs a date: give --run-date"),
-        ("eps=1e-9", r"an override is section.key=value, and 'eps=1e-9' came"),
-        ("evaluate.eps", r"an override is section.key=value, and 'evaluate.eps' came"),
-        ("evaluate.eps=0.1\n[output]\nmode='overwrite'", r"an override sets one key, and .* sets more"),
-        ("evaluate.eps=0.1\noutput.mode='overwrite'", r"an override sets one key, and .* sets more"),
-        ("[output]\nmode='overwrite'\n[evaluate]\nx.eps=0.1", r"an override is section.key=value, and"),
+        ("eps=1e-9", r"an override must be section.key=value, got 'eps=1e-9'"),
+        ("evaluate.eps", r"an override must be section.key=value, got 'evaluate.eps'"),
+        ("evaluate.eps=0.1\n[output]\nmode='overwrite'", r"an override must set one key, got "),
+        ("evaluate.eps=0.1\noutput.mode='overwrite'", r"an override must set one key, got "),
+        ("[output]\nmode='overwrite'\n[evaluate]\nx.eps=0.1", r"an override must be section.key=value, got"),
         ("evaluate.by=" + "[" * 9999, r"the value of evaluate.by is nested too deeply"),
-        ("evaluate.eps=" + "9" * 9999, r"\[evaluate\] eps is a number, and '9999"),
+        ("evaluate.eps=" + "9" * 9999, r"\[evaluate\] eps must be a number, got '9999"),
         ("evaluate." + "x." * 9999 + "y=1", r"its values are nested too deeply|unknown key 'x' in \[evaluate\]"),
     ],
 )
@@ -136,7 +140,7 @@ def test_what_cannot_be_meant_is_one_line_that_says_what_came(config: Any, overr
 
 @pytest.mark.parametrize("text", ["31.01.2026", "2026-02-30", "20260131", "2026-W05-6", ""])
 def test_a_run_date_is_an_iso_date(config: Any, text: str) -> None:
-    with pytest.raises(SpecError, match="--run-date is a date as 2026-01-31, and"):
+    with pytest.raises(SpecError, match="--run-date must be a date as 2026-01-31, got"):
         config(run_date=text)
 
 
@@ -144,11 +148,11 @@ def test_a_run_date_is_an_iso_date(config: Any, text: str) -> None:
     ("text", "line"),
     [
         ("[input]\npath = 'p'\n", r"the section \[columns\] is missing"),
-        ("input = 3\n", r"input is a section with keys of its own, and 3 came"),
+        ("input = 3\n", r"input must be a section with keys of its own, got 3"),
         ("[input]\npath = 'p'\n[columns]\nlabel = 'y'\n", r"\[columns\] prediction is missing"),
         ("[input\n", r"is not TOML: .*line 1"),
         ("x = " + "[" * 9999, r"its values are nested too deeply"),
-        ("[input]\noptions." + "x." * 9999 + "y = 1", r"its values are nested too deeply|options is a table"),
+        ("[input]\noptions." + "x." * 9999 + "y = 1", r"its values are nested too deeply|options must be a table"),
     ],
 )
 def test_a_file_that_is_no_config_says_where(tmp_path: Path, text: str, line: str) -> None:
@@ -184,7 +188,9 @@ WHOLE: dict[type[JobConfig], dict[str, dict[str, Any]]] = {
         "evaluate": {},
         "output": {},
     },
-    StatesConfig: {"evaluate": {}, "output": {}},
+    MetricsConfig: {"evaluate": {}, "output": {}},
+    MergeConfig: {"output": {}},
+    DriftConfig: {"evaluate": {}, "output": {}},
     CompareConfig: {
         "input": {"path": "i"},
         "columns": {"label": "y"},
@@ -196,8 +202,8 @@ WHOLE: dict[type[JobConfig], dict[str, dict[str, Any]]] = {
         "columns": {"features": "x", "label": "y"},
         "output": {"model": "m"},
         "fit": {},
-        "score": {"path": "s", "output": "o"},
     },
+    ScoreConfig: {"score": {"path": "s", "output": "o", "model": "m"}, "columns": {}, "output": {}},
 }
 KEYS = [
     (of, section, key.name)
@@ -227,3 +233,60 @@ def test_whatever_the_value_of_a_key_a_config_is_read_or_is_one_of_our_errors(
 def test_a_config_that_is_not_there_is_named() -> None:
     with pytest.raises(SpecError, match=r"config no/such\.toml: it cannot be read: No such file"):
         read_config("no/such.toml", of=EvaluateConfig)
+
+
+EVERY = {
+    EvaluateConfig: "evaluate",
+    MetricsConfig: "evaluate",
+    MergeConfig: "evaluate",
+    DriftConfig: "evaluate",
+    CompareConfig: "compare",
+    FitConfig: "fit",
+    ScoreConfig: "fit",
+}
+
+
+@pytest.mark.parametrize("of", EVERY)
+def test_every_command_reads_the_example_that_its_help_names(of: type[JobConfig]) -> None:
+    assert isinstance(read_config(str(Path(__file__).parents[2] / "conf" / f"{EVERY[of]}.toml"), of=of), of)
+
+
+@pytest.mark.parametrize(
+    ("of", "needed"),
+    [
+        (MetricsConfig, {}),
+        (MergeConfig, {}),
+        (DriftConfig, {}),
+        (ScoreConfig, {"score": {"path": "s", "output": "o", "model": "m"}}),
+    ],
+)
+def test_a_command_asks_for_no_section_that_it_passes_over(
+    of: type[JobConfig], needed: dict[str, dict[str, Any]]
+) -> None:
+    assert isinstance(structured(needed, of), of)
+    strange = {"input": {"path": 3}, "columns": {"label": 4}}
+    assert structured(strange | needed, of) == structured(needed, of)
+
+
+@pytest.mark.parametrize(
+    ("of", "override", "line"),
+    [
+        (MetricsConfig, "output.mode=overwrite", r"got output\.mode; of \[output\] it reads: format, options"),
+        (MergeConfig, "evaluate.by=[['day']]", r"got evaluate\.by; it reads no \[evaluate\]"),
+        (DriftConfig, "columns.wieght=w", r"unknown key 'wieght' in \[columns\]; .* Did you mean 'weight'\?"),
+        (FitConfig, "score.path=elsewhere", r"got score\.path; it reads no \[score\]"),
+        (ScoreConfig, "fit.solver=newton", r"got fit\.solver; it reads no \[fit\]"),
+        (ScoreConfig, "columns.label=y", r"got columns\.label; of \[columns\] it reads: rename"),
+    ],
+)
+def test_an_override_that_a_command_would_pass_over_is_refused(of: type[JobConfig], override: str, line: str) -> None:
+    with pytest.raises(SpecError, match=line):
+        read_config(None, of=of, overrides=[override])
+
+
+def test_a_table_is_scored_with_the_model_that_fit_wrote_or_another_one() -> None:
+    score = {"path": "s", "output": "o"}
+    assert structured({"score": score, "output": {"model": "a"}}, ScoreConfig).model == "a"
+    assert structured({"score": score | {"model": "b"}, "output": {"model": "a"}}, ScoreConfig).model == "b"
+    with pytest.raises(SpecError, match=r"\[score\] model is missing"):
+        structured({"score": score}, ScoreConfig)

@@ -11,8 +11,9 @@ from pyspark.sql import SparkSession
 
 from logloss_spark import LogisticModel, SpecError
 from logloss_spark.app.cli import main
+from logloss_spark.app.commands.fit import FitConfig
+from logloss_spark.app.commands.score import ScoreConfig
 from logloss_spark.app.config import read_config
-from logloss_spark.app.fit_config import FitConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,6 +153,7 @@ def test_a_fit_that_cannot_write_its_model_leaves_no_rows_either(job, monkeypatc
 def test_the_example_config_can_be_read_and_is_the_defaults() -> None:
     read = read_config(str(ROOT / "conf" / "fit.toml"), of=FitConfig)
     assert read.training.solver == "gd"
-    assert read.score is not None
+    scoring = read_config(str(ROOT / "conf" / "fit.toml"), of=ScoreConfig)
+    assert (scoring.model, scoring.score.probability) == (read.output.model, "fitted")
     with pytest.raises(SpecError, match=r"unknown section \[evaluate\]"):
         read_config(str(ROOT / "conf" / "evaluate.toml"), of=FitConfig)

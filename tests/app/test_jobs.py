@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from logloss_spark.app.cli import CONFIGS
+from logloss_spark.app.commands import COMMANDS
 
 JOBS = Path(__file__).parents[2] / "jobs"
 
 
 def test_each_command_has_a_job_of_its_name() -> None:
-    assert {job.stem for job in JOBS.glob("*.py")} == set(CONFIGS)
+    assert {job.stem for job in JOBS.glob("*.py")} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "merge"])
@@ -27,3 +27,9 @@ def test_a_driver_that_has_nothing_but_spark_is_told_what_it_lacks() -> None:
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
     assert ran.stderr.startswith("logloss-spark: error: the driver needs logloss_spark, numpy, pandas, pyarrow, and")
     assert "lacks logloss_spark, numpy, pandas, pyarrow: install them there" in ran.stderr
+
+
+def test_the_package_is_the_command_line_too() -> None:
+    ran = subprocess.run([sys.executable, "-m", "logloss_spark", "--version"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("logloss-spark ")

@@ -129,7 +129,11 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
         ("merge {0}/mon {0}/tue --to {0} --overwrite", 2, "an output must not lie inside what is read"),
         ("merge {0}/mon {0}/tue --to {0}/tue/sum", 2, "an output must not lie inside what is read"),
         ("metrics {0}/mon --to {0}/mon/metrics", 2, "an output must not lie inside what is read"),
-        ("metrics {0}/mon --set output.metrics=elsewhere", 2, "metrics writes where --to says"),
+        (
+            "metrics {0}/mon --set output.metrics=elsewhere",
+            2,
+            "this command reads, got output.metrics; of [output] it reads: format, options",
+        ),
         ("merge {0}/mon {0}/mon --to {1}/sum", 2, "each state is named once"),
         ("merge {0}/mon", 2, "the following arguments are required: --to"),
         ("metrics", 2, "the following arguments are required: STATE"),

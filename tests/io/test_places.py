@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from logloss_spark.io.places import folders, located, missing, overlap
-from logloss_spark.io.source import read_table
+from logloss_spark.io.source import Source, read_table
 
 pytestmark = pytest.mark.connect
 
@@ -48,14 +48,14 @@ def test_a_pattern_is_read_from_the_folders_of_its_files(spark: SparkSession, tm
     for day in ("1", "2", "other"):
         spark.range(1).write.parquet(str(tmp_path / "a table" / day))
     pattern = str(tmp_path / "a table" / "[12]")
-    table = read_table(spark, path=pattern)
+    table = read_table(spark, Source(path=pattern))
     assert folders(spark, table, path=pattern) == {str(tmp_path / "a table" / day) for day in "12"}
 
 
 def test_a_path_that_is_there_is_read_as_it_is_written_whatever_its_signs(spark: SparkSession, tmp_path: Path) -> None:
     for size, name in enumerate(ODD_NAMES, start=1):
         spark.range(size).write.parquet(str(tmp_path / name))
-    found = [read_table(spark, path=str(tmp_path / name)) for name in ODD_NAMES]
+    found = [read_table(spark, Source(path=str(tmp_path / name))) for name in ODD_NAMES]
     assert [table.count() for table in found] == list(range(1, len(ODD_NAMES) + 1))
     assert [folders(spark, table, path=str(tmp_path / name)) for table, name in zip(found, ODD_NAMES, strict=True)] == [
         {str(tmp_path / name)} for name in ODD_NAMES
@@ -67,7 +67,7 @@ def test_a_folder_of_links_is_read_from_where_they_lead(spark: SparkSession, tmp
     (tmp_path / "links").mkdir()
     for file in (tmp_path / "in").glob("part-*"):
         (tmp_path / "links" / file.name).symlink_to(file)
-    table = read_table(spark, path=str(tmp_path / "links"))
+    table = read_table(spark, Source(path=str(tmp_path / "links")))
     assert folders(spark, table, path=str(tmp_path / "links")) == {str(tmp_path / "links"), str(tmp_path / "in")}
 
 
@@ -85,7 +85,7 @@ def test_what_a_condition_asks_in_a_subquery_is_read_too(spark: SparkSession, tm
     spark.sql("create view nested as select * from nothing_yet where id in (select id from `days_seen`)")
     where = f"id not in (select id from parquet.`{tmp_path}/days`) and exists (from nested) and 'nothing' <> ''"
     try:
-        table = read_table(spark, path=str(tmp_path / "rows"), where=where)
+        table = read_table(spark, Source(path=str(tmp_path / "rows"), where=where))
         found = folders(spark, table, path=str(tmp_path / "rows"), where=where)
     finally:
         for drop in ("view nested", "view days_seen", "table nothing_yet"):

@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from logloss_spark.errors import DataError, LogLossError, SpecError
-from logloss_spark.io.source import read_table
+from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.spark_errors import readable, said, translated
 
 pytestmark = pytest.mark.connect
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.connect
 def test_options_reach_the_reader_and_the_condition_the_rows(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("y;p\n1;0.5\n0;0.25\n")
     options = {"header": True, "sep": ";", "inferSchema": "true"}
-    table = read_table(spark, path=str(tmp_path / "table.csv"), format="csv", options=options, where="y = 0")
+    table = read_table(spark, Source(path=str(tmp_path / "table.csv"), format="csv", options=options, where="y = 0"))
     assert [row.asDict() for row in table.collect()] == [{"y": 0, "p": 0.25}]
 
 
@@ -60,7 +60,7 @@ def test_a_file_is_named_as_a_person_writes_it() -> None:
 def test_a_schema_keeps_the_text_of_a_partition_and_the_type_of_a_column(spark: SparkSession, tmp_path: Path) -> None:
     spark.sql("SELECT 1 AS n, 0.5D AS p").write.parquet(str(tmp_path / "days" / "store=001" / "dt=2026-01-01"))
     asked = {"store": "string", "n": "bigint"}
-    table = read_table(spark, path=str(tmp_path / "days"), schema=asked, where="store = '001'")
+    table = read_table(spark, Source(path=str(tmp_path / "days"), schema=asked, where="store = '001'"))
     assert [row.asDict() for row in table.collect()] == [{"n": 1, "p": 0.5, "store": "001", "dt": date(2026, 1, 1)}]
     assert dict(table.dtypes) == {"n": "bigint", "p": "double", "store": "string", "dt": "date"}
 
@@ -70,7 +70,7 @@ def test_a_schema_keeps_the_text_of_a_csv_file(spark: SparkSession, tmp_path: Pa
     (tmp_path / "number.csv").write_text("store,p\n001,0.5\n")
     given = {"format": "csv", "options": {"header": True, "inferSchema": True}, "schema": {"store": "string"}}
     for name, stores in (("table", ["001", "A02"]), ("number", ["001"])):
-        table = read_table(spark, path=str(tmp_path / f"{name}.csv"), **given)
+        table = read_table(spark, Source(path=str(tmp_path / f"{name}.csv"), **given))
         assert [row.store for row in table.collect()] == stores
         assert dict(table.dtypes) == {"store": "string", "p": "double"}
 
@@ -89,6 +89,6 @@ def test_a_schema_that_does_not_fit_is_refused_in_one_line(
     spark.range(1).write.parquet(str(tmp_path / "table"))
     spark.range(1).createOrReplaceTempView("numbers")
     with pytest.raises(SpecError) as refused:
-        read_table(spark, **{"path": str(tmp_path / "table")} | given)
+        read_table(spark, Source(**{"path": str(tmp_path / "table")} | given))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)

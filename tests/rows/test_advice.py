@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import logloss_spark as ls
-from logloss_spark.app.jobs import judge
+from logloss_spark.app.judging import judge
 from logloss_spark.app.sections import Tolerance
 from logloss_spark.errors import DataError, InvalidRowsWarning
 

@@ -1,0 +1,168 @@
+"""The command `compare`: read the predictions of several models, compare them on the same rows, write the tables."""
+
+from argparse import Namespace
+from dataclasses import dataclass, field
+
+from pyspark.sql import SparkSession
+
+from logloss_spark.app.choosing import records_of
+from logloss_spark.app.command import Command
+from logloss_spark.app.config import JobConfig
+from logloss_spark.app.judging import judge
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.reading import addresses_of, cached, check_any, read_input
+from logloss_spark.app.run_date import with_run_date
+from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
+from logloss_spark.checks import one_of
+from logloss_spark.comparison import Comparison
+from logloss_spark.errors import DataError
+from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.report.comparisons import (
+    first_slices_by_challenger,
+    slices_to_name,
+    title_of_comparison,
+    view_of_comparison,
+)
+from logloss_spark.roles import Columns, one_name_or_many
+from logloss_spark.rows.models import Models
+from logloss_spark.rows.status import reasons_in
+from logloss_spark.spec import ComparedRows, Predictions
+from logloss_spark.wording import counted, listed, shortened
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventColumns(Renaming):
+    """Which columns mean what, besides those of [models]; of a long table also which hold forecast, model and keys."""
+
+    label: str | list[str]
+    weight: str | None = None
+    cluster: str | None = None
+    prediction: str | list[str] | None = None
+    model: str | None = None
+    keys: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(ScoringSection):
+    """What to compare with what, and how: the arguments of `logloss_spark.compare`.
+
+    `models` are those of a long table, all by default. A row is invalid where one of the models cannot be scored; with
+    rows = "shared" it counts once for each challenger, and is invalid where the challenger or the baseline cannot.
+    """
+
+    baseline: str
+    models: list[str] | None = None
+    rows: ComparedRows = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("[compare] on_invalid", self.on_invalid, ("count", "fail"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOutput(OutputWithState):
+    """Where the tables go: a folder each, or none (an empty path is none, too)."""
+
+    metrics: str | None = None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths that are given, by the name of their table."""
+        return {name: path for name, path in (("metrics", self.metrics), ("state", self.state)) if path}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(JobConfig):
+    """The config of `compare`; `models` are those of a wide table, with the column (or columns) of each."""
+
+    input: Input
+    columns: EventColumns
+    compare: Compare
+    models: dict[str, Columns] = field(default_factory=dict)
+    output: ComparisonOutput = ComparisonOutput()
+
+    def __post_init__(self) -> None:
+        _ = self.predictions  # it checks what it is made of
+
+    @property
+    def contest(self) -> Models:
+        """Where the forecasts of the models are."""
+        columns, asked = self.columns, self.compare
+        return Models(
+            baseline=asked.baseline,
+            predictions={name: one_name_or_many(column) for name, column in self.models.items()},
+            prediction=None if columns.prediction is None else one_name_or_many(columns.prediction),
+            model=columns.model,
+            keys=tuple(columns.keys),
+            models=None if asked.models is None else tuple(asked.models),
+            rows=asked.rows,
+        )
+
+    @property
+    def predictions(self) -> Predictions:
+        """The spec of the table, as of its baseline."""
+        columns = self.columns
+        return self.compare.predictions(
+            label=columns.label, prediction=self.contest.of_baseline, weight=columns.weight, cluster=columns.cluster
+        )
+
+
+def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome:
+    """Compare models on the same rows, and write what the config asks for.
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    output, outputs = config.output, config.output.paths
+    source = read_input(spark, config.input, config.columns)
+    addresses, targets = addresses_of(spark, source, config.input), output.targets(outputs)
+    with (
+        Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison,
+        reserved(spark, targets, mode=output.mode, apart_from=addresses) as reservation,
+    ):
+        counts = comparison.counts
+        check_any(sum(counts.values()), config.input)
+        if not counts["ok"] and counts["prediction_length"]:
+            raise DataError(wrong_lengths(comparison))
+        judge(counts, config.compare, comparison.advice)
+        with cached(comparison.metrics) as metrics:
+            conventions = comparison.state.conventions
+            first = first_slices_by_challenger(metrics)
+            title = title_of_comparison(conventions, config.predictions, config.input.name)
+            view = view_of_comparison(first, slices_to_name(metrics), title, conventions, config.compare.confidence)
+            tables = {"state": comparison.state.table, "metrics": metrics}
+            write_tables(reservation, with_run_date(tables, outputs, given.run_date))
+    read, compared = sum(counts.values()), f"{counts['ok']:,}"
+    if conventions.rows == "shared":
+        read //= len(conventions.models) - 1
+        compared = f"{counted(counts['ok'], 'pair')} of a row and a challenger"
+    return Outcome(
+        command="compare",
+        inputs=(config.input.name,),
+        counts={"read": read, "compared": counts["ok"]},
+        invalid=reasons_in(counts),
+        slices=records_of(first),
+        written=outputs,
+        shown=view,
+        notes=(f"read {counted(read, 'row')} of {config.input.name}, compared {compared}",),
+    )
+
+
+def wrong_lengths(comparison: Comparison) -> str:
+    """The error for models whose forecasts have, on every row, more or fewer entries than there are classes."""
+    classes = comparison.state.conventions.classes
+    return (
+        f"models that are compared give one entry per class, and there are {len(classes)} classes "
+        f"({shortened(classes)}) but forecasts have these entries: {listed(comparison.lengths())}, and no row can be "
+        "compared: leave out models that forecast others, or name in [compare] the `classes` that all of them forecast"
+    )
+
+
+COMPARE = Command(
+    help="compare models on the same rows, whole and by slices",
+    example="conf/compare.toml",
+    config=CompareConfig,
+    run=run,
+)

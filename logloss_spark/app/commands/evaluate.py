@@ -1,0 +1,170 @@
+"""The command `evaluate`: read a table of predictions, evaluate it, write its tables."""
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from pyspark.sql import DataFrame, SparkSession
+
+from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
+from logloss_spark.app.command import Command
+from logloss_spark.app.config import JobConfig
+from logloss_spark.app.judging import judge
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.reading import addresses_of, cached, check_any, read_input
+from logloss_spark.app.run_date import with_run_date
+from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
+from logloss_spark.errors import SpecError
+from logloss_spark.evaluation import Evaluation
+from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.report.evaluations import first_slices, title_of, view_of
+from logloss_spark.rows.status import reasons_in
+from logloss_spark.scoring import LossName
+from logloss_spark.spec import Predictions, Source
+from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.tables.metrics import reporting_of
+from logloss_spark.wording import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns(Renaming):
+    """Which columns mean what; a list where each class has its own."""
+
+    label: str | list[str]
+    prediction: str | list[str]
+    weight: str | None = None
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(ScoringSection):
+    """How to score, by which slices, what to report, and what becomes of rows that cannot be scored.
+
+    Most keys are arguments of `logloss_spark.evaluate`. `metrics` names the metrics to keep, all by default.
+    """
+
+    loss: LossName = "cross_entropy"
+    ece_bins: int = 10
+    baseline: float | list[float] | None = None
+    auc: Source = "auto"
+    calibration: Source = "auto"
+    metrics: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_chosen(self.metrics, self.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOutput(OutputWithState):
+    """Where the tables go: a folder each, or none (an empty path is none, too)."""
+
+    metrics: str | None = None
+    reliability: str | None = None
+    by_class: str | None = None
+    invalid: str | None = None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths that are given, by the name of their table."""
+        found = {name: getattr(self, name) for name in ("metrics", "reliability", "by_class", "state", "invalid")}
+        return {name: path for name, path in found.items() if path}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(JobConfig):
+    """The config of `evaluate`."""
+
+    input: Input
+    columns: Columns
+    evaluate: Evaluate = Evaluate()
+    output: EvaluationOutput = EvaluationOutput()
+
+    def __post_init__(self) -> None:
+        if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
+            raise SpecError(
+                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
+            )
+        _ = self.predictions, self.reporting  # they check what they are made of
+
+    @property
+    def predictions(self) -> Predictions:
+        """The spec of the table."""
+        return replace(self.evaluate.predictions(**self.columns.roles), loss=self.evaluate.loss)
+
+    @property
+    def reporting(self) -> Reporting:
+        """How metrics are read off the state."""
+        asked = self.evaluate
+        return reporting_of(confidence=asked.confidence, ece_bins=asked.ece_bins, baseline=asked.baseline)
+
+
+def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcome:
+    """Evaluate a table of predictions, and write what the config asks for.
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    output, outputs = config.output, config.output.paths
+    source = read_input(spark, config.input, config.columns)
+    asked = config.evaluate
+    evaluation = Evaluation(source, config.predictions, config.reporting, auc=asked.auc, calibration=asked.calibration)
+    rows, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
+    targets = output.targets(outputs)
+    with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=rows) as reservation:
+        counts, sources = evaluation.counts, evaluation.sources
+        check_any(sum(counts.values()), config.input)
+        judge(counts, config.evaluate, evaluation.advice)
+        with cached(evaluation.metrics) as metrics:
+            first = first_slices(metrics)
+            view = view_of(
+                first,
+                title_of(config.predictions, config.input.name),
+                config.predictions.slices,
+                asked.confidence,
+                asked.metrics,
+                way_out=evaluation.advice(first.frame.iloc[0].to_dict()),
+            )
+            # Spark takes a second to plan all of them: only those that are written are made.
+            made: dict[str, Callable[[], DataFrame]] = {
+                # The rows are read again for these alone, and only if the counts say that there are any.
+                "invalid": lambda: evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
+                "state": lambda: evaluation.state.table,
+                "reliability": lambda: evaluation.reliability,
+                "by_class": lambda: evaluation.by_class,
+                "metrics": lambda: chosen_metrics(metrics, asked.metrics),
+            }
+            tables = {name: make() for name, make in made.items() if name in outputs}
+            write_tables(reservation, with_run_date(tables, outputs, given.run_date))
+    read = sum(counts.values())
+    return Outcome(
+        command="evaluate",
+        inputs=(config.input.name,),
+        counts={"read": read, "scored": counts["ok"]},
+        invalid=reasons_in(counts),
+        slices=records_of(first, asked.metrics),
+        details={"sources": sources},
+        written=outputs,
+        shown=view,
+        notes=(
+            f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
+            *notes_on_sources(sources),
+        ),
+    )
+
+
+def notes_on_sources(sources: Mapping[str, str]) -> list[str]:
+    """A line on where ranking and CORP come from, or one for each where they differ."""
+    words = {"rows": "the rows themselves", "cells": "cells of the score"}
+    names = {source: [name for name in sources if sources[name] == source] for source in words}
+    return [f"took {' and '.join(names[source])} from {words[source]}" for source in words if names[source]]
+
+
+EVALUATE = Command(
+    help="evaluate a table of predictions, whole and by slices",
+    example="conf/evaluate.toml",
+    config=EvaluateConfig,
+    run=run,
+)

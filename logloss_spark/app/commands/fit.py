@@ -1,0 +1,178 @@
+"""The command `fit`: read a training table, fit a logistic regression to it, write the model."""
+
+import json
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pyspark.sql import DataFrame, SparkSession
+
+from logloss_spark.app.command import Command
+from logloss_spark.app.config import JobConfig
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.printing import tell
+from logloss_spark.app.reading import addresses_of, check_any, read_input
+from logloss_spark.app.run_date import with_run_date
+from logloss_spark.app.sections import Input, Output, Renaming
+from logloss_spark.errors import DataError, InvalidRowsWarning, SpecError
+from logloss_spark.fit.fitting import fit_table
+from logloss_spark.fit.model import LogisticModel
+from logloss_spark.fit.report import SHOWN
+from logloss_spark.fit.solvers import Step
+from logloss_spark.fit.spec import Family, OnInvalid, Solver, Training, columns_or_one
+from logloss_spark.fit.storage import lines_of
+from logloss_spark.fit.table import invalid_training_rows, training_table
+from logloss_spark.io.signals import Interrupted
+from logloss_spark.io.writing import Target, reserved, write_tables
+from logloss_spark.scoring import Label
+from logloss_spark.wording import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingColumns(Renaming):
+    """Which columns of a training table mean what."""
+
+    features: str | list[str]
+    label: str
+    weight: str | None = None
+    offset: str | None = None
+    validation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What to fit, and how: the arguments of `logloss_spark.fit_logistic`."""
+
+    classes: list[Label] | None = None
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    family: Family = "auto"
+    reg_param: float = 0.0
+    elastic_net_param: float = 0.0
+    fit_intercept: bool = True
+    standardization: bool = True
+    solver: Solver = "gd"
+    max_iter: int = 100
+    tol: float = 1e-12
+    patience: int = 3
+    checkpoint: str | None = None
+    on_invalid: OnInvalid = "count"
+    tolerated_share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOutput(Output):
+    """Where the model goes, the rows that could not be fitted on, and what to do where something is."""
+
+    model: str
+    invalid: str | None = None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths that are given, by the name of what is written there."""
+        return {"model": self.model} | ({"invalid": self.invalid} if self.invalid else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(JobConfig):
+    """The config of `fit`. The command `score` uses the same file, for its section [score]."""
+
+    PASSED_OVER: ClassVar[tuple[str, ...]] = ("score",)
+
+    input: Input
+    columns: TrainingColumns
+    output: ModelOutput
+    fit: Fit = Fit()
+
+    def __post_init__(self) -> None:
+        if self.fit.on_invalid == "quarantine" and not self.output.invalid:
+            raise SpecError(
+                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
+            )
+        _ = self.training  # it checks what it is made of
+
+    @property
+    def training(self) -> Training:
+        """The fit, as the library takes it."""
+        columns, asked = self.columns.roles, vars(self.fit)
+        return Training(
+            **columns | {"features": columns_or_one(self.columns.features)},
+            **{name: value for name, value in asked.items() if name not in ("checkpoint", "classes")},
+            classes=None if self.fit.classes is None else tuple(self.fit.classes),
+        )
+
+
+def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
+    """Fit a model to a table and write it. Each iteration is printed on stderr, unless the outcome is to be JSON.
+
+    Raises
+    ------
+    SpecError, DataError
+        As the config or the input breaks its contract. Then nothing has been written.
+    """
+    output, training, checkpoint = config.output, config.training, config.fit.checkpoint
+    source = read_input(spark, config.input, config.columns)
+    targets = output.targets(output.paths) | {"model": Target(path=output.model, format="text")}
+    with reserved(
+        spark,
+        targets,
+        mode=output.mode,
+        apart_from=addresses_of(spark, source, config.input),
+        kept={"checkpoint": checkpoint} if checkpoint else {},
+        rows=source if output.invalid else None,
+    ) as reservation:
+        with explained(source, config):
+            table = training_table(source, training)
+            model = fit_table(table, checkpoint=checkpoint, progress=None if given.json else print_step)
+        invalid = invalid_training_rows(table)
+        tables = {"invalid": invalid if model.report.invalid else invalid.limit(0)}
+        tables = with_run_date(tables, targets, given.run_date)
+        write_tables(reservation, tables | {"model": lines_of(model.to_json())})
+    report = model.report
+    held = f", {report.held:,} held out" if training.validation else ""
+    return Outcome(
+        command="fit",
+        inputs=(config.input.name,),
+        counts={"read": report.read, "fitted": report.rows, "held_out": report.held},
+        invalid=report.invalid,
+        details=details_of(model),
+        written=output.paths,
+        shown=f"{model.summary()}\n",
+        notes=(f"read {counted(report.read, 'row')} of {config.input.name}, fitted on {report.rows:,}{held}",),
+    )
+
+
+@contextmanager
+def explained(source: DataFrame, config: FitConfig) -> Iterator[None]:
+    """Let errors and signals that end a fit say what the job knows: that there are no rows, where a fit goes on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InvalidRowsWarning)  # the outcome counts them
+        try:
+            yield
+        except DataError:
+            check_any(not source.isEmpty(), config.input)  # what the fit lacks may be its rows
+            raise
+        except Interrupted as stop:
+            if config.fit.checkpoint:
+                stop.stands += f"; the iterations so far are in {config.fit.checkpoint}"
+            raise
+
+
+def print_step(step: Step) -> None:
+    """Print an iteration."""
+    held = "" if step.validation_loss is None else f"  validation {step.validation_loss:.8f}"
+    tell(
+        f"iteration {step.iteration:3d}  objective {step.objective:.10f}  gradient {step.gradient_norm:.1e}{held}  "
+        f"{step.seconds:.2f} s"
+    )
+
+
+def details_of(model: LogisticModel) -> dict[str, Any]:
+    """What a fit did, as the stored model has it, and the first coefficients with their errors."""
+    coefficients = model.table.head(SHOWN).to_dict("records")
+    return {"report": json.loads(model.to_json())["report"], "coefficients": coefficients}
+
+
+FIT = Command(help="fit a logistic regression to a table", example="conf/fit.toml", config=FitConfig, run=run)
