@@ -14,10 +14,11 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.io.session import session
 from logloss_spark.kernels.divergence import kl
-from logloss_spark.rows.inputs import inputs
+from logloss_spark.roles import Roles
+from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.scoring import Kind
-from logloss_spark.spec import Engine, Predictions
+from logloss_spark.scoring import Kind, Scoring
 
 Array = npt.NDArray[np.float64]
 mp.dps = 400  # 1 - 5e-324 takes 324 of them
@@ -29,10 +30,9 @@ def losses(spark: SparkSession, label: Array, score: Array, *, kind: Kind, soft:
     columns = {"label": label, "score": score}
     table = pa.table({name: pa.array(list(x) if x.ndim > 1 else x) for name, x in columns.items()})
     classes = tuple(range(score.shape[1])) if score.ndim > 1 else None
-    spec = Predictions(
-        label="label", prediction="score", kind=kind, soft_labels=soft, classes=classes, clip="none", engine=engine
-    )
-    scored = with_loss(inputs(spark.createDataFrame(table), spec), spec)
+    roles = Roles(label="label", prediction="score")
+    scoring = Scoring(kind=kind, soft_labels=soft, classes=classes, clip="none")
+    scored = with_loss(rows_of(spark.createDataFrame(table), roles, scoring, engine=engine))
     return scored.select("loss").toArrow().column(0).to_numpy()
 
 

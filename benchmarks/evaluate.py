@@ -27,7 +27,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 import logloss_spark as ls
 from logloss_spark.io.session import session
-from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.form import Form
 
 ROWS_OF_A_DAY = 1_000_000
 CAP = -log(1e-15)
@@ -206,7 +206,7 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
     }
 
 
-def plain_sums(rows: Inputs, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, F.Column]:
+def plain_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, F.Column]:
     """What `precise_sums` would be if means might lose their last digits: what those cost is the difference."""
     assert where is None
     weighted = {name: "weight" if term is None else f"weight * {term}" for name, term in terms.items()}

@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.checks import at_least_one, between, named
+from logloss_spark.checks import at_least_one, between
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.report.comparisons import (
@@ -26,12 +26,13 @@ from logloss_spark.report.evaluations import (
 )
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
-from logloss_spark.roles import By, Columns, grouping_sets, one_name_or_many
+from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.models import Models, gathered, lengths
+from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.inputs import ComparedRows, Rows
+from logloss_spark.rows.models import Models, compared_rows, lengths
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.scoring import Clip, Kind, Label
-from logloss_spark.spec import ComparedRows, Engine, Predictions
+from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
@@ -56,15 +57,13 @@ class Comparison(HeldState):
     leaving a `with` block.
     """
 
-    def __init__(self, df: DataFrame, spec: Predictions, models: Models, confidence: float) -> None:
+    def __init__(self, rows: Rows, confidence: float) -> None:
         between("confidence", confidence, 0.0, 1.0)
-        self._rows, names = gathered(df, spec, models)
-        self._spec, self._confidence = spec, confidence
-        self._conventions = replace(conventions_of(self._rows, spec), models=names, rows=models.rows)
-        check_names(spec.slices, columns_of(COMPARISON))
+        self._rows, self._confidence, self._conventions = rows, confidence, conventions_of(rows)
+        check_names(rows.roles.slices, columns_of(COMPARISON))
 
     def _made(self) -> DataFrame:
-        return state_of_pairs(self._rows, self._spec, self._conventions, self._source)
+        return state_of_pairs(self._rows, self._conventions, self._source)
 
     @property
     def metrics(self) -> DataFrame:
@@ -76,16 +75,16 @@ class Comparison(HeldState):
                 f"{counted(pairs, 'pair')} of a row and a challenger can be scored: {listed(reasons_in(self.counts))}; "
                 f"{self.advice(self.counts) or 'compare models that forecast the same rows'}"
             )
-        return comparison_table(self.state.checked, self._spec.by, self._confidence)
+        return comparison_table(self.state.checked, self._rows.roles.sets, self._confidence)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """What lets rows be scored that could not be; of their forecasts the baseline's are looked at."""
         of_baseline = self._rows.table.withColumn("prediction", F.col("prediction_0"))
-        return advice(counts, replace(self._rows, table=of_baseline), self._spec)
+        return advice(counts, replace(self._rows, table=of_baseline))
 
     def lengths(self) -> dict[str, int]:
         """How many entries the forecast of each model has, where it has one per class; read off some row."""
-        return {} if self._rows.scalar else lengths(self._rows, self._conventions.models)
+        return lengths(self._rows)
 
     def to_pandas(
         self, limit: int | None = None, *, sort_by: str | None = None, ascending: bool = False
@@ -129,7 +128,7 @@ class Comparison(HeldState):
 
     @property
     def _title(self) -> str:
-        return title_of_comparison(self._conventions, self._spec)
+        return title_of_comparison(self._conventions, self._rows.roles)
 
     def __repr__(self) -> str:
         return f"Comparison: {visible(self._title, SENTENCE)}; .show() prints its metrics"
@@ -225,27 +224,17 @@ def compare(
         raise SpecError(
             f'predictions names the models, as in {{"champion": "p_a", "challenger": "p_b"}}, and {predictions!r} came'
         )
-    found = Models(
+    compared = Models(
         baseline=baseline,
-        predictions={name: one_name_or_many(column) for name, column in (predictions or {}).items()},
-        prediction=None if prediction is None else one_name_or_many(prediction),
+        predictions=predictions or {},
+        prediction=prediction,
         model=model,
-        keys=(keys,) if isinstance(keys, str) else named("keys", keys),
-        models=None if models is None else named("models", models),
+        keys=keys,
+        models=models,
         rows=rows,
     )
-    spec = Predictions(
-        label=one_name_or_many(label),
-        prediction=found.of_baseline,
-        weight=weight,
-        cluster=cluster,
-        by=grouping_sets(by),
-        kind=kind,
-        classes=None if classes is None else tuple(classes),
-        soft_labels=soft_labels,
-        eps=eps,
-        clip=clip,
-        sum_tolerance=sum_tolerance,
-        engine=engine,
+    scoring = Scoring(
+        kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip, sum_tolerance=sum_tolerance
     )
-    return Comparison(df, spec, found, confidence)
+    roles = Roles(label=label, prediction=compared.of_baseline, weight=weight, cluster=cluster, by=by)
+    return Comparison(compared_rows(df, roles, scoring, compared, engine=engine), confidence)

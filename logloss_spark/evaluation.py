@@ -3,33 +3,33 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
 
-from logloss_spark.checks import at_least_one, one_of
+from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
-from logloss_spark.roles import By, Columns, grouping_sets, one_name_or_many
+from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.inputs import Inputs, check_logits, inputs
+from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import invalid_rows
-from logloss_spark.scoring import Clip, Kind, Label, Loss
-from logloss_spark.spec import Engine, Predictions, Source
+from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reporting, Source
 from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
-from logloss_spark.tables.metrics import metrics_table, reporting_of
+from logloss_spark.tables.metrics import metrics_table
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
 from logloss_spark.wording import visible
 
@@ -61,28 +61,19 @@ class Evaluation(HeldState):
     lazy. `close` lets the state go, and so does leaving a `with` block.
     """
 
-    def __init__(
-        self,
-        df: DataFrame,
-        spec: Predictions,
-        reporting: Reporting,
-        *,
-        auc: Source = "auto",
-        calibration: Source = "auto",
-    ) -> None:
-        self._df, self._spec, self._reporting = df, spec, reporting
-        self._rows = inputs(df, spec)
-        self._sources = sources_of(self._rows, spec, auc=auc, calibration=calibration)
-        check_loss(self._rows, spec)
-        check_logits(self._rows, spec)
-        self._conventions = conventions_of(self._rows, spec)
+    def __init__(self, df: DataFrame, rows: Rows, reporting: Reporting) -> None:
+        self._df, self._rows, self._reporting = df, rows, reporting
+        self._sources = sources_of(rows, reporting)
+        check_loss(rows)
+        check_logits(rows)
+        self._conventions = conventions_of(rows)
         reporting.shares(len(self._conventions.classes))
         metrics = columns_of_loss(METRICS, self._conventions.loss).values()
         others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
         check_names(self._conventions.slices, [*metrics, *others])
 
     def _made(self) -> DataFrame:
-        return state_of(self._rows, self._spec, self._conventions, self._source)
+        return state_of(self._rows, self._conventions, self._source)
 
     @property
     def metrics(self) -> DataFrame:
@@ -90,19 +81,19 @@ class Evaluation(HeldState):
 
         `help(logloss_spark.State.metrics)` says what each column is.
         """
-        of_state = partial(metrics_table, self.state.checked, self._spec.by, self._reporting)
+        of_state = partial(metrics_table, self.state.checked, self._rows.roles.sets, self._reporting)
         of_rows = [name for name, source in self.sources.items() if source == "rows"]
         if not of_rows:
             return of_state()
         if self._is_small:
             return of_state(scores=self._scores, of_rows=of_rows)
-        scores, inner = scores_of(self._rows, self._spec), list(inner_names(self._spec.by).values())
+        scores, inner = scores_of(self._rows), list(inner_names(self._rows.roles.sets).values())
         return of_state(then=[partial(SORTED[name], scores=scores, slices=inner) for name in of_rows])
 
     @cached_property
     def _scores(self) -> DataFrame:
         """The scores of a small table, cached beside its state, so that no look reads the rows again."""
-        return cache_or_collect(scores_of(self._rows, self._spec))
+        return cache_or_collect(scores_of(self._rows))
 
     def close(self) -> None:
         """Let all that is cached or collected go; the next use makes it again."""
@@ -124,21 +115,21 @@ class Evaluation(HeldState):
     @property
     def reliability(self) -> DataFrame:
         """One row per slice and bin of the score."""
-        return reliability_table(self.state.checked, self._spec.by, self._reporting)
+        return reliability_table(self.state.checked, self._rows.roles.sets, self._reporting)
 
     @property
     def by_class(self) -> DataFrame:
         """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
-        return class_table(self.state.checked, self._spec.by)
+        return class_table(self.state.checked, self._rows.roles.sets)
 
     @property
     def invalid(self) -> DataFrame:
         """The rows that were not scored, with the column `row_status` that says why, in the place of an old one."""
-        return invalid_rows(self._df, self._spec)
+        return invalid_rows(self._df, self._rows)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """What lets rows be scored that could not be, from what counts rows by status, such as a row of metrics."""
-        return advice(counts, self._rows, self._spec)
+        return advice(counts, self._rows)
 
     @property
     def log_loss(self) -> float:
@@ -209,12 +200,16 @@ class Evaluation(HeldState):
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         ranked = self._in_order(limit, sort_by, ascending)
-        slices, confidence = self._spec.slices, self._reporting.confidence
+        slices, confidence = self._rows.roles.slices, self._reporting.confidence
         way_out = self.advice(ranked.frame.iloc[0].to_dict())
-        return view_of(ranked, title_of(self._spec), slices, confidence, way_out=way_out)
+        return view_of(ranked, self._title, slices, confidence, way_out=way_out)
+
+    @property
+    def _title(self) -> str:
+        return title_of(self._rows.roles, self._conventions.loss)
 
     def __repr__(self) -> str:
-        return f"Evaluation: {visible(title_of(self._spec), SENTENCE)}; .show() prints its metrics"
+        return f"Evaluation: {visible(self._title, SENTENCE)}; .show() prints its metrics"
 
     def _repr_html_(self) -> str:
         return as_html(self._view())
@@ -333,43 +328,38 @@ def evaluate(
     +-----+----+---+--------+
     <BLANKLINE>
     """
-    spec = Predictions(
-        label=one_name_or_many(label),
-        prediction=one_name_or_many(prediction),
-        weight=weight,
-        cluster=cluster,
-        by=grouping_sets(by),
+    scoring = Scoring(
         kind=kind,
-        classes=None if classes is None else tuple(classes),
+        classes=classes,
         soft_labels=soft_labels,
         eps=eps,
         clip=clip,
         sum_tolerance=sum_tolerance,
-        engine=engine,
         loss=loss,
     )
-    reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
-    return Evaluation(df, spec, reporting, auc=auc, calibration=calibration)
+    reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline, auc=auc, calibration=calibration)
+    roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by)
+    return Evaluation(df, rows_of(df, roles, scoring, engine=engine), reporting)
 
 
 SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibration": with_pooling}
 """What replaces metrics of cells by those of the rows, however many there are."""
 
 
-def sources_of(rows: Inputs, spec: Predictions, *, auc: Source, calibration: Source) -> dict[str, Source]:
+def sources_of(rows: Rows, reporting: Reporting) -> dict[str, Source]:
     """Where ranking and CORP come from: as asked for, and "cells" where "auto" has no other way; {} for K classes."""
-    asked: dict[str, Source] = {"auc": auc, "calibration": calibration}
+    asked: dict[str, Source] = {"auc": reporting.auc, "calibration": reporting.calibration}
+    loss = rows.scoring.loss_name
     for name, source in asked.items():
-        one_of(name, source, get_args(Source))
-        if source == "exact" and not rows.scalar:
+        if source == "exact" and not rows.form.scalar:
             raise SpecError(
                 f'{name}="exact" sorts binary forecasts, and the prediction is one per class: '
                 "give the positive class's as a number"
             )
-    if calibration == "exact" and spec.loss_name != "cross_entropy":
+    if reporting.calibration == "exact" and loss != "cross_entropy":
         raise SpecError(
-            f'calibration="exact" decomposes cross-entropy, and the loss is {spec.loss_name!r}: leave one of them out'
+            f'calibration="exact" decomposes cross-entropy, and the loss is {loss!r}: leave one of them out'
         )
-    if not rows.scalar:
+    if not rows.form.scalar:
         return {}
-    return asked if spec.loss_name == "cross_entropy" else asked | {"calibration": "cells"}
+    return asked if loss == "cross_entropy" else asked | {"calibration": "cells"}

@@ -24,7 +24,6 @@ Examples
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,9 +47,7 @@ from logloss_spark.rows.arrow_status import (
     out_of_unit_interval,
     statuses,
 )
-from logloss_spark.rows.inputs import plain_label
-from logloss_spark.scoring import Clip, Kind, Label, allowed
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import Clip, Kind, Label, Scoring, allowed
 from logloss_spark.workers.columns import vectorised
 
 __all__ = ["cross_entropy", "entropy", "kl_divergence", "register", "row_status"]
@@ -99,10 +96,16 @@ def cross_entropy(
     SpecError
         A value that cannot be meant.
     """
-    spec = conventions(prediction, kind, classes, soft_labels, eps, clip, sum_tolerance)
-    return vectorised(partial(arrow_cross_entropy, spec), "double")(label, one_column(prediction)).alias(
-        "cross_entropy"
+    scoring = Scoring(
+        kind=kind,
+        classes=classes_of(prediction) if classes is None else classes,
+        soft_labels=soft_labels,
+        eps=eps,
+        clip=clip,
+        sum_tolerance=sum_tolerance,
     )
+    losses = vectorised(partial(arrow_cross_entropy, scoring), "double")
+    return losses(label, one_column(prediction)).alias("cross_entropy")
 
 
 def row_status(
@@ -128,11 +131,14 @@ def row_status(
     -------
     Column of string. On Spark 4.0 a null number is reported as NaN: Python cannot tell them apart there.
     """
-    spec = conventions(prediction, kind, classes, soft_labels, 1e-15, "eps", sum_tolerance)
-    weights = [] if weight is None else [weight]
-    return vectorised(partial(arrow_row_status, spec), "string")(label, one_column(prediction), *weights).alias(
-        "row_status"
+    scoring = Scoring(
+        kind=kind,
+        classes=classes_of(prediction) if classes is None else classes,
+        soft_labels=soft_labels,
+        sum_tolerance=sum_tolerance,
     )
+    words = vectorised(partial(arrow_row_status, scoring), "string")
+    return words(label, one_column(prediction), *([] if weight is None else [weight])).alias("row_status")
 
 
 def entropy(p: ColumnOrName) -> Column:
@@ -207,10 +213,12 @@ def register(
     +------+----------------+
     <BLANKLINE>
     """
-    spec = conventions("", kind, classes, soft_labels, eps, clip, sum_tolerance)
+    scoring = Scoring(
+        kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip, sum_tolerance=sum_tolerance
+    )
     functions: dict[str, tuple[Callable[..., pa.Array], str]] = {
-        "cross_entropy": (partial(arrow_cross_entropy, spec), "double"),
-        "row_status": (partial(arrow_row_status, spec), "string"),
+        "cross_entropy": (partial(arrow_cross_entropy, scoring), "double"),
+        "row_status": (partial(arrow_row_status, scoring), "string"),
         "entropy": (arrow_entropy, "double"),
         "kl_divergence": (arrow_kl_divergence, "double"),
     }
@@ -218,28 +226,9 @@ def register(
         spark.udf.register(name, vectorised(function, type_))
 
 
-def conventions(
-    prediction: Any,
-    kind: Kind,
-    classes: Sequence[Label] | None,
-    soft_labels: bool,
-    eps: float,
-    clip: Clip,
-    sum_tolerance: float,
-) -> Predictions:
-    """The spec of a function's arguments; K columns have the classes 0..K-1 unless they are given."""
-    if classes is None and not isinstance(prediction, (str, Column)):
-        classes = range(len(prediction))
-    return Predictions(
-        label="",
-        prediction="",
-        kind=kind,
-        classes=None if classes is None else tuple(map(plain_label, classes)),
-        soft_labels=soft_labels,
-        eps=eps,
-        clip=clip,
-        sum_tolerance=sum_tolerance,
-    )
+def classes_of(prediction: ColumnOrName | Sequence[ColumnOrName]) -> range | None:
+    """The classes of a forecast in K columns, 0..K-1; None where a forecast is one column."""
+    return None if isinstance(prediction, (str, Column)) else range(len(prediction))
 
 
 def one_column(prediction: ColumnOrName | Sequence[ColumnOrName]) -> ColumnOrName:
@@ -247,28 +236,28 @@ def one_column(prediction: ColumnOrName | Sequence[ColumnOrName]) -> ColumnOrNam
     return prediction if isinstance(prediction, (str, Column)) else F.array(*prediction)
 
 
-def arrow_cross_entropy(spec: Predictions, label: pa.Array, prediction: pa.Array) -> pa.Array:
+def arrow_cross_entropy(scoring: Scoring, label: pa.Array, prediction: pa.Array) -> pa.Array:
     """Losses of a batch, null where a row's status is not `ok`."""
     label, score = dense_lists(label), dense_lists(prediction)
-    classes = spec.classes or (0, 1)
-    y = label if spec.soft_labels else class_of(label, classes)
+    classes = scoring.classes or (0, 1)
+    y = label if scoring.soft_labels else class_of(label, classes)
     values, shares = numbers(score, len(classes)), numbers(y, len(classes))
-    if spec.kind == "margin" and is_list(score):
+    if scoring.kind == "margin" and is_list(score):
         values = values[:, -1]
-    if spec.kind == "probability" and is_list(score):
+    if scoring.kind == "probability" and is_list(score):
         values = np.clip(values, 0.0, 1.0)
-    if spec.soft_labels and is_list(label):
+    if scoring.soft_labels and is_list(label):
         shares = np.clip(shares, 0.0, 1.0)
-    kernel = loss_kernel(spec, scalar=values.ndim == 1, soft=spec.soft_labels)
-    valid = statuses(label, score, None, spec) == 0
+    kernel = loss_kernel(scoring, scalar=values.ndim == 1)
+    valid = statuses(label, score, None, scoring) == 0
     return where_valid(valid, kernel(shares, values))
 
 
 def arrow_row_status(
-    spec: Predictions, label: pa.Array, prediction: pa.Array, weight: pa.Array | None = None
+    scoring: Scoring, label: pa.Array, prediction: pa.Array, weight: pa.Array | None = None
 ) -> pa.Array:
     """Statuses of a batch, as words."""
-    return pa.array(np.array(STATUSES)[statuses(dense_lists(label), dense_lists(prediction), weight, spec)])
+    return pa.array(np.array(STATUSES)[statuses(dense_lists(label), dense_lists(prediction), weight, scoring)])
 
 
 def arrow_entropy(p: pa.Array) -> pa.Array:

@@ -15,10 +15,9 @@ from logloss_spark.errors import LogLossError
 from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
-from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
-from logloss_spark.spec import Predictions
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.state import CheckedState, new_source
@@ -30,8 +29,7 @@ class HeldState(ABC):
     A context manager: leaving it lets both go, and so does `close`.
     """
 
-    _rows: Inputs
-    _spec: Predictions
+    _rows: Rows
     _conventions: Conventions
     _counts: dict[str, int]
 
@@ -56,15 +54,13 @@ class HeldState(ABC):
         try:
             found = looked_through(state, len(self._conventions.classes))
             if found["unknown_label"] and not found["first_class"]:
-                check_labels(self._rows, self._spec)
-            if self._rows.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
+                check_labels(self._rows)
+            if self._rows.form.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
                 exponent = exponent_of(self._rows)
                 if exponent:
                     state.unpersist()
                     self._rows = in_units(self._rows, exponent)
-                    self._conventions = replace(
-                        self._conventions, weight_exponent=self._conventions.weight_exponent + exponent
-                    )
+                    self._conventions = replace(self._conventions, weight_exponent=self._rows.weight_exponent)
                     state = cache_or_collect(self._made())
         except LogLossError:
             state.unpersist()

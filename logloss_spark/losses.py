@@ -17,15 +17,14 @@ from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.mean_loss import report_left_out
-from logloss_spark.roles import Columns, one_name_or_many
+from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.arrow import Kernel, loss_kernel, numbers
-from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.losses import named_loss
 from logloss_spark.rows.terms import binary_terms, with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
-from logloss_spark.scoring import LOSSES, Clip, Kind, Label
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import LOSSES, Clip, Kind, Label, Scoring
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.workers.columns import vectorised
 
@@ -124,68 +123,56 @@ def compare_losses(
     Painsky, Wornell, On the universality of the logistic loss function, ISIT (2018), arXiv 1805.03804; with other
     alphabets in IEEE Trans. Inf. Theory 66 (2020), arXiv 1810.07014.
     """
-    spec = Predictions(
-        label=one_name_or_many(label),
-        prediction=one_name_or_many(prediction),
-        weight=weight,
-        kind=kind,
-        classes=None if classes is None else tuple(classes),
-        soft_labels=soft_labels,
-        eps=eps,
-        clip=clip,
-    )
+    scoring = Scoring(kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip)
     bins = Reporting(ece_bins=ece_bins).ece_bins
-    rows = inputs(df, spec)
-    if not rows.scalar:
+    rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring)
+    if not rows.form.scalar:
         raise SpecError(
-            f"compare_losses takes a binary forecast given as one number, and this one has {rows.size} entries: "
+            f"compare_losses takes a binary forecast given as one number, and this one has {rows.form.size} entries: "
             "Spark's rawPrediction has kind='margin'; for classes "
             "evaluate(..., loss=...) takes focal, label_smoothed and functions for classes, too"
         )
-    sums = sums_by_bin(rows, spec).toPandas()
+    sums = sums_by_bin(rows).toPandas()
     total = sum(map(float, sums.loc[sums["bin"].notna(), "w"]))
-    if rows.weighted and not in_range(total) and (exponent := exponent_of(rows)):
-        sums = sums_by_bin(in_units(rows, exponent), spec).toPandas()
+    if rows.form.weighted and not in_range(total) and (exponent := exponent_of(rows)):
+        sums = sums_by_bin(in_units(rows, exponent)).toPandas()
     if not sums["n_first_class"].sum():
-        check_labels(rows, spec)
+        check_labels(rows)
     counts = sums.groupby("status")["n"].sum()
     used = sums[sums["bin"].notna()]
     report_left_out(
         {status: int(counts.get(code, 0)) for code, status in enumerate(STATUSES)},
         rows,
-        spec,
         weight=float(used["w"].sum()),
         what="comparison of losses",
     )
-    return side_by_side(used, spec, bins)
+    return side_by_side(used, scoring, bins)
 
 
-def sums_by_bin(rows: Inputs, spec: Predictions) -> DataFrame:
+def sums_by_bin(rows: Rows) -> DataFrame:
     """Per status, and of the rows with weight per bin of the score: rows and the sums that `side_by_side` needs.
 
     `wt` is the sum of w min(p, 1 - p); the others are called as in a state, but for `wl_0`, one for each loss.
     """
-    table = binary_terms(with_loss(rows, spec), rows, spec)
-    kernels = kernels_of(spec)
+    table = binary_terms(with_loss(rows), rows)
+    kernels = kernels_of(rows.scoring)
     losses = vectorised(partial(losses_of_rows, kernels), "array<double>")
-    table = table.withColumn("losses", losses("label" if rows.soft else "index", "prediction"))
-    weight = F.col("weight") if rows.weighted else F.lit(1.0)
+    table = table.withColumn("losses", losses("label" if rows.form.soft_labels else "index", "prediction"))
+    weight = F.col("weight") if rows.form.weighted else F.lit(1.0)
     bin_of_used = F.when((F.col("status") == 0) & (weight > 0), F.col("bin"))
     terms: dict[str, Column] = {"w": F.lit(1.0), "wy": F.col("y"), "wt": F.col("tail")}
     terms |= {f"wl_{place}": F.get("losses", F.lit(place)) for place in range(len(kernels))}
     return table.groupBy("status", bin_of_used.alias("bin")).agg(
         F.count(F.lit(1)).alias("n"),
-        F.count_if(F.col("index") == 0 if rows.index is not None else F.lit(True)).alias("n_first_class"),
+        F.count_if(F.col("index") == 0 if not rows.form.soft_labels else F.lit(True)).alias("n_first_class"),
         *[F.sum(weight * term).alias(name) for name, term in terms.items()],
     )
 
 
-def kernels_of(spec: Predictions) -> list[Kernel]:
-    """The kernel of each loss that has a name, cross-entropy under the spec's cap."""
+def kernels_of(scoring: Scoring) -> list[Kernel]:
+    """The kernel of each loss that has a name; only cross-entropy is capped."""
     return [
-        loss_kernel(spec, scalar=True, soft=spec.soft_labels)
-        if name == "cross_entropy"
-        else named_loss(name, spec.score)
+        loss_kernel(scoring, scalar=True) if name == "cross_entropy" else named_loss(name, scoring.score)
         for name in LOSSES
     ]
 
@@ -198,7 +185,7 @@ def losses_of_rows(kernels: Sequence[Kernel], label: pa.Array, score: pa.Array) 
     return pa.ListArray.from_arrays(ends, pa.array(losses.ravel(), from_pandas=False))
 
 
-def side_by_side(sums: pd.DataFrame, spec: Predictions, bins: int) -> pd.DataFrame:
+def side_by_side(sums: pd.DataFrame, scoring: Scoring, bins: int) -> pd.DataFrame:
     """What `compare_losses` returns, from the sums of the bins that hold rows."""
     weight = sums["w"].sum()
     in_bins = sums.assign(
@@ -208,11 +195,11 @@ def side_by_side(sums: pd.DataFrame, spec: Predictions, bins: int) -> pd.DataFra
     in_bins = in_bins.groupby("bin")[["w", "wy", "wp"]].sum()
     share = (in_bins["w"] / weight).to_numpy()
     happened = np.clip((in_bins["wy"] / in_bins["w"]).to_numpy(), 0.0, 1.0)
-    forecast = np.clip((in_bins["wp"] / in_bins["w"]).to_numpy(), spec.eps, 1.0 - spec.eps)
+    forecast = np.clip((in_bins["wp"] / in_bins["w"]).to_numpy(), scoring.eps, 1.0 - scoring.eps)
     reliability = {name: float(share @ divergence(happened, forecast)) for name, divergence in DIVERGENCES.items()}
 
-    certain_and_coin = np.array([np.inf, 0.0] if spec.score == "logit" else [1.0, 0.5])
-    values = np.array([kernel(np.ones(2), certain_and_coin) for kernel in kernels_of(spec)])
+    certain_and_coin = np.array([np.inf, 0.0] if scoring.score == "logit" else [1.0, 0.5])
+    values = np.array([kernel(np.ones(2), certain_and_coin) for kernel in kernels_of(scoring)])
     said = {
         "loss": LOSSES,
         "mean": [sums[f"wl_{place}"].sum() / weight for place in range(len(LOSSES))],

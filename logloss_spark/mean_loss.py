@@ -12,15 +12,15 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError, ImpossibleEventsWarning, InvalidRowsWarning
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import ratio_of_sums
-from logloss_spark.roles import Columns, one_name_or_many
+from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.inputs import Inputs, check_logits, inputs
+from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
-from logloss_spark.scoring import Clip, Kind, Label
-from logloss_spark.spec import Engine, Predictions
+from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.catalyst import precise_sums
 from logloss_spark.wording import counted, listed
 
@@ -69,42 +69,33 @@ def log_loss(
     >>> round(ls.log_loss(df, "label", "p"), 4)
     0.1643
     """
-    spec = Predictions(
-        label=one_name_or_many(label),
-        prediction=one_name_or_many(prediction),
-        weight=weight,
-        kind=kind,
-        classes=None if classes is None else tuple(classes),
-        soft_labels=soft_labels,
-        eps=eps,
-        clip=clip,
-        sum_tolerance=sum_tolerance,
-        engine=engine,
+    scoring = Scoring(
+        kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip, sum_tolerance=sum_tolerance
     )
-    rows = inputs(df, spec)
-    check_logits(rows, spec)
-    found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
-    if rows.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):
+    rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring, engine=engine)
+    check_logits(rows)
+    found = summed_loss(with_loss(rows), rows)
+    if rows.form.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):
         rows = in_units(rows, exponent)
-        found = summed_loss(with_loss(rows, spec), rows, cap=spec.cap)
+        found = summed_loss(with_loss(rows), rows)
     if found["unknown_label"] and not found["first_class"]:
-        check_labels(rows, spec)
-    report_left_out(found, rows, spec, weight=weight_in(found), what="log loss")
+        check_labels(rows)
+    report_left_out(found, rows, weight=weight_in(found), what="log loss")
     mean = mean_of(found)
-    report_impossible(found, mean, spec)
+    report_impossible(found, mean, scoring)
     return mean
 
 
-def report_impossible(found: Mapping[str, Any], mean: float, spec: Predictions) -> None:
+def report_impossible(found: Mapping[str, Any], mean: float, scoring: Scoring) -> None:
     """Warn where events whose loss was capped make up a good share of a finite mean loss."""
     if not found["capped"] or not mean < math.inf:
         return
-    share = spec.cap * found["w_capped"] / (mean * (found["w_high"] + found["w_low"]))
+    share = scoring.cap * found["w_capped"] / (mean * (found["w_high"] + found["w_low"]))
     if share >= CAPPED_SHARE:
         warnings.warn(
             f"{counted(found['capped'], 'row')} of {found['ok']:,} gave what happened a probability of at most eps, "
-            f"{spec.eps:g}, and make up {share:.1%} of the log loss at {spec.cap:.1f} nats each: another eps changes "
-            "it; evaluate(...) counts them by slice as clipped and zero",
+            f"{scoring.eps:g}, and make up {share:.1%} of the log loss at {scoring.cap:.1f} nats each: another eps "
+            "changes it; evaluate(...) counts them by slice as clipped and zero",
             ImpossibleEventsWarning,
             stacklevel=3,
         )
@@ -115,16 +106,14 @@ def weight_in(sums: Mapping[str, Any]) -> float | None:
     return None if sums["w_high"] is None else sums["w_high"] + sums["w_low"]
 
 
-def report_left_out(
-    counts: Mapping[str, int], rows: Inputs, spec: Predictions, *, weight: float | None, what: str
-) -> None:
+def report_left_out(counts: Mapping[str, int], rows: Rows, *, weight: float | None, what: str) -> None:
     """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
 
     For functions whose answer has no better place to say so; the warning points at their caller.
     """
     reasons = reasons_in(counts)
     total = counts["ok"] + sum(reasons.values())
-    way_out = advice(counts, rows, spec)
+    way_out = advice(counts, rows)
     said = listed(reasons) + (f"; {way_out}" if way_out else "")
     if not weight:
         raise DataError(
@@ -139,20 +128,20 @@ def report_left_out(
         )
 
 
-def summed_loss(scored: DataFrame, rows: Inputs, *, cap: float = math.inf) -> dict[str, Any]:
+def summed_loss(scored: DataFrame, rows: Rows) -> dict[str, Any]:
     """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass.
 
     `capped` and `w_capped` are the rows whose loss is the cap, and their weight; `first_class` counts the rows of the
     first class.
     """
-    ok = "status = 0 AND weight > 0" if rows.weighted else "status = 0"
-    capped = F.expr(ok) & (F.col("loss") >= cap)
+    ok = "status = 0 AND weight > 0" if rows.form.weighted else "status = 0"
+    capped = F.expr(ok) & (F.col("loss") >= rows.scoring.cap)
     row = scored.agg(
         *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
-        F.count_if(F.lit(False) if rows.index is None else F.col("index") == 0).alias("first_class"),
-        *[total.alias(name) for name, total in precise_sums(rows, {"w": None, "wl": "loss"}, where=ok).items()],
+        F.count_if(F.lit(False) if rows.form.soft_labels else F.col("index") == 0).alias("first_class"),
+        *[total.alias(name) for name, total in precise_sums(rows.form, {"w": None, "wl": "loss"}, where=ok).items()],
         F.count_if(capped).alias("capped"),
-        F.sum(F.when(capped, F.col("weight") if rows.weighted else F.lit(1.0))).alias("w_capped"),
+        F.sum(F.when(capped, F.col("weight") if rows.form.weighted else F.lit(1.0))).alias("w_capped"),
     ).first()
     assert row is not None
     return row.asDict()

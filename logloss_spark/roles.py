@@ -1,17 +1,78 @@
 """Which columns of a table mean what."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from logloss_spark.checks import named
+from logloss_spark.checks import distinct, named
 from logloss_spark.errors import SpecError
 
 Columns = str | Sequence[str]
-By = str | Sequence[str] | Sequence[Sequence[str]]
+"""The name of one column, or the names of several, one per class."""
 
+By = str | Sequence[str] | Sequence[Sequence[str]]
+"""One column, or grouping sets."""
 
 MOST_SLICES = 62
 """Spark groups by up to 64 columns in grouping sets, and a state has two of its own, `part` and `place`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """The columns of a table of predictions, by what they mean.
+
+    Parameters
+    ----------
+    label : str or sequence of str
+        What happened: a class. With soft labels a share or a distribution, which may have one column per class.
+    prediction : str or sequence of str
+        The forecast: a column of numbers, arrays or ML vectors, or one column per class.
+    weight : str, optional
+        Non-negative weights.
+    cluster : str, optional
+        Rows with the same value, such as those of one user, count as dependent.
+    by : str, sequence of str, or sequence of sequences of str
+        The grouping sets to evaluate beside the global row.
+
+    Sequences are kept as tuples, and grouping sets without repetitions.
+
+    Raises
+    ------
+    SpecError
+        A role that is no name of a column, or a list of one column for the prediction.
+    """
+
+    label: Columns
+    prediction: Columns
+    weight: str | None = None
+    cluster: str | None = None
+    by: By = ()
+
+    def __post_init__(self) -> None:
+        for role in ("label", "prediction"):
+            object.__setattr__(self, role, one_name_or_many(getattr(self, role)))
+        object.__setattr__(self, "by", grouping_sets(self.by))
+        for role in ("weight", "cluster"):
+            column = getattr(self, role)
+            if column is not None and not isinstance(column, str):
+                raise SpecError(f"{role} is given by the name of a column, and {column!r} came")
+        if not isinstance(self.prediction, str) and len(self.prediction) < 2:
+            raise SpecError(
+                f"a prediction in columns has one for each class, two or more, and {list(self.prediction)} came; "
+                "a column alone is given without a list"
+            )
+        for columns in self.sets:
+            distinct("a grouping set of by", columns)
+
+    @property
+    def sets(self) -> tuple[tuple[str, ...], ...]:
+        """The grouping sets."""
+        return grouping_sets(self.by)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The columns of all grouping sets."""
+        return slices_of(self.sets)
 
 
 def grouping_sets(by: By) -> tuple[tuple[str, ...], ...]:

@@ -1,21 +1,18 @@
-"""How a row is scored."""
+"""How a row is scored: what its prediction is, which classes there are, and which loss it has."""
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
+from logloss_spark.checks import between, distinct, one_of
 from logloss_spark.errors import SpecError
 
 Kind = Literal["probability", "logit", "margin"]
-
-
 Score = Literal["probability", "logit"]
-
-
 Clip = Literal["eps", "none"]
-
-
 LossName = Literal[
     "cross_entropy",
     "hinge",
@@ -27,16 +24,91 @@ LossName = Literal[
     "focal",
     "label_smoothed",
 ]
-
-
 Loss = LossName | Callable[..., Any]
-
-
 Label = bool | int | float | str
-
 
 LOSSES: tuple[str, ...] = get_args(LossName)
 """The losses that have a name here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How a row is scored.
+
+    Parameters
+    ----------
+    kind : "probability", "logit" or "margin"
+        What the prediction is. A margin is the logit of a binary forecast as Spark's `rawPrediction` holds it, [-z, z],
+        or as a plain number.
+    classes : sequence, optional
+        The labels in the prediction's order, kept as a tuple. For a number: (negative, positive).
+    soft_labels : bool
+        Whether the label is a share, or a distribution over the classes.
+    eps, clip :
+        Cross-entropy caps the loss of a class at -ln eps unless `clip` is "none". It never caps logits.
+    sum_tolerance : float
+        How far the sum of a distribution may be from 1, and an entry outside [0, 1]. Such an entry counts as 0 or 1.
+    loss : a name of `LOSSES`, or a function of labels and predictions
+        What the loss of a row is.
+
+    Raises
+    ------
+    SpecError
+        An argument has an invalid value.
+    """
+
+    kind: Kind = "probability"
+    classes: Sequence[Label] | None = None
+    soft_labels: bool = False
+    eps: float = 1e-15
+    clip: Clip = "eps"
+    sum_tolerance: float = 1e-5
+    loss: Loss = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, get_args(Kind))
+        one_of("clip", self.clip, get_args(Clip))
+        if callable(self.loss):
+            own_name(self.loss_name)
+        else:
+            one_of("loss", self.loss, LOSSES)
+        between("eps", self.eps, 0.0, 0.5)
+        if not isinstance(self.sum_tolerance, (int, float)) or not 0.0 <= self.sum_tolerance < 1.0:
+            raise SpecError(f"sum_tolerance must lie in [0, 1), not {self.sum_tolerance!r}")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", plain_classes(self.classes))
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in a word: a function's own name, or nothing where it has none."""
+        return getattr(self.loss, "__name__", "") if callable(self.loss) else self.loss
+
+    @property
+    def score(self) -> Score:
+        """What is scored once the columns have been read: of a margin the logit that it holds."""
+        return "probability" if self.kind == "probability" else "logit"
+
+    @property
+    def cap(self) -> float:
+        """The largest loss that one class can bring, in nats."""
+        return cap_of(self.score, self.clip, self.eps)
+
+
+def plain_classes(classes: Sequence[Label]) -> tuple[Label, ...]:
+    """The classes as Python's own types; raises SpecError unless they are two or more, all different."""
+    given = tuple(classes)
+    distinct("classes", given)
+    if len(given) < 2:
+        raise SpecError(f"classes names the labels there can be, two or more; it has {list(given)}")
+    return tuple(map(plain_label, given))
+
+
+def plain_label(label: Any) -> Label:
+    """A class as Python's own type, a boolean or a whole number as an integer."""
+    value: Label = label.item() if hasattr(label, "item") else label
+    if isinstance(value, Decimal):
+        return int(value) if value % 1 == 0 else float(value)
+    return int(value) if isinstance(value, (bool, float)) and float(value).is_integer() else value
 
 
 def allowed(tolerance: float, size: int) -> float:

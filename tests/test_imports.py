@@ -16,7 +16,7 @@ FLOORS = (
     {"errors"},
     {"checks", "kernels"},
     {"roles", "scoring"},
-    {"spec", "statistics", "io"},
+    {"statistics", "io"},
     {"workers"},
     {"rows"},
     {"states"},

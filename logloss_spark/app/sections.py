@@ -8,9 +8,10 @@ from logloss_spark.errors import SpecError
 from logloss_spark.fit.spec import OnInvalid
 from logloss_spark.io.source import Source
 from logloss_spark.io.writing import Target
-from logloss_spark.roles import Columns, grouping_sets, one_name_or_many
-from logloss_spark.scoring import Clip, Kind, Label
-from logloss_spark.spec import Engine, Predictions
+from logloss_spark.roles import Roles
+from logloss_spark.rows.engines import Engine, check_engine
+from logloss_spark.rows.form import check_width
+from logloss_spark.scoring import LossName, Scoring
 
 Mode = Literal["errorifexists", "overwrite"]
 
@@ -105,34 +106,27 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSection(Tolerance):
-    """How to score, and by which slices: arguments of `logloss_spark.evaluate` and `logloss_spark.compare`."""
+class ScoringSection(Scoring, Tolerance):
+    """How rows are scored, by which slices, and by what: arguments of `logloss_spark.evaluate` and `compare`."""
 
     by: list[list[str]] | list[str] | str = field(default_factory=list)
-    kind: Kind = "probability"
-    classes: list[Label] | None = None
-    soft_labels: bool = False
-    eps: float = 1e-15
-    clip: Clip = "eps"
-    confidence: float = 0.95
-    sum_tolerance: float = 1e-5
+    loss: LossName = "cross_entropy"
     engine: Engine = "pandas"
 
-    def predictions(
-        self, *, label: Columns, prediction: Columns, weight: str | None, cluster: str | None
-    ) -> Predictions:
-        """Return the spec of a table with these columns; an empty name is none."""
-        return Predictions(
-            label=one_name_or_many(label),
-            prediction=one_name_or_many(prediction),
-            weight=weight or None,
-            cluster=cluster or None,
-            by=grouping_sets(self.by),
-            kind=self.kind,
-            classes=None if self.classes is None else tuple(self.classes),
-            soft_labels=self.soft_labels,
-            eps=self.eps,
-            clip=self.clip,
-            sum_tolerance=self.sum_tolerance,
-            engine=self.engine,
+    def __post_init__(self) -> None:
+        Scoring.__post_init__(self)
+        Tolerance.__post_init__(self)
+        check_engine(self.engine, self)
+
+    def roles(self, columns: Renaming, **others: Any) -> Roles:
+        """Return the roles of the columns of a section [columns]; an empty name is none."""
+        given = columns.roles | others
+        roles = Roles(
+            label=given["label"],
+            prediction=given["prediction"],
+            weight=given["weight"] or None,
+            cluster=given["cluster"] or None,
+            by=self.by,
         )
+        check_width(roles, self)
+        return roles

@@ -17,7 +17,8 @@ from logloss_spark.kernels.logistic import multinomial_terms
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import by_place, finder, has_vectors
-from logloss_spark.rows.inputs import Fields, quoted
+from logloss_spark.rows.form import Fields
+from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
 from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised

@@ -26,9 +26,11 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.fit.batches import FeatureForm, Layout, training_statuses
 from logloss_spark.fit.spec import Training
 from logloss_spark.rows.columns import Found, by_place, finder, place_name
-from logloss_spark.rows.inputs import Fields, class_index, dense, is_number, plain_label
+from logloss_spark.rows.form import Fields, check_classes, is_number
+from logloss_spark.rows.inputs import dense
+from logloss_spark.rows.labels import class_index
 from logloss_spark.rows.status import ROW_STATUS
-from logloss_spark.scoring import Label
+from logloss_spark.scoring import Label, plain_label
 from logloss_spark.workers.columns import vectorised
 
 MOST_CLASSES = 1000
@@ -285,7 +287,8 @@ def class_code(field: Found, name: str, classes: tuple[Label, ...]) -> Column:
     code = F.when(label.isNull(), LABEL_STATUS["null_label"])
     if isinstance(field.type, (FloatType, DoubleType)):
         code = code.when(F.isnan(label), LABEL_STATUS["nan_label"])
-    index = class_index(field.type, name, classes, label)
+    check_classes(field.type, name, classes)
+    index = class_index(field.type, classes, label)
     return code.otherwise(F.coalesce(index, F.lit(LABEL_STATUS["unknown_label"]))).cast("double")
 
 

@@ -14,10 +14,12 @@ from logloss_spark.errors import DataError
 from logloss_spark.mean_loss import mean_of, report_left_out, summed_loss, weight_in
 from logloss_spark.ml.params import SetsLabel, SetsProbability, SetsRawPrediction, SetsWeight
 from logloss_spark.ml.persistence import JsonStage
-from logloss_spark.rows.columns import finder
-from logloss_spark.rows.inputs import inputs, is_number
+from logloss_spark.roles import Roles
+from logloss_spark.rows.columns import Find, finder
+from logloss_spark.rows.form import is_number
+from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import Scoring
 
 
 class LogLossEvaluator(Evaluator, SetsLabel, SetsProbability, SetsRawPrediction, SetsWeight, JsonStage):
@@ -69,31 +71,27 @@ class LogLossEvaluator(Evaluator, SetsLabel, SetsProbability, SetsRawPrediction,
 
     def _evaluate(self, dataset: DataFrame) -> float:
         raw = self.getRawPredictionCol() if self.isSet(self.rawPredictionCol) else ""
-        spec = Predictions(
-            label=self.getLabelCol(),
-            prediction=raw or self.getProbabilityCol(),
-            weight=self.weight_column(),
-            kind="logit" if raw else "probability",
-            eps=self.getEps(),
-        )
-        size = classes_forecast(dataset, spec)
-        spec = replace(spec, classes=tuple(range(size)), kind="margin" if raw and size == 2 else spec.kind)
-        rows, ruled_out = inputs(dataset, spec), F.lit(False)
-        if is_number(rows.table.schema["label"].dataType):
-            ruled_out = (F.col("label") >= size) & (F.col("label") % 1 == 0)
-        judged = replace(rows, index=F.when(ruled_out, 0).otherwise(rows.index))
-        loss = F.when(ruled_out, -math.log(spec.eps)).otherwise(F.col("loss"))
-        found = summed_loss(with_loss(judged, spec).withColumn("loss", loss), rows)
-        report_left_out(found, rows, spec, weight=weight_in(found), what="log loss")
+        roles = Roles(label=self.getLabelCol(), prediction=raw or self.getProbabilityCol(), weight=self.weight_column())
+        scoring = Scoring(kind="logit" if raw else "probability", eps=self.getEps())
+        size = classes_forecast(rows_of(dataset, roles, scoring), finder(dataset))
+        kind = "margin" if raw and size == 2 else scoring.kind
+        rows = rows_of(dataset, roles, replace(scoring, classes=range(size), kind=kind))
+        label = F.col("label")
+        ruled_out = (label >= size) & (label % 1 == 0) if is_number(rows.form.label_type) else F.lit(False)
+        known = F.when(ruled_out, F.lit(0).cast(rows.form.label_type)).otherwise(label)
+        table = rows.table.withColumns({"ruled_out": ruled_out, "label": known})
+        loss = F.when(F.col("ruled_out"), -math.log(scoring.eps)).otherwise(F.col("loss"))
+        found = summed_loss(with_loss(replace(rows, table=table)).withColumn("loss", loss), rows)
+        report_left_out(found, rows, weight=weight_in(found), what="log loss")
         return mean_of(found)
 
 
-def classes_forecast(dataset: DataFrame, spec: Predictions) -> int:
+def classes_forecast(rows: Rows, find: Find) -> int:
     """Return how many classes a column of forecasts has entries for: as its metadata says, or its first vector."""
-    rows, name = inputs(dataset, spec), str(spec.prediction)
-    if rows.scalar:
+    if rows.form.scalar:
         return 2
-    declared = finder(dataset)("prediction", name).metadata.get("ml_attr", {}).get("num_attrs")
+    name = str(rows.roles.prediction)
+    declared = find("prediction", name).metadata.get("ml_attr", {}).get("num_attrs")
     if declared is None:
         first = rows.table.where(F.col("prediction").isNotNull()).select(F.size("prediction").alias("size")).head()
         if first is None:

@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame
 
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set
 from logloss_spark.report.text import View, cells, estimates
+from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.spec import Predictions
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.catalogue import METRICS, shown_first
 from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
@@ -37,24 +37,25 @@ def first_slices(table: DataFrame) -> Ranked:
     return first_of_each_set(table, worst_first(loss), SHOWN_SLICES)
 
 
-def title_of(spec: Predictions, source: str | None = None) -> str:
+def title_of(roles: Roles, loss: str, source: str | None = None) -> str:
     """What was evaluated, in words: the loss, the columns, the table if it has a name, and the grouping sets.
 
     Examples
     --------
-    >>> title_of(Predictions(label="late", prediction="p", cluster="day", by=(("month", "carrier"),)))
+    >>> roles = Roles(label="late", prediction="p", cluster="day", by=[["month", "carrier"]])
+    >>> title_of(roles, "cross_entropy")
     'log loss of p against late, clusters by day: all rows, by month and carrier'
     """
-    loss = "log loss" if spec.loss == "cross_entropy" else spec.loss_name
-    return f"{loss} of {column_names(spec.prediction)} against {column_names(spec.label)}{setting(spec, source)}"
+    what = "log loss" if loss == "cross_entropy" else loss
+    return f"{what} of {column_names(roles.prediction)} against {column_names(roles.label)}{setting(roles, source)}"
 
 
-def setting(spec: Predictions, source: str | None) -> str:
+def setting(roles: Roles, source: str | None) -> str:
     """The end of a title: how rows count, which table they are of, and by what they are sliced."""
-    roles = {", weights": spec.weight, ", clusters by": spec.cluster}
-    others = "".join(f"{words} {visible(name)}" for words, name in roles.items() if name)
+    given = {", weights": roles.weight, ", clusters by": roles.cluster}
+    others = "".join(f"{words} {visible(name)}" for words, name in given.items() if name)
     others += f" in {visible(source, PATH)}" if source else ""
-    return f"{others}: {', '.join(['all rows', *(f'by {set_of(names)}' for names in spec.by)])}"
+    return f"{others}: {', '.join(['all rows', *(f'by {set_of(names)}' for names in roles.sets)])}"
 
 
 def set_of(names: Sequence[str]) -> str:
@@ -62,7 +63,7 @@ def set_of(names: Sequence[str]) -> str:
     return " and ".join(map(visible, names))
 
 
-def column_names(columns: str | tuple[str, ...]) -> str:
+def column_names(columns: Columns) -> str:
     """One column by its name, several by the first and the last."""
     if isinstance(columns, str) or len(columns) == 1:
         return visible(columns if isinstance(columns, str) else columns[0])

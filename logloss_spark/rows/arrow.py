@@ -23,27 +23,29 @@ from logloss_spark.kernels.cross_entropy import (
     distribution_from_probabilities,
 )
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import Inputs
-from logloss_spark.spec import Predictions
+from logloss_spark.rows.inputs import Rows
+from logloss_spark.scoring import Scoring
 from logloss_spark.workers.columns import vectorised
 
 Kernel = Callable[..., Array]
 
 
-def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
+def cross_entropy(rows: Rows) -> Column:
     """The loss of each row of a scored table (columns `label`, `index`, `prediction`), in nats."""
-    kernel = loss_kernel(spec, scalar=rows.scalar, soft=rows.soft)
-    label = F.col("label") if rows.soft else F.col("index") == 1 if rows.scalar else F.col("index")
-    return vectorised(partial(row_losses, kernel, rows.size), "double")(label, F.col("prediction"))
+    form = rows.form
+    kernel = loss_kernel(rows.scoring, scalar=form.scalar)
+    label = F.col("label") if form.soft_labels else F.col("index") == 1 if form.scalar else F.col("index")
+    return vectorised(partial(row_losses, kernel, form.size), "double")(label, F.col("prediction"))
 
 
-def loss_kernel(spec: Predictions, *, scalar: bool, soft: bool) -> Kernel:
-    """The kernel of a spec: labels and scores to losses."""
-    if spec.score == "logit":
+def loss_kernel(scoring: Scoring, *, scalar: bool) -> Kernel:
+    """The kernel of cross-entropy: labels and scores to losses. A `scalar` score is one number."""
+    soft = scoring.soft_labels
+    if scoring.score == "logit":
         return binary_from_logit if scalar else distribution_from_logits if soft else categorical_from_logits
     if scalar:
-        return partial(binary_from_probability, cap=spec.cap)
-    return partial(distribution_from_probabilities if soft else categorical_from_probabilities, cap=spec.cap)
+        return partial(binary_from_probability, cap=scoring.cap)
+    return partial(distribution_from_probabilities if soft else categorical_from_probabilities, cap=scoring.cap)
 
 
 def row_losses(kernel: Kernel, size: int, label: pa.Array, score: pa.Array) -> pa.Array:

@@ -14,18 +14,21 @@ import pyarrow.compute as pc
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, compensated_sum
 from logloss_spark.rows.arrow import numbers
-from logloss_spark.scoring import Label, allowed
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import Label, Scoring, allowed
 
 Mask = npt.NDArray[np.bool_]
 Reasons = dict[str, Mask]
 
 
-def statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, spec: Predictions) -> npt.NDArray[np.int64]:
+def statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring: Scoring) -> npt.NDArray[np.int64]:
     """The status of each row, as its place in `STATUSES`."""
-    classes = spec.classes or (0, 1)
-    of_label = soft_label_reasons(label, spec, len(classes)) if spec.soft_labels else class_reasons(label, classes)
-    reasons = of_label | score_reasons(score, spec, len(classes)) | ({} if weight is None else weight_reasons(weight))
+    classes = scoring.classes or (0, 1)
+    of_label = (
+        soft_label_reasons(label, scoring, len(classes)) if scoring.soft_labels else class_reasons(label, classes)
+    )
+    reasons = (
+        of_label | score_reasons(score, scoring, len(classes)) | ({} if weight is None else weight_reasons(weight))
+    )
     return np.select(list(reasons.values()), [STATUSES.index(reason) for reason in reasons], 0)
 
 
@@ -45,12 +48,12 @@ def class_reasons(label: pa.Array, classes: Sequence[Label]) -> Reasons:
     return {"null_label": nulls(label), "nan_label": nan, "unknown_label": nulls(class_of(label, classes))}
 
 
-def soft_label_reasons(label: pa.Array, spec: Predictions, size: int) -> Reasons:
+def soft_label_reasons(label: pa.Array, scoring: Scoring, size: int) -> Reasons:
     """What can be wrong with a share or a distribution as a label."""
     reasons = {"null_label": nulls(label), "nan_label": entries_that(np.isnan, label)}
     if not is_list(label):
         return reasons | {"label_range": out_of_unit_interval(label)}
-    slack = allowed(spec.sum_tolerance, size)
+    slack = allowed(scoring.sum_tolerance, size)
     return reasons | {
         "label_length": lengths(label) != size,
         "label_range": out_of_unit_interval(label, slack),
@@ -58,19 +61,19 @@ def soft_label_reasons(label: pa.Array, spec: Predictions, size: int) -> Reasons
     }
 
 
-def score_reasons(score: pa.Array, spec: Predictions, size: int) -> Reasons:
+def score_reasons(score: pa.Array, scoring: Scoring, size: int) -> Reasons:
     """What can be wrong with a prediction."""
     reasons = {"null_prediction": nulls(score), "nan_prediction": entries_that(np.isnan, score)}
     if not is_list(score):
-        return reasons | ({"prediction_range": out_of_unit_interval(score)} if spec.kind == "probability" else {})
+        return reasons | ({"prediction_range": out_of_unit_interval(score)} if scoring.kind == "probability" else {})
     reasons["prediction_length"] = lengths(score) != size
-    if spec.kind == "margin":
+    if scoring.kind == "margin":
         return reasons
     matrix = numbers(score, size)
-    if spec.kind == "logit":
+    if scoring.kind == "logit":
         no_class, two_certain = (matrix == -np.inf).all(axis=1), (matrix == np.inf).sum(axis=1) > 1
         return reasons | {"prediction_range": no_class | two_certain}
-    slack = allowed(spec.sum_tolerance, size)
+    slack = allowed(scoring.sum_tolerance, size)
     return reasons | {
         "prediction_range": out_of_unit_interval(score, slack),
         "prediction_sum": off_one(matrix, slack),

@@ -18,16 +18,15 @@ from logloss_spark.kernels.cross_entropy import class_losses_from_logits, class_
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES, logit, margin_loss
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import Kernel, numbers
-from logloss_spark.rows.inputs import Inputs
-from logloss_spark.scoring import Score
-from logloss_spark.spec import Predictions
+from logloss_spark.rows.inputs import Rows
+from logloss_spark.scoring import Score, Scoring
 from logloss_spark.workers.columns import vectorised
 
 
-def other_loss(rows: Inputs, spec: Predictions) -> Column:
+def other_loss(rows: Rows) -> Column:
     """The loss of each row of a judged table (columns `status`, `label` or `index`, `prediction`)."""
-    losses = vectorised(partial(losses_of_valid, kernel_of(spec), rows.size), "double")
-    return losses(F.col("label") if rows.soft else F.col("index"), F.col("prediction"), F.col("status"))
+    losses = vectorised(partial(losses_of_valid, kernel_of(rows.scoring), rows.form.size), "double")
+    return losses(F.col("label") if rows.form.soft_labels else F.col("index"), F.col("prediction"), F.col("status"))
 
 
 def losses_of_valid(kernel: Kernel, size: int, label: pa.Array, score: pa.Array, status: pa.Array) -> pa.Array:
@@ -39,9 +38,11 @@ def losses_of_valid(kernel: Kernel, size: int, label: pa.Array, score: pa.Array,
     return pa.array(losses, from_pandas=False)
 
 
-def kernel_of(spec: Predictions) -> Kernel:
-    """The loss of a spec: labels (n,) or (n, K) and scores (n,) or (n, K) to losses (n,)."""
-    return partial(given_loss, spec.loss, spec.loss_name) if callable(spec.loss) else named_loss(spec.loss, spec.score)
+def kernel_of(scoring: Scoring) -> Kernel:
+    """The kernel of any loss but cross-entropy: labels (n,) or (n, K) and scores (n,) or (n, K) to losses (n,)."""
+    if callable(scoring.loss):
+        return partial(given_loss, scoring.loss, scoring.loss_name)
+    return named_loss(scoring.loss, scoring.score)
 
 
 def named_loss(name: str, kind: Score) -> Kernel:
@@ -89,20 +90,21 @@ def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: 
     return losses
 
 
-def check_loss(rows: Inputs, spec: Predictions) -> None:
+def check_loss(rows: Rows) -> None:
     """Raise SpecError where the loss does not fit the forecast, before a row is read.
 
     A user's function is tried on the forecast that knows nothing: for one row more than there are classes, and for one,
     so that a length which is no row count shows.
     """
-    if spec.loss in MARGIN_LOSSES and not rows.scalar:
+    scoring, form = rows.scoring, rows.form
+    if scoring.loss in MARGIN_LOSSES and not form.scalar:
         raise SpecError(
-            f"loss {spec.loss!r} is of the margin of a binary forecast given as one number, and this one has "
-            f"{rows.size} entries: for classes there are cross_entropy, {', '.join(CLASS_LOSSES)}, or a function"
+            f"loss {scoring.loss!r} is of the margin of a binary forecast given as one number, and this one has "
+            f"{form.size} entries: for classes there are cross_entropy, {', '.join(CLASS_LOSSES)}, or a function"
         )
-    for count in (rows.size + 1, 1) if callable(spec.loss) else ():
-        index = np.arange(count) % rows.size
-        shape = index.shape if rows.scalar else (*index.shape, rows.size)
-        label = index if not rows.soft else index.astype(np.float64) if rows.scalar else np.eye(rows.size)[index]
-        score = np.full(shape, 0.0 if spec.score == "logit" else 1.0 / rows.size)
-        kernel_of(spec)(label, score)
+    for count in (form.size + 1, 1) if callable(scoring.loss) else ():
+        index = np.arange(count) % form.size
+        shape = index.shape if form.scalar else (*index.shape, form.size)
+        label = index if not form.soft_labels else index.astype(np.float64) if form.scalar else np.eye(form.size)[index]
+        score = np.full(shape, 0.0 if scoring.score == "logit" else 1.0 / form.size)
+        kernel_of(scoring)(label, score)

@@ -1,7 +1,7 @@
 """Rows that several models forecast, and pairs of a row and a challenger with both losses and the divergences.
 
 A table is wide, with a column (or a column per class) for each model, or long, with a row for each model and key.
-Either becomes `Inputs` whose table has `prediction_0`, `prediction_1`, … for `prediction`, the baseline's first.
+Either becomes `Rows` whose table has `prediction_0`, `prediction_1`, … for `prediction`, the baseline's first.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,15 +13,18 @@ from typing import get_args
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from logloss_spark.checks import distinct, one_of
+from logloss_spark.checks import distinct, named, one_of
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
+from logloss_spark.roles import Columns, Roles, one_name_or_many
 from logloss_spark.rows.arrow import row_losses
 from logloss_spark.rows.columns import Find, by_place, finder
-from logloss_spark.rows.inputs import Inputs, check_logits, fields_of, forecast, inputs, score_of, slice_name
+from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.form import Form, fields_of
+from logloss_spark.rows.inputs import ComparedRows, Rows, check_logits, forecast, rows_of, score_of, slice_name
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST, role_columns, with_loss
-from logloss_spark.spec import ComparedRows, Predictions
+from logloss_spark.scoring import Scoring
 from logloss_spark.wording import did_you_mean, listed
 from logloss_spark.workers.columns import vectorised
 
@@ -37,15 +40,15 @@ class Models:
     ----------
     baseline : str
         The model that the others are compared with.
-    predictions : mapping from str to str or tuple of str
+    predictions : mapping from str to str or sequence of str
         Of a wide table: the column of each model's forecast, or one column per class.
-    prediction : str or tuple of str, optional
+    prediction : str or sequence of str, optional
         Of a long table: the column of the forecast, or one per class.
     model : str, optional
         Of a long table: the column that names the model.
-    keys : tuple of str
+    keys : str or sequence of str
         Of a long table: the columns that tell which rows of two models forecast the same.
-    models : tuple of str, optional
+    models : sequence of str, optional
         Of a long table: the models to compare; by default all that it holds.
     rows : "all" or "shared"
         A row is compared where all models score it, or each challenger where it and the baseline do.
@@ -57,14 +60,21 @@ class Models:
     """
 
     baseline: str
-    predictions: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    prediction: str | tuple[str, ...] | None = None
+    predictions: Mapping[str, Columns] = field(default_factory=dict)
+    prediction: Columns | None = None
     model: str | None = None
-    keys: tuple[str, ...] = ()
-    models: tuple[str, ...] | None = None
+    keys: str | Sequence[str] = ()
+    models: Sequence[str] | None = None
     rows: ComparedRows = "all"
 
     def __post_init__(self) -> None:
+        columns = {model: one_name_or_many(column) for model, column in self.predictions.items()}
+        object.__setattr__(self, "predictions", columns)
+        object.__setattr__(self, "keys", (self.keys,) if isinstance(self.keys, str) else named("keys", self.keys))
+        if self.prediction is not None:
+            object.__setattr__(self, "prediction", one_name_or_many(self.prediction))
+        if self.models is not None:
+            object.__setattr__(self, "models", named("models", self.models))
         one_of("rows", self.rows, get_args(ComparedRows))
         strangers = [model for model in (self.baseline, *self.predictions) if not isinstance(model, str)]
         if strangers:
@@ -87,7 +97,7 @@ class Models:
             self.ordered(self.models)
 
     @property
-    def of_baseline(self) -> str | tuple[str, ...]:
+    def of_baseline(self) -> Columns:
         """The column of the baseline's forecast, or of every model's."""
         return self.predictions[self.baseline] if self.prediction is None else self.prediction
 
@@ -104,87 +114,98 @@ class Models:
         return (self.baseline, *sorted(model for model in models if model != self.baseline))
 
 
-def gathered(df: DataFrame, spec: Predictions, given: Models) -> tuple[Inputs, tuple[str, ...]]:
-    """The inputs of a table, wide or long, and the models in their order.
+def compared_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, *, engine: Engine) -> Rows:
+    """The rows of a table, wide or long, with the predictions of the models in their order.
 
     A long table is looked at at once: for its models where none are named, and whether its keys are unique.
     """
     if given.model is None:
         models = given.ordered(tuple(given.predictions))
-        return wide_inputs(df, {name: replace(spec, prediction=given.predictions[name]) for name in models}), models
+        of_models = {name: replace(roles, prediction=given.predictions[name]) for name in models}
+        return replace(wide_rows(df, of_models, scoring, engine=engine), compared_on=given.rows)
     if given.models:
         check_models(df, given.model, given.models)
     models = given.ordered(given.models or models_in(df, given.model))
-    return long_inputs(df, spec, model=given.model, keys=given.keys, models=models, on=given.rows), models
+    return long_rows(df, roles, scoring, replace(given, models=models), engine=engine)
 
 
-def wide_inputs(df: DataFrame, specs: Mapping[str, Predictions]) -> Inputs:
-    """The inputs of a wide table, from the spec of each model, the baseline's first.
+def wide_rows(df: DataFrame, roles: Mapping[str, Roles], scoring: Scoring, *, engine: Engine) -> Rows:
+    """The rows of a wide table, from the roles of its columns for each model, the baseline's first.
 
     Raises
     ------
     SpecError
-        As `inputs` does, or models that do not forecast the same classes in the same form.
+        As `rows_of` does, or models that do not forecast the same classes in the same form.
     """
-    baseline, *challengers = specs
-    found = {model: inputs(df, spec) for model, spec in specs.items()}
-    for model, spec in specs.items():
-        check_logits(found[model], spec, f" of {model!r}")
+    baseline, *challengers = roles
+    rows = {model: rows_of(df, of_model, scoring, engine=engine) for model, of_model in roles.items()}
+    for model, of_model in rows.items():
+        check_logits(of_model, f" of {model!r}")
     for model in challengers:
-        if found[model].scalar != found[baseline].scalar:
-            raise SpecError(
-                "models that are compared give their forecasts in the same form, and "
-                f"{baseline!r} is {form(found[baseline])} but {model!r} {form(found[model])}"
-            )
-        if found[model].size != found[baseline].size:
-            raise SpecError(
-                f"models that are compared forecast the same classes, and {baseline!r} has {found[baseline].size} but "
-                f"{model!r} {found[model].size}; arrays are taken to have 2 unless classes names more"
-            )
-    classes = found[baseline].classes
+        check_same_form(baseline, rows[baseline].form, model, rows[model].form)
 
     def predictions(find: Find) -> dict[str, Column]:
-        columns = [forecast(fields_of(find, spec), spec, classes) for spec in specs.values()]
-        return {f"prediction_{place}": column for place, column in enumerate(columns)}
+        classes = rows[baseline].form.classes
+        return {
+            f"prediction_{place}": forecast(fields_of(find, of_model), of_model.prediction, scoring, classes)
+            for place, of_model in enumerate(roles.values())
+        }
 
-    return inputs(df, specs[baseline], beside=predictions)
+    return replace(rows_of(df, roles[baseline], scoring, engine=engine, beside=predictions), models=tuple(roles))
 
 
-def form(rows: Inputs) -> str:
+def check_same_form(baseline: str, form: Form, challenger: str, other: Form) -> None:
+    """Raise SpecError unless two models forecast the same classes in the same form."""
+    if other.scalar != form.scalar:
+        raise SpecError(
+            "models that are compared give their forecasts in the same form, and "
+            f"{baseline!r} is {given_per_row(form)} but {challenger!r} {given_per_row(other)}"
+        )
+    if other.size != form.size:
+        raise SpecError(
+            f"models that are compared forecast the same classes, and {baseline!r} has {form.size} but "
+            f"{challenger!r} {other.size}; arrays are taken to have 2 unless classes names more"
+        )
+
+
+def given_per_row(form: Form) -> str:
     """What a model gives for a row, in words."""
-    return "a number" if rows.scalar else "one number per class"
+    return "a number" if form.scalar else "one number per class"
 
 
-def lengths(rows: Inputs, models: Sequence[str]) -> dict[str, int]:
+def lengths(rows: Rows) -> dict[str, int]:
     """How many entries the forecast of each model has, in some row for which each of them gives one."""
-    sizes = [F.size(f"prediction_{place}") for place in range(len(models))]
+    if rows.form.scalar:
+        return {}
+    sizes = [F.size(f"prediction_{place}") for place in range(len(rows.models))]
     found = rows.table.select(*[size.alias(str(place)) for place, size in enumerate(sizes)]).dropna().first()
-    return {} if found is None else dict(zip(models, found, strict=True))
+    return {} if found is None else dict(zip(rows.models, found, strict=True))
 
 
-def long_inputs(
-    df: DataFrame, spec: Predictions, *, model: str, keys: Sequence[str], models: Sequence[str], on: ComparedRows
-) -> Inputs:
-    """The inputs of a long table: the rows of a key become one. Its keys are looked at at once, in a pass of its own.
+def long_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, *, engine: Engine) -> Rows:
+    """The rows of a long table whose models are known: the rows of a key become one.
+
+    Its keys are looked at at once, in a pass of its own.
 
     Raises
     ------
     SpecError
-        As `inputs` does.
+        As `rows_of` does.
     DataError
         Keys that are not unique per model, or whose models differ in label, weight, cluster or slice; no key to
         compare models on.
     """
+    models = given.models or ()
 
-    def named(find: Find) -> dict[str, Column]:
-        key = F.struct(*[find("key", name).column.alias(name) for name in keys])
-        return {"model": find("model", model).column.cast("string"), "key": key}
+    def keyed(find: Find) -> dict[str, Column]:
+        key = F.struct(*[find("key", name).column.alias(name) for name in given.keys])
+        return {"model": find("model", str(given.model)).column.cast("string"), "key": key}
 
-    rows = inputs(df, spec, beside=named)
+    rows = rows_of(df, roles, scoring, engine=engine, beside=keyed)
     facts = F.struct(*[name for name in rows.table.columns if name not in ("model", "key", "prediction")])
     of_model = {name: F.col("model") == name for name in models}
     for name in models:
-        check_logits(replace(rows, table=rows.table.where(of_model[name])), spec, f" of {name!r}")
+        check_logits(replace(rows, table=rows.table.where(of_model[name])), f" of {name!r}")
     by_key = (
         rows.table.where(F.col("model").isin(*models))
         .groupBy("key")
@@ -193,15 +214,17 @@ def long_inputs(
             F.min(facts).alias("facts"),
             F.min(facts).eqNullSafe(F.max(facts)).alias("agreed"),
             *[
-                F.first(F.when(given, F.col("prediction")), ignorenulls=True).alias(f"prediction_{place}")
-                for place, given in enumerate(of_model.values())
+                F.first(F.when(of_this, F.col("prediction")), ignorenulls=True).alias(f"prediction_{place}")
+                for place, of_this in enumerate(of_model.values())
             ],
         )
     )
-    check_keys(by_key, models, on)
+    check_keys(by_key, models, given.rows)
     predictions = [f"prediction_{place}" for place in range(len(models))]
     # What the keys were gathered by has read the vectors already.
-    return replace(rows, table=by_key.select("facts.*", *predictions), has_vectors=False)
+    table = by_key.select("facts.*", *predictions)
+    form = replace(rows.form, has_vectors=False)
+    return replace(rows, table=table, form=form, models=tuple(models), compared_on=given.rows)
 
 
 def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
@@ -273,7 +296,7 @@ def in_words(key: Row) -> str:
     return ", ".join(f"{name} = {value}" for name, value in key.asDict().items())
 
 
-def scored_pairs(rows: Inputs, spec: Predictions, models: int, on: ComparedRows) -> DataFrame:
+def scored_pairs(rows: Rows) -> DataFrame:
     """The pairs of each row with each challenger: what a row has beside its forecasts, and what the pair adds.
 
     `challenger` is its index in models, from 1. `status` is the first that is not ok, in the order of models: of all
@@ -281,28 +304,30 @@ def scored_pairs(rows: Inputs, spec: Predictions, models: int, on: ComparedRows)
     `kl_reverse` come from Python whichever engine gives `baseline_loss` and `loss`.
     """
     # As in `with_loss`, but once and for either engine: a step between functions would hand rows to Python twice.
-    table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.has_vectors else rows.table
+    table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.form.has_vectors else rows.table
+    form = replace(rows.form, has_vectors=False)
     table = table.withColumn("given_label", F.col("label"))
-    for place in range(models):
+    for place in range(len(rows.models)):
         of_place = {"prediction": F.col(f"prediction_{place}"), "label": F.col("given_label")}
-        of_model = replace(rows, table=table.withColumns(of_place), has_vectors=False)
-        table = with_loss(of_model, spec).withColumnsRenamed({"status": f"status_{place}", "loss": f"loss_{place}"})
-    challengers = range(1, models)
+        of_model = replace(rows, table=table.withColumns(of_place), form=form)
+        table = with_loss(of_model).withColumnsRenamed({"status": f"status_{place}", "loss": f"loss_{place}"})
+    challengers = range(1, len(rows.models))
     divergences = {}
     for place in challengers:
         baseline, challenger = "prediction_0", f"prediction_{place}"
-        divergences[f"kl_{place}"] = divergence(rows, spec, baseline, challenger)
-        divergences[f"kl_reverse_{place}"] = divergence(rows, spec, challenger, baseline)
+        divergences[f"kl_{place}"] = divergence(rows, baseline, challenger)
+        divergences[f"kl_reverse_{place}"] = divergence(rows, challenger, baseline)
     pairs = [
         F.struct(
             F.lit(place).alias("challenger"),
-            first_reason([0, place] if on == "shared" else range(models)).alias("status"),
+            first_reason([0, place] if rows.compared_on == "shared" else range(len(rows.models))).alias("status"),
             F.col("loss_0").alias("baseline_loss"),
             *[F.col(f"{name}_{place}").alias(name) for name in ("loss", "kl", "kl_reverse")],
         )
         for place in challengers
     ]
-    kept = [*map(slice_name, range(len(spec.slices))), *role_columns(rows), *([] if rows.soft else ["index"])]
+    slices = map(slice_name, range(len(rows.roles.slices)))
+    kept = [*slices, *role_columns(form), *([] if form.soft_labels else ["index"])]
     return table.withColumns(divergences).select(*kept, F.inline(F.array(*pairs)))
 
 
@@ -311,15 +336,14 @@ def first_reason(models: Iterable[int]) -> Column:
     return F.coalesce(*[F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in models], F.lit(0))
 
 
-def divergence(rows: Inputs, spec: Predictions, reference: str, other: str) -> Column:
+def divergence(rows: Rows, reference: str, other: str) -> Column:
     """KL(reference ‖ other) of two columns of forecasts, in nats."""
-    kernel = divergence_kernel(spec, scalar=rows.scalar)
-    scores = [score_of(rows, spec, F.col(name)) for name in (reference, other)]
-    return vectorised(partial(row_losses, kernel, rows.size), "double")(*scores)
+    scores = [score_of(rows, F.col(name)) for name in (reference, other)]
+    return vectorised(partial(row_losses, divergence_kernel(rows), rows.form.size), "double")(*scores)
 
 
-def divergence_kernel(spec: Predictions, *, scalar: bool) -> Callable[[Array, Array], Array]:
-    """The divergence of two forecasts of a spec."""
-    if spec.score == "logit":
+def divergence_kernel(rows: Rows) -> Callable[[Array, Array], Array]:
+    """The divergence of two forecasts of a row."""
+    if rows.scoring.score == "logit":
         return kl_from_logits
-    return binary_kl if scalar else kl
+    return binary_kl if rows.form.scalar else kl

@@ -9,49 +9,46 @@ from collections.abc import Callable
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from logloss_spark.rows.inputs import Inputs
-from logloss_spark.spec import Predictions
+from logloss_spark.rows.inputs import Rows
+from logloss_spark.scoring import Score
 
 INFINITY = float("inf")
 
 
-def cross_entropy(rows: Inputs, spec: Predictions) -> Column:
+def cross_entropy(rows: Rows) -> Column:
     """The loss of each row of a scored table (columns `label`, `index`, `prediction`), in nats."""
-    if rows.scalar:
-        surprise, surprise_of_other = binary_surprisals(F.col("prediction"), spec)
-        positive, negative = capped(surprise, spec), capped(surprise_of_other, spec)
-        if not rows.soft:
-            return F.when(F.col("index") == 1, positive).otherwise(negative)
-        return share_of(F.col("label"), positive) + share_of(1 - F.col("label"), negative)
-    losses = class_losses(F.col("prediction"), spec)
-    if not rows.soft:
-        return F.get(losses, F.col("index")) if spec.score == "logit" else one_class(F.col("prediction"), spec)
-    return compensated_sum(F.zip_with(F.col("label"), losses, share_of))
+    score, label, index = F.col("prediction"), F.col("label"), F.col("index")
+    kind, cap = rows.scoring.score, rows.scoring.cap
+    if rows.form.scalar:
+        positive, negative = (capped(surprisal, cap) for surprisal in binary_surprisals(score, kind))
+        if not rows.form.soft_labels:
+            return F.when(index == 1, positive).otherwise(negative)
+        return share_of(label, positive) + share_of(1 - label, negative)
+    if rows.form.soft_labels:
+        return compensated_sum(F.zip_with(label, class_losses(score, kind, cap), share_of))
+    if kind == "logit":
+        return F.get(class_losses(score, kind, cap), index)
+    return capped(-logarithm(F.get(score, index)), cap)
 
 
-def binary_surprisals(score: Column, spec: Predictions) -> tuple[Column, Column]:
+def binary_surprisals(score: Column, kind: Score) -> tuple[Column, Column]:
     """-ln p and -ln(1 - p) of a probability or a logit."""
-    if spec.score == "probability":
+    if kind == "probability":
         return -logarithm(score), -F.coalesce(F.log1p(-score), F.lit(-INFINITY))
     rest = F.log1p(F.exp(-F.abs(score)))
     return F.greatest(-score, F.lit(0.0)) + rest, F.greatest(score, F.lit(0.0)) + rest
 
 
-def class_losses(scores: Column, spec: Predictions) -> Column:
-    """The loss that each class would bring, as an array."""
-    if spec.score == "probability":
-        return F.transform(scores, lambda p: capped(-logarithm(p), spec))
+def class_losses(scores: Column, kind: Score, cap: float) -> Column:
+    """The loss that each class would bring, as an array; `cap` limits that of a probability."""
+    if kind == "probability":
+        return F.transform(scores, lambda p: capped(-logarithm(p), cap))
     known = F.struct(F.array_max(scores).alias("top"), F.log1p(rest_over_top(scores)).alias("rest"))
 
     def loss(z: Column, known: Column) -> Column:
         return F.when(z == known["top"], 0.0).otherwise(known["top"] - z) + known["rest"]
 
     return once(known, lambda known: F.transform(scores, lambda z: loss(z, known)))
-
-
-def one_class(probabilities: Column, spec: Predictions) -> Column:
-    """-ln of the true class's probability."""
-    return capped(-logarithm(F.get(probabilities, F.col("index"))), spec)
 
 
 def rest_over_top(logits: Column) -> Column:
@@ -91,9 +88,9 @@ def logarithm(p: Column) -> Column:
     return F.coalesce(F.ln(p), F.lit(-INFINITY))
 
 
-def capped(loss: Column, spec: Predictions) -> Column:
-    """The loss of a class, at most -ln eps; adding 0 makes the loss of a certain forecast 0 instead of -0."""
-    return F.least(loss + 0.0, F.lit(spec.cap)) if spec.cap < INFINITY else loss + 0.0
+def capped(loss: Column, cap: float) -> Column:
+    """The loss of a class, at most `cap`; adding 0 makes the loss of a certain forecast 0 instead of -0."""
+    return F.least(loss + 0.0, F.lit(cap)) if cap < INFINITY else loss + 0.0
 
 
 def share_of(share: Column, loss: Column) -> Column:

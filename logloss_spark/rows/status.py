@@ -13,18 +13,18 @@ from pyspark.sql import functions as F
 
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.columns import place_name
-from logloss_spark.rows.inputs import Inputs, inputs
+from logloss_spark.rows.inputs import Rows, rows_of
+from logloss_spark.rows.labels import label_index, label_is_nan
 from logloss_spark.scoring import allowed
-from logloss_spark.spec import Predictions
 
 ROW_STATUS = "row_status"
 """The column that says why a row was not scored."""
 
 
-def status_code(rows: Inputs, spec: Predictions) -> Column:
+def status_code(rows: Rows) -> Column:
     """The status of each row of `rows.table`, as its place in `STATUSES`."""
-    reasons = label_reasons(rows, spec) | prediction_reasons(rows, spec) | (weight_reasons() if rows.weighted else {})
-    if rows.clustered:
+    reasons = label_reasons(rows) | prediction_reasons(rows) | (weight_reasons() if rows.form.weighted else {})
+    if rows.form.clustered:
         reasons["null_cluster"] = F.col("bucket").isNull()
     chain = reduce(
         lambda found, reason: found.when(reasons[reason], STATUSES.index(reason)), reasons, F.when(F.lit(False), 0)
@@ -37,15 +37,15 @@ def status_name(code: Column) -> Column:
     return F.element_at(F.array(*[F.lit(status) for status in STATUSES]), code + 1)
 
 
-def invalid_rows(df: DataFrame, spec: Predictions) -> DataFrame:
-    """The rows of a table that cannot be scored, whole, with the column `row_status` that says why.
+def invalid_rows(df: DataFrame, rows: Rows) -> DataFrame:
+    """The rows of a table that cannot be scored as `rows` are, whole, with the column `row_status` that says why.
 
     A column that is called so already, as that of rows which were invalid once before, gives way.
     """
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
     columns = [F.col(place_name(place)) for place in kept]
-    rows = inputs(df, spec, beside=lambda _: {"row": F.struct(*columns)})
-    marked = rows.table.withColumn("status", status_code(rows, spec)).where("status != 0")
+    whole = rows_of(df, rows.roles, rows.scoring, engine=rows.engine, beside=lambda _: {"row": F.struct(*columns)})
+    marked = whole.table.withColumn("status", status_code(whole)).where("status != 0")
     names = [df.columns[place] for place in kept]
     return marked.select("row.*", status_name(F.col("status"))).toDF(*names, ROW_STATUS)
 
@@ -55,38 +55,39 @@ def reasons_in(counts: Mapping[Any, Any]) -> dict[str, int]:
     return {status: int(counts[status]) for status in STATUSES[1:] if counts[status]}
 
 
-def label_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
+def label_reasons(rows: Rows) -> dict[str, Column]:
     """What can be wrong with a label, in order."""
-    label = F.col("label")
-    if not rows.soft:
-        assert rows.index is not None
-        return {"null_label": label.isNull(), "nan_label": rows.label_nan, "unknown_label": rows.index.isNull()}
-    if rows.scalar:
-        return {"null_label": label.isNull(), "nan_label": rows.label_nan, "label_range": (label < 0) | (label > 1)}
+    label, form = F.col("label"), rows.form
+    nan = label_is_nan(form)
+    if not form.soft_labels:
+        return {"null_label": label.isNull(), "nan_label": nan, "unknown_label": label_index(form).isNull()}
+    if form.scalar:
+        return {"null_label": label.isNull(), "nan_label": nan, "label_range": (label < 0) | (label > 1)}
+    slack = allowed(rows.scoring.sum_tolerance, form.size)
     return {
         "null_label": label.isNull() | F.exists(label, lambda q: q.isNull()),
-        "nan_label": rows.label_nan,
-        "label_length": F.size(label) != rows.size,
-        "label_range": out_of_unit_interval(label, allowed(spec.sum_tolerance, rows.size)),
-        "label_sum": off_one(label, allowed(spec.sum_tolerance, rows.size)),
+        "nan_label": nan,
+        "label_length": F.size(label) != form.size,
+        "label_range": out_of_unit_interval(label, slack),
+        "label_sum": off_one(label, slack),
     }
 
 
-def prediction_reasons(rows: Inputs, spec: Predictions) -> dict[str, Column]:
+def prediction_reasons(rows: Rows) -> dict[str, Column]:
     """What can be wrong with a prediction, in order."""
-    score = F.col("prediction")
-    if rows.scalar and spec.kind != "margin":
+    score, form, kind = F.col("prediction"), rows.form, rows.scoring.kind
+    if form.scalar and kind != "margin":
         reasons = {"null_prediction": score.isNull(), "nan_prediction": F.isnan(score)}
-        return reasons | ({"prediction_range": (score < 0) | (score > 1)} if spec.kind == "probability" else {})
+        return reasons | ({"prediction_range": (score < 0) | (score > 1)} if kind == "probability" else {})
     reasons = {
         "null_prediction": score.isNull() | F.exists(score, lambda s: s.isNull()),
         "nan_prediction": F.exists(score, F.isnan),
-        "prediction_length": F.size(score) != rows.size,
+        "prediction_length": F.size(score) != form.size,
     }
-    if spec.kind == "margin":
+    if kind == "margin":
         return reasons
-    if spec.kind == "probability":
-        slack = allowed(spec.sum_tolerance, rows.size)
+    if kind == "probability":
+        slack = allowed(rows.scoring.sum_tolerance, form.size)
         return reasons | {
             "prediction_range": out_of_unit_interval(score, slack),
             "prediction_sum": off_one(score, slack),

@@ -8,11 +8,12 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows import arrow, native
 from logloss_spark.rows.bins import certain_bin, corrected_bin
-from logloss_spark.rows.inputs import Inputs, in_unit_interval, score_of, slice_name
+from logloss_spark.rows.form import Form
+from logloss_spark.rows.inputs import Rows, in_unit_interval, score_of, slice_name
+from logloss_spark.rows.labels import label_index
 from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.native import INFINITY, compensated_sum
 from logloss_spark.rows.status import status_code
-from logloss_spark.spec import Predictions
 
 CROSS_ENTROPY = {"pandas": arrow.cross_entropy, "native": native.cross_entropy}
 
@@ -20,40 +21,40 @@ ONE_PARTITION_AT_MOST = 2**31 - 1
 """A coalesce to this many partitions changes nothing, and is a row-based step between a scan and Python."""
 
 
-def with_loss(rows: Inputs, spec: Predictions) -> DataFrame:
+def with_loss(rows: Rows) -> DataFrame:
     """The table with `status` (a code), `loss`, and for hard labels the `index` of the class."""
     table = rows.table
-    if rows.has_vectors and spec.engine == "pandas":
+    if rows.form.has_vectors and rows.engine == "pandas":
         # Spark 4.3 hands columns of a scan to Python directly, and dies where the scan holds an ML vector.
         table = table.coalesce(ONE_PARTITION_AT_MOST)
-    index = {} if rows.index is None else {"index": F.coalesce(rows.index, F.lit(-1))}
-    judged = table.withColumns({"status": status_code(rows, spec), **index})
-    judged = judged.withColumns(settled_columns(rows, spec))
-    loss_of_row = CROSS_ENTROPY[spec.engine] if spec.loss == "cross_entropy" else other_loss
-    return judged.withColumn("loss", loss_of_row(rows, spec))
+    index = {} if rows.form.soft_labels else {"index": F.coalesce(label_index(rows.form), F.lit(-1))}
+    judged = table.withColumns({"status": status_code(rows), **index})
+    judged = judged.withColumns(settled_columns(rows))
+    loss_of_row = CROSS_ENTROPY[rows.engine] if rows.scoring.loss == "cross_entropy" else other_loss
+    return judged.withColumn("loss", loss_of_row(rows))
 
 
-def settled_columns(rows: Inputs, spec: Predictions) -> dict[str, Column]:
+def settled_columns(rows: Rows) -> dict[str, Column]:
     """The columns of roles as they are summed once the status is known: scores, and distributions within [0, 1].
 
     Numbers stand in the place of nulls, which say nothing more then, and each of which is a branch per sum.
     """
     nan = F.lit(float("nan"))
-    score, label = score_of(rows, spec, F.col("prediction")), F.col("label")
-    settled = {"prediction": F.coalesce(score, nan) if rows.scalar else score}
-    if rows.soft:
-        settled["label"] = F.coalesce(label, nan) if rows.scalar else in_unit_interval(label)
-    if rows.weighted:
+    score, label = score_of(rows, F.col("prediction")), F.col("label")
+    settled = {"prediction": F.coalesce(score, nan) if rows.form.scalar else score}
+    if rows.form.soft_labels:
+        settled["label"] = F.coalesce(label, nan) if rows.form.scalar else in_unit_interval(label)
+    if rows.form.weighted:
         settled["weight"] = F.coalesce("weight", F.lit(0.0))
     return settled
 
 
-def scored(rows: Inputs, spec: Predictions) -> DataFrame:
+def scored(rows: Rows) -> DataFrame:
     """The table with every term of a row.
 
     Columns, besides the slices, `weight` and `bucket` (if there are any) and `status`
     -------
-    loss : that of the spec; cross-entropy in nats
+    loss : that of `rows.scoring`; cross-entropy in nats
     brier : (p - y)^2, or its sum over the classes
     entropy : the loss that the forecast itself expects, nats
     y : the binary label or share; for K classes whether the top class happened, or its share
@@ -65,39 +66,39 @@ def scored(rows: Inputs, spec: Predictions) -> DataFrame:
     probabilities, labels : one per class (K classes only)
     rank : how many classes come before the one that happened, of equals the earlier ones (K classes, hard labels)
     """
-    table = with_loss(rows, spec)
-    terms = binary_terms(table, rows, spec) if rows.scalar else class_terms(table, rows, spec)
-    slices = map(slice_name, range(len(spec.slices)))
-    return terms.select(*slices, *role_columns(rows), "status", "loss", *added_columns(rows))
+    table = with_loss(rows)
+    terms = binary_terms(table, rows) if rows.form.scalar else class_terms(table, rows)
+    slices = map(slice_name, range(len(rows.roles.slices)))
+    return terms.select(*slices, *role_columns(rows.form), "status", "loss", *added_columns(rows.form))
 
 
-def role_columns(rows: Inputs) -> list[str]:
+def role_columns(form: Form) -> list[str]:
     """The columns of roles that a table need not have."""
-    return (["weight"] if rows.weighted else []) + (["bucket"] if rows.clustered else [])
+    return (["weight"] if form.weighted else []) + (["bucket"] if form.clustered else [])
 
 
-def added_columns(rows: Inputs) -> list[str]:
+def added_columns(form: Form) -> list[str]:
     """The names of the terms beside the loss."""
     both = ["brier", "entropy", "y", "tail", "upper", "bin", "clipped", "zero"]
-    if rows.scalar:
+    if form.scalar:
         return [*both, "score", "variance", "logit_variance"]
-    return [*both, "probabilities", "labels", *([] if rows.soft else ["rank"])]
+    return [*both, "probabilities", "labels", *([] if form.soft_labels else ["rank"])]
 
 
-def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
+def binary_terms(table: DataFrame, rows: Rows) -> DataFrame:
     """The terms of a scalar forecast."""
     score = F.col("prediction")
-    upper = score >= (0.5 if spec.score == "probability" else 0.0)
-    surprise, surprise_of_other = native.binary_surprisals(score, spec)
-    label = F.col("label") if rows.soft else F.col("index")
-    if spec.score == "probability":
+    upper = score >= (0.5 if rows.scoring.score == "probability" else 0.0)
+    surprise, surprise_of_other = native.binary_surprisals(score, rows.scoring.score)
+    label = F.col("label") if rows.form.soft_labels else F.col("index")
+    if rows.scoring.score == "probability":
         tail = F.when(upper, 1 - score).otherwise(score)
     else:
         odds = F.exp(-F.abs(score))
         tail = odds / (1 + odds)
     table = table.withColumns(
         {
-            "y": label.cast("double") if rows.soft else label,
+            "y": label.cast("double") if rows.form.soft_labels else label,
             "upper": upper,
             "tail": tail,
             "surprise": surprise,
@@ -112,7 +113,7 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
     finite = [F.when(F.col(name) < INFINITY, F.col(name)).otherwise(0.0) for name in ("surprise", "surprise_of_other")]
     variance = tail * (1 - tail)
     y = F.col("y")
-    if rows.soft:
+    if rows.form.soft_labels:
         error = p - y
         happened = F.least(F.when(y > 0, p), F.when(y < 1, one_minus_p))
     else:
@@ -122,8 +123,8 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
         {
             "brier": error * error,
             "entropy": p * finite[0] + one_minus_p * finite[1],
-            "bin": corrected_bin(F.col("prediction"), spec.score, F.col("certain_bin")),
-            **extremes(happened, rows, spec),
+            "bin": corrected_bin(F.col("prediction"), rows.scoring.score, F.col("certain_bin")),
+            **extremes(happened, rows),
             "score": F.col("prediction"),
             "variance": variance,
             "logit_variance": variance * (finite[1] - finite[0]) * (finite[1] - finite[0]),
@@ -131,10 +132,10 @@ def binary_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame
     )
 
 
-def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
+def class_terms(table: DataFrame, rows: Rows) -> DataFrame:
     """The terms of a forecast for K classes; score, bin and `y` are those of the top class (of equals the first)."""
     score = F.col("prediction")
-    if spec.score == "probability":
+    if rows.scoring.score == "probability":
         table = table.withColumn("probabilities", score)
         tail_of_top = 1 - F.array_max(score)
     else:
@@ -149,7 +150,7 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
         tail_of_top = F.col("rest") * share
     labels = (
         F.col("label")
-        if rows.soft
+        if rows.form.soft_labels
         else F.transform("probabilities", lambda _, at: F.when(at == F.col("index"), 1.0).otherwise(0.0))
     )
     table = table.withColumns({"labels": labels, "top": F.array_max("probabilities"), "tail_of_top": tail_of_top})
@@ -162,21 +163,21 @@ def class_terms(table: DataFrame, rows: Inputs, spec: Predictions) -> DataFrame:
     table = table.withColumn("certain_bin", certain_bin(tail=near, tail_surprisal=surprisal, upper=upper))
     happened = F.array_min(F.zip_with(labels, probabilities, lambda q, p: F.when(q > 0, p)))
     right = F.col("place_of_top") == F.col("index")
-    if spec.score == "probability":
+    if rows.scoring.score == "probability":
         entropy = compensated_sum(F.transform(probabilities, surprisal_share))
     else:  # ln p of a class that is all but certain has no digits left; its loss has
-        losses = native.class_losses(score, spec)
+        losses = native.class_losses(score, rows.scoring.score, rows.scoring.cap)
         entropy = compensated_sum(F.zip_with(probabilities, losses, native.share_of))
-    ranked = {} if rows.soft else {"rank": rank_of(score, F.col("index"))}
+    ranked = {} if rows.form.soft_labels else {"rank": rank_of(score, F.col("index"))}
     return table.withColumns(
         {
             "brier": compensated_sum(F.zip_with(labels, probabilities, lambda q, p: (p - q) * (p - q))),
             "entropy": entropy,
-            "y": F.get(labels, F.col("place_of_top")) if rows.soft else right.cast("int"),
+            "y": F.get(labels, F.col("place_of_top")) if rows.form.soft_labels else right.cast("int"),
             "upper": upper,
             "tail": tail,
             "bin": corrected_bin(top, "probability", F.col("certain_bin")),
-            **extremes(happened, rows, spec),
+            **extremes(happened, rows),
             **ranked,
         }
     )
@@ -194,12 +195,12 @@ def surprisal_share(p: Column) -> Column:
     return F.when(p > 0, -p * F.ln(p)).otherwise(0.0)
 
 
-def extremes(happened: Column, rows: Inputs, spec: Predictions) -> dict[str, Column]:
+def extremes(happened: Column, rows: Rows) -> dict[str, Column]:
     """Whether what happened (of several classes the least likely) had hardly any probability, or none.
 
     A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
     """
-    if spec.score == "logit":
-        loss = F.col("loss") if spec.loss == "cross_entropy" else native.cross_entropy(rows, spec)
+    if rows.scoring.score == "logit":
+        loss = F.col("loss") if rows.scoring.loss == "cross_entropy" else native.cross_entropy(rows)
         return {"clipped": F.lit(False), "zero": loss == INFINITY}
-    return {"clipped": happened < spec.eps, "zero": happened == 0}
+    return {"clipped": happened < rows.scoring.eps, "zero": happened == 0}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pyspark.sql import functions as F
 
-from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.inputs import Rows
 
 LEAST, LARGEST = 2.0**-900, 2.0**900
 """Between these a sum of weights, or of their squares, is safe: so are its products with losses and counts."""
@@ -22,7 +22,7 @@ def in_range(*sums: float | None) -> bool:
     return all(total is None or LEAST < total < LARGEST for total in sums)
 
 
-def exponent_of(rows: Inputs) -> int:
+def exponent_of(rows: Rows) -> int:
     """The power of two next above the largest weight, 0 where there is none. Reads the weights."""
     weight = F.col("weight")
     largest = F.max(F.when((weight > 0) & (weight < F.lit(math.inf)), weight))
@@ -31,11 +31,10 @@ def exponent_of(rows: Inputs) -> int:
     return max(-MOST, min(MOST, exponent))
 
 
-def in_units(rows: Inputs, exponent: int) -> Inputs:
+def in_units(rows: Rows, exponent: int) -> Rows:
     """The rows with their weights in units of this power of two, which is exact but for a weight that is lost in it."""
     weight = F.col("weight")
     scaled = weight * 2.0**-exponent
     lost = (scaled == 0.0) & (weight != 0.0)
-    return replace(
-        rows, table=rows.table.withColumn("weight", F.when(lost, F.signum(weight) * SMALLEST).otherwise(scaled))
-    )
+    table = rows.table.withColumn("weight", F.when(lost, F.signum(weight) * SMALLEST).otherwise(scaled))
+    return replace(rows, table=table, weight_exponent=rows.weight_exponent + exponent)

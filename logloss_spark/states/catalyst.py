@@ -1,5 +1,6 @@
 """From scored rows to a state: one grouping by slice and cell, whose sums are then spread over the state's parts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import zip_longest
@@ -9,10 +10,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.rows.bins import certain_bin, corrected_bin
-from logloss_spark.rows.inputs import Inputs, slice_name
+from logloss_spark.rows.form import Form
+from logloss_spark.rows.inputs import Rows, slice_name
 from logloss_spark.rows.native import logarithm
 from logloss_spark.rows.terms import scored
-from logloss_spark.spec import Predictions
 from logloss_spark.states.code import DECODED, grouping_code
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
@@ -71,24 +72,24 @@ BINARY_OF_CLASSES = BINARY_OF_SHARES | {
 """The moments of a binary forecast, as SQL over the sums of a group: all its labels are the same, and all its sides."""
 
 
-def state_of(rows: Inputs, spec: Predictions, conventions: Conventions, source: int) -> DataFrame:
+def state_of(rows: Rows, conventions: Conventions, source: int) -> DataFrame:
     """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain.
 
     `source` is the number by which the state is known when it is given twice.
     """
     keys = [slice_name(place) for place in range(len(conventions.slices))]
-    table = scored(rows, spec)
+    table, form = scored(rows), rows.form
     # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
-    by_cell = table.withColumn("cell", grouping_code(rows)).groupBy("cell", *keys).agg(*raw_sums(rows, conventions))
+    by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*raw_sums(form))
     groups = by_cell.selectExpr(
         "*", *(f"{sql} AS {name}" for name, sql in (DECODED | plain_sums(by_cell.columns)).items())
     )
-    parts = spread(groups, keys, state_rows(rows, conventions))
-    if not rows.scalar and rows.size > UNROLLED_CLASSES:
-        for further in class_rows(table, keys, rows):
+    parts = spread(groups, keys, state_rows(conventions))
+    if not form.scalar and form.size > UNROLLED_CLASSES:
+        for further in class_rows(table, keys, form):
             parts = parts.unionByName(further, allowMissingColumns=True)
-    elif not rows.scalar:
-        parts = parts.unionByName(class_cell_rows(table, keys, rows), allowMissingColumns=True)
+    elif not form.scalar:
+        parts = parts.unionByName(class_cell_rows(table, keys, form), allowMissingColumns=True)
     return state_of_parts(parts, conventions, source)
 
 
@@ -110,67 +111,67 @@ def state_of_parts(parts: DataFrame, conventions: Conventions, source: int) -> D
     return added(parts.unionByName(known_by, allowMissingColumns=True), conventions)
 
 
-def raw_sums(rows: Inputs, conventions: Conventions) -> list[Column]:
+def raw_sums(form: Form) -> list[Column]:
     """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
     loss, brier, tail, y = F.col("loss"), F.col("brier"), F.col("tail"), F.col("y")
-    variance = F.col("variance") if rows.scalar else tail * (1 - tail)
-    shifted = loss - conventions.shift
+    variance = F.col("variance") if form.scalar else tail * (1 - tail)
+    shifted = loss - math.log(form.size)
     sums = {
-        **precise_sums(rows, {"w": None, "wl": "loss", "wb": "brier"}),
-        "w2": weighted_sum(rows, 2),
-        "w2l": weighted_sum(rows, 2, loss),
-        "w2ll": weighted_sum(rows, 2, loss, loss),
-        "w2dd": weighted_sum(rows, 2, shifted, shifted),
-        "w2b": weighted_sum(rows, 2, brier),
-        "w2bb": weighted_sum(rows, 2, brier, brier),
-        "wh": weighted_sum(rows, 1, F.col("entropy")),
-        "w2v": weighted_sum(rows, 2, variance),
+        **precise_sums(form, {"w": None, "wl": "loss", "wb": "brier"}),
+        "w2": weighted_sum(form, 2),
+        "w2l": weighted_sum(form, 2, loss),
+        "w2ll": weighted_sum(form, 2, loss, loss),
+        "w2dd": weighted_sum(form, 2, shifted, shifted),
+        "w2b": weighted_sum(form, 2, brier),
+        "w2bb": weighted_sum(form, 2, brier, brier),
+        "wh": weighted_sum(form, 1, F.col("entropy")),
+        "w2v": weighted_sum(form, 2, variance),
     }
-    sums |= precise_sums(rows, {"wt": "tail"}) if rows.scalar else {"wt": weighted_sum(rows, 1, tail)}
-    if rows.scalar:
+    sums |= precise_sums(form, {"wt": "tail"}) if form.scalar else {"wt": weighted_sum(form, 1, tail)}
+    if form.scalar:
         sums |= {
-            "w2t": weighted_sum(rows, 2, tail),
-            "w2s": weighted_sum(rows, 2, variance * (1 - 4 * variance)),
-            "w2e": weighted_sum(rows, 2, F.col("logit_variance")),
+            "w2t": weighted_sum(form, 2, tail),
+            "w2s": weighted_sum(form, 2, variance * (1 - 4 * variance)),
+            "w2e": weighted_sum(form, 2, F.col("logit_variance")),
         }
-    if rows.soft:
-        sums |= {"w2y": weighted_sum(rows, 2, y)}
-        sums |= precise_sums(rows, {"wy": "y"}) if rows.scalar else {"wy": weighted_sum(rows, 1, y)}
-    if rows.soft and rows.scalar:
+    if form.soft_labels:
+        sums |= {"w2y": weighted_sum(form, 2, y)}
+        sums |= precise_sums(form, {"wy": "y"}) if form.scalar else {"wy": weighted_sum(form, 1, y)}
+    if form.soft_labels and form.scalar:
         p = F.when(F.col("upper"), 1 - tail).otherwise(tail)
         sums |= {
-            "w2yy": weighted_sum(rows, 2, y, y),
-            "w2ly": weighted_sum(rows, 2, loss, y),
-            "w2uy": weighted_sum(rows, 2, p - y, y),
-            "ws": weighted_sum(rows, 1, (y - p) * (1 - 2 * p)),
+            "w2yy": weighted_sum(form, 2, y, y),
+            "w2ly": weighted_sum(form, 2, loss, y),
+            "w2uy": weighted_sum(form, 2, p - y, y),
+            "ws": weighted_sum(form, 1, (y - p) * (1 - 2 * p)),
         }
-    if rows.soft and rows.scalar:
+    if form.soft_labels and form.scalar:
         sums |= {"n_0": F.count_if(y < 1), "n_1": F.count_if(y > 0)}
-    for rank in ranks(rows):
+    for rank in ranks(form):
         here = F.col("rank") == rank
-        weight = F.when(here, F.col("weight") if rows.weighted else 1.0).otherwise(0.0)
+        weight = F.when(here, F.col("weight") if form.weighted else 1.0).otherwise(0.0)
         sums |= {f"n_rank_{rank}": F.count_if(here), f"w_rank_{rank}": F.sum(weight)}
-    for k in unrolled_classes(rows):
-        of_class = class_sums(rows, f"get(labels, {k})", f"get(probabilities, {k})")
+    for k in unrolled_classes(form):
+        of_class = class_sums(form, f"get(labels, {k})", f"get(probabilities, {k})")
         sums |= {f"{name}_{k}": total for name, total in of_class.items()}
     return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
 
 
-def class_sums(rows: Inputs, label: str, probability: str) -> dict[str, Column]:
+def class_sums(form: Form, label: str, probability: str) -> dict[str, Column]:
     """The moments of one class, from its label and its probability as SQL."""
     y, p = F.expr(label), F.expr(probability)
     factors = {"y": [y], "ly": [F.col("loss"), y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
     plain = {
-        name + term: weighted_sum(rows, power, *factors[term])
+        name + term: weighted_sum(form, power, *factors[term])
         for term in factors
         for power, name in ((1, "w"), (2, "w2"))
         if name + term not in ("wy", "wp")
     }
-    precise = precise_sums(rows, {"wy": label, "wp": probability})
+    precise = precise_sums(form, {"wy": label, "wp": probability})
     return {"n": F.count_if(y > 0)} | {name.removesuffix("_high"): total for name, total in (precise | plain).items()}
 
 
-def precise_sums(rows: Inputs, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, Column]:
+def precise_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, Column]:
     """Sums of terms (SQL over a row's columns, or None for 1) times the weight, by name, each in two columns.
 
     `_high` is the sum of multiples of 2^-20, and `_low` of what they leave; of an infinite term that is nothing. A
@@ -179,12 +180,12 @@ def precise_sums(rows: Inputs, terms: Mapping[str, str | None], *, where: str | 
     among = f" FILTER (WHERE {where})" if where else ""
     sums: dict[str, Column] = {}
     for name, term in terms.items():
-        if rows.weighted and term:
+        if form.weighted and term:
             half = f"({SPLITTER!r}D * weight - ({SPLITTER!r}D * weight - weight))"
             product = f"({half} * {on_grid(term)})"
             rest = f" + ({half} * ({term} - {on_grid(term)}) + (weight - {half}) * {term})"
         else:
-            product, rest = term or ("weight" if rows.weighted else "1D"), ""
+            product, rest = term or ("weight" if form.weighted else "1D"), ""
         high, low = on_grid(product), f"{product} - {on_grid(product)}{rest}"
         sums |= {f"{name}_high": F.expr(f"sum({high}){among}"), low_of(name): F.expr(f"nanvl(sum({low}){among}, 0D)")}
     return sums
@@ -195,37 +196,39 @@ def on_grid(term: str) -> str:
     return f"(({term} + {GRID!r}D) - {GRID!r}D)"
 
 
-def weighted_sum(rows: Inputs, power: int, *factors: Column) -> Column:
+def weighted_sum(form: Form, power: int, *factors: Column) -> Column:
     """The sum of w^power times the factors; without a weight column w is 1.
 
     Each factor is weighted before the next one comes: (w x) w x' stays infinite where w^2 underflows and x is.
     """
-    weights = [F.col("weight")] * power if rows.weighted else []
+    weights = [F.col("weight")] * power if form.weighted else []
     terms = [term for pair in zip_longest(weights, factors) for term in pair if term is not None]
     return F.sum(reduce(mul, terms)) if terms else F.count(F.lit(1)).cast("double")
 
 
-def ranks(rows: Inputs) -> range:
+def ranks(of: Form | Conventions) -> range:
     """The ranks of what happened that are counted."""
-    return range(0 if rows.scalar or rows.soft else min(RANKS, rows.size))
+    return range(0 if of.scalar or of.soft_labels else min(RANKS, len(of.classes)))
 
 
-def unrolled_classes(rows: Inputs) -> range:
+def unrolled_classes(of: Form | Conventions) -> range:
     """The classes whose moments are summed in the same pass as everything else."""
-    return range(rows.size if not rows.scalar and rows.size <= UNROLLED_CLASSES else 0)
+    return range(len(of.classes) if not of.scalar and len(of.classes) <= UNROLLED_CLASSES else 0)
 
 
-def state_rows(rows: Inputs, conventions: Conventions) -> str:
+def state_rows(conventions: Conventions) -> str:
     """The rows of the state that one group of rows adds to, as SQL for an array of structs.
 
     SQL, because hundreds of columns that are built one by one are thousands of calls to the JVM: half a second.
     """
     moments = {name: name for name in MOMENTS} | {name: f"{name}_high" for name in ("w", "wl", "wb")}
     moments["w2d"] = f"w2l - {conventions.shift!r}D * w2"
-    cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if rows.soft else OF_CLASSES)
-    bucket = {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | ({} if rows.soft else OF_CLASSES)
+    cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if conventions.soft_labels else OF_CLASSES)
+    bucket = (
+        {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | ({} if conventions.soft_labels else OF_CLASSES)
+    )
     part = {name: name for name in PARTIAL}
-    binary = (BINARY_OF_SHARES if rows.soft else BINARY_OF_CLASSES) if rows.scalar else {}
+    binary = (BINARY_OF_SHARES if conventions.soft_labels else BINARY_OF_CLASSES) if conventions.scalar else {}
     in_full = {name: name for name in totals_of(conventions)} | {
         name: bucket[name] for name in totals_of(conventions) if name in bucket
     }
@@ -238,22 +241,24 @@ def state_rows(rows: Inputs, conventions: Conventions) -> str:
         state_row("'zero'", "NULL", "scored AND zero", part, conventions),
         state_row(f"'{TOTAL}'", "NULL", "NOT bucketed", total, conventions),
     ]
-    if rows.scalar:
-        counts = ("n_0", "n_1") if rows.soft else ("if(positive, 0L, n)", "if(positive, n, 0L)")
-        losses = ({}, {}) if rows.soft else ({"wl": "if(positive, 0D, wl)"}, {"wl": "if(positive, wl, 0D)"})
+    if conventions.scalar:
+        counts = ("n_0", "n_1") if conventions.soft_labels else ("if(positive, 0L, n)", "if(positive, n, 0L)")
+        losses = (
+            ({}, {}) if conventions.soft_labels else ({"wl": "if(positive, 0D, wl)"}, {"wl": "if(positive, wl, 0D)"})
+        )
         structs += [state_row("'class'", str(k), "scored", {"n": counts[k]} | losses[k], conventions) for k in (0, 1)]
-    for rank in ranks(rows):
+    for rank in ranks(conventions):
         structs.append(
             state_row("'rank'", str(rank), "scored", {"n": f"n_rank_{rank}", "w": f"w_rank_{rank}"}, conventions)
         )
-    if rows.clustered:
+    if conventions.buckets:
         structs.append(state_row("'bucket'", "in_bucket", "bucketed", bucket, conventions))
-    for k in unrolled_classes(rows):
+    for k in unrolled_classes(conventions):
         structs.append(
             state_row("'class'", str(k), "scored", {name: f"{name}_{k}" for name in ("n", *CLASS)}, conventions)
         )
-        if rows.clustered:
-            place = f"in_bucket div {BUCKET_STRIDE} * {rows.size} + {k}"
+        if conventions.buckets:
+            place = f"in_bucket div {BUCKET_STRIDE} * {len(conventions.classes)} + {k}"
             sums = {"n": f"n_{k}"} | {name: f"{name}_{k} + {low_of(name)}_{k}" for name in BUCKET_CLASS}
             structs.append(state_row("'bucket_class'", place, "bucketed", sums, conventions))
     return f"array_compact(array({', '.join(structs)}))"
@@ -272,14 +277,14 @@ def sums_as_sql(sums: dict[str, str], conventions: Conventions) -> str:
     return "".join(f", '{name}', {sums.get(name, 'CAST(NULL AS DOUBLE)')}" for name in columns_of(conventions)[1:])
 
 
-def class_cell_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> DataFrame:
+def class_cell_rows(table: DataFrame, keys: Sequence[str], form: Form) -> DataFrame:
     """The rows of the part `class_cell`: a second read, in which every row becomes one row per class.
 
     Each is in the bin of the class's probability, so that one class can be ranked against the rest.
     """
-    exploded = valid_rows(table, rows).select(
+    exploded = valid_rows(table, form).select(
         *keys,
-        *(["weight"] if rows.weighted else []),
+        *(["weight"] if form.weighted else []),
         F.posexplode(F.arrays_zip("labels", "probabilities")).alias("class", "of_class"),
     )
     p = F.col("of_class.probabilities")
@@ -288,7 +293,7 @@ def class_cell_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> Data
     binned = exploded.withColumn("certain_bin", certain)
     bin_of_class = corrected_bin(p, "probability", F.col("certain_bin"))
     place = (F.col("class").cast("bigint") * BUCKET_STRIDE + bin_of_class).alias("place")
-    sums = {"w": weighted_sum(rows, 1), "wy": weighted_sum(rows, 1, F.col("of_class.labels"))}
+    sums = {"w": weighted_sum(form, 1), "wy": weighted_sum(form, 1, F.col("of_class.labels"))}
     return (
         binned.groupBy(*keys, place)
         .agg(F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()])
@@ -296,30 +301,30 @@ def class_cell_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> Data
     )
 
 
-def valid_rows(table: DataFrame, rows: Inputs) -> DataFrame:
+def valid_rows(table: DataFrame, form: Form) -> DataFrame:
     """The rows that could be scored and have a weight."""
-    return table.where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
+    return table.where((F.col("status") == 0) & (F.col("weight") > 0 if form.weighted else F.lit(True)))
 
 
-def class_rows(table: DataFrame, keys: Sequence[str], rows: Inputs) -> list[DataFrame]:
+def class_rows(table: DataFrame, keys: Sequence[str], form: Form) -> list[DataFrame]:
     """The rows of the part `class` for many classes: a second read, in which every row becomes one row per class.
 
     With clusters there is a third for `bucket_class`.
     """
-    weight = ["weight"] if rows.weighted else []
-    bucket = ["bucket"] if rows.clustered else []
-    exploded = valid_rows(table, rows).select(
+    weight = ["weight"] if form.weighted else []
+    bucket = ["bucket"] if form.clustered else []
+    exploded = valid_rows(table, form).select(
         *keys,
         *weight,
         *bucket,
         "loss",
         F.posexplode(F.arrays_zip("labels", "probabilities")).alias("place", "of_class"),
     )
-    sums = class_sums(rows, "of_class.labels", "of_class.probabilities")
+    sums = class_sums(form, "of_class.labels", "of_class.probabilities")
     summed = exploded.groupBy(*keys, "place").agg(*[total.alias(name) for name, total in sums.items()])
     found = [summed.withColumn("part", F.lit("class"))]
-    if rows.clustered:
-        place = (F.col("bucket") * rows.size + F.col("place")).alias("place")
+    if form.clustered:
+        place = (F.col("bucket") * form.size + F.col("place")).alias("place")
         in_full = {"n": sums["n"]} | {name: sums[name] + sums[low_of(name)] for name in BUCKET_CLASS}
         by_bucket = exploded.groupBy(*keys, place).agg(*[total.alias(name) for name, total in in_full.items()])
         found.append(by_bucket.withColumn("part", F.lit("bucket_class")))

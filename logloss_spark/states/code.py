@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from logloss_spark.kernels.grid import HALF, THIN_BIN, THIN_HALF
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.bins import literal_array
-from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.form import Form
 from logloss_spark.states.schema import BUCKET_STRIDE
 
 DECODED = {
@@ -26,23 +26,23 @@ DECODED = {
 """What `cell_code` packed, as SQL."""
 
 
-def grouping_code(rows: Inputs) -> Column:
+def grouping_code(form: Form) -> Column:
     """The code of a row's group; with clusters every scored row is in two, that of its cell and that of its bucket."""
-    cell = cell_code(rows)
-    if not rows.clustered:
+    cell = cell_code(form)
+    if not form.clustered:
         return cell
     thin = F.get(literal_array(THIN_BIN, "int"), F.col("bin"))
     place = (F.col("bucket") + 1) * BUCKET_STRIDE + thin
-    positive = F.lit(0) if rows.soft else F.when(F.col("y") == 1, 4).otherwise(0)
+    positive = F.lit(0) if form.soft_labels else F.when(F.col("y") == 1, 4).otherwise(0)
     return F.explode(F.array_compact(F.array(cell, F.when(cell >= 0, place * 8 + positive))))
 
 
-def cell_code(rows: Inputs) -> Column:
+def cell_code(form: Form) -> Column:
     """What rows are first grouped by: a reason (negative), weightless (-1), or bin and three flags in one number.
 
     Grouping by the label and the flags, too, makes sums over `y = 1` or over clipped rows plain sums of groups.
     """
-    flags = [F.col("y") == 1 if not rows.soft else F.lit(False), F.col("clipped"), F.col("zero")]
+    flags = [F.col("y") == 1 if not form.soft_labels else F.lit(False), F.col("clipped"), F.col("zero")]
     packed = reduce(lambda code, flag: code * 2 + F.when(flag, 1).otherwise(0), flags, F.col("bin"))
     code = F.when(F.col("status") != 0, -1 - F.col("status"))
-    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(packed)
+    return (code.when(F.col("weight") == 0, -1) if form.weighted else code).otherwise(packed)

@@ -8,9 +8,8 @@ from typing import Any, get_args
 
 from logloss_spark.errors import DataError
 from logloss_spark.kernels.grid import VERSION
-from logloss_spark.rows.inputs import BUCKETS, Inputs
+from logloss_spark.rows.inputs import BUCKETS, ComparedRows, Rows
 from logloss_spark.scoring import LOSSES, Clip, Label, Score, cap_of
-from logloss_spark.spec import ComparedRows, Predictions
 
 STATE_VERSION = 2
 
@@ -141,18 +140,22 @@ FIELDS: Mapping[str, Callable[[Any], bool]] = {
 """The fields of a fingerprint, and what each may hold."""
 
 
-def conventions_of(rows: Inputs, spec: Predictions) -> Conventions:
+def conventions_of(rows: Rows) -> Conventions:
     """The conventions under which a table is scored."""
+    scoring, form = rows.scoring, rows.form
     return Conventions(
         version=STATE_VERSION,
-        loss=spec.loss_name,
-        kind=spec.score,
-        classes=rows.classes,
-        scalar=rows.scalar,
-        soft_labels=rows.soft,
-        clip=spec.clip,
-        eps=spec.eps,
+        loss=scoring.loss_name,
+        kind=scoring.score,
+        classes=form.classes,
+        scalar=form.scalar,
+        soft_labels=form.soft_labels,
+        clip=scoring.clip,
+        eps=scoring.eps,
         grid=VERSION,
-        slices=spec.slices,
-        buckets=BUCKETS if rows.clustered else 0,
+        slices=rows.roles.slices,
+        buckets=BUCKETS if form.clustered else 0,
+        models=rows.models,
+        rows=rows.compared_on,
+        weight_exponent=rows.weight_exponent,
     )

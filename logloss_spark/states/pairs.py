@@ -4,59 +4,59 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.inputs import BUCKETS, Inputs, slice_name
+from logloss_spark.rows.form import Form
+from logloss_spark.rows.inputs import BUCKETS, Rows, slice_name
 from logloss_spark.rows.models import scored_pairs
-from logloss_spark.spec import Predictions
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, TOTAL, totals_of
 
 
-def state_of_pairs(rows: Inputs, spec: Predictions, conventions: Conventions, source: int) -> DataFrame:
+def state_of_pairs(rows: Rows, conventions: Conventions, source: int) -> DataFrame:
     """The state of a comparison: its rows are read once, and their pairs summed per slice, class and bucket."""
     keys = [slice_name(place) for place in range(len(conventions.slices))]
-    table = scored_pairs(rows, spec, len(conventions.models), conventions.rows).withColumn("code", group_code(rows))
-    grouped = ["challenger", *keys, *(["bucket"] if rows.clustered else [])]
-    groups = table.groupBy("code", *grouped).agg(*raw_sums(rows))
-    return state_of_parts(spread(groups, keys, pair_rows(rows, conventions)), conventions, source)
+    pairs = scored_pairs(rows).withColumn("code", group_code(rows.form))
+    grouped = ["challenger", *keys, *(["bucket"] if rows.form.clustered else [])]
+    groups = pairs.groupBy("code", *grouped).agg(*raw_sums(rows.form))
+    return state_of_parts(spread(groups, keys, pair_rows(conventions)), conventions, source)
 
 
-def group_code(rows: Inputs) -> Column:
+def group_code(form: Form) -> Column:
     """What rows are first grouped by: a reason (negative), weightless (-1), or the class that happened.
 
     Of soft labels no class alone happened; all are of class 0.
     """
     code = F.when(F.col("status") != 0, -1 - F.col("status"))
-    scored = F.lit(0) if rows.soft else F.col("index")
-    return (code.when(F.col("weight") == 0, -1) if rows.weighted else code).otherwise(scored)
+    scored = F.lit(0) if form.soft_labels else F.col("index")
+    return (code.when(F.col("weight") == 0, -1) if form.weighted else code).otherwise(scored)
 
 
-def raw_sums(rows: Inputs) -> list[Column]:
+def raw_sums(form: Form) -> list[Column]:
     """The sums over the pairs of a group. Those of an invalid group are never read, so no pair needs a condition."""
     baseline, loss = F.col("baseline_loss"), F.col("loss")
     difference = loss - baseline
     sums = {
-        **precise_sums(rows, {"w": None, "wa": "baseline_loss", "wb": "loss"}),
-        "w2": weighted_sum(rows, 2),
-        "wd": weighted_sum(rows, 1, difference),
-        "w2d": weighted_sum(rows, 2, difference),
-        "w2dd": weighted_sum(rows, 2, difference, difference),
-        "w_better": weighted_sum(rows, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
-        "w_worse": weighted_sum(rows, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
-        "w_tie": weighted_sum(rows, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
-        "wk": weighted_sum(rows, 1, F.col("kl")),
-        "wr": weighted_sum(rows, 1, F.col("kl_reverse")),
+        **precise_sums(form, {"w": None, "wa": "baseline_loss", "wb": "loss"}),
+        "w2": weighted_sum(form, 2),
+        "wd": weighted_sum(form, 1, difference),
+        "w2d": weighted_sum(form, 2, difference),
+        "w2dd": weighted_sum(form, 2, difference, difference),
+        "w_better": weighted_sum(form, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
+        "w_worse": weighted_sum(form, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
+        "w_tie": weighted_sum(form, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
+        "wk": weighted_sum(form, 1, F.col("kl")),
+        "wr": weighted_sum(form, 1, F.col("kl_reverse")),
     }
     return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
 
 
-def pair_rows(rows: Inputs, conventions: Conventions) -> str:
+def pair_rows(conventions: Conventions) -> str:
     """The rows of the state that one group of pairs adds to, as SQL for an array of structs."""
     # What all challengers have in common is counted once, with the first of them, and stands at challenger 0.
     shared = conventions.rows == "shared"
     owner, counts = ("challenger", "true") if shared else ("0", "challenger = 1")
     status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
-    bucket = "bucket" if rows.clustered else "0"
+    bucket = "bucket" if conventions.buckets else "0"
     in_full = {"w": "w_high + w_low", "w2": "w2", "wa": "wa_high + wa_low"}
     total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(conventions)}
     sums = {name: name for name in PAIR} | {name: f"{name}_high" for name in ("w", "wa", "wb")}

@@ -74,11 +74,12 @@ def slice_columns(conventions: Conventions) -> dict[str, str]:
     --------
     >>> from logloss_spark.states.conventions import conventions_of
     >>> from logloss_spark.states.slices import slice_columns
-    >>> from logloss_spark.rows.inputs import inputs
-    >>> from logloss_spark.spec import Predictions
-    >>> spec = Predictions(label="y", prediction="p", by=(("day", "w"),))
+    >>> from logloss_spark.rows.inputs import rows_of
+    >>> from logloss_spark.roles import Roles
+    >>> from logloss_spark.scoring import Scoring
+    >>> roles = Roles(label="y", prediction="p", by=[["day", "w"]])
     >>> df = spark.createDataFrame([], "y int, p double, day string, w int")
-    >>> slice_columns(conventions_of(inputs(df, spec), spec))
+    >>> slice_columns(conventions_of(rows_of(df, roles, Scoring())))
     {'day': 'day', 'w': 'slice_w'}
     """
     sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(conventions))}

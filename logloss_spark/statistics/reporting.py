@@ -1,10 +1,14 @@
-"""How metrics are read off a state: confidence, bins, baseline."""
+"""How metrics are read off a state: confidence, bins, baseline, and what ranking and CORP come from."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from logloss_spark.checks import between
+from logloss_spark.checks import between, one_of
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import coarse_edges
+
+Source = Literal["auto", "cells", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +21,18 @@ class Reporting:
         The coverage that the intervals aim at.
     ece_bins : int that divides 200 or 15
         The number of equal-width bins of ece, mce and the reliability table: [a, b), the last one with its end.
-    baseline : float or tuple of float, optional
-        The shares of the classes that normalized_entropy compares with, in (0, 1); of two the positive one suffices.
+    baseline : float or sequence of float, optional
+        The shares of the classes that normalized_entropy compares with, in (0, 1), kept as a tuple. Of two the positive
+        one suffices.
+    auc, calibration : "auto", "cells" or "exact"
+        What ranking and CORP come from: cells of the score, the rows themselves, or the rows where they are few.
     """
 
     confidence: float = 0.95
     ece_bins: int = 10
-    baseline: float | tuple[float, ...] | None = None
+    baseline: float | Sequence[float] | None = None
+    auc: Source = "auto"
+    calibration: Source = "auto"
 
     def __post_init__(self) -> None:
         between("confidence", self.confidence, 0.0, 1.0)
@@ -33,6 +42,10 @@ class Reporting:
             coarse_edges(self.ece_bins)
         except ValueError as error:
             raise SpecError(f"ece_bins: {error}") from None
+        for name in ("auc", "calibration"):
+            one_of(name, getattr(self, name), get_args(Source))
+        if isinstance(self.baseline, Iterable):
+            object.__setattr__(self, "baseline", tuple(self.baseline))
 
     def shares(self, classes: int) -> tuple[float, ...] | None:
         """The baseline as one share per class, or None where a slice's own shares serve.
@@ -41,7 +54,7 @@ class Reporting:
         """
         if self.baseline is None:
             return None
-        given = self.baseline if isinstance(self.baseline, tuple) else (1.0 - self.baseline, self.baseline)
+        given = tuple(self.baseline) if isinstance(self.baseline, Sequence) else (1.0 - self.baseline, self.baseline)
         if len(given) != classes:
             raise SpecError(f"baseline gives a share to each of {classes} classes, and {len(given)} came")
         numbers = all(isinstance(share, (int, float)) for share in given)

@@ -15,9 +15,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import Inputs
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.terms import scored
-from logloss_spark.spec import Predictions
 from logloss_spark.states.slices import grouping_id, inner_names
 from logloss_spark.statistics.calibration import entropy, pooled_groups, variance
 from logloss_spark.statistics.ranking import RANKING
@@ -68,12 +67,12 @@ def beside(table: DataFrame, found: DataFrame, slices: Sequence[str]) -> DataFra
     return table.join(renamed, reduce(and_, same), "left")
 
 
-def scores_of(rows: Inputs, spec: Predictions) -> DataFrame:
+def scores_of(rows: Rows) -> DataFrame:
     """The sums `SCORE` of each distinct score of each slice (`slice_0`, ...), with its bin of the grid."""
-    table = scored(rows, spec).where((F.col("status") == 0) & (F.col("weight") > 0 if rows.weighted else F.lit(True)))
-    weight = F.col("weight") if rows.weighted else F.lit(1.0)
-    names = inner_names(spec.by)
-    slices, sets = list(names.values()), dict.fromkeys([(), *spec.by])
+    table = scored(rows).where((F.col("status") == 0) & (F.col("weight") > 0 if rows.form.weighted else F.lit(True)))
+    weight = F.col("weight") if rows.form.weighted else F.lit(1.0)
+    names = inner_names(rows.roles.sets)
+    slices, sets = list(names.values()), dict.fromkeys([(), *rows.roles.sets])
     return table.groupingSets(
         [[F.col(names[name]) for name in columns] + [F.col("bin"), F.col("score")] for columns in sets],
         *slices,

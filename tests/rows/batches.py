@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.rows.inputs import inputs
+from logloss_spark.roles import Roles
+from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.terms import scored, with_loss
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import Scoring
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = {"scored": scored, "losses": with_loss}
@@ -37,7 +38,7 @@ def scored_rows(
     *,
     what: str = "scored",
     engine: Any = ("pandas", "native"),
-    **spec: Any,
+    **asked: Any,
 ) -> dict[str, dict[str, Array]]:
     """What the engines make of each row, by engine and then by column: one Spark job for both.
 
@@ -47,13 +48,20 @@ def scored_rows(
     with TemporaryDirectory() as folder:
         pq.write_table(numbered(columns), f"{folder}/rows.parquet")
         df = spark.read.parquet(folder)
-        return collected({name: rows_of(df, what, engine=name, **spec) for name in engine})
+        return collected({name: scored_table(df, what, engine=name, **asked) for name in engine})
 
 
-def rows_of(df: DataFrame, what: str = "scored", **spec: Any) -> DataFrame:
+def ready(df: DataFrame, *, engine: Any = "pandas", **asked: Any) -> Rows:
+    """A table made ready, from the arguments of `evaluate`; its roles are the columns of their names."""
+    roles = {"label": "label", "prediction": "prediction"} | {
+        role: asked.pop(role) for role in ("label", "prediction", "weight", "cluster", "by") if role in asked
+    }
+    return rows_of(df, Roles(**roles), Scoring(**asked), engine=engine)
+
+
+def scored_table(df: DataFrame, what: str = "scored", **asked: Any) -> DataFrame:
     """A table with a column `row`, scored: `slice_0` is that column."""
-    conventions = Predictions(**{"label": "label", "prediction": "prediction", "by": (("row",),)} | spec)
-    return SCORES[what](inputs(df, conventions), conventions)
+    return SCORES[what](ready(df, **{"by": "row"} | asked))
 
 
 def collected(tables: dict[str, DataFrame]) -> dict[str, dict[str, Array]]:

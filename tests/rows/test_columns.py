@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.rows.columns import finder
-from tests.rows.batches import collected, rows_of
+from tests.rows.batches import collected, scored_table
 
 CASE = "spark.sql.caseSensitive"
 
@@ -42,7 +42,7 @@ def test_a_role_may_be_a_field_of_a_struct_or_a_key_of_a_map(nested, engine):
     spec = {"classes": ("no", "yes"), "engine": engine}
 
     def scored(prediction, **roles):
-        return rows_of(nested, prediction=prediction, **spec, **roles).drop("score", "variance", "logit_variance")
+        return scored_table(nested, prediction=prediction, **spec, **roles).drop("score", "variance", "logit_variance")
 
     numbers = ["output.p", "OUTPUT.P", "scores['yes']", 'scores["yes"]', "scores.yes", "pair[1]"]
     found = collected({"plain": scored("p", **ROLES)} | {name: scored(name, **PATHS) for name in numbers})

@@ -14,9 +14,9 @@ from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, S
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
-from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import Scoring
+from tests.rows.batches import ready
 
 LOSSES = [-np.log(0.25), -np.log1p(-0.75), -np.log(0.5), 0.0]
 """Of the labels 1, 0, 1, 1 under the probabilities 0.25, 0.75, 0.5, 1; all of them short binary fractions."""
@@ -71,11 +71,8 @@ FORTY = {
 }
 
 
-def losses(df, engine, **spec):
-    conventions = Predictions(
-        **{"label": "label", "prediction": "prediction", "by": (("row",),), "engine": engine} | spec
-    )
-    columns = with_loss(inputs(df, conventions), conventions)
+def losses(df, engine, **asked):
+    columns = with_loss(ready(df, by="row", engine=engine, **asked))
     return columns.select(F.col("slice_0").alias("row"), "status", "loss")
 
 
@@ -143,8 +140,8 @@ def test_many_classes_are_told_apart_in_the_type_of_the_label(by_type, name):
 def test_mllib_says_in_the_metadata_of_a_vector_how_many_classes_there_are(spark):
     df = spark.createDataFrame([(0, [0.2, 0.3, 0.5])], "label int, p array<double>")
     named = df.withMetadata("p", {"ml_attr": {"num_attrs": 3}})
-    assert inputs(named, Predictions(label="label", prediction="p")).classes == (0, 1, 2)
-    assert inputs(df, Predictions(label="label", prediction="p")).classes == (0, 1)
+    assert ready(named, prediction="p").form.classes == (0, 1, 2)
+    assert ready(df, prediction="p").form.classes == (0, 1)
 
 
 def test_a_sparse_vector_without_entries_is_no_pair_of_zeros(spark):
@@ -295,7 +292,7 @@ def test_an_array_type_is_told_from_its_element(spark):
     df = spark.createDataFrame(
         [], StructType([StructField("label", IntegerType()), StructField("p", ArrayType(DoubleType()))])
     )
-    assert not inputs(df, Predictions(label="label", prediction="p")).scalar
+    assert not ready(df, prediction="p").form.scalar
 
 
 @pytest.mark.connect
@@ -341,4 +338,4 @@ def test_no_call_to_the_jvm_is_made_for_each_class(spark, monkeypatch):
 
 def test_a_class_repeated_among_thousands_is_found_at_once():
     with pytest.raises(SpecError, match="7 comes twice"):
-        Predictions(label="y", prediction="p", classes=(*range(100_000), 7))
+        Scoring(classes=(*range(100_000), 7))

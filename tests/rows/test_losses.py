@@ -11,11 +11,11 @@ from pyspark.errors import PySparkException
 from logloss_spark.errors import SpecError
 from logloss_spark.io.spark_errors import translated
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
-from logloss_spark.rows.inputs import inputs
+from logloss_spark.rows.engines import check_engine
 from logloss_spark.rows.losses import check_loss, given_loss, other_loss
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.scoring import LOSSES
-from logloss_spark.spec import Predictions
+from logloss_spark.scoring import LOSSES, Scoring
+from tests.rows.batches import ready
 
 INF, NAN = float("inf"), float("nan")
 THREE = {"classes": (0, 1, 2)}
@@ -36,8 +36,8 @@ FORMS = {
 }
 
 
-def spec_of(form, loss):
-    return Predictions(label="label", prediction="prediction", loss=loss, **FORMS[form][3])
+def rows_with(spark, form, loss):
+    return ready(table_of(spark, form), loss=loss, **FORMS[form][3])
 
 
 def table_of(spark, form):
@@ -74,10 +74,10 @@ def by_hand(form, name):
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:overflow")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_named_loss_of_a_row_is_its_formula(spark, form):
-    rows = inputs(table_of(spark, form), spec_of(form, "focal"))
-    names = [*CLASS_LOSSES, *(MARGIN_LOSSES if rows.scalar else ())]
-    columns = {name: other_loss(rows, spec_of(form, name)) for name in names}
-    found = with_loss(rows, spec_of(form, "focal")).withColumns(columns).toPandas()
+    rows = rows_with(spark, form, "focal")
+    names = [*CLASS_LOSSES, *(MARGIN_LOSSES if rows.form.scalar else ())]
+    columns = {name: other_loss(rows_with(spark, form, name)) for name in names}
+    found = with_loss(rows).withColumns(columns).toPandas()
     assert (found.status == 0).tolist() == [place < FORMS[form][2] for place in range(len(found))]
     for name in names:
         # Probabilities go through their logits, which costs a few ulp; SciPy's e^-40 of softplus, its own rounding.
@@ -107,10 +107,9 @@ def seen_as(y, p):
 @pytest.mark.parametrize("form", ["probability", "classes", "share", "distribution"])
 def test_a_users_function_sees_the_rows_that_can_be_scored_and_no_others(spark, form):
     label, prediction, valid, _ = FORMS[form]
-    spec = spec_of(form, seen_as)
-    rows = inputs(table_of(spark, form), spec)
-    check_loss(rows, spec)
-    found = with_loss(rows, spec).toPandas()["loss"]
+    rows = rows_with(spark, form, seen_as)
+    check_loss(rows)
+    found = with_loss(rows).toPandas()["loss"]
     given = (
         np.array(label[:valid], dtype=int if form in ("probability", "classes") else float),
         np.array(prediction[:valid]),
@@ -123,9 +122,8 @@ def test_a_batch_without_a_valid_row_is_not_shown_to_a_function(spark):
     def least(y, p):
         return np.full(len(y), (y + p).min())  # raises where there is nothing
 
-    spec = Predictions(label="label", prediction="prediction", loss=least)
     df = spark.createDataFrame([(None, 0.5), (7, 0.5)], "label int, prediction double").coalesce(1)
-    assert with_loss(inputs(df, spec), spec).toPandas()["loss"].isna().all()
+    assert with_loss(ready(df, loss=least)).toPandas()["loss"].isna().all()
 
 
 def failing(y, p):
@@ -174,9 +172,9 @@ def words(y, p):
     ],
 )
 def test_a_loss_that_does_not_fit_is_refused_before_a_row_is_read(spark, form, loss, line):
-    spec = spec_of(form, loss)
+    rows = rows_with(spark, form, loss)
     with pytest.raises(SpecError, match=line) as refused:
-        check_loss(inputs(table_of(spark, form), spec), spec)
+        check_loss(rows)
     assert "\n" not in str(refused.value)
 
 
@@ -193,12 +191,16 @@ def test_a_row_of_many_classes_is_told_in_one_line():
         ({"loss": None}, "loss cannot be None"),
         ({"loss": lambda y, p: p}, "a name of its own.*'<lambda>' came: define it with `def`"),
         ({"loss": partial(max, key=abs)}, "a name of its own, .* one without came"),
-        ({"loss": "hinge", "engine": "native"}, "engine='native' computes cross_entropy alone, and loss 'hinge' came"),
     ],
 )
 def test_a_loss_that_cannot_be_meant_is_refused_in_one_line(words, line):
     with pytest.raises(SpecError, match=line):
-        Predictions(label="y", prediction="p", **words)
+        Scoring(**words)
+
+
+def test_a_loss_that_an_engine_does_not_compute_is_refused_in_one_line():
+    with pytest.raises(SpecError, match="engine='native' computes cross_entropy alone, and loss 'hinge' came"):
+        check_engine("native", Scoring(loss="hinge"))
 
 
 def test_a_users_function_cannot_take_the_name_of_a_loss_that_there_is():
@@ -206,18 +208,17 @@ def test_a_users_function_cannot_take_the_name_of_a_loss_that_there_is():
         return p
 
     with pytest.raises(SpecError, match="'hinge' came: define it with `def`, under another name"):
-        Predictions(label="y", prediction="p", loss=hinge)
+        Scoring(loss=hinge)
 
 
 def test_a_function_that_fails_on_a_row_says_so_in_one_line_of_sparks_error(spark):
     def only_certain(y, p):
         return np.where(p == 0.9, NAN, p)
 
-    spec = Predictions(label="label", prediction="prediction", loss=only_certain)
-    rows = inputs(table_of(spark, "probability"), spec)
-    check_loss(rows, spec)
+    rows = rows_with(spark, "probability", only_certain)
+    check_loss(rows)
     with pytest.raises(PySparkException, match=r"gave NaN for label 1 and prediction 0\.9") as failed:
-        with_loss(rows, spec).collect()
+        with_loss(rows).collect()
     assert str(translated(failed.value)).endswith(
         "loss 'only_certain' returns a number for every row that can be scored, and gave NaN for "
         "label 1 and prediction 0.9"

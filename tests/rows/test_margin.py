@@ -14,7 +14,10 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 import logloss_spark as ls
 from logloss_spark import functions as L
 from logloss_spark.errors import SpecError
-from tests.rows.batches import collected, rows_of
+from logloss_spark.roles import Roles
+from logloss_spark.rows.form import check_width
+from logloss_spark.scoring import Scoring
+from tests.rows.batches import collected, scored_table
 
 LABELS = [1, 0, 1, 1, 0, 0, 1, 0]
 LOGITS = [2.0, -1.5, 0.25, 40.0, 3.0, -0.5, -2.25, 0.0]
@@ -49,7 +52,7 @@ FORMS = ["vector", "array", ["first", "last"], "z"]
 
 def test_a_margin_in_any_form_has_the_terms_of_its_logit_in_both_engines(table):
     def terms(form, kind, engine):
-        return rows_of(table, label="y", by=(("z",),), prediction=form, kind=kind, engine=engine)
+        return scored_table(table, label="y", by=(("z",),), prediction=form, kind=kind, engine=engine)
 
     columns = {"first and last": ("first", "last")} | {form: form for form in FORMS[:2]}
     tables = {(engine, "z"): terms("z", "logit", engine) for engine in ENGINES}
@@ -137,7 +140,7 @@ def test_a_margin_of_another_length_is_a_wrong_length(spark, engine):
 
 def test_a_margin_in_three_columns_is_refused():
     with pytest.raises(SpecError, match="got 3 columns"):
-        ls.spec.Predictions(label="y", prediction=("a", "b", "c"), kind="margin")
+        check_width(Roles(label="y", prediction=("a", "b", "c")), Scoring(kind="margin"))
 
 
 def test_column_functions_take_a_margin_in_every_form(table):

@@ -6,10 +6,9 @@ from pyspark.sql import functions as F
 from logloss_spark.functions import row_status
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.clusters import cluster_hash
-from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.spec import Predictions
+from tests.rows.batches import ready
 from tests.rows.contract import FORMS
 
 ANSI = "spark.sql.ansi.enabled"
@@ -29,16 +28,9 @@ def in_one_job(spark):
     for name, form in FORMS.items():
         df = form.table(spark)
         for engine in ("pandas", "native"):
-            spec = Predictions(
-                label="label",
-                prediction="prediction",
-                weight="weight",
-                by=(("row",), ("expected",)),
-                engine=engine,
-                **form.spec,
-            )
+            rows = ready(df, weight="weight", by=[["row"], ["expected"]], engine=engine, **form.spec)
             tables.append(
-                with_loss(inputs(df, spec), spec).select(
+                with_loss(rows).select(
                     F.lit(name).alias("form"),
                     F.lit(engine).alias("by"),
                     F.col("slice_0").alias("row"),
@@ -89,8 +81,7 @@ def test_every_status_can_be_produced(rows):
 
 def test_a_row_without_a_cluster_cannot_be_scored_and_any_other_reason_comes_first(spark):
     df = spark.createDataFrame([(1, 0.5, "a"), (1, 0.5, None), (7, 0.5, None)], "label int, p double, user string")
-    spec = Predictions(label="label", prediction="p", cluster="user", engine="native")
-    table = with_loss(inputs(df, spec), spec)
+    table = with_loss(ready(df, prediction="p", cluster="user", engine="native"))
     assert [row.status for row in table.select(status_name(F.col("status")).alias("status")).collect()] == [
         "ok",
         "null_cluster",
@@ -100,8 +91,7 @@ def test_a_row_without_a_cluster_cannot_be_scored_and_any_other_reason_comes_fir
 
 def test_clusters_have_64_buckets(spark):
     df = spark.range(1000).selectExpr("id", "1 AS label", "0.5D AS p")
-    spec = Predictions(label="label", prediction="p", cluster="id")
-    assert {row.bucket for row in inputs(df, spec).table.collect()} == set(range(64))
+    assert {row.bucket for row in ready(df, prediction="p", cluster="id").table.collect()} == set(range(64))
 
 
 # One cluster a line, in the numeric types and texts that it may come in.

@@ -121,7 +121,9 @@ def test_an_entry_beyond_the_unit_interval_within_the_tolerance_has_the_terms_of
         rows = [(k, label[k].tolist() if kind == "soft" else k, prediction[k].tolist()) for k in range(3)]
         type_ = "array<double>" if kind == "soft" else "int"
         df = spark.createDataFrame(rows, f"row int, label {type_}, prediction array<double>")
-        tables |= {f"{engine} {name}": batches.rows_of(df, engine=engine, **spec) for engine in ("pandas", "native")}
+        tables |= {
+            f"{engine} {name}": batches.scored_table(df, engine=engine, **spec) for engine in ("pandas", "native")
+        }
         loss = L.cross_entropy("label", "prediction", **spec)
         tables[f"function {name}"] = df.select(df.row.alias("slice_0"), loss.alias("loss"))
     functions = [collected({name: tables.pop(name)})[name]["loss"] for name in ("function given", "function ends")]

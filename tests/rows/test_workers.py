@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from inspect import getmembers, isfunction
 from itertools import product
@@ -20,10 +21,9 @@ import logloss_spark as ls
 from logloss_spark import functions as L
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.arrow import cross_entropy
-from logloss_spark.rows.inputs import inputs
 from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.spec import Predictions
+from tests.rows.batches import ready
 
 WORKER = """
 import sys
@@ -127,15 +127,10 @@ SOFT = (pa.array([[0.2, 0.3, 0.5]]), pa.array([[0.2, 0.3, 0.5]]))
 def test_every_loss_of_the_pandas_engine_runs_where_the_package_is_absent(spark, tmp_path):
     calls = {}
     for kind, (form, batch) in product(("probability", "logit"), (("binary", BINARY), ("many", MANY), ("soft", SOFT))):
-        spec = Predictions(
-            label="y",
-            prediction="p",
-            kind=kind,
-            soft_labels=form == "soft",
-            classes=(0, 1) if form == "binary" else (0, 1, 2),
-        )
-        df = spark.createDataFrame(pa.table({"y": batch[0], "p": batch[1]}))
-        calls[f"{kind}, {form}"] = (sent_by(lambda spec=spec, df=df: cross_entropy(inputs(df, spec), spec)), batch)
+        df = spark.createDataFrame(pa.table({"label": batch[0], "prediction": batch[1]}))
+        classes = (0, 1) if form == "binary" else (0, 1, 2)
+        rows = ready(df, kind=kind, soft_labels=form == "soft", classes=classes)
+        calls[f"{kind}, {form}"] = (sent_by(partial(cross_entropy, rows)), batch)
     found = in_a_worker(calls, tmp_path)
     for name, (function, batch) in calls.items():
         same(found[name], function(*batch))
@@ -143,12 +138,12 @@ def test_every_loss_of_the_pandas_engine_runs_where_the_package_is_absent(spark,
 
 def test_every_other_loss_runs_where_the_package_is_absent(spark, tmp_path):
     label, prediction = pa.array([1, 0, -1]), BINARY[1]
-    df = spark.createDataFrame(pa.table({"y": label, "p": prediction}))
+    df = spark.createDataFrame(pa.table({"label": label, "prediction": prediction}))
     batch = (label, prediction, pa.array([0, 0, 6]))  # codes of statuses: the last row has a label that is no class
     calls = {}
     for loss in (*MARGIN_LOSSES, *CLASS_LOSSES, np.subtract):
-        spec = Predictions(label="y", prediction="p", loss=loss)
-        calls[spec.loss_name] = (sent_by(lambda spec=spec: other_loss(inputs(df, spec), spec)), batch)
+        rows = ready(df, loss=loss)
+        calls[rows.scoring.loss_name] = (sent_by(partial(other_loss, rows)), batch)
     found = in_a_worker(calls, tmp_path)
     for name, (function, arguments) in calls.items():
         same(found[name], function(*arguments))
@@ -301,8 +296,8 @@ def test_a_table_with_ml_vectors_on_disk_can_be_evaluated_whatever_spark_hands_t
     df = spark.createDataFrame([(1, vector, vector) for vector in vectors], schema)
     df.write.parquet(str(tmp_path / "scored"))
     stored = spark.read.parquet(str(tmp_path / "scored"))
-    spec = Predictions(label="label", prediction="probability")
-    found = sorted(row.loss for row in with_loss(inputs(stored, spec), spec).select("loss").collect())
+    scored = with_loss(ready(stored, prediction="probability"))
+    found = sorted(row.loss for row in scored.select("loss").collect())
     assert found == pytest.approx([0.0, -np.log(0.75), np.log(2)], rel=1e-15, abs=0)
     whole = ls.log_loss(stored, "label", "probability")
     assert whole == pytest.approx((np.log(2) - np.log(0.75)) / 3, rel=1e-15)

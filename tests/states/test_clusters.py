@@ -10,11 +10,9 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
-from logloss_spark.rows.inputs import inputs
-from logloss_spark.spec import Predictions
 from tests import oracle
 from tests.cases import Form, one_case
-from tests.rows.batches import arrow
+from tests.rows.batches import arrow, ready
 
 FORMS = {
     "probability": Form("probability", False, None, "native"),
@@ -35,8 +33,8 @@ def tables(spark):
         columns = {key: arrow(values) for key, values in case.items()}
         columns |= {"user": rng.integers(0, 40, n), "day": rng.integers(0, 3, n), "row": np.arange(n)}
         df = spark.createDataFrame(pa.table(columns))
-        spec = Predictions(label="label", prediction="prediction", cluster="user", by=(("row",),), **form.spec)
-        buckets = inputs(df, spec).table.select("slice_0", "bucket").toPandas().sort_values("slice_0").bucket.to_numpy()
+        rows = ready(df, cluster="user", by="row", **form.spec)
+        buckets = rows.table.select("slice_0", "bucket").toPandas().sort_values("slice_0").bucket.to_numpy()
         found[name] = form, df, case, buckets, columns["day"]
     return found
 

@@ -12,9 +12,8 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.grid import VERSION
-from logloss_spark.rows.inputs import inputs
-from logloss_spark.spec import Predictions
 from logloss_spark.states.conventions import STATE_VERSION, Conventions, conventions_of
+from tests.rows.batches import ready
 from tests.same import assert_same_metrics
 
 COLUMNS = {"label": "label", "prediction": "p", "weight": "w", "auc": "cells", "calibration": "cells"}
@@ -178,17 +177,16 @@ DIFFERENT = {
 @pytest.mark.parametrize("what", DIFFERENT)
 def test_the_scale_of_a_state_records(spark, what):
     df = spark.createDataFrame([], "label double, p double, a int")
-    plain, other = (Predictions(**{"label": "label", "prediction": "p"} | given) for given in ({}, DIFFERENT[what]))
-    both = [conventions_of(inputs(df, spec), spec) for spec in (plain, other)]
+    both = [conventions_of(ready(df, prediction="p", **given)) for given in ({}, DIFFERENT[what])]
     assert getattr(both[0], what) != getattr(both[1], what)
     assert replace(both[0], **{what: getattr(both[1], what)}) == both[1]
 
 
 def test_the_scale_of_a_state_does_not_record_how_it_was_computed_or_reported(spark):
     df = spark.createDataFrame([], "label double, p double, y double, q double")
-    spec = Predictions(label="label", prediction="p")
-    other = Predictions(label="y", prediction="q", engine="native", sum_tolerance=0.1)
-    assert conventions_of(inputs(df, spec), spec) == conventions_of(inputs(df, other), other)
+    rows = ready(df, prediction="p")
+    others = ready(df, label="y", prediction="q", engine="native", sum_tolerance=0.1)
+    assert conventions_of(rows) == conventions_of(others)
 
 
 OTHER_SCALES = {

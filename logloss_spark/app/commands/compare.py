@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pyspark.sql import SparkSession
 
@@ -23,10 +24,10 @@ from logloss_spark.report.comparisons import (
     title_of_comparison,
     view_of_comparison,
 )
-from logloss_spark.roles import Columns, one_name_or_many
-from logloss_spark.rows.models import Models
+from logloss_spark.roles import Columns, Roles
+from logloss_spark.rows.inputs import ComparedRows
+from logloss_spark.rows.models import Models, compared_rows
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.spec import ComparedRows, Predictions
 from logloss_spark.wording import counted, listed, shortened
 
 
@@ -51,6 +52,8 @@ class Compare(ScoringSection):
     """
 
     baseline: str
+    loss: Literal["cross_entropy"] = "cross_entropy"
+    confidence: float = 0.95
     models: list[str] | None = None
     rows: ComparedRows = "all"
 
@@ -82,7 +85,7 @@ class CompareConfig(JobConfig):
     output: ComparisonOutput = ComparisonOutput()
 
     def __post_init__(self) -> None:
-        _ = self.predictions  # it checks what it is made of
+        _ = self.roles  # they check themselves
 
     @property
     def contest(self) -> Models:
@@ -90,21 +93,18 @@ class CompareConfig(JobConfig):
         columns, asked = self.columns, self.compare
         return Models(
             baseline=asked.baseline,
-            predictions={name: one_name_or_many(column) for name, column in self.models.items()},
-            prediction=None if columns.prediction is None else one_name_or_many(columns.prediction),
+            predictions=self.models,
+            prediction=columns.prediction,
             model=columns.model,
-            keys=tuple(columns.keys),
-            models=None if asked.models is None else tuple(asked.models),
+            keys=columns.keys,
+            models=asked.models,
             rows=asked.rows,
         )
 
     @property
-    def predictions(self) -> Predictions:
-        """The spec of the table, as of its baseline."""
-        columns = self.columns
-        return self.compare.predictions(
-            label=columns.label, prediction=self.contest.of_baseline, weight=columns.weight, cluster=columns.cluster
-        )
+    def roles(self) -> Roles:
+        """Which columns mean what, for the baseline."""
+        return self.compare.roles(self.columns, prediction=self.contest.of_baseline)
 
 
 def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome:
@@ -118,20 +118,22 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
     output, outputs = config.output, config.output.paths
     source = read_input(spark, config.input, config.columns)
     addresses, targets = addresses_of(spark, source, config.input), output.targets(outputs)
+    asked = config.compare
+    rows = compared_rows(source, config.roles, asked, config.contest, engine=asked.engine)
     with (
-        Comparison(source, config.predictions, config.contest, config.compare.confidence) as comparison,
+        Comparison(rows, asked.confidence) as comparison,
         reserved(spark, targets, mode=output.mode, apart_from=addresses) as reservation,
     ):
         counts = comparison.counts
         check_any(sum(counts.values()), config.input)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))
-        judge(counts, config.compare, comparison.advice)
+        judge(counts, asked, comparison.advice)
         with cached(comparison.metrics) as metrics:
             conventions = comparison.state.conventions
             first = first_slices_by_challenger(metrics)
-            title = title_of_comparison(conventions, config.predictions, config.input.name)
-            view = view_of_comparison(first, slices_to_name(metrics), title, conventions, config.compare.confidence)
+            title = title_of_comparison(conventions, config.roles, config.input.name)
+            view = view_of_comparison(first, slices_to_name(metrics), title, conventions, asked.confidence)
             tables = {"state": comparison.state.table, "metrics": metrics}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"

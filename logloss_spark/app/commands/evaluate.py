@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -18,11 +18,10 @@ from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import first_slices, title_of, view_of
+from logloss_spark.roles import Roles
+from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.scoring import LossName
-from logloss_spark.spec import Predictions, Source
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.metrics import reporting_of
 from logloss_spark.wording import counted
 
 
@@ -37,21 +36,17 @@ class Columns(Renaming):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(ScoringSection):
+class Evaluate(ScoringSection, Reporting):
     """How to score, by which slices, what to report, and what becomes of rows that cannot be scored.
 
     Most keys are arguments of `logloss_spark.evaluate`. `metrics` names the metrics to keep, all by default.
     """
 
-    loss: LossName = "cross_entropy"
-    ece_bins: int = 10
-    baseline: float | list[float] | None = None
-    auc: Source = "auto"
-    calibration: Source = "auto"
     metrics: list[str] | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ScoringSection.__post_init__(self)
+        Reporting.__post_init__(self)
         check_chosen(self.metrics, self.loss)
 
 
@@ -85,18 +80,12 @@ class EvaluateConfig(JobConfig):
             raise SpecError(
                 'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
             )
-        _ = self.predictions, self.reporting  # they check what they are made of
+        _ = self.roles  # they check themselves
 
     @property
-    def predictions(self) -> Predictions:
-        """The spec of the table."""
-        return replace(self.evaluate.predictions(**self.columns.roles), loss=self.evaluate.loss)
-
-    @property
-    def reporting(self) -> Reporting:
-        """How metrics are read off the state."""
-        asked = self.evaluate
-        return reporting_of(confidence=asked.confidence, ece_bins=asked.ece_bins, baseline=asked.baseline)
+    def roles(self) -> Roles:
+        """Which columns mean what."""
+        return self.evaluate.roles(self.columns)
 
 
 def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcome:
@@ -110,7 +99,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     output, outputs = config.output, config.output.paths
     source = read_input(spark, config.input, config.columns)
     asked = config.evaluate
-    evaluation = Evaluation(source, config.predictions, config.reporting, auc=asked.auc, calibration=asked.calibration)
+    evaluation = Evaluation(source, rows_of(source, config.roles, asked, engine=asked.engine), asked)
     rows, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
     targets = output.targets(outputs)
     with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=rows) as reservation:
@@ -121,8 +110,8 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
             first = first_slices(metrics)
             view = view_of(
                 first,
-                title_of(config.predictions, config.input.name),
-                config.predictions.slices,
+                title_of(config.roles, asked.loss, config.input.name),
+                config.roles.slices,
                 asked.confidence,
                 asked.metrics,
                 way_out=evaluation.advice(first.frame.iloc[0].to_dict()),

@@ -1,0 +1,18 @@
+"""Engines: what computes the losses of rows. All give the same numbers."""
+
+from typing import Literal, get_args
+
+from logloss_spark.checks import one_of
+from logloss_spark.errors import SpecError
+from logloss_spark.scoring import Scoring
+
+Engine = Literal["pandas", "native"]
+
+
+def check_engine(engine: Engine, scoring: Scoring) -> None:
+    """Raise SpecError unless there is such an engine, and it computes this loss."""
+    one_of("engine", engine, get_args(Engine))
+    if engine == "native" and scoring.loss != "cross_entropy":
+        raise SpecError(
+            f"engine='native' computes cross_entropy alone, and loss {scoring.loss_name!r} came: leave engine out"
+        )
