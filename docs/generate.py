@@ -18,7 +18,7 @@ from logloss_spark.statistics.reference import markdown
 
 ROOMS: Mapping[str, Collection[str]] = {
     "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "losses"),
-    "States and drift": ("states", "tables", "shift"),
+    "States and drift": ("state", "shift"),
     "Fit": ("fit",),
     "Session and tables": ("io",),
     "Errors and warnings": ("errors",),
@@ -102,9 +102,7 @@ def commands() -> str:
     """What `--help` prints, of the program and of each command."""
     os.environ["COLUMNS"] = WIDTH
     top = parser()
-    (subparsers,) = (
-        action for action in top._actions if hasattr(action, "choices") and isinstance(action.choices, dict)
-    )
+    (subparsers,) = (action for action in top._actions if isinstance(action.choices, dict))
     helps = {"logloss-spark": top.format_help()}
     helps |= {f"logloss-spark {name}": command.format_help() for name, command in subparsers.choices.items()}
     return "\n".join(f"## `{name}`\n\n```text\n{text.rstrip()}\n```\n" for name, text in helps.items())

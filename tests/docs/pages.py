@@ -69,7 +69,8 @@ def run(block: Block, names: dict[str, Any], folder: Path) -> str:
             run_python(code, names)
         elif name := FILE_NAME.match(code):
             (folder / name[1]).write_text(code, encoding="utf-8")
-    return re.sub(r"[ \t]+$", "", out.getvalue(), flags=re.MULTILINE).replace(f"{folder}/data/", "data/")
+    printed = re.sub(r"[ \t]+$", "", out.getvalue(), flags=re.MULTILINE).replace(f"{folder}/data/", "data/")
+    return printed.rstrip("\n") + "\n" * bool(printed)
 
 
 def run_python(code: str, names: dict[str, Any]) -> None:

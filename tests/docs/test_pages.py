@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from tests.docs.pages import ROOT, TABLE, blocks_of, run_page
 
-PAGES = sorted({*(ROOT / "docs").rglob("*.md")} - {TABLE})
+PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {TABLE})
 WITH_EXAMPLES = [page for page in PAGES if any(blocks_of(page.read_text(encoding="utf-8")))]
 
 
