@@ -2,23 +2,23 @@
 
 A state is a table with one row per slice, `part` and `place`, and every number in it is a sum over rows:
 
-=============  =====================  ==============================================================
-part           place                  what is summed
-=============  =====================  ==============================================================
-a status       null                   `n`: rows of that status; in a comparison place is the challenger
-moments        null                   the moments that metrics and their errors need
-clipped, zero  null                   `n`, `w`, `wl` of those rows
-cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
-class          the class              `n`: rows in which it happened, `wl` of them; for K classes its moments;
-                                      in a comparison place is K challenger + class
-rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
-class_cell     1024 class + bin       `n`, `w`, `wy` by the bin of the class's probability, for 3 to 32 classes
+=============  ======================  ==============================================================
+part           place                   what is summed
+=============  ======================  ==============================================================
+a status       null                    `n`: rows of that status; in a comparison place is the challenger
+moments        null                    the moments that metrics and their errors need
+clipped, zero  null                    `n`, `w`, `wl` of those rows
+cell           bin of the score grid   `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
+class          the class               `n`: rows in which it happened, `wl` of them; for K classes its moments;
+                                       in a comparison place is K challenger + class
+rank           of what happened        `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
+class_cell     1024 class + bin        `n`, `w`, `wy` by the bin of the class's probability, for 3 to 32 classes
 bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
-bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
+bucket_class   K bucket + class        `wy`, `wp`, where there are clusters and K classes
 pair           64 challenger + bucket  of a comparison alone, which has statuses and classes beside it: see `PAIR`
-source         the evaluation's id    `n`: how often this evaluation was added; more than once is an error
-total          null                   `n`: rows of every status, and `w`, `w2`, `wl`, `wb` (`wy`, `wp`) over all slices
-=============  =====================  ==============================================================
+source         the evaluation's id     `n`: how often this evaluation was added; more than once is an error
+total          null                    `n`: rows of every status, and `w`, `w2`, `wl`, `wb` (`wy`, `wp`) over all slices
+=============  ======================  ==============================================================
 
 In the names of the sums w is the weight, w2 its square, l the loss, d = l - ln K, b Brier, y the label, p the
 probability, u = p - y, h the entropy and v = p(1 - p). So w2ly is the sum of w^2 l y. A cell above one half holds the
