@@ -33,7 +33,10 @@ autodoc_member_order = "bysource"
 html_theme = "pydata_sphinx_theme"
 html_title = "logloss_spark"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 html_theme_options = {
+    "header_links_before_dropdown": 6,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],

@@ -50,5 +50,5 @@ def spark() -> Iterator[SparkSession]:
 def shared() -> Path:
     """The folder of real data; tests that need it are skipped where it is absent."""
     if not SHARED.is_dir():
-        pytest.skip("published data that may not be shared is not beside this clone: see README, Two commands")
+        pytest.skip("published data that may not be shared is not beside this clone: see CONTRIBUTING.md")
     return SHARED
