@@ -33,7 +33,6 @@ from logloss_spark.rows.inputs import ComparedRows, Rows
 from logloss_spark.rows.models import Models, compared_rows, lengths
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
-from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.statistics.catalogue import COMPARISON, columns_of
@@ -59,11 +58,11 @@ class Comparison(HeldState):
 
     def __init__(self, rows: Rows, confidence: float) -> None:
         between("confidence", confidence, 0.0, 1.0)
-        self._rows, self._confidence, self._conventions = rows, confidence, conventions_of(rows)
+        self._rows, self._confidence = rows, confidence
         check_names(rows.roles.slices, columns_of(COMPARISON))
 
     def _made(self) -> DataFrame:
-        return state_of_pairs(self._rows, self._conventions, self._source)
+        return state_of_pairs(self._rows, self._source)
 
     @property
     def metrics(self) -> DataFrame:
@@ -128,7 +127,7 @@ class Comparison(HeldState):
 
     @property
     def _title(self) -> str:
-        return title_of_comparison(self._conventions, self._rows.roles)
+        return title_of_comparison(self._rows)
 
     def __repr__(self) -> str:
         return f"Comparison: {visible(self._title, SENTENCE)}; .show() prints its metrics"

@@ -23,7 +23,6 @@ from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import invalid_rows
 from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
-from logloss_spark.states.conventions import conventions_of
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Reporting, Source
@@ -66,14 +65,13 @@ class Evaluation(HeldState):
         self._sources = sources_of(rows, reporting)
         check_loss(rows)
         check_logits(rows)
-        self._conventions = conventions_of(rows)
         reporting.shares(len(self._conventions.classes))
         metrics = columns_of_loss(METRICS, self._conventions.loss).values()
         others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
         check_names(self._conventions.slices, [*metrics, *others])
 
     def _made(self) -> DataFrame:
-        return state_of(self._rows, self._conventions, self._source)
+        return state_of(self._rows, self._source)
 
     @property
     def metrics(self) -> DataFrame:
@@ -206,7 +204,7 @@ class Evaluation(HeldState):
 
     @property
     def _title(self) -> str:
-        return title_of(self._rows.roles, self._conventions.loss)
+        return title_of(self._rows)
 
     def __repr__(self) -> str:
         return f"Evaluation: {visible(self._title, SENTENCE)}; .show() prints its metrics"

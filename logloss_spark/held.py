@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,7 +18,7 @@ from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.weights import exponent_of, in_range, in_units
 from logloss_spark.state import State
-from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.state import CheckedState, new_source
 
 
@@ -30,7 +29,6 @@ class HeldState(ABC):
     """
 
     _rows: Rows
-    _conventions: Conventions
     _counts: dict[str, int]
 
     @abstractmethod
@@ -41,6 +39,11 @@ class HeldState(ABC):
     @abstractmethod
     def metrics(self) -> DataFrame:
         """The metrics, read off the state."""
+
+    @property
+    def _conventions(self) -> Conventions:
+        """What the rows are scored under."""
+        return conventions_of(self._rows)
 
     @cached_property
     def _source(self) -> int:
@@ -60,7 +63,6 @@ class HeldState(ABC):
                 if exponent:
                     state.unpersist()
                     self._rows = in_units(self._rows, exponent)
-                    self._conventions = replace(self._conventions, weight_exponent=self._rows.weight_exponent)
                     state = cache_or_collect(self._made())
         except LogLossError:
             state.unpersist()

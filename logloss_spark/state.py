@@ -23,7 +23,7 @@ from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.comparison import comparison_table
-from logloss_spark.tables.metrics import metrics_table, reporting_of
+from logloss_spark.tables.metrics import metrics_table
 from logloss_spark.tables.reliability import reliability_table
 
 
@@ -180,7 +180,7 @@ class State:
         +-----+---+--------+
         <BLANKLINE>
         """
-        reporting = reporting_of(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
+        reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
         return metrics_table(self._of_evaluation, grouping_sets(by), reporting)
 
     @explains(*SLICE, *RELIABILITY)

@@ -17,7 +17,7 @@ from logloss_spark.report.evaluations import (
 )
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set
 from logloss_spark.report.text import View, cells, estimates, p_values
-from logloss_spark.roles import Roles
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import set_name
 from logloss_spark.wording import LISTED, visible
@@ -36,11 +36,12 @@ OF_CHALLENGER = ("grouping_id", "challenger")
 OF_VERDICT = ("grouping_id", "challenger", "verdict")
 
 
-def title_of_comparison(conventions: Conventions, roles: Roles, source: str | None = None) -> str:
+def title_of_comparison(rows: Rows, source: str | None = None) -> str:
     """What was compared, in words."""
-    baseline, *challengers = map(visible, conventions.models)
-    label = column_names(roles.label) + (", each on the rows that both score" if conventions.rows == "shared" else "")
-    return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(roles, source)}"
+    baseline, *challengers = map(visible, rows.models)
+    label = column_names(rows.roles.label)
+    label += ", each on the rows that both score" if rows.compared_on == "shared" else ""
+    return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(rows.roles, source)}"
 
 
 def first_slices_by_challenger(table: DataFrame) -> Ranked:

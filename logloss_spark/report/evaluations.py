@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.roles import Columns, Roles
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.catalogue import METRICS, shown_first
@@ -37,15 +38,19 @@ def first_slices(table: DataFrame) -> Ranked:
     return first_of_each_set(table, worst_first(loss), SHOWN_SLICES)
 
 
-def title_of(roles: Roles, loss: str, source: str | None = None) -> str:
+def title_of(rows: Rows, source: str | None = None) -> str:
     """What was evaluated, in words: the loss, the columns, the table if it has a name, and the grouping sets.
 
     Examples
     --------
-    >>> roles = Roles(label="late", prediction="p", cluster="day", by=[["month", "carrier"]])
-    >>> title_of(roles, "cross_entropy")
-    'log loss of p against late, clusters by day: all rows, by month and carrier'
+    >>> from logloss_spark.rows.inputs import rows_of
+    >>> from logloss_spark.scoring import Scoring
+    >>> df = spark.createDataFrame([], "late int, p double, day date, month int")
+    >>> roles = Roles(label="late", prediction="p", cluster="day", by="month")
+    >>> title_of(rows_of(df, roles, Scoring()), "flights")
+    'log loss of p against late, clusters by day in flights: all rows, by month'
     """
+    roles, loss = rows.roles, rows.scoring.loss_name
     what = "log loss" if loss == "cross_entropy" else loss
     return f"{what} of {column_names(roles.prediction)} against {column_names(roles.label)}{setting(roles, source)}"
 

@@ -15,7 +15,7 @@ from logloss_spark.rows.inputs import Rows, slice_name
 from logloss_spark.rows.native import logarithm
 from logloss_spark.rows.terms import scored
 from logloss_spark.states.code import DECODED, grouping_code
-from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.schema import (
     BINARY_MOMENTS,
     BUCKET,
@@ -72,13 +72,13 @@ BINARY_OF_CLASSES = BINARY_OF_SHARES | {
 """The moments of a binary forecast, as SQL over the sums of a group: all its labels are the same, and all its sides."""
 
 
-def state_of(rows: Rows, conventions: Conventions, source: int) -> DataFrame:
+def state_of(rows: Rows, source: int) -> DataFrame:
     """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain.
 
     `source` is the number by which the state is known when it is given twice.
     """
+    conventions, form, table = conventions_of(rows), rows.form, scored(rows)
     keys = [slice_name(place) for place in range(len(conventions.slices))]
-    table, form = scored(rows), rows.form
     # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
     by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*raw_sums(form))
     groups = by_cell.selectExpr(

@@ -8,12 +8,13 @@ from logloss_spark.rows.form import Form
 from logloss_spark.rows.inputs import BUCKETS, Rows, slice_name
 from logloss_spark.rows.models import scored_pairs
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
-from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.schema import PAIR, TOTAL, totals_of
 
 
-def state_of_pairs(rows: Rows, conventions: Conventions, source: int) -> DataFrame:
+def state_of_pairs(rows: Rows, source: int) -> DataFrame:
     """The state of a comparison: its rows are read once, and their pairs summed per slice, class and bucket."""
+    conventions = conventions_of(rows)
     keys = [slice_name(place) for place in range(len(conventions.slices))]
     pairs = scored_pairs(rows).withColumn("code", group_code(rows.form))
     grouped = ["challenger", *keys, *(["bucket"] if rows.form.clustered else [])]

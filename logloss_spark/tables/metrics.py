@@ -20,12 +20,6 @@ from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, on
 OF_COLUMN = columns_of(METRICS)
 
 
-def reporting_of(*, confidence: float, ece_bins: int, baseline: float | Sequence[float] | None) -> Reporting:
-    """The options of a report, checked."""
-    shares = tuple(baseline) if isinstance(baseline, Iterable) else baseline
-    return Reporting(confidence=confidence, ece_bins=ece_bins, baseline=shares)
-
-
 def metrics_table(
     state: CheckedState,
     by: tuple[tuple[str, ...], ...],

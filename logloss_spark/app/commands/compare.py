@@ -132,7 +132,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         with cached(comparison.metrics) as metrics:
             conventions = comparison.state.conventions
             first = first_slices_by_challenger(metrics)
-            title = title_of_comparison(conventions, config.roles, config.input.name)
+            title = title_of_comparison(rows, config.input.name)
             view = view_of_comparison(first, slices_to_name(metrics), title, conventions, asked.confidence)
             tables = {"state": comparison.state.table, "metrics": metrics}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))

@@ -99,10 +99,11 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     output, outputs = config.output, config.output.paths
     source = read_input(spark, config.input, config.columns)
     asked = config.evaluate
-    evaluation = Evaluation(source, rows_of(source, config.roles, asked, engine=asked.engine), asked)
-    rows, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
+    rows = rows_of(source, config.roles, asked, engine=asked.engine)
+    evaluation = Evaluation(source, rows, asked)
+    quarantined, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
     targets = output.targets(outputs)
-    with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=rows) as reservation:
+    with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation:
         counts, sources = evaluation.counts, evaluation.sources
         check_any(sum(counts.values()), config.input)
         judge(counts, config.evaluate, evaluation.advice)
@@ -110,8 +111,8 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
             first = first_slices(metrics)
             view = view_of(
                 first,
-                title_of(config.roles, asked.loss, config.input.name),
-                config.roles.slices,
+                title_of(rows, config.input.name),
+                rows.roles.slices,
                 asked.confidence,
                 asked.metrics,
                 way_out=evaluation.advice(first.frame.iloc[0].to_dict()),

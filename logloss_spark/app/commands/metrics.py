@@ -21,7 +21,7 @@ from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import first_slices, view_of
 from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.scoring import LossName
-from logloss_spark.tables.metrics import reporting_of
+from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.wording import PATH, visible
 
 
@@ -41,7 +41,7 @@ class ReadOff:
 
     def __post_init__(self) -> None:
         check_chosen(self.metrics, self.loss)
-        reporting_of(confidence=self.confidence, ece_bins=self.ece_bins, baseline=self.baseline)  # it checks them
+        Reporting(confidence=self.confidence, ece_bins=self.ece_bins, baseline=self.baseline)  # it checks them
 
     @property
     def sets(self) -> tuple[tuple[str, ...], ...]:
