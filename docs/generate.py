@@ -12,6 +12,7 @@ from logloss_spark.app.cli import parser
 from logloss_spark.app.commands import COMMANDS
 from logloss_spark.app.config import in_words, section_type
 from logloss_spark.errors import LogLossError
+from logloss_spark.fit.status import Status
 from logloss_spark.kernels.status import MEANING
 from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, DRIFT, METRICS, RELIABILITY, ROWS, SLICE, Metric, N
 from logloss_spark.statistics.reference import markdown
@@ -51,6 +52,11 @@ def write_pages(folder: Path) -> None:
 def statuses() -> str:
     """Each status of a row with its sentence."""
     return table(("status", "meaning"), ((code(name), meaning) for name, meaning in MEANING.items()))
+
+
+def ends() -> str:
+    """Each status of a fit with its sentence."""
+    return table(("status", "meaning"), ((code(status), status.sentence) for status in Status))
 
 
 def metrics() -> str:
@@ -136,6 +142,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "api": api,
     "metrics": metrics,
     "statuses": statuses,
+    "ends": ends,
     "exit-codes": exit_codes,
     "config": config,
     "commands": commands,
