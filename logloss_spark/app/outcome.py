@@ -14,7 +14,7 @@ from logloss_spark.report.text import View, as_text
 class Outcome:
     """What a job found and did.
 
-    The JSON document has the keys that are named here, but for `shown` and `notes`: it has their sentences under
+    The JSON document has a key for each of these but `view`, `text` and `notes`. It has their sentences instead:
     `title`, a string or null, and `remarks`, a list of strings. Its numbers are those of the tables, in full; infinite
     ones are the strings "Infinity" and "-Infinity", and NaN is null.
 
@@ -32,13 +32,15 @@ class Outcome:
     slices : sequence of records
         The first slices of each grouping set, with all their metrics, as the table that is written has them.
     details : mapping
-        What else a command found: the "sources" of ranking and of CORP (`evaluate`), the "model" as it is stored
-        (`fit`), the "columns" that were added (`score`).
+        What else a command found: the "sources" of ranking and of CORP (`evaluate`), the "report" of a fit and its
+        first "coefficients" (`fit`), the "columns" that were added (`score`).
     verdicts : sequence of records
         Always empty: no command judges yet.
     written : mapping from the name of a table to its path
-    shown : View or str
+    view : View, optional
         What a person sees first.
+    text : str, optional
+        The view as text, where it has a layout of its own.
     notes : sequence of str
         What was read, in sentences.
     """
@@ -51,28 +53,28 @@ class Outcome:
     details: Mapping[str, Any] = field(default_factory=dict)
     verdicts: tuple[Mapping[str, Any], ...] = ()
     written: Mapping[str, str] = field(default_factory=dict)
-    shown: View | str | None = None
+    view: View | None = None
+    text: str | None = None
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the outcome as a person reads it."""
-        shown = as_text(self.shown) if isinstance(self.shown, View) else self.shown
+        text = as_text(self.view) if self.view and self.text is None else self.text
         lines = [f"wrote {name} to {path}" for name, path in self.written.items()]
-        return "\n".join([*([] if shown is None else [shown]), *self.notes, *lines])
+        return "\n".join([*([] if text is None else [text]), *self.notes, *lines])
 
     def to_json(self, secrets: Sequence[str] = ()) -> str:
         """Return the outcome as one JSON document on one line, with `***` in the place of each secret."""
-        view = self.shown if isinstance(self.shown, View) else None
         document = {
             "command": self.command,
-            "title": view.title if view else None,
+            "title": self.view.title if self.view else None,
             "inputs": list(self.inputs),
             "counts": self.counts,
             "invalid": self.invalid,
             "slices": list(self.slices),
             "details": self.details,
             "verdicts": list(self.verdicts),
-            "remarks": [*(view.remarks if view else ()), *self.notes],
+            "remarks": [*(self.view.remarks if self.view else ()), *self.notes],
             "written": self.written,
         }
         return json.dumps(redacted_in(plain(document), secrets), default=str)

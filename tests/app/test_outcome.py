@@ -26,7 +26,7 @@ FOUND = Outcome(
     invalid={"null_label": 1},
     slices=({"slice": "all", "log_loss": math.inf, "ece": math.nan, "worst": [{"low": -math.inf}]},),
     written={"metrics": "out"},
-    shown=View(title="log loss", table={"slice": ["all"], "loss": ["inf"]}, remarks=["1 row not scored"]),
+    view=View(title="log loss", table={"slice": ["all"], "loss": ["inf"]}, remarks=["1 row not scored"]),
     notes=("read 3 rows",),
 )
 

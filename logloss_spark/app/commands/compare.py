@@ -147,7 +147,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         invalid=reasons_in(counts),
         slices=records_of(first),
         written=outputs,
-        shown=view,
+        view=view,
         notes=(f"read {counted(read, 'row')} of {config.input.name}, compared {compared}",),
     )
 

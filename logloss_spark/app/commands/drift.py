@@ -89,7 +89,7 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
         inputs=(given.reference, given.current),
         slices=first,
         written=outputs,
-        shown=view,
+        view=view,
         notes=(f"compared {given.current} with {given.reference}",),
     )
 

@@ -137,7 +137,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         slices=records_of(first, asked.metrics),
         details={"sources": sources},
         written=outputs,
-        shown=view,
+        view=view,
         notes=(
             f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
             *notes_on_sources(sources),

@@ -20,7 +20,7 @@ from logloss_spark.app.sections import Input, Output, Renaming
 from logloss_spark.errors import DataError, InvalidRowsWarning, SpecError
 from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.report import SHOWN
+from logloss_spark.fit.report import SHOWN, fit_title, fit_view
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Family, OnInvalid, Solver, Training, columns_or_one
 from logloss_spark.fit.storage import lines_of
@@ -139,7 +139,8 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
         invalid=report.invalid,
         details=details_of(model),
         written=output.paths,
-        shown=f"{model.summary()}\n",
+        view=fit_view(fit_title(report, len(model.feature_names), len(model.classes)), report, model.table),
+        text=f"{model.summary()}\n",
         notes=(f"read {counted(report.read, 'row')} of {config.input.name}, fitted on {report.rows:,}{held}",),
     )
 

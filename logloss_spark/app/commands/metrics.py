@@ -113,7 +113,7 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
         counts=states.counts,
         slices=records_of(first, asked.metrics),
         written=outputs,
-        shown=view,
+        view=view,
         notes=states.notes,
     )
 
