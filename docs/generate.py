@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import logloss_spark
 from logloss_spark.app.cli import parser
 from logloss_spark.app.commands import COMMANDS
-from logloss_spark.app.config import in_words, section_type
+from logloss_spark.app.config import section_type, type_in_words
 from logloss_spark.errors import LogLossError
 from logloss_spark.fit.status import Status
 from logloss_spark.kernels.status import MEANING
@@ -91,14 +91,14 @@ def sections(of: Any) -> Iterator[str]:
         optional = "" if is_required(field) else " (optional)"
         yield f"### `[{field.name}]`{optional}\n"
         if get_origin(section) is dict:
-            yield f"Keys of your own; each value is {in_words(get_args(section)[1])}.\n"
+            yield f"Keys of your own; each value is {type_in_words(get_args(section)[1])}.\n"
             continue
         yield prose(section) + "\n"
         types = get_type_hints(section)
         yield table(
             ("key", "value", "default"),
             (
-                (code(key.name), in_words(types[key.name]), "required" if is_required(key) else code(default(key)))
+                (code(key.name), type_in_words(types[key.name]), "required" if is_required(key) else code(default(key)))
                 for key in dataclasses.fields(section)
             ),
         )

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruptible():
             arguments = parser().parse_args(words)
             hidden += secrets_of(arguments.config)
-            run(arguments, hidden)
+            run_command(arguments, hidden)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if stop := interruption(error):
@@ -69,7 +69,7 @@ def secrets_of(path: str | None) -> list[str]:
     return []
 
 
-def run(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
+def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
     """Do what the arguments ask for, and print what came of it. What is written stands, whether that is printed or not.
 
     Parameters

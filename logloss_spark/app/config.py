@@ -13,7 +13,7 @@ from logloss_spark.checks import one_of
 from logloss_spark.errors import SpecError
 from logloss_spark.wording import did_you_mean
 
-RUN_DATE = "{run_date}"
+PLACEHOLDER = "{run_date}"
 
 
 class JobConfig:
@@ -59,7 +59,7 @@ def read_config(
     for change in changes:
         check_read(change, of)
     try:
-        return structured(reduce(merged, changes, {} if path is None else parsed(path)), of, run_date)
+        return structured(reduce(overlaid, changes, {} if path is None else parsed(path)), of, run_date)
     except RecursionError as error:
         raise SpecError(f"config {path}: its values are nested too deeply to be read") from error
     except SpecError as error:
@@ -120,10 +120,10 @@ def toml_string(text: str) -> str:
     return '"' + "".join(f"\\U{ord(sign):08x}" if sign in '"\\' or ord(sign) < 32 else sign for sign in text) + '"'
 
 
-def merged(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def overlaid(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Two dictionaries of dictionaries as one; where both have a value, the other's."""
     both = {
-        key: merged(given[key], value) if isinstance(value, dict) and isinstance(given.get(key), dict) else value
+        key: overlaid(given[key], value) if isinstance(value, dict) and isinstance(given.get(key), dict) else value
         for key, value in other.items()
     }
     return {**given, **both}
@@ -141,11 +141,11 @@ def dated(value: Any, run_date: str | None) -> Any:
         return {key: dated(entry, run_date) for key, entry in value.items()}
     if isinstance(value, list):
         return [dated(entry, run_date) for entry in value]
-    if not isinstance(value, str) or RUN_DATE not in value:
+    if not isinstance(value, str) or PLACEHOLDER not in value:
         return value
     if run_date is None:
         raise SpecError(f"{value!r} needs a date: give --run-date, as in --run-date 2026-01-31")
-    return value.replace(RUN_DATE, run_date)
+    return value.replace(PLACEHOLDER, run_date)
 
 
 def check_date(text: str) -> None:
@@ -205,7 +205,7 @@ def requires_file(of: type[JobConfig]) -> bool:
 def sections_of(of: type[JobConfig]) -> dict[str, Any]:
     """The sections of a config, with the type of each."""
     hints = get_type_hints(of)
-    return {key.name: section_type(hints[key.name]) for key in fields_of(of)}
+    return {key.name: section_type(hints[key.name]) for key in dataclass_fields(of)}
 
 
 def section_type(hint: Any) -> Any:
@@ -217,12 +217,14 @@ def section_type(hint: Any) -> Any:
 def keys_of(of: type[JobConfig], name: str) -> dict[str, "dataclasses.Field[Any]"]:
     """The keys of a section of a config; none where it has no such section, or one whose keys are free."""
     of_type = sections_of(of).get(name)
-    return {} if of_type is None or get_origin(of_type) is dict else {key.name: key for key in fields_of(of_type)}
+    return (
+        {} if of_type is None or get_origin(of_type) is dict else {key.name: key for key in dataclass_fields(of_type)}
+    )
 
 
 def is_required(of: type[JobConfig], name: str) -> bool:
     """Whether a section must be given: it has no default, and a key of its own that has none."""
-    section = next(key for key in fields_of(of) if key.name == name)
+    section = next(key for key in dataclass_fields(of) if key.name == name)
     return has_no_default(section) and any(map(has_no_default, keys_of(of, name).values()))
 
 
@@ -230,7 +232,7 @@ def own_keys(section: dict[str, Any], of_type: Any) -> dict[str, Any]:
     """The keys of a section that its dataclass has; all of a section whose keys are free."""
     if get_origin(of_type) is dict:
         return section
-    names = {key.name for key in fields_of(of_type)}
+    names = {key.name for key in dataclass_fields(of_type)}
     return {key: value for key, value in section.items() if key in names}
 
 
@@ -242,7 +244,7 @@ def filled(of_type: Any, name: str, given: Mapping[str, Any]) -> Any:
         check_value(f"[{name}] {key}", value, hints[key])
     if free:
         return given
-    for field in fields_of(of_type):
+    for field in dataclass_fields(of_type):
         if field.name not in given and has_no_default(field):
             raise SpecError(f"[{name}] {field.name} is missing")
     return of_type(**given)
@@ -254,7 +256,7 @@ def check_value(name: str, value: Any, hint: Any) -> None:
         return
     if get_origin(hint) is Literal:
         one_of(name, value, get_args(hint))
-    raise SpecError(f"{name} must be {in_words(hint)}, got {value!r}")
+    raise SpecError(f"{name} must be {type_in_words(hint)}, got {value!r}")
 
 
 def fits(value: Any, of_type: Any) -> bool:
@@ -279,27 +281,27 @@ def fits(value: Any, of_type: Any) -> bool:
     return isinstance(value, (int, float) if of_type is float else of_type)
 
 
-def in_words(of_type: Any) -> str:
+def type_in_words(of_type: Any) -> str:
     """A type as the reader of a config would say it.
 
     Examples
     --------
-    >>> in_words(float | list[float] | None)
+    >>> type_in_words(float | list[float] | None)
     'a number or a list (each a number)'
     """
     origin, arguments = get_origin(of_type), get_args(of_type)
     if origin in (UnionType, Union):
-        return " or ".join(in_words(option) for option in arguments if option is not type(None))
+        return " or ".join(type_in_words(option) for option in arguments if option is not type(None))
     if origin is Literal:
         return " or ".join(map(repr, arguments))
     if origin in (list, Sequence):
-        return f"a list (each {in_words(arguments[0])})"
+        return f"a list (each {type_in_words(arguments[0])})"
     if origin is dict:
-        return f"a table (each value {in_words(arguments[1])})"
+        return f"a table (each value {type_in_words(arguments[1])})"
     return {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}.get(of_type, str(of_type))
 
 
-def fields_of(of: Any) -> "tuple[dataclasses.Field[Any], ...]":
+def dataclass_fields(of: Any) -> "tuple[dataclasses.Field[Any], ...]":
     """The fields of a dataclass."""
     return dataclasses.fields(of)
 

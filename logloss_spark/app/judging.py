@@ -13,7 +13,7 @@ Advice = Callable[[Mapping[Any, Any]], str]
 """Says, from the counts of rows by status, what lets more rows be scored."""
 
 
-def judge(counts: Mapping[str, int], asked: Tolerance, advice: Advice) -> None:
+def check_tolerated(counts: Mapping[str, int], asked: Tolerance, advice: Advice) -> None:
     """Raise DataError where more rows are invalid than a config tolerates, or all are for a cause that is known."""
     reasons, total = reasons_in(counts), sum(counts.values())
     invalid = sum(reasons.values())

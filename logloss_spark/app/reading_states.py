@@ -47,7 +47,7 @@ def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_mi
         if path in found:
             raise SpecError(f"each state is named once, and {path} is named again: its rows would count twice")
         try:
-            found[path] = read_state(spark, path, format)
+            found[path] = read_state_table(spark, path, format)
         except MissingInputError as error:
             missing[path] = error
     if len(missing) > allow_missing or not found:
@@ -60,7 +60,7 @@ def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_mi
     return StoredStates(found, list(missing))
 
 
-def read_state(spark: SparkSession, path: str, format: str) -> DataFrame:
+def read_state_table(spark: SparkSession, path: str, format: str) -> DataFrame:
     """Read the state at a path."""
     return read_table(spark, Source(path=path, format=format))
 

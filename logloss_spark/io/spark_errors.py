@@ -113,7 +113,7 @@ def translated(error: BaseException) -> LogLossError:
     for pattern, kind, line in KNOWN:
         found = re.search(pattern, text, re.DOTALL)
         if found:
-            words = {name: readable(word) for name, word in found.groupdict().items() if word is not None}
+            words = {name: path_of(word) for name, word in found.groupdict().items() if word is not None}
             return kind(line.format_map(words))
     state = re.search(r"SQLSTATE: (\w\w)", text)
     kind = BY_STATE.get(state[1], LogLossError) if state else LogLossError
@@ -139,6 +139,6 @@ def said(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(". ") or type(error).__name__
 
 
-def readable(uri: str) -> str:
+def path_of(uri: str) -> str:
     """A file's address as a person writes it: `file:///a%20b` is `/a b`."""
     return re.sub(r"^file:/+", "/", unquote(uri))

@@ -52,10 +52,10 @@ def from_to(before: "pd.Series[float]", after: "pd.Series[float]") -> list[str]:
 def remarks_on_drift(frame: pd.DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> list[str]:
     """Return what moved, in a line for the scores and one for the labels of each grouping set."""
     sets = frame.groupby("grouping_id", sort=False)
-    return [line for _, of_set in sets for line in conclusions(of_set, slices, classes)]
+    return [line for _, of_set in sets for line in what_moved(of_set, slices, classes)]
 
 
-def conclusions(of_set: pd.DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> list[str]:
+def what_moved(of_set: pd.DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> list[str]:
     """What a grouping set says, in a line for the scores and one for the labels."""
     first = of_set.iloc[0]
     if first["slice"] == "all":

@@ -14,13 +14,13 @@ import pandas as pd
 
 from logloss_spark.wording import NAME, columns_taken, visible
 
-WIDTH = 100
+TERMINAL_WIDTH = 100
 """The widest table, in columns of a terminal; a narrower terminal gets a narrower table."""
 
 NARROWEST = 20
 """The names in the first column keep at least this many columns."""
 
-LEAST = 3
+FEWEST = 3
 """Columns beside the names that are never left out, however narrow the terminal."""
 
 SENTENCE = 500
@@ -52,17 +52,17 @@ class View:
 
 
 def as_text(view: View, width: int | None = None) -> str:
-    """Return a view for a terminal of so many columns; by default its own, and no more than `WIDTH`.
+    """Return a view for a terminal of so many columns; by default its own, and no more than `TERMINAL_WIDTH`.
 
     Long names lose their middle. Where that does not suffice, the last columns are left out and named below.
     """
-    width = width or min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    width = width or min(shutil.get_terminal_size((TERMINAL_WIDTH, 24)).columns, TERMINAL_WIDTH)
     cells = {header: [visible(cell) for cell in column] for header, column in view.table.items()}
     heads = {header: broken(visible(header), widest(column)) for header, column in cells.items()}
     taken = {header: widest([*heads[header], *column]) for header, column in cells.items()}
     names, *others = cells
     kept = list(others)
-    while len(kept) > LEAST and min(taken[names], NARROWEST) + sum(taken[header] + 1 for header in kept) > width:
+    while len(kept) > FEWEST and min(taken[names], NARROWEST) + sum(taken[header] + 1 for header in kept) > width:
         kept.pop()
     taken[names] = min(taken[names], max(NARROWEST, width - sum(taken[header] + 1 for header in kept)))
     cells[names] = [visible(cell, taken[names]) for cell in cells[names]]
@@ -71,7 +71,7 @@ def as_text(view: View, width: int | None = None) -> str:
         for place in range(len(cells[names]))
     ]
     titles = [list(line) for line in zip(*(heads[header] for header in (names, *kept)), strict=True) if any(line)]
-    lines = [aligned(row, [taken[header] for header in (names, *kept)]) for row in [*titles, *rows]]
+    lines = [aligned_row(row, [taken[header] for header in (names, *kept)]) for row in [*titles, *rows]]
     left_out = others[len(kept) :]
     narrow = [f"not shown in {width} columns: {', '.join(left_out)}"] if left_out else []
     return "\n".join(
@@ -121,7 +121,7 @@ def widest(texts: Iterable[str]) -> int:
     return max(map(columns_taken, texts), default=0)
 
 
-def aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+def aligned_row(row: Sequence[str], widths: Sequence[int]) -> str:
     """A row of a table, its first cell at the left and numbers at the right."""
     blanks = [" " * (width - columns_taken(cell)) for cell, width in zip(row, widths, strict=True)]
     numbers = [blank + cell for cell, blank in zip(row[1:], blanks[1:], strict=True)]

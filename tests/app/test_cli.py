@@ -19,7 +19,6 @@ from pyspark.sql import SparkSession
 import logloss_spark as ls
 from logloss_spark.app.cli import main
 from logloss_spark.app.commands import COMMANDS
-from logloss_spark.app.commands.evaluate import EVALUATE
 from logloss_spark.app.reading import renamed
 
 ROOT = Path(__file__).parents[2]
@@ -372,7 +371,7 @@ def test_a_crash_is_one_line_too_and_its_stack_comes_when_asked_for(
     def crash(*_: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setitem(COMMANDS, "evaluate", replace(EVALUATE, run=crash))
+    monkeypatch.setitem(COMMANDS, "evaluate", replace(COMMANDS["evaluate"], run=crash))
     ran = job.run()
     assert (ran.code, ran.err) == (
         1,
@@ -385,7 +384,7 @@ def test_ctrl_c_ends_as_a_shell_expects(job: SimpleNamespace, monkeypatch: pytes
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(COMMANDS, "evaluate", replace(EVALUATE, run=interrupt))
+    monkeypatch.setitem(COMMANDS, "evaluate", replace(COMMANDS["evaluate"], run=interrupt))
     ran = job.run()
     assert (ran.code, ran.err) == (
         130,

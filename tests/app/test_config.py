@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from logloss_spark.app.commands.compare import CompareConfig
 from logloss_spark.app.commands.drift import DriftConfig
-from logloss_spark.app.commands.evaluate import Columns, EvaluateConfig
+from logloss_spark.app.commands.evaluate import EvaluateConfig, PredictionColumns
 from logloss_spark.app.commands.fit import FitConfig
 from logloss_spark.app.commands.merge import MergeConfig
 from logloss_spark.app.commands.metrics import MetricsConfig
@@ -209,7 +209,7 @@ KEYS = [
     (of, section, key.name)
     for of, sections in WHOLE.items()
     for section in sections
-    for key in fields(section_type(get_type_hints(of)[section]) if section != "models" else Columns)
+    for key in fields(section_type(get_type_hints(of)[section]) if section != "models" else PredictionColumns)
 ]
 VALUES = st.recursive(
     st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.dates(),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import logloss_spark as ls
-from logloss_spark.app.judging import judge
+from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.sections import Tolerance
 from logloss_spark.errors import DataError, InvalidRowsWarning
 
@@ -73,7 +73,7 @@ def test_where_no_row_can_be_scored_a_notebook_and_a_job_say_the_same_way_out(sp
     evaluation = ls.evaluate(df, label="label", prediction="p", engine="native", **spec)
     counts = evaluation.counts
     with pytest.raises(DataError) as in_job:
-        judge(counts, Tolerance(), evaluation.advice)
+        check_tolerated(counts, Tolerance(), evaluation.advice)
     for said in (str(in_notebook.value), str(in_job.value), *evaluation.remarks()):
         assert says in said
         assert "\n" not in said

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from logloss_spark.app.choosing import records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.judging import judge
+from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, cached, check_any, read_input
 from logloss_spark.app.run_date import with_run_date
@@ -128,7 +128,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         check_any(sum(counts.values()), config.input)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))
-        judge(counts, asked, comparison.advice)
+        check_tolerated(counts, asked, comparison.advice)
         with cached(comparison.metrics) as metrics:
             conventions = comparison.state.conventions
             first = first_slices_by_challenger(metrics)
@@ -162,7 +162,7 @@ def wrong_lengths(comparison: Comparison) -> str:
     )
 
 
-COMPARE = Command(
+COMMAND = Command(
     help="compare models on the same rows, whole and by slices",
     example="conf/compare.toml",
     config=CompareConfig,

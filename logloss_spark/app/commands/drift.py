@@ -11,7 +11,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading_states import addresses_of_states, read_state
+from logloss_spark.app.reading_states import addresses_of_states, read_state_table
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import TableFormat
 from logloss_spark.checks import between
@@ -73,7 +73,9 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
     SpecError, DataError
         The states cannot be compared, or are none. Then nothing has been written.
     """
-    reference, current = (read_state(spark, path, config.output.format) for path in (given.reference, given.current))
+    reference, current = (
+        read_state_table(spark, path, config.output.format) for path in (given.reference, given.current)
+    )
     outputs = {"drift": given.to} if given.to else {}
     addresses = addresses_of_states(spark, {given.reference: reference}) | addresses_of_states(
         spark, {given.current: current}
@@ -94,7 +96,7 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
     )
 
 
-DRIFT = Command(
+COMMAND = Command(
     help="say how far a stored state has moved from another",
     example="conf/evaluate.toml",
     config=DriftConfig,

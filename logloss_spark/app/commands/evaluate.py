@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.judging import judge
+from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, cached, check_any, read_input
 from logloss_spark.app.run_date import with_run_date
@@ -26,7 +26,7 @@ from logloss_spark.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns(Renaming):
+class PredictionColumns(Renaming):
     """Which columns mean what; a list where each class has its own."""
 
     label: str | list[str]
@@ -71,7 +71,7 @@ class EvaluateConfig(JobConfig):
     """The config of `evaluate`."""
 
     input: Input
-    columns: Columns
+    columns: PredictionColumns
     evaluate: Evaluate = Evaluate()
     output: EvaluationOutput = EvaluationOutput()
 
@@ -106,7 +106,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation:
         counts, sources = evaluation.counts, evaluation.sources
         check_any(sum(counts.values()), config.input)
-        judge(counts, config.evaluate, evaluation.advice)
+        check_tolerated(counts, config.evaluate, evaluation.advice)
         with cached(evaluation.metrics) as metrics:
             first = first_slices(metrics)
             view = view_of(
@@ -152,7 +152,7 @@ def notes_on_sources(sources: Mapping[str, str]) -> list[str]:
     return [f"took {' and '.join(names[source])} from {words[source]}" for source in words if names[source]]
 
 
-EVALUATE = Command(
+COMMAND = Command(
     help="evaluate a table of predictions, whole and by slices",
     example="conf/evaluate.toml",
     config=EvaluateConfig,

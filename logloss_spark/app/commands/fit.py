@@ -176,4 +176,4 @@ def details_of(model: LogisticModel) -> dict[str, Any]:
     return {"report": json.loads(model.to_json())["report"], "coefficients": coefficients}
 
 
-FIT = Command(help="fit a logistic regression to a table", example="conf/fit.toml", config=FitConfig, run=run)
+COMMAND = Command(help="fit a logistic regression to a table", example="conf/fit.toml", config=FitConfig, run=run)

@@ -48,7 +48,7 @@ def run(spark: SparkSession, config: MergeConfig, given: Namespace) -> Outcome:
     )
 
 
-MERGE = Command(
+COMMAND = Command(
     help="add stored states, and store their sum",
     example="conf/evaluate.toml",
     config=MergeConfig,

@@ -118,7 +118,7 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     )
 
 
-METRICS_OF_STATES = Command(
+COMMAND = Command(
     help="read metrics off stored states, by slices of your choice",
     example="conf/evaluate.toml",
     config=MetricsConfig,

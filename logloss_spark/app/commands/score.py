@@ -21,7 +21,7 @@ from logloss_spark.wording import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(Input):
+class ScoreInput(Input):
     """What to score, as in [input], and with which model; where the scored table goes, and how to call its columns.
 
     `model` is a path; by default that of [output], where `fit` writes it.
@@ -56,7 +56,7 @@ class ScoreConfig(JobConfig):
     DATED: ClassVar[tuple[str, ...]] = ("score", "output")
     OTHER: ClassVar[type[JobConfig] | None] = FitConfig
 
-    score: Score
+    score: ScoreInput
     columns: Renaming = field(default_factory=Renaming)
     output: ScoredOutput = ScoredOutput()
 
@@ -103,6 +103,6 @@ def run(spark: SparkSession, config: ScoreConfig, given: Namespace) -> Outcome:
     )
 
 
-SCORE = Command(
+COMMAND = Command(
     help="add a model's probabilities and logits to a table", example="conf/fit.toml", config=ScoreConfig, run=run
 )
