@@ -25,7 +25,7 @@ from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
-from logloss_spark.statistics.reporting import Reporting, Source
+from logloss_spark.statistics.reporting import Exactness, Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.tables.metrics import metrics_table
@@ -230,8 +230,8 @@ def evaluate(
     sum_tolerance: float = 1e-5,
     ece_bins: int = 10,
     baseline: float | Sequence[float] | None = None,
-    auc: Source = "auto",
-    calibration: Source = "auto",
+    auc: Exactness = "auto",
+    calibration: Exactness = "auto",
     engine: Engine = "pandas",
     loss: Loss = "cross_entropy",
 ) -> Evaluation:
@@ -344,9 +344,9 @@ SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibrat
 """What replaces metrics of cells by those of the rows, however many there are."""
 
 
-def sources_of(rows: Rows, reporting: Reporting) -> dict[str, Source]:
+def sources_of(rows: Rows, reporting: Reporting) -> dict[str, Exactness]:
     """Where ranking and CORP come from: as asked for, and "cells" where "auto" has no other way; {} for K classes."""
-    asked: dict[str, Source] = {"auc": reporting.auc, "calibration": reporting.calibration}
+    asked: dict[str, Exactness] = {"auc": reporting.auc, "calibration": reporting.calibration}
     loss = rows.scoring.loss_name
     for name, source in asked.items():
         if source == "exact" and not rows.form.scalar:

@@ -8,7 +8,7 @@ from logloss_spark.checks import between, one_of
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import coarse_edges
 
-Source = Literal["auto", "cells", "exact"]
+Exactness = Literal["auto", "cells", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Reporting:
     confidence: float = 0.95
     ece_bins: int = 10
     baseline: float | Sequence[float] | None = None
-    auc: Source = "auto"
-    calibration: Source = "auto"
+    auc: Exactness = "auto"
+    calibration: Exactness = "auto"
 
     def __post_init__(self) -> None:
         between("confidence", self.confidence, 0.0, 1.0)
@@ -43,7 +43,7 @@ class Reporting:
         except ValueError as error:
             raise SpecError(f"ece_bins: {error}") from None
         for name in ("auc", "calibration"):
-            one_of(name, getattr(self, name), get_args(Source))
+            one_of(name, getattr(self, name), get_args(Exactness))
         if isinstance(self.baseline, Iterable):
             object.__setattr__(self, "baseline", tuple(self.baseline))
 
