@@ -55,7 +55,7 @@ class HeldState(ABC):
         """The sums per slice, cached. They come from our own rows, and so need no check."""
         state = cache_or_collect(self._made())
         try:
-            found = looked_through(state, len(self._conventions.classes))
+            found = first_look(state)
             if found["unknown_label"] and not found["first_class"]:
                 check_labels(self._rows)
             if self._rows.form.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
@@ -108,7 +108,7 @@ class HeldState(ABC):
         self.close()
 
 
-def looked_through(state: DataFrame, classes: int) -> dict[str, Any]:
+def first_look(state: DataFrame) -> dict[str, Any]:
     """What tells whether a state is what was meant, in one small job, the first one that uses the state.
 
     The rows of each status; of the scored rows those of the first class, `first_class`; and the sums `w` and `w2` of
@@ -117,7 +117,7 @@ def looked_through(state: DataFrame, classes: int) -> dict[str, Any]:
     scored = "part IN ('moments', 'pair') AND n > 0"
     found = state.agg(
         *[F.expr(f"coalesce(sum(n) FILTER (WHERE part = '{status}'), 0) AS {status}") for status in STATUSES],
-        F.expr(f"coalesce(sum(n) FILTER (WHERE part = 'class' AND place % {classes} = 0), 0) AS first_class"),
+        F.expr("coalesce(sum(n) FILTER (WHERE part = 'class' AND place = 0), 0) AS first_class"),
         F.expr(f"sum(w + w_low) FILTER (WHERE {scored}) AS w"),
         F.expr(f"sum(w2) FILTER (WHERE {scored}) AS w2"),
         F.expr(f"min(w2) FILTER (WHERE {scored}) AS least_w2"),

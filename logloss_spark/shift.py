@@ -20,7 +20,7 @@ from logloss_spark.report.frames import plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import quoted, slice_name
-from logloss_spark.state import State, looked_through
+from logloss_spark.state import State, check_states
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
 from logloss_spark.statistics.catalogue import DRIFT, SLICE, columns_of
@@ -145,7 +145,7 @@ def drift(
     properties of population stability index (2018), for its mean without drift.
     """
     between("confidence", confidence, 0.0, 1.0)
-    old, new = looked_through(reference_state, current_state)
+    old, new = check_states(reference_state, current_state)
     both = [old.conventions, new.conventions]
     check_comparable(*both)
     sets = grouping_sets(by)

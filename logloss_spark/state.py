@@ -301,10 +301,10 @@ def merge(*states: State) -> State:
     """
     if not states:
         raise SpecError("merge needs one state or more, got none: give them one by one, as in merge(*states)")
-    return State.from_checked(merged(looked_through(*states)))
+    return State.from_checked(merged(check_states(*states)))
 
 
-def looked_through(*states: State) -> list[CheckedState]:
+def check_states(*states: State) -> list[CheckedState]:
     """What the states hold, once all that were not looked through yet have been, together."""
     for state in states:
         check_is_state(state)

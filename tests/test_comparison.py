@@ -280,7 +280,7 @@ def test_rolling_up_a_comparison_equals_comparing_at_the_coarser_grain(parts, wh
 
 def test_a_comparison_has_a_state_per_slice_and_bucket_and_not_per_row(whole):
     state = whole.state.table.toPandas()
-    assert not state.duplicated(["s", "t", "part", "place"]).any()
+    assert not state.duplicated(["s", "t", "model", "target", "part", "place"]).any()
     assert (state.part == "pair").sum() <= 4 * 30  # users
 
 

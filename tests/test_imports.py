@@ -117,3 +117,13 @@ def test_importing_the_package_leaves_the_root_logger_alone():
         "assert before == (logging.root.handlers, logging.root.level)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_module_can_be_imported_by_its_name(path):
+    # A public name that hides a module would be what `import ... as` gives instead.
+    parts = [part for part in path.with_suffix("").parts if part != "__init__"]
+    name = ".".join(["logloss_spark", *parts])
+    found = {}
+    exec(f"import {name} as module", found)
+    assert found["module"] is sys.modules[name]

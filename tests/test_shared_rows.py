@@ -119,7 +119,7 @@ def test_states_of_shared_rows_and_of_rows_of_all_models_do_not_merge(wide, foun
 
 
 @pytest.mark.parametrize(
-    "missing", ["part = 'pair' AND place div 64 = 2", "part = 'class' AND place = 4", "part = 'ok'"]
+    "missing", ["part = 'pair' AND model = 'c'", "part = 'class' AND model = 'c' AND place = 0", "part = 'ok'"]
 )
 def test_a_state_of_shared_rows_of_which_a_challengers_sums_are_missing_is_refused(found, missing):
     table = found.state.table

@@ -264,11 +264,12 @@ def state_rows(conventions: Conventions) -> str:
     return f"array_compact(array({', '.join(structs)}))"
 
 
-def state_row(part: str, place: str, condition: str, sums: dict[str, str], conventions: Conventions) -> str:
+def state_row(
+    part: str, place: str, condition: str, sums: dict[str, str], conventions: Conventions, *, model: str = "NULL"
+) -> str:
     """One row of a state as SQL for a struct, null where the condition does not hold."""
-    fields = (
-        f"'part', {part}, 'place', CAST({place} AS BIGINT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, conventions)}"
-    )
+    keys = f"'model', CAST({model} AS STRING), 'target', CAST(NULL AS STRING), 'part', {part}"
+    fields = f"{keys}, 'place', CAST({place} AS BIGINT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, conventions)}"
     return f"if({condition}, named_struct({fields}), NULL)"
 
 

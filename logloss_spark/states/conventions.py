@@ -11,7 +11,16 @@ from logloss_spark.kernels.grid import VERSION
 from logloss_spark.rows.inputs import BUCKETS, ComparedRows, Rows
 from logloss_spark.scoring import LOSSES, Clip, Label, Score, cap_of
 
-STATE_VERSION = 2
+STATE_VERSION = 3
+"""The version of what is written; it rises when a field or a column of states does."""
+
+
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""By version, how the fields of a fingerprint of that version become those of the next one.
+
+A field that is added gets the value here under which all older states were made, so that old and new ones add. States
+of a version without an entry are refused.
+"""
 
 
 MOST_EXPONENT = 1100
@@ -29,7 +38,6 @@ class Conventions:
     where their sums would leave the range of a double.
     """
 
-    version: int
     loss: str
     kind: Score
     classes: tuple[Label, ...]
@@ -66,7 +74,7 @@ class Conventions:
 
     def fingerprint(self) -> str:
         """The conventions as one line of JSON; every row of a state carries it."""
-        return json.dumps(asdict(self))
+        return json.dumps({"version": STATE_VERSION} | asdict(self))
 
     @staticmethod
     def from_fingerprint(text: str) -> "Conventions":
@@ -77,16 +85,11 @@ class Conventions:
             found = None
         if not isinstance(found, dict):
             raise DataError(f"the fingerprint of a state must be a JSON object, got {text[:40]!r}: {WRITE_AGAIN}")
-        version = found.get("version")
-        if type(version) is not int or version != STATE_VERSION:
-            raise DataError(
-                f"states of version {STATE_VERSION} can be read, and this one is of version {version!r}: "
-                "evaluate its rows again"
-            )
+        found = upgraded(found)
         for name in found:
             if name not in FIELDS:
                 raise DataError(
-                    f"the fingerprint of a state of version {version} has no field {name!r}: "
+                    f"the fingerprint of a state of version {STATE_VERSION} has no field {name!r}: "
                     f"another release of logloss_spark wrote it, or it was edited; {WRITE_AGAIN}"
                 )
         for name, fits in FIELDS.items():
@@ -102,6 +105,20 @@ class Conventions:
             name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
         }
         return Conventions(**fields)
+
+
+def upgraded(found: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a fingerprint of any version that can be read, as this version has them, without the version."""
+    version = found.get("version")
+    fields = {name: value for name, value in found.items() if name != "version"}
+    for older in range(version if type(version) is int else STATE_VERSION + 1, STATE_VERSION):
+        if older not in UPGRADES:
+            break
+        fields, version = UPGRADES[older](fields), older + 1
+    if type(version) is not int or version != STATE_VERSION:
+        readable = " or ".join(map(str, (*sorted(UPGRADES), STATE_VERSION)))
+        raise DataError(f"a state must be of version {readable}, got version {version!r}: evaluate its rows again")
+    return fields
 
 
 def is_list_of(*types: type) -> Callable[[Any], bool]:
@@ -122,7 +139,6 @@ WRITE_AGAIN = "evaluate the rows again and write their state anew"
 
 
 FIELDS: Mapping[str, Callable[[Any], bool]] = {
-    "version": is_a(int),
     "loss": is_a(str),
     "kind": lambda kind: kind in get_args(Score),
     "classes": lambda classes: is_list_of(bool, int, float, str)(classes) and len(classes) >= 2,
@@ -144,7 +160,6 @@ def conventions_of(rows: Rows) -> Conventions:
     """The conventions under which a table is scored."""
     scoring, form = rows.scoring, rows.form
     return Conventions(
-        version=STATE_VERSION,
         loss=scoring.loss_name,
         kind=scoring.score,
         classes=form.classes,

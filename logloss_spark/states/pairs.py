@@ -4,8 +4,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.status import STATUSES
+from logloss_spark.rows.bins import literal_texts
 from logloss_spark.rows.form import Form
-from logloss_spark.rows.inputs import BUCKETS, Rows, slice_name
+from logloss_spark.rows.inputs import Rows, slice_name
 from logloss_spark.rows.models import scored_pairs
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.states.conventions import Conventions, conventions_of
@@ -19,6 +20,7 @@ def state_of_pairs(rows: Rows, source: int) -> DataFrame:
     pairs = scored_pairs(rows).withColumn("code", group_code(rows.form))
     grouped = ["challenger", *keys, *(["bucket"] if rows.form.clustered else [])]
     groups = pairs.groupBy("code", *grouped).agg(*raw_sums(rows.form))
+    groups = groups.withColumn("model", F.get(literal_texts(conventions.models, "string"), F.col("challenger")))
     return state_of_parts(spread(groups, keys, pair_rows(conventions)), conventions, source)
 
 
@@ -53,20 +55,18 @@ def raw_sums(form: Form) -> list[Column]:
 
 def pair_rows(conventions: Conventions) -> str:
     """The rows of the state that one group of pairs adds to, as SQL for an array of structs."""
-    # What all challengers have in common is counted once, with the first of them, and stands at challenger 0.
+    # What all challengers have in common is counted once, with the first of them, and has no model.
     shared = conventions.rows == "shared"
-    owner, counts = ("challenger", "true") if shared else ("0", "challenger = 1")
+    owner, counts = ("model", "true") if shared else ("NULL", "challenger = 1")
     status = f"element_at(array{STATUSES}, if(code < 0, -code, 1))"
     bucket = "bucket" if conventions.buckets else "0"
     in_full = {"w": "w_high + w_low", "w2": "w2", "wa": "wa_high + wa_low"}
     total = {name: f"if(code >= 0, {in_full[name]}, 0D)" for name in totals_of(conventions)}
     sums = {name: name for name in PAIR} | {name: f"{name}_high" for name in ("w", "wa", "wb")}
     structs = [
-        state_row(status, owner, counts, {}, conventions),
-        state_row(
-            "'class'", f"{len(conventions.classes)} * {owner} + code", f"code >= 0 AND {counts}", {}, conventions
-        ),
+        state_row(status, "NULL", counts, {}, conventions, model=owner),
+        state_row("'class'", "code", f"code >= 0 AND {counts}", {}, conventions, model=owner),
         state_row(f"'{TOTAL}'", "NULL", counts, total, conventions),
-        state_row("'pair'", f"{BUCKETS} * challenger + {bucket}", "code >= 0", sums, conventions),
+        state_row("'pair'", bucket, "code >= 0", sums, conventions, model="model"),
     ]
     return f"array_compact(array({', '.join(structs)}))"

@@ -1,8 +1,9 @@
 """The state of an evaluation: sums per slice, and nothing else. States add: merge(state(A), state(B)) = state(A + B).
 
-A state is a table with one row per slice, `part` and `place`, and every number in it is a sum over rows:
+A state is a table with one row per slice, `model`, `target`, `part` and `place`, and every number in it is a sum over
+rows. `model` is the challenger of a comparison, null for an evaluation and for what all challengers share. `target` is
+null: a state is of one target.
 
-=============  ======================  ==============================================================
 part           place                   what is summed
 =============  ======================  ==============================================================
 a status       null                    `n`: rows of that status; in a comparison place is the challenger
@@ -19,6 +20,23 @@ pair           64 challenger + bucket  of a comparison alone, which has statuses
 source         the evaluation's id     `n`: how often this evaluation was added; more than once is an error
 total          null                    `n`: rows of every status, and `w`, `w2`, `wl`, `wb` (`wy`, `wp`) over all slices
 =============  ======================  ==============================================================
+=======
+=============  =====================  ==============================================================
+part           place                  what is summed
+=============  =====================  ==============================================================
+a status       null                   `n`: rows of that status
+moments        null                   the moments that metrics and their errors need
+clipped, zero  null                   `n`, `w`, `wl` of those rows
+cell           bin of the score grid  `n`, `w`, `w2`, `wy`, `w2y`, `wp`, `wl`, `w2v`
+class          the class              `n`: rows in which it happened, `wl` of them; for K classes its moments
+rank           of what happened       `n`, `w`, for K classes, up to the fifth rank; the likeliest class has rank 0
+class_cell     1024 class + bin       `n`, `w`, `wy` by the bin of the class's probability, for 3 to 32 classes
+bucket         1024 bucket + thin bin  `n`, `w`, `wl`, `wb`, `wy`, `wp`, where there are clusters
+bucket_class   K bucket + class       `wy`, `wp`, where there are clusters and K classes
+pair           bucket                 of a comparison alone, which has statuses and classes beside it: see `PAIR`
+source         the evaluation's id    `n`: how often this evaluation was added; more than once is an error
+total          null                   `n`: rows of every status, and `w`, `w2`, `wl`, `wb` (`wy`, `wp`) over all slices
+=============  =====================  ==============================================================
 
 In the names of the sums w is the weight, w2 its square, l the loss, d = l - ln K, b Brier, y the label, p the
 probability, u = p - y, h the entropy and v = p(1 - p). So w2ly is the sum of w^2 l y. A cell above one half holds the
@@ -31,7 +49,7 @@ what they leave is so small that its rounding does not show: the mean has all di
 smaller than 2^-20, or sums beyond 2^33, are as exact as plain sums are.
 
 With `rows="shared"` each pair of a row and a challenger has its own status in a comparison, and `total` counts pairs.
-With `rows="all"` a row has the same status for every challenger: statuses and classes are kept once, for challenger 0.
+With `rows="all"` a row has the same status for every challenger: statuses and classes are kept once, without a model.
 
 The parts `source` and `total` have null slices. A state that was cut by its slice columns, as in
 `state.where("month = 2")`, has neither.
@@ -40,13 +58,13 @@ The parts `source` and `total` have null slices. A state that was cut by its sli
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.rows.inputs import BUCKETS
+from logloss_spark.rows.bins import literal_texts
 from logloss_spark.states.conventions import Conventions
 
-KEYS = ("part", "place")
+KEYS = ("model", "target", "part", "place")
 """The key columns of a state after its slices."""
 
 
@@ -156,5 +174,11 @@ def reference_of(conventions: Conventions) -> Part:
 
 
 def of_challenger(conventions: Conventions, place: int) -> Part:
-    """The pairs of a challenger with the baseline."""
-    return Part(f"pair {conventions.models[place]}", f"part = 'pair' AND place div {BUCKETS} = {place}", OF_PAIRS)
+    """The pairs of a challenger with the baseline; `with_challenger` adds the column that tells which."""
+    return Part(f"pair {conventions.models[place]}", f"part = 'pair' AND challenger = {place}", OF_PAIRS)
+
+
+def with_challenger(table: DataFrame, conventions: Conventions) -> DataFrame:
+    """The rows of a state with the place of their model in the models of a comparison, null without one."""
+    models = literal_texts(conventions.models, "string") if conventions.models else F.lit(None).cast("array<string>")
+    return table.withColumn("challenger", F.array_position(models, F.col("model")) - 1)

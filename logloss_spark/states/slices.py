@@ -13,6 +13,7 @@ from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
+    KEYS,
     WHOLE,
     columns_of,
     totals,
@@ -82,7 +83,7 @@ def slice_columns(conventions: Conventions) -> dict[str, str]:
     >>> slice_columns(conventions_of(rows_of(df, roles, Scoring())))
     {'day': 'day', 'w': 'slice_w'}
     """
-    sums = {name.casefold() for name in ("part", "place", "fingerprint", *columns_of(conventions))}
+    sums = {name.casefold() for name in (*KEYS, "fingerprint", *columns_of(conventions))}
     taken = sums.union(map(str.casefold, conventions.slices))
     found = {}
     for name in conventions.slices:
@@ -97,22 +98,28 @@ def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[
     """A state added up to the global row and these grouping sets.
 
     The slice columns are called `slice_0`, ..., in the order in which the sets name them, and null where one was rolled
-    up; then come `part`, `place`, `grouping_id` and the sums. The bits of `grouping_id` say which slice columns were
-    rolled up, as in Spark's SQL, the last column's being the lowest.
+    up; then come `model`, `target`, `part`, `place`, `grouping_id` and the sums. The bits of `grouping_id` say which
+    slice columns were rolled up, as in Spark's SQL, the last column's being the lowest.
     """
     inner, columns = inner_names(by), slice_columns(conventions)
     sets = dict.fromkeys([(), *map(tuple, by)])
     keyed = state.select(
-        *[quoted(columns[name]).alias(key) for name, key in inner.items()], "part", "place", *columns_of(conventions)
+        # One column: Spark groups by up to 64 in grouping sets.
+        *[quoted(columns[name]).alias(key) for name, key in inner.items()],
+        F.struct(*KEYS).alias("keys"),
+        *columns_of(conventions),
     )
-    summed = keyed.groupingSets(
-        [[F.col(column) for column in [*map(inner.__getitem__, names), "part", "place"]] for names in sets],
-        *inner.values(),
-        "part",
-        "place",
-    ).agg(
-        grouping_id(list(inner.values())),
-        *totals(conventions),
+    summed = (
+        keyed.groupingSets(
+            [[F.col(column) for column in [*map(inner.__getitem__, names), "keys"]] for names in sets],
+            *inner.values(),
+            "keys",
+        )
+        .agg(
+            grouping_id(list(inner.values())),
+            *totals(conventions),
+        )
+        .select(*inner.values(), "keys.*", "grouping_id", *columns_of(conventions))
     )
     return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 

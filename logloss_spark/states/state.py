@@ -24,6 +24,7 @@ from logloss_spark.states.schema import (
     reference_of,
     totals,
     totals_of,
+    with_challenger,
 )
 from logloss_spark.states.slices import check_slices, slice_columns
 
@@ -76,7 +77,7 @@ def completed(rows: DataFrame, conventions: Conventions) -> CheckedState:
     sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
     sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)}
     own = rows.sparkSession.range(1).selectExpr(f"'{SOURCE}' AS part", f"{source}L AS place", "1L AS n")
-    total = rows.agg(
+    total = with_challenger(rows, conventions).agg(
         F.lit(TOTAL).alias("part"), *(F.expr(f"coalesce(sum({sql}), 0) AS {name}") for name, sql in sums.items())
     )
     table = aligned(rows, conventions)

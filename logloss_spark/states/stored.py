@@ -23,9 +23,9 @@ from logloss_spark.states.schema import (
     of_challenger,
     reference_of,
     totals_of,
+    with_challenger,
 )
-from logloss_spark.states.slices import slice_columns
-from logloss_spark.states.state import CheckedState, aligned, check_sources, completed, keyed, union_of
+from logloss_spark.states.state import CheckedState, aligned, check_sources, completed, keyed, table_columns, union_of
 from logloss_spark.wording import counted
 
 SLACK = 1e-9
@@ -131,12 +131,15 @@ def conventions_in(tables: Sequence[DataFrame]) -> list[Conventions]:
 def check_columns(state: DataFrame, conventions: Conventions) -> None:
     """Raise DataError unless a table has the columns of a state of these conventions."""
     types = {field.name: field.dataType for field in state.schema.fields}
-    for name in (*slice_columns(conventions).values(), "part", "place", *columns_of(conventions)):
+    for name in table_columns(conventions):
         if name not in types:
             raise DataError(f"a state needs the column {name!r}, which this one lacks: {WRITE_AGAIN}")
-    for name in ("part", "place", *columns_of(conventions)):
-        if not isinstance(types[name], StringType if name == "part" else NumericType):
-            raise DataError(f"column {name!r} of a state was a number, got {types[name].simpleString()}: {WRITE_AGAIN}")
+    for name, type_ in {"part": StringType, **dict.fromkeys(("place", *columns_of(conventions)), NumericType)}.items():
+        if not isinstance(types[name], type_):
+            what = "text" if type_ is StringType else "a number"
+            raise DataError(
+                f"column {name!r} of a state must hold {what}, got {types[name].simpleString()}: {WRITE_AGAIN}"
+            )
 
 
 def facts_of(tables: Mapping[int, DataFrame], conventions: Conventions) -> dict[int, Row]:
@@ -159,6 +162,7 @@ def facts_of(tables: Mapping[int, DataFrame], conventions: Conventions) -> dict[
     inner = [slice_name(place) for place in range(len(conventions.slices))]
     numbered = [aligned(table, conventions).withColumn("fingerprint", F.lit(place)) for place, table in tables.items()]
     rows = keyed(union_of(numbered), conventions, "fingerprint").withColumnRenamed("fingerprint", "state")
+    rows = with_challenger(rows, conventions)
     by_slice = rows.groupBy("state", *inner).agg(
         *[summed(sql, reference.condition, f"reference_{name}") for name, sql in reference.sums.items()],
         *[

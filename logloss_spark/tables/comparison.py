@@ -17,7 +17,7 @@ from pyspark.sql.types import StructField, StructType
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.roles import slices_of
-from logloss_spark.rows.inputs import BUCKETS
+from logloss_spark.rows.bins import literal_texts
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text
@@ -75,19 +75,15 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
 
 
 def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
-    """All sums of a slice and challenger in one row. What stands at challenger 0 is every challenger's.
+    """All sums of a slice and challenger in one row. What has no model is every challenger's.
 
     `buckets` has `w` and `wd` of each bucket; `classes` is how many classes happened, and `rarest` how often the
     rarest of them did.
     """
     slices = slices_of(by)
-    challengers = F.lit(list(range(1, len(conventions.models))))
-    owner = F.expr(
-        f"int(CASE WHEN part = 'pair' THEN place div {BUCKETS} "
-        f"WHEN part = 'class' THEN place div {len(conventions.classes)} WHEN part IN {STATUSES} THEN place ELSE 0 END)"
-    )
+    challengers, model = literal_texts(conventions.models[1:], "string"), F.col("model")
     rolled = rolled_up(state, conventions, by).withColumn(
-        "model", F.explode(F.when(owner > 0, F.array(owner)).otherwise(challengers))
+        "model", F.explode(F.when(model.isNotNull(), F.array(model)).otherwise(challengers))
     )
 
     def of_part(part: str, sql: str, alias: str) -> Column:
@@ -101,14 +97,13 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
         of_part("class", "min(n)", "rarest"),
     )
     happen = 1 if conventions.soft_labels else len(conventions.classes)
-    models = F.array(*map(F.lit, conventions.models))
     minority = F.coalesce(F.when(F.col("classes") == happen, F.col("rarest")), F.lit(0))
     counted = wide.fillna(0, ["n", *STATUSES]).withColumns(
         {
             "rows": F.expr(" + ".join(STATUSES)),
             "slice": slice_text(slices),
             "baseline": F.lit(conventions.models[0]),
-            "challenger": F.get(models, F.col("model")),
+            "challenger": F.col("model"),
             "minority": minority,
             "n_eff": F.expr("try_divide((w + w_low) * (w + w_low), w2)"),
         }

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.grid import VERSION
-from logloss_spark.states.conventions import STATE_VERSION, Conventions, conventions_of
+from logloss_spark.states.conventions import STATE_VERSION, UPGRADES, Conventions, conventions_of
 from tests.rows.batches import ready
 from tests.same import assert_same_metrics
 
@@ -133,7 +133,7 @@ def test_the_state_of_no_rows_adds_nothing(table, parts, metrics):
 
 def test_a_state_holds_a_row_per_slice_and_cell_and_not_per_row(whole):
     state = whole.state.table.toPandas()
-    assert not state.duplicated(["a", "b", "part", "place"]).any()
+    assert not state.duplicated(["a", "b", "model", "target", "part", "place"]).any()
     assert (state.fingerprint == state.fingerprint[0]).all()
     # Six slices of at most 150 rows each, which lie in fewer cells than there are rows.
     assert (state.part == "cell").sum() < 900
@@ -235,14 +235,14 @@ def test_states_of_another_eps_refuse_to_merge(spark):
 
 
 UNREADABLE = {
-    "version": (1, "this one is of version 1: evaluate its rows again"),
+    "version": (2, "must be of version 3, got version 2: evaluate its rows again"),
     "eps": ("x", "'eps' of the fingerprint of a state was edited, got 'x'"),
     "classes": ([0, 0], "'classes' of the fingerprint of a state was edited"),
     "slices": (["a", 2], "'slices' of the fingerprint"),
     "kind": ("odds", "'kind' of the fingerprint"),
     "scalar": (1, "'scalar' of the fingerprint"),
     "grid": (99, "got grid 99"),
-    "later": (3, "a state of version 2 has no field 'later': another release"),
+    "later": (3, "a state of version 3 has no field 'later': another release"),
 }
 
 
@@ -254,7 +254,18 @@ def test_a_fingerprint_of_another_version_or_edited_is_refused_in_one_line(small
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"version": 2}', None], ids=range(6))
+def test_states_of_an_older_version_are_upgraded_and_add(small, monkeypatch):
+    # A made-up release, whose states did not say in which units weights are.
+    monkeypatch.setitem(UPGRADES, STATE_VERSION - 1, lambda fields: fields | {"weight_exponent": 0})
+    fields = json.loads(small.first().fingerprint) | {"version": STATE_VERSION - 1}
+    del fields["weight_exponent"]
+    another = F.when(F.col("part") == "source", F.col("place") + 1).otherwise(F.col("place"))
+    older = small.withColumns({"fingerprint": F.lit(json.dumps(fields)), "place": another})
+    assert ls.merge(ls.State(small), ls.State(older)).metrics().first().n == 4
+    assert ls.State(small.unionByName(older)).metrics().first().n == 4  # a folder of both is one state
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"version": 3}', None], ids=range(6))
 def test_a_fingerprint_that_is_none_is_refused_in_one_line(small, text):
     with pytest.raises(DataError) as refused:
         _ = ls.State(small.withColumn("fingerprint", F.lit(text).cast("string"))).conventions
@@ -328,6 +339,41 @@ def test_a_state_cut_by_its_slices_is_read_and_merges_with_whole_ones(small, par
     assert found.first().n == parts[0].metrics().first().n + 2
 
 
+def test_a_cut_is_made_of_slices_and_of_nothing_else(small):
+    state = ls.State(small)
+    with pytest.raises(SpecError, match="where takes a condition on the slice columns of the state, which are a, b"):
+        state.where("part != 'cell'")
+    assert state.where("a = 'nobody'").metrics().first().n == 0
+    assert state.where(F.col("b") == 1).where("a = 'y'").metrics().first().n == 1
+
+
+def test_a_state_that_is_rolled_up_is_that_of_the_coarser_evaluation(whole, table):
+    coarser = whole.state.rolled_up([["a"]])
+    assert coarser.slices == ("a",)
+    assert coarser.table.count() < whole.state.table.count()
+    alone = ls.evaluate(table, **COLUMNS, by=[["a"]]).to_pandas()
+    assert_same_metrics(coarser.metrics(by=[["a"]]).toPandas(), alone)
+    with pytest.raises(SpecError, match="slice column 'c' is not in the state"):
+        whole.state.rolled_up([["c"]])
+
+
+def test_a_slice_is_added_to_states_that_are_told_apart_by_it(parts):
+    days = [state.with_slice("part of", F.lit(place)) for place, state in enumerate(parts)]
+    found = ls.merge(*days).metrics(by=[["part of"]]).toPandas().set_index("slice")["n"]
+    assert found.drop("all").tolist() == [state.metrics().first().n for state in parts]
+
+
+def test_a_state_is_saved_where_nothing_is_or_over_another(parts, tmp_path):
+    path = str(tmp_path / "state")
+    parts[0].save(path)
+    with pytest.raises(SpecError, match="must not exist"):
+        parts[1].save(path)
+    parts[1].save(path, overwrite=True)
+    assert ls.read_state(path).metrics().first().n == parts[1].metrics().first().n
+    with pytest.raises(SpecError, match="must not lie inside what is read"):
+        ls.read_state(path).save(path, overwrite=True)
+
+
 def test_a_table_of_states_made_differently_is_refused(small):
     other = replace(Conventions.from_fingerprint(small.first().fingerprint), eps=0.1)
     with pytest.raises(SpecError, match="several: read the states apart"):
@@ -396,7 +442,6 @@ def test_metrics_by_a_column_that_the_state_was_not_sliced_by_are_refused(small)
 
 def test_a_scale_reads_back_what_it_wrote():
     conventions = Conventions(
-        version=STATE_VERSION,
         loss="cross_entropy",
         kind="logit",
         classes=("é", "b'\"", 'c"'),
