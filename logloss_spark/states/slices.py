@@ -1,11 +1,13 @@
 """Slices: grouping sets, their columns while a state is being read, and their names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from operator import add
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.status import STATUSES
@@ -143,3 +145,36 @@ def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
                 f"a slice column must not have the name of a result, and {name!r} has: "
                 f"rename it, as in df.withColumnRenamed({name!r}, {name + '_slice'!r})"
             )
+
+
+def map_slices(
+    wide: DataFrame,
+    compute: Callable[[pa.RecordBatch], Sequence[pa.Array]],
+    *,
+    kept: Sequence[str],
+    fields: Sequence[StructField],
+    piece: int,
+) -> DataFrame:
+    """Columns that Python computes from each row of a table of slices, beside those of its columns that are kept.
+
+    Parameters
+    ----------
+    wide : DataFrame
+        One row per slice. Its slice columns are called `slice_0`, ...: Arrow finds columns by unquoted names.
+    compute : function from a batch to one array for each of `fields`
+        It runs in the workers.
+    kept : names of columns
+    fields : the columns that are computed
+    piece : int
+        The number of slices that are computed together, which bounds the memory.
+    """
+    names = [*kept, *(field.name for field in fields)]
+
+    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for whole in batches:
+            for start in range(0, whole.num_rows, piece):
+                batch = whole.slice(start, piece)
+                arrays = [*(batch.column(name) for name in kept), *compute(batch)]
+                yield pa.RecordBatch.from_arrays(arrays, names=names)
+
+    return wide.mapInArrow(on_arrow, StructType([*(wide.schema[name] for name in kept), *fields]))

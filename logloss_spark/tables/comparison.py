@@ -5,14 +5,14 @@ hard for both models cancels row by row. Its error is that of a weighted mean: w
 of n/(n-1) sum e^2, or where rows hang together of B/(B-1) times the sum over B buckets of (sum of e in the bucket)^2.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import StructField
 
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, ratio_of_sums
@@ -20,7 +20,7 @@ from logloss_spark.roles import slices_of
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
-from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up, slice_text
+from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up, slice_text
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, columns_of, complete
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
@@ -33,7 +33,7 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
-from logloss_spark.tables.pivot import arrow_metric, in_reading_order, spark_type, true_weight
+from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
 MEASURED = columns_of(PAIRED)
@@ -61,15 +61,9 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
         "minority",
         "few",
     ]
-    fields = [wide.schema[name] for name in kept] + [
-        StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()
-    ]
-    of_batches = partial(measured_batches, clustered=conventions.buckets > 0, confidence=confidence, kept=kept)
-
-    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return of_batches(batches)
-
-    judged = judge(wide.mapInArrow(on_arrow, StructType(fields)), confidence)
+    fields = [StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()]
+    measure = partial(measured_batch, clustered=conventions.buckets > 0, confidence=confidence)
+    judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), confidence)
     judged = judged.withColumn("weight", true_weight(F.col("weight"), conventions))
     return in_reading_order(judged, inner_names(by), list(columns_of(COMPARISON)))
 
@@ -115,22 +109,11 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
     return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))
 
 
-def measured_batches(
-    batches: Iterable[pa.RecordBatch], *, clustered: bool, confidence: float, kept: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    """Rows of `one_row_per_challenger` as rows of metrics."""
-    for batch in batches:
-
-        def column(name: str, batch: pa.RecordBatch = batch) -> Array:
-            return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
-
-        sums = {name: column(name) for name in SUMMED}
-        buckets = batch.column("buckets") if clustered else None
-        found = measured(sums, buckets, confidence)
-        arrays = [batch.column(name) for name in kept] + [
-            arrow_metric(MEASURED[name], found[name]) for name in MEASURED
-        ]
-        yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *MEASURED])
+def measured_batch(batch: pa.RecordBatch, *, clustered: bool, confidence: float) -> list[pa.Array]:
+    """The metrics of a batch of `one_row_per_challenger`."""
+    sums = {name: sums_in(batch, name) for name in SUMMED}
+    found = measured(sums, batch.column("buckets") if clustered else None, confidence)
+    return [arrow_metric(metric, found[name]) for name, metric in MEASURED.items()]
 
 
 def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence: float) -> dict[str, Array]:

@@ -1,6 +1,6 @@
 """The table of a drift: two states side by side, a row per slice that either has."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
-from logloss_spark.states.slices import slice_text, with_names
+from logloss_spark.states.slices import map_slices, slice_text, with_names
 from logloss_spark.statistics.catalogue import DRIFT, OF_LABELS, OF_SCORES, columns_of
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
 from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_type, true_weight
@@ -93,7 +93,6 @@ def both_sides(
     reference: DataFrame, current: DataFrame, slices: Sequence[str], both: Sequence[Conventions]
 ) -> DataFrame:
     """Two states that were rolled up, in one row per slice that either has; its columns are `slice_0`, ..."""
-    # mapInArrow looks columns up by unquoted names, and a slice column may have any.
     keys = [slice_name(place) for place in range(len(slices))]
     names = dict.fromkeys(name for names in SUMS.values() for name in names if name in reference.columns)
     halves = [name for name in names if low_of(name) in reference.columns]
@@ -127,15 +126,9 @@ def measured(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]
     """What is measured of each slice of `both_sides` alone."""
     wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
     kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
-    fields = [wide.schema[name] for name in kept]
-    fields += [StructField(name, spark_type(metric, scalar=both[0].scalar)) for name, metric in MEASURES.items()]
+    fields = [StructField(name, spark_type(metric, scalar=both[0].scalar)) for name, metric in MEASURES.items()]
     fields += [StructField("worst", WORST_TYPE)]
-    measure = partial(measured_batches, both=tuple(both), kept=kept)
-
-    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return measure(batches)
-
-    table = wide.mapInArrow(on_arrow, StructType(fields))
+    table = map_slices(wide, partial(measured_batch, both=tuple(both)), kept=kept, fields=fields, piece=PIECE)
     weights = {f"{side}_weight": conventions for side, conventions in zip(SIDES, both, strict=True)}
     return table.withColumns({name: true_weight(F.col(name), conventions) for name, conventions in weights.items()})
 
@@ -160,18 +153,11 @@ def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
     return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
 
 
-def measured_batches(
-    batches: Iterable[pa.RecordBatch], *, both: Sequence[Conventions], kept: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    """Rows of `both_sides` as rows of measures."""
-    for whole in batches:
-        for start in range(0, whole.num_rows, PIECE):
-            batch = whole.slice(start, PIECE)
-            found, bins = measures(*(population(batch, place, both) for place in range(len(SIDES))))
-            arrays = [batch.column(name) for name in kept]
-            arrays += [arrow_metric(MEASURES[name], found[name]) for name in MEASURES]
-            worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
-            yield pa.RecordBatch.from_arrays([*arrays, worst], names=[*kept, *MEASURES, "worst"])
+def measured_batch(batch: pa.RecordBatch, *, both: Sequence[Conventions]) -> list[pa.Array]:
+    """The measures of a batch of `both_sides`, the worst bins last."""
+    found, bins = measures(*(population(batch, place, both) for place in range(len(SIDES))))
+    worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
+    return [*(arrow_metric(metric, found[name]) for name, metric in MEASURES.items()), worst]
 
 
 def population(batch: pa.RecordBatch, place: int, both: Sequence[Conventions]) -> Population:

@@ -1,16 +1,16 @@
 """The table of metrics of a state."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial, reduce
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import StructField
 
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.roles import slices_of
 from logloss_spark.states.conventions import Conventions
-from logloss_spark.states.slices import check_names, check_slices, inner_names, rolled_up
+from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import METRICS, columns_of, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
@@ -41,33 +41,18 @@ def metrics_table(
     reporting.shares(len(conventions.classes))
     wide = one_row_per_slice(rolled_up(state.table, conventions, by), conventions, slices_of(by), scores)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
-    fields = [wide.schema[name] for name in kept] + [
+    fields = [
         StructField(column, spark_type(OF_COLUMN[name], scalar=conventions.scalar)) for name, column in columns.items()
     ]
-    measured = partial(measured_batches, conventions=conventions, reporting=reporting, kept=kept, of_rows=of_rows)
-
-    def on_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return measured(batches)
-
-    table = reduce(lambda table, step: step(table), then, wide.mapInArrow(on_arrow, StructType(fields)))
+    measure = partial(measured, conventions=conventions, reporting=reporting, of_rows=of_rows)
+    table = map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE)
+    table = reduce(lambda table, step: step(table), then, table)
     return in_reading_order(table, inner_names(by), ["rows", "n", *columns.values()])
 
 
-def measured_batches(
-    batches: Iterable[pa.RecordBatch],
-    *,
-    conventions: Conventions,
-    reporting: Reporting,
-    kept: Sequence[str],
-    of_rows: Collection[str],
-) -> Iterator[pa.RecordBatch]:
-    """Rows of `one_row_per_slice` as rows of metrics."""
-    for whole in batches:
-        for start in range(0, whole.num_rows, PIECE):
-            batch = whole.slice(start, PIECE)
-            found = metrics_of(sums_of(batch, conventions, of_rows), reporting)
-            columns = columns_of_loss(METRICS, conventions.loss)
-            arrays = [batch.column(name) for name in kept] + [
-                arrow_metric(OF_COLUMN[name], found[name]) for name in columns
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, names=[*kept, *columns.values()])
+def measured(
+    batch: pa.RecordBatch, *, conventions: Conventions, reporting: Reporting, of_rows: Collection[str]
+) -> list[pa.Array]:
+    """The metrics of a batch of `one_row_per_slice`."""
+    found = metrics_of(sums_of(batch, conventions, of_rows), reporting)
+    return [arrow_metric(OF_COLUMN[name], found[name]) for name in columns_of_loss(METRICS, conventions.loss)]

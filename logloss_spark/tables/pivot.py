@@ -101,22 +101,18 @@ def class_columns(conventions: Conventions) -> tuple[str, ...]:
 
 def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection[str]) -> Sums:
     """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
-
-    def column(name: str) -> Array:
-        return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
-
     classes = np.arange(len(conventions.classes))
     bins = np.unique(places_of(batch.column("cells")))
     thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
     scores = scores_in(batch.column("scores")) if "scores" in batch.schema.names else None
     return Sums(
-        moments=in_full({name: column(name) for name in ("n", *moments_of(conventions))}),
+        moments=in_full({name: sums_in(batch, name) for name in ("n", *moments_of(conventions))}),
         classes=in_full(matrices(batch.column("classes"), class_columns(conventions), classes)),
         cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
         ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
         class_cells=class_cells_of(batch.column("class_cells"), len(classes)),
-        clipped={name: column(f"clipped_{name}") for name in ("n", *PARTIAL)},
-        zero={name: column(f"zero_{name}") for name in ("n", *PARTIAL)},
+        clipped={name: sums_in(batch, f"clipped_{name}") for name in ("n", *PARTIAL)},
+        zero={name: sums_in(batch, f"zero_{name}") for name in ("n", *PARTIAL)},
         buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, conventions),
         bucket_classes=by_bucket(batch.column("bucket_classes"), BUCKET_CLASS, len(classes), classes, conventions),
         thin=thin,
@@ -130,6 +126,11 @@ def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection
         ranked=scores if "auc" in of_rows else None,
         pooled=scores if "calibration" in of_rows else None,
     )
+
+
+def sums_in(batch: pa.RecordBatch, name: str) -> Array:
+    """A column as doubles, 0 where it is null."""
+    return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
 
 
 def scores_in(lists: pa.ListArray) -> Scores:
