@@ -17,7 +17,7 @@ from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import kind_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.state import CheckedState, coarser, cut, merged, sliced
-from logloss_spark.states.stored import check_has_fingerprint, examined
+from logloss_spark.states.stored import check_has_fingerprint, examine
 from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, METRICS, RELIABILITY, ROWS, SLICE, N
 from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
@@ -72,7 +72,7 @@ class State:
     @cached_property
     def checked(self) -> CheckedState:
         """The state once it was looked through; rows that were cut from a state by hand have a total here."""
-        return examined([self.table])[0]
+        return examine([self.table])[0]
 
     @property
     def conventions(self) -> Conventions:
@@ -310,7 +310,7 @@ def check_states(*states: State) -> list[CheckedState]:
         check_is_state(state)
     unread = list({id(state): state for state in states if "checked" not in state.__dict__}.values())
     if unread:
-        for state, found in zip(unread, examined([state.table for state in unread]), strict=True):
+        for state, found in zip(unread, examine([state.table for state in unread]), strict=True):
             state.__dict__["checked"] = found
     return [state.checked for state in states]
 

@@ -1,4 +1,4 @@
-"""What states must share to be added, and how it is written into every row of one."""
+"""The conventions of a state: what states must share to be added. Every row of a state carries them, as JSON."""
 
 import json
 import math
@@ -12,30 +12,38 @@ from logloss_spark.rows.inputs import BUCKETS, ComparedRows, Rows
 from logloss_spark.scoring import LOSSES, Clip, Label, Score, cap_of
 
 STATE_VERSION = 3
-"""The version of what is written; it rises when a field or a column of states does."""
+"""The version of the states that are written. It rises when a field of the conventions or a column is added."""
 
 
 UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""By version, how the fields of a fingerprint of that version become those of the next one.
+"""Maps an older version to a function from the fields of its fingerprints to those of the next version.
 
-A field that is added gets the value here under which all older states were made, so that old and new ones add. States
-of a version without an entry are refused.
+To add a field, give it here the value under which all older states were made: old and new states then add, and a folder
+of both is one state. States of a version without an entry are refused.
 """
 
 
 MOST_EXPONENT = 1100
-"""Beyond any exponent of a double."""
+"""Larger than any exponent of a double."""
 
 
 @dataclass(frozen=True)
 class Conventions:
     """What states must share to be added: what was scored, and how.
 
-    `classes` are in the prediction's order; `scalar` says that the prediction is one number, so that Brier is
-    (p - y)^2 and not a sum over classes. `buckets` is 0 where there are no clusters. `models` are those that a
-    comparison compares, the baseline first, and `rows` says on which rows: those that all of them score, or those that
-    a challenger and the baseline do. Weights count in units of 2 to the power of `weight_exponent`, which is not 0
-    where their sums would leave the range of a double.
+    Attributes
+    ----------
+    loss, kind, soft_labels, clip, eps : as in `Scoring`
+    classes : the labels, in the prediction's order
+    scalar : whether the prediction is one number, so that its Brier score is (p - y)^2 and not a sum over classes
+    grid : the version of the grid of scores
+    slices : the slice columns
+    buckets : the number of buckets of clusters, 0 without clusters
+    models : the models of a comparison, the baseline first; empty for an evaluation
+    rows : "all" if a comparison counts the rows that all models score, "shared" if it counts those that a challenger
+        and the baseline score
+    weight_exponent : weights are in units of 2 to this power; it is not 0 if plain sums would leave the range of a
+    double
     """
 
     loss: str
@@ -59,26 +67,26 @@ class Conventions:
 
     @property
     def shift(self) -> float:
-        """ln K: the loss of a forecast that knows nothing."""
+        """ln K, the loss of a forecast that gives every class the same probability."""
         return math.log(len(self.classes))
 
     @property
     def least_loss(self) -> float:
-        """0 for every loss that has a name here; of a user's function nothing is known."""
+        """The least value of the loss: 0 for the losses of this package, -inf for a user's function."""
         return 0.0 if self.loss in LOSSES else -math.inf
 
     def with_slices_like(self, other: "Conventions") -> "Conventions":
-        """These conventions with their slices in the order of the others', where both have the same."""
+        """These conventions, with the slices in the order of the others' if both have the same ones."""
         alike = sorted(self.slices) == sorted(other.slices)
         return replace(self, slices=other.slices) if alike and self.slices != other.slices else self
 
     def fingerprint(self) -> str:
-        """The conventions as one line of JSON; every row of a state carries it."""
+        """The conventions as one line of JSON."""
         return json.dumps({"version": STATE_VERSION} | asdict(self))
 
     @staticmethod
     def from_fingerprint(text: str) -> "Conventions":
-        """Read what `fingerprint` wrote; raises DataError where it was edited, or written by another version."""
+        """Read what `fingerprint` wrote; raise DataError if it was edited, or if its version cannot be read."""
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
@@ -108,7 +116,7 @@ class Conventions:
 
 
 def upgraded(found: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a fingerprint of any version that can be read, as this version has them, without the version."""
+    """The fields of a fingerprint as the current version has them, without `version`; DataError if it is too old."""
     version = found.get("version")
     fields = {name: value for name, value in found.items() if name != "version"}
     for older in range(version if type(version) is int else STATE_VERSION + 1, STATE_VERSION):
@@ -122,7 +130,7 @@ def upgraded(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_list_of(*types: type) -> Callable[[Any], bool]:
-    """A check that a value is a list of values of these very types, all different."""
+    """A check that a value is a list of distinct values of exactly these types."""
     return lambda values: (
         isinstance(values, list)
         and all(type(value) in types for value in values)
@@ -131,7 +139,7 @@ def is_list_of(*types: type) -> Callable[[Any], bool]:
 
 
 def is_a(type_: type) -> Callable[[Any], bool]:
-    """A check that a value is of this very type: a boolean is no integer."""
+    """A check that a value has exactly this type: a boolean is no integer."""
     return lambda value: type(value) is type_
 
 
@@ -153,7 +161,7 @@ FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "rows": lambda rows: rows in get_args(ComparedRows),
     "weight_exponent": lambda exponent: type(exponent) is int and abs(exponent) <= MOST_EXPONENT,
 }
-"""The fields of a fingerprint, and what each may hold."""
+"""The fields of a fingerprint, each with the check of its value."""
 
 
 def conventions_of(rows: Rows) -> Conventions:

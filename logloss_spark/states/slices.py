@@ -1,4 +1,4 @@
-"""Slices: grouping sets, their columns while a state is being read, and their names."""
+"""Slices: their columns in a state, rolling up to grouping sets, their names, and what Python computes for each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
@@ -18,33 +18,33 @@ from logloss_spark.states.schema import (
     KEYS,
     WHOLE,
     columns_of,
-    totals,
+    summed,
 )
 from logloss_spark.wording import did_you_mean
 
 
 def inner_names(by: Sequence[Sequence[str]]) -> dict[str, str]:
-    """What the slice columns of grouping sets are called until a table is done: a user's name may be any."""
+    """The inner name of each slice column of grouping sets. A user's name may be any; tables get it at the end."""
     return {name: slice_name(place) for place, name in enumerate(slices_of(by))}
 
 
 def grouping_id(inner: Sequence[str]) -> Column:
-    """Which slice columns a group of grouping sets was rolled up over, as bits, the last column's being the lowest."""
+    """The column `grouping_id`: a bit for each slice column that is rolled up. The last column has the lowest bit."""
     bits = [F.grouping(name).cast("bigint") * 2**place for place, name in enumerate(reversed(inner))]
     return reduce(add, bits, F.lit(0).cast("bigint")).alias("grouping_id")
 
 
 def with_names(table: DataFrame, slices: Sequence[str], columns: Sequence[str]) -> DataFrame:
-    """A table whose slice columns are `slice_0`, ... with these of its columns, and the slices' own names."""
+    """Select the slice columns `slice_0`, ... under the slices' own names, and these other columns."""
     keys = [slice_name(place) for place in range(len(slices))]
     named = [F.col(key).alias(name) for key, name in zip(keys, slices, strict=True)]
     return table.select(*named, *[name for name in columns if name not in keys])
 
 
 def slice_text(slices: Sequence[str]) -> Column:
-    """A slice of the columns `slice_0`, ... in words: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`.
+    """A slice in words, from the columns `slice_0`, ...: `all`, `dt=2026-01-01`, `dt=2026-01-01/segment=a`.
 
-    A null value is `null`, and the word null is `"null"`. Words are for a reader; the slice columns are exact.
+    A null value is written `null`, and the string null `"null"`.
     """
     words = [
         F.when(
@@ -58,20 +58,20 @@ def slice_text(slices: Sequence[str]) -> Column:
 
 
 def value_text(value: Column) -> Column:
-    """A value of a slice column in words; bytes that are not UTF-8 become the sign for what cannot be read."""
+    """A value of a slice column in words. Bytes that are not UTF-8 become replacement characters."""
     text = F.make_valid_utf8(value.cast("string"))
     told_apart = F.when(text == "null", F.concat(F.lit('"'), text, F.lit('"'))).otherwise(text)
     return F.coalesce(told_apart, F.lit("null"))
 
 
 def set_name(grouping_id: int, slices: Sequence[str]) -> str:
-    """The columns of a grouping set; its number has a bit for each column rolled up, the last column's the lowest."""
+    """The columns of a grouping set in words, from its `grouping_id`."""
     kept = [name for place, name in enumerate(reversed(slices)) if not grouping_id >> place & 1]
     return " and ".join(reversed(kept))
 
 
 def slice_columns(conventions: Conventions) -> dict[str, str]:
-    """The column of each slice in a state: its own name, with `slice_` before it where the state has such a column.
+    """The column of each slice in a state: the slice's name, prefixed with `slice_` if the state has such a column.
 
     Examples
     --------
@@ -97,21 +97,20 @@ def slice_columns(conventions: Conventions) -> dict[str, str]:
 
 
 def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
-    """A state added up to the global row and these grouping sets.
+    """The sums of a state by the global row and these grouping sets.
 
-    The slice columns are called `slice_0`, ..., in the order in which the sets name them, and null where one was rolled
-    up; then come `model`, `target`, `part`, `place`, `grouping_id` and the sums. The bits of `grouping_id` say which
-    slice columns were rolled up, as in Spark's SQL, the last column's being the lowest.
+    The slice columns are called `slice_0`, ..., in the order in which the sets name them, and null where they are
+    rolled up; then come `model`, `target`, `part`, `place`, `grouping_id` and the sums. `grouping_id` is that of
+    Spark's SQL.
     """
     inner, columns = inner_names(by), slice_columns(conventions)
     sets = dict.fromkeys([(), *map(tuple, by)])
     keyed = state.select(
-        # One column: Spark groups by up to 64 in grouping sets.
         *[quoted(columns[name]).alias(key) for name, key in inner.items()],
-        F.struct(*KEYS).alias("keys"),
+        F.struct(*KEYS).alias("keys"),  # one column, because Spark's grouping sets have at most 64
         *columns_of(conventions),
     )
-    summed = (
+    rolled = (
         keyed.groupingSets(
             [[F.col(column) for column in [*map(inner.__getitem__, names), "keys"]] for names in sets],
             *inner.values(),
@@ -119,11 +118,11 @@ def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[
         )
         .agg(
             grouping_id(list(inner.values())),
-            *totals(conventions),
+            *summed(conventions),
         )
         .select(*inner.values(), "keys.*", "grouping_id", *columns_of(conventions))
     )
-    return summed.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
+    return rolled.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 
 
 def check_slices(conventions: Conventions, by: Sequence[Sequence[str]]) -> None:
@@ -137,7 +136,7 @@ OF_SLICE = ("grouping_id", "slice")
 
 
 def check_names(slices: Sequence[str], results: Iterable[str]) -> None:
-    """Raise SpecError where a slice column has the name of a column of the tables that it would be in."""
+    """Raise SpecError if a slice column has the name of another column of a table of results."""
     taken = {name.casefold() for name in (*OF_SLICE, "rows", "n", *STATUSES, *results)}
     for name in slices:
         if name.casefold() in taken:
@@ -155,7 +154,7 @@ def map_slices(
     fields: Sequence[StructField],
     piece: int,
 ) -> DataFrame:
-    """Columns that Python computes from each row of a table of slices, beside those of its columns that are kept.
+    """Columns that Python computes for each slice, beside the kept columns of the table.
 
     Parameters
     ----------

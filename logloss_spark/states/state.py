@@ -1,4 +1,4 @@
-"""States that were checked: how they add, are cut, and become coarser."""
+"""States that have been checked: how they add, are cut to some slices, and lose or gain slice columns."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -22,19 +22,19 @@ from logloss_spark.states.schema import (
     WHOLE,
     columns_of,
     reference_of,
-    totals,
+    summed,
     totals_of,
     with_challenger,
 )
 from logloss_spark.states.slices import check_slices, slice_columns
 
 NEAR = 400
-"""States whose weights have units that differ by at most this power of two are added in the larger unit."""
+"""Weights in units that differ by at most this power of two are added in the larger unit."""
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedState:
-    """A table of sums that fit together, the conventions under which they were made, and the evaluations added up."""
+    """A table of sums that fit together, their conventions, and the ids of the evaluations that were added up."""
 
     table: DataFrame
     conventions: Conventions
@@ -42,7 +42,7 @@ class CheckedState:
 
     @property
     def slice_types(self) -> dict[str, str]:
-        """The type of each slice column, as Spark's SQL writes it."""
+        """The type of each slice column, in SQL."""
         schema = self.table.schema
         return {
             name: schema[column].dataType.simpleString() for name, column in slice_columns(self.conventions).items()
@@ -50,21 +50,21 @@ class CheckedState:
 
 
 def new_source() -> int:
-    """A random number by which an evaluation is known."""
+    """A random id for an evaluation."""
     return secrets.randbits(SOURCE_BITS)
 
 
 def added(parts: DataFrame, conventions: Conventions) -> DataFrame:
-    """Sum rows of one or more states, whose slice columns are called `slice_0`, ..., into the table of one state."""
+    """The table of one state, from rows of one or more whose slice columns are called `slice_0`, ..."""
     columns = slice_columns(conventions)
     inner = [slice_name(place) for place in range(len(columns))]
-    summed = parts.groupBy(*inner, *KEYS).agg(*totals(conventions))
+    table = parts.groupBy(*inner, *KEYS).agg(*summed(conventions))
     named = [F.col(key).alias(name) for key, name in zip(inner, columns.values(), strict=True)]
-    return summed.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
+    return table.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
 
 
 def known_as(spark: SparkSession, source: int) -> DataFrame:
-    """The two rows that every state has, even one of no rows: which evaluation it is, and a total of nothing."""
+    """The two rows that every state has, even that of an empty table: the evaluation's id, and a total of 0."""
     return spark.range(1).selectExpr(
         f"inline(array(named_struct('part', '{SOURCE}', 'place', {source}L, 'n', 1L), "
         f"named_struct('part', '{TOTAL}', 'place', CAST(NULL AS BIGINT), 'n', 0L)))"
@@ -72,7 +72,7 @@ def known_as(spark: SparkSession, source: int) -> DataFrame:
 
 
 def completed(rows: DataFrame, conventions: Conventions) -> CheckedState:
-    """The state of rows that were cut from one by its slices: they get a total, and count as another evaluation."""
+    """The state of rows that were cut from another by their slices: it gets a total and an id of its own."""
     source, reference = new_source(), reference_of(conventions)
     sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
     sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)}
@@ -93,14 +93,14 @@ def table_columns(conventions: Conventions) -> list[str]:
 
 
 def aligned(table: DataFrame, conventions: Conventions) -> DataFrame:
-    """A table that may have further columns, with those of a state alone, in order."""
+    """The columns of a state, in order, of a table that may have further ones."""
     columns = table_columns(conventions)
-    # In a plan of hundreds of states each further step on one of them counts.
+    # A plan over hundreds of states must stay small.
     return table if table.columns == columns else table.select(*map(quoted, columns))
 
 
 def keyed(table: DataFrame, conventions: Conventions, *beside: str, slices: Sequence[str] | None = None) -> DataFrame:
-    """The sums of a state by its slice columns, or some of them, called `slice_0`, ...; `beside` are more columns."""
+    """The rows of a state with slice columns, by default all, called `slice_0`, ...; `beside` are kept as well."""
     columns = slice_columns(conventions)
     names = conventions.slices if slices is None else slices
     inner = [quoted(columns[name]).alias(slice_name(place)) for place, name in enumerate(names)]
@@ -108,11 +108,11 @@ def keyed(table: DataFrame, conventions: Conventions, *beside: str, slices: Sequ
 
 
 def cut(state: CheckedState, condition: str | Column) -> CheckedState:
-    """The state of the slices for which a condition on the slice columns holds; SpecError where it is none."""
+    """The state of the slices that meet a condition on the slice columns; SpecError for any other condition."""
     columns = slice_columns(state.conventions)
     schema = state.table.schema
     slices = StructType([StructField(name, schema[column].dataType) for name, column in columns.items()])
-    try:  # a table of slice columns alone: Spark would find other columns below a projection
+    try:  # on an empty table of slice columns: below a projection Spark would find the other columns, too
         _ = state.table.sparkSession.createDataFrame([], slices).where(condition).select("*").schema
     except PySparkException as error:
         raise SpecError(
@@ -126,12 +126,12 @@ def cut(state: CheckedState, condition: str | Column) -> CheckedState:
 
 
 def listed_slices(names: Iterable[str]) -> str:
-    """The names of slice columns, or "none"."""
+    """The names of slice columns in one line."""
     return ", ".join(names) or "none"
 
 
 def coarser(state: CheckedState, slices: Sequence[str]) -> CheckedState:
-    """The state with these of its slice columns alone."""
+    """The state with only these slice columns."""
     check_slices(state.conventions, [slices])
     conventions = replace(state.conventions, slices=tuple(slices))
     return CheckedState(
@@ -140,9 +140,9 @@ def coarser(state: CheckedState, slices: Sequence[str]) -> CheckedState:
 
 
 def sliced(state: CheckedState, name: str, value: Column) -> CheckedState:
-    """The state with one more slice column, of the same value in all rows."""
+    """The state with one more slice column that has one value."""
     if name.casefold() in map(str.casefold, state.conventions.slices):
-        raise SpecError(f"a new slice must have a name of its own, got {name!r}: the state has this slice already")
+        raise SpecError(f"a new slice must have a new name, got {name!r}: the state has a slice of this name")
     wider = replace(state.conventions, slices=(*state.conventions.slices, name))
     keys = keyed(state.table, state.conventions).withColumn(
         slice_name(len(wider.slices) - 1), F.when(~F.col("part").isin(*WHOLE), value)
@@ -151,13 +151,13 @@ def sliced(state: CheckedState, name: str, value: Column) -> CheckedState:
 
 
 def merged(states: Sequence[CheckedState]) -> CheckedState:
-    """The sum of states: the state of all their rows together.
+    """The sum of states: the state of all their rows.
 
     Raises
     ------
     SpecError
-        States that were made under different conventions, or with other slices; it says what differs. A state that
-        is given twice, whole or as part of another.
+        States differ in their conventions or slices, and the message says in which; or a state is given twice, whole
+        or as part of another.
     """
     conventions = common_conventions([state.conventions for state in states])
     types = [[state.slice_types[name] for name in conventions.slices] for state in states]
@@ -171,7 +171,7 @@ def merged(states: Sequence[CheckedState]) -> CheckedState:
 
 
 def common_conventions(found: Sequence[Conventions]) -> Conventions:
-    """The conventions of the sum of states; SpecError where theirs differ."""
+    """The conventions of a sum of states; SpecError if theirs differ."""
     exponents = [own.weight_exponent for own in found]
     near = max(exponents) - min(exponents) <= NEAR
     common = replace(found[0], weight_exponent=max(exponents) if near else exponents[0])
@@ -185,13 +185,13 @@ def common_conventions(found: Sequence[Conventions]) -> Conventions:
 
 
 def differences(first: Conventions, second: Conventions) -> list[str]:
-    """What differs between conventions, with both values."""
+    """The fields in which conventions differ, with both values."""
     ours, theirs = asdict(first), asdict(second)
     return [f"{name} {ours[name]!r} and {theirs[name]!r}" for name in ours if ours[name] != theirs[name]]
 
 
 def check_sources(distinct: int, added: int) -> None:
-    """Raise SpecError where an evaluation was added more than once."""
+    """Raise SpecError if an evaluation was added more than once."""
     if added > distinct:
         raise SpecError(
             "the same state is given twice, itself or as part of another, and its rows must count once: "
@@ -200,7 +200,7 @@ def check_sources(distinct: int, added: int) -> None:
 
 
 def in_units(state: CheckedState, into: Conventions) -> DataFrame:
-    """The table of a state under other conventions: its slices in their order, its weights in their units."""
+    """The table of a state under other conventions: slices in their order, weights in their units."""
     table = aligned(state.table, into)
     unit = 2.0 ** (state.conventions.weight_exponent - into.weight_exponent)
     if unit == 1.0:
@@ -211,7 +211,7 @@ def in_units(state: CheckedState, into: Conventions) -> DataFrame:
 
 
 def union_of(tables: Sequence[DataFrame]) -> DataFrame:
-    """All rows of tables with the same columns; two by two, since Spark Connect bounds the depth of a plan."""
+    """All rows of tables with the same columns. The tree of unions is balanced: Spark Connect bounds its depth."""
     while len(tables) > 1:
         pairs = [tables[start : start + 2] for start in range(0, len(tables), 2)]
         tables = [pair[0].union(pair[1]) if len(pair) > 1 else pair[0] for pair in pairs]

@@ -1,4 +1,4 @@
-"""Tables as they are found: whether each is a state, whole and unedited."""
+"""Checks that tables are states, whole and unedited."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.inputs import kind_of, slice_name
+from logloss_spark.rows.inputs import kind_of, quoted, slice_name
 from logloss_spark.scoring import LOSSES
 from logloss_spark.states.conventions import WRITE_AGAIN, Conventions
 from logloss_spark.states.schema import (
@@ -25,18 +25,19 @@ from logloss_spark.states.schema import (
     totals_of,
     with_challenger,
 )
+from logloss_spark.states.slices import slice_columns
 from logloss_spark.states.state import CheckedState, aligned, check_sources, completed, keyed, table_columns, union_of
 from logloss_spark.wording import counted
 
 SLACK = 1e-9
-"""Sums of the same rows agree to this, relatively, whatever the order of adding."""
+"""Relative difference up to which two sums of the same rows agree: the order of adding changes the last digits."""
 
 LEAST = 1e-300
-"""Below this sums have lost digits to underflow."""
+"""Sums below this have lost digits to underflow, and agree."""
 
 
 def parts_beside(conventions: Conventions) -> list[Part]:
-    """The parts that sum again what the reference does."""
+    """The parts whose sums must equal those of the reference."""
     happened = Part("class", "part = 'class'", {} if conventions.soft_labels and not conventions.models else {"n": "n"})
     if conventions.models:
         alike = range(2, len(conventions.models) if conventions.rows == "all" else 0)
@@ -56,32 +57,33 @@ def parts_beside(conventions: Conventions) -> list[Part]:
 
 
 def compared_sums(conventions: Conventions) -> list[str]:
-    """The sums that are held against each other: those of numbers that are not negative, and so do not cancel.
-
-    The losses of a user's function may have any sign.
-    """
+    """The sums that are compared: terms of one sign do not cancel. A user's loss may have any sign."""
     return [name for name in reference_of(conventions).sums if name != "wl" or conventions.loss in LOSSES]
 
 
-def examined(tables: Sequence[DataFrame]) -> list[CheckedState]:
-    """Check that each of these tables is a state, in two jobs for all of them: one for fingerprints, one for sums.
+def examine(tables: Sequence[DataFrame]) -> list[CheckedState]:
+    """Check that each table is a state: one query reads the conventions of all tables, another one their sums.
 
-    Tables of other conventions take a job of their own for their sums.
+    Tables that differ in conventions or in the types of their slices take one query for sums each.
 
     Raises
     ------
     SpecError
-        A table that is no state, or holds states that were made under different conventions, or one twice.
+        A table is no state, or holds states of different conventions, or one state twice.
     DataError
-        A state that was edited, or of which rows are missing.
+        A state was edited, or rows are missing.
     """
     equip_workers()  # what is read off a state takes Python
     found = conventions_in(tables)
     for table, conventions in zip(tables, found, strict=True):
         check_columns(table, conventions)
+    alike: dict[tuple[Conventions, str], dict[int, DataFrame]] = {}
+    for place, (table, conventions) in enumerate(zip(tables, found, strict=True)):
+        types = table.select(*map(quoted, slice_columns(conventions).values())).schema.simpleString()
+        alike.setdefault((conventions, types), {})[place] = table
     facts: dict[int, Row] = {}
-    for conventions in dict.fromkeys(found):
-        facts |= facts_of({place: tables[place] for place, own in enumerate(found) if own == conventions}, conventions)
+    for (conventions, _), members in alike.items():
+        facts |= facts_of(members, conventions)
     return [
         checked_state(table, conventions, facts[place])
         for place, (table, conventions) in enumerate(zip(tables, found, strict=True))
@@ -89,7 +91,7 @@ def examined(tables: Sequence[DataFrame]) -> list[CheckedState]:
 
 
 def checked_state(table: DataFrame, conventions: Conventions, facts: Row) -> CheckedState:
-    """A state whose facts fit together; rows that were cut from one by its slices become a state of their own."""
+    """The state in a table, from its facts; rows that were cut from a state become a state of their own."""
     sources = frozenset(facts["sources"])
     check_sources(len(sources), facts["added"])
     check_facts(facts, conventions)
@@ -97,7 +99,7 @@ def checked_state(table: DataFrame, conventions: Conventions, facts: Row) -> Che
 
 
 def check_has_fingerprint(table: object) -> None:
-    """Raise SpecError unless this is a DataFrame with the column by which states are known."""
+    """Raise SpecError unless this is a DataFrame with a column `fingerprint`."""
     if not isinstance(table, DataFrame):
         raise SpecError(
             f"a state is made from a Spark DataFrame of sums, got a {kind_of(table)}: evaluations and comparisons have "
@@ -108,7 +110,7 @@ def check_has_fingerprint(table: object) -> None:
 
 
 def conventions_in(tables: Sequence[DataFrame]) -> list[Conventions]:
-    """The conventions of each table, from its fingerprints; one job for all."""
+    """The conventions of each table, from its fingerprints; one query reads them all."""
     fingerprint = F.coalesce(F.col("fingerprint").cast("string"), F.lit("")).alias("fingerprint")
     columns = union_of([table.select(F.lit(place).alias("state"), fingerprint) for place, table in enumerate(tables)])
     rows = columns.groupBy("state").agg(F.collect_set("fingerprint").alias("fingerprints")).collect()
@@ -117,12 +119,12 @@ def conventions_in(tables: Sequence[DataFrame]) -> list[Conventions]:
     found = []
     for place in range(len(tables)):
         if place not in texts:
-            raise SpecError("a state has one fingerprint, and this table has none: it is empty")
+            raise SpecError("a state must have a fingerprint, and this table has none: it is empty")
         first, *others = sorted(map(known.__getitem__, texts[place]), key=Conventions.fingerprint)
         if any(other.with_slices_like(first) != first for other in others):
             raise SpecError(
-                "a state has one fingerprint, and this table has several: read the states apart, `merge` tells what "
-                "differs"
+                "a state must have one fingerprint, and this table has several: read the states apart, `merge` says "
+                "what differs"
             )
         found.append(first)
     return found
@@ -133,7 +135,7 @@ def check_columns(state: DataFrame, conventions: Conventions) -> None:
     types = {field.name: field.dataType for field in state.schema.fields}
     for name in table_columns(conventions):
         if name not in types:
-            raise DataError(f"a state needs the column {name!r}, which this one lacks: {WRITE_AGAIN}")
+            raise DataError(f"a state must have a column {name!r}, and this one has none: {WRITE_AGAIN}")
     for name, type_ in {"part": StringType, **dict.fromkeys(("place", *columns_of(conventions)), NumericType)}.items():
         if not isinstance(types[name], type_):
             what = "text" if type_ is StringType else "a number"
@@ -143,15 +145,15 @@ def check_columns(state: DataFrame, conventions: Conventions) -> None:
 
 
 def facts_of(tables: Mapping[int, DataFrame], conventions: Conventions) -> dict[int, Row]:
-    """What tells whether the rows of each state fit together: a row for each, by the same key; one job for all.
+    """The facts of each table, one row by the key of the table, that tell whether its rows fit together; one query.
 
-    `sources` are the evaluations that were added, and `added` how often; `totals` is the number of rows of the part
-    `total`. `reference_…` and `total_…` are what the slices and the total say of a sum, and `unlike_…` in how many
-    slices another part says something else.
+    `sources` are the ids of the evaluations that were added, and `added` counts how often; `totals` is the number of
+    rows of the part `total`. `reference_…` is a sum over all slices and `total_…` the same sum of the part `total`.
+    `unlike_…` is the number of slices in which another part has another sum than the reference.
     """
     reference, beside, sums = reference_of(conventions), parts_beside(conventions), ("n", *totals_of(conventions))
 
-    def summed(sql: str, condition: str, alias: str) -> Column:
+    def sum_of(sql: str, condition: str, alias: str) -> Column:
         return F.expr(f"coalesce(sum({sql}) FILTER (WHERE {condition}), 0) AS {alias}")
 
     compared = {
@@ -164,16 +166,16 @@ def facts_of(tables: Mapping[int, DataFrame], conventions: Conventions) -> dict[
     rows = keyed(union_of(numbered), conventions, "fingerprint").withColumnRenamed("fingerprint", "state")
     rows = with_challenger(rows, conventions)
     by_slice = rows.groupBy("state", *inner).agg(
-        *[summed(sql, reference.condition, f"reference_{name}") for name, sql in reference.sums.items()],
+        *[sum_of(sql, reference.condition, f"reference_{name}") for name, sql in reference.sums.items()],
         *[
-            summed(sql, part.condition, f"part_{place}_{name}")
+            sum_of(sql, part.condition, f"part_{place}_{name}")
             for place, part in enumerate(beside)
             for name, sql in part.sums.items()
         ],
-        *[summed(name, f"part = '{TOTAL}'", f"total_{name}") for name in sums],
-        summed("n", f"part IN {STATUSES}", "rows"),
-        summed("n", "part = 'ok'", "ok"),
-        summed("n", f"part = '{SOURCE}'", "added"),
+        *[sum_of(name, f"part = '{TOTAL}'", f"total_{name}") for name in sums],
+        sum_of("n", f"part IN {STATUSES}", "rows"),
+        sum_of("n", "part = 'ok'", "ok"),
+        sum_of("n", f"part = '{SOURCE}'", "added"),
         F.expr(f"count_if(part = '{TOTAL}') AS totals"),
         F.expr(f"collect_list(place) FILTER (WHERE part = '{SOURCE}') AS sources"),
     )
@@ -188,18 +190,18 @@ def facts_of(tables: Mapping[int, DataFrame], conventions: Conventions) -> dict[
 
 
 def alike_as_sql(a: str, b: str) -> str:
-    """Whether two sums of the same rows agree, as SQL; infinite ones do where they are the same."""
+    """Whether two sums of the same rows agree, as SQL; infinite ones agree if they are equal."""
     away = f"abs({a} - {b})"
     return f"({a} = {b} OR ({away} <= {SLACK!r}D * abs({a}) + {LEAST!r}D AND {away} < double('Infinity')))"
 
 
 def alike(a: float, b: float) -> bool:
-    """Whether two sums of the same rows agree; infinite ones do where they are the same."""
+    """Whether two sums of the same rows agree; infinite ones agree if they are equal."""
     return a == b or (isnan(a) and isnan(b)) or (isfinite(a - b) and abs(a - b) <= SLACK * abs(a) + LEAST)
 
 
 def check_facts(facts: Row, conventions: Conventions) -> None:
-    """Raise DataError where the rows of a state do not fit together."""
+    """Raise DataError if the rows of a state do not fit together."""
     reference, beside = reference_of(conventions), parts_beside(conventions)
     wrong = [
         f"in {counted(slices, 'slice')} part {part.name!r} has another sum {name} than {reference.name!r}"

@@ -1,6 +1,6 @@
 """The table of metrics of a state."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial, reduce
 
 import pyarrow as pa
