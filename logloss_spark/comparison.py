@@ -61,7 +61,7 @@ class Comparison(HeldState):
         self._rows, self._confidence = rows, confidence
         check_names(rows.roles.slices, columns_of(COMPARISON))
 
-    def _made(self) -> DataFrame:
+    def _table(self) -> DataFrame:
         return state_of_pairs(self._rows, self._source)
 
     @property

@@ -70,7 +70,7 @@ class Evaluation(HeldState):
         others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
         check_names(self._conventions.slices, [*metrics, *others])
 
-    def _made(self) -> DataFrame:
+    def _table(self) -> DataFrame:
         return state_of(self._rows, self._source)
 
     @property

@@ -1,4 +1,4 @@
-"""A state that is computed once, whatever is read off it, and the metrics that were collected; let go in the end."""
+"""What evaluations and comparisons share: a state that is cached, and metrics that are collected once."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,22 +23,22 @@ from logloss_spark.states.state import CheckedState, new_source
 
 
 class HeldState(ABC):
-    """What has one state, cached at its first use so that the rows are read once, and metrics that are collected once.
+    """The base of what has one state. The first use computes and caches it, so that the rows are read once.
 
-    A context manager: leaving it lets both go, and so does `close`.
+    Metrics are collected once. `close` frees both, and so does leaving a `with` block.
     """
 
     _rows: Rows
     _counts: dict[str, int]
 
     @abstractmethod
-    def _made(self) -> DataFrame:
-        """The table of the state, from the rows."""
+    def _table(self) -> DataFrame:
+        """The table of the state, from the rows; lazy."""
 
     @property
     @abstractmethod
     def metrics(self) -> DataFrame:
-        """The metrics, read off the state."""
+        """The metrics of the state."""
 
     @property
     def _conventions(self) -> Conventions:
@@ -47,13 +47,13 @@ class HeldState(ABC):
 
     @cached_property
     def _source(self) -> int:
-        """What the state is known by when it is merged: the same number whenever it is made."""
+        """The id of this evaluation: a state that is computed again is the same state."""
         return new_source()
 
     @cached_property
     def state(self) -> State:
-        """The sums per slice, cached. They come from our own rows, and so need no check."""
-        state = cache_or_collect(self._made())
+        """The sums per slice, cached. They come from the rows, and need no check."""
+        state = cache_or_collect(self._table())
         try:
             found = first_look(state)
             if found["unknown_label"] and not found["first_class"]:
@@ -63,7 +63,7 @@ class HeldState(ABC):
                 if exponent:
                     state.unpersist()
                     self._rows = in_units(self._rows, exponent)
-                    state = cache_or_collect(self._made())
+                    state = cache_or_collect(self._table())
         except LogLossError:
             state.unpersist()
             raise
@@ -73,17 +73,17 @@ class HeldState(ABC):
     @property
     def counts(self) -> dict[str, int]:
         """How many rows have each status; of a comparison with rows="shared" pairs of a row and a challenger."""
-        _ = self.state  # whoever makes the state counts its rows
+        _ = self.state  # making the state counts its rows
         return self._counts
 
     @cached_property
     def _schema(self) -> StructType:
-        """The columns of the metrics; to build their plan takes a third of a second."""
+        """The columns of the metrics, cached: building their plan takes a third of a second."""
         return self.metrics.schema
 
     @cached_property
     def _collected(self) -> pd.DataFrame | None:
-        """All metrics, or None where they are too many to stay on the driver."""
+        """All metrics, or None if they are too many for the driver."""
         return kept_whole(self.metrics, len(self._conventions.classes))
 
     def _ranked(self, order: Order, limit: int | None = None, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
@@ -95,7 +95,7 @@ class HeldState(ABC):
         return ranked(readable(self.metrics).toPandas(), order)
 
     def close(self) -> None:
-        """Let the cached state and the collected metrics go; the next use makes them again."""
+        """Free the cached state and the collected metrics; the next use computes them again."""
         self.__dict__.pop("_collected", None)
         if "state" in self.__dict__:
             self.state.unpersist()
@@ -109,7 +109,7 @@ class HeldState(ABC):
 
 
 def first_look(state: DataFrame) -> dict[str, Any]:
-    """What tells whether a state is what was meant, in one small job, the first one that uses the state.
+    """Facts that show whether the state is what the caller meant, from one small job, the first that uses the state.
 
     The rows of each status; of the scored rows those of the first class, `first_class`; and the sums `w` and `w2` of
     all slices, and `least_w2` of one.

@@ -1,6 +1,6 @@
-"""Has the population moved: the object that compares two states, and the tables that it is read off.
+"""Drift: whether the population has moved between two states.
 
-What is measured, and how, is in `statistics.drift`. No row is read again.
+`statistics.drift` has the definitions. No row is read again.
 """
 
 import json
@@ -38,7 +38,7 @@ from logloss_spark.wording import visible
 
 
 class Drift:
-    """How far the current state has moved from the reference. Made by `drift`.
+    """The drift of a current state from a reference. `drift` makes it.
 
     Attributes
     ----------
@@ -96,24 +96,24 @@ def drift(
     partition: str | None = None,
     confidence: float = 0.95,
 ) -> Drift:
-    """How far the scores and the classes of a state have moved from those of another. No row is read again.
+    """Compare the scores and the labels of a state with those of a reference. No row is read again.
 
     Parameters
     ----------
     reference_state, current_state : State
-        Of the same kind of prediction and the same classes. They may be
-        sliced by more columns than are asked for. Scores of K classes are those of the top class.
+        States of the same kind of prediction and the same classes. They may have more slice columns than `by` names.
+        For K classes the score is the probability of the top class.
     by : str, list of one str, or list of lists of str
         Grouping sets of slice columns that both states have, beside the global row.
     partition : str, optional
-        A slice column of the current state, such as the day: each of its values is compared, whole and by the grouping
-        sets, with the one reference.
+        A slice column of the current state, such as the day. Each of its values is compared with the one reference, as
+        a whole and by the grouping sets.
     confidence : float
-        A verdict is given where an adjusted p-value is at most 1 less this.
+        A verdict is given if an adjusted p-value is at most 1 - confidence.
 
     Returns
     -------
-    Drift, which shows itself. States that were not checked yet are checked at once, all else when it is looked at. Its
+    Drift, which shows itself. States are checked at once if they were not yet; everything else is lazy. Its
     `metrics` have one row per slice that either state has: the slice columns (the partition first) and the columns
     described below. What needs both sides is null where either has no rows.
 
@@ -123,7 +123,7 @@ def drift(
     Raises
     ------
     SpecError
-        States that cannot be compared, or a slice column that one does not have.
+        The states cannot be compared, or one of them lacks a slice column.
 
     Examples
     --------
@@ -172,5 +172,5 @@ def drift(
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
         of_each = rolled_up(after, both[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
-    found = judged(measured(both_sides(reference, current, slices, both), slices, both), confidence)
+    found = judged(measured(both_sides(reference, current, slices), slices, both), confidence)
     return Drift(named_slices(found, slices), slices, both[0].classes)

@@ -1,4 +1,4 @@
-"""States: sums that add, and the tables that are read off them without reading a row again."""
+"""`State`: sums that add, and the tables that are computed from them without reading a row again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,23 +29,23 @@ from logloss_spark.tables.reliability import reliability_table
 
 @dataclass(frozen=True, eq=False, repr=False)
 class State:
-    """A table of sums, from which metrics are read. States add: the state of all rows is the sum of those of its parts.
+    """A table of sums, and the conventions under which they were made. States add: state(A) + state(B) = state(A ∪ B).
 
-    `evaluate` and `compare` make one from rows, `read_state` reads one that was saved, and `State(df)` takes a
-    DataFrame that you read yourself. The table is looked through once, when something is first needed of it, and
-    states that are merged are looked through together, in two jobs.
+    `evaluate` and `compare` compute a state from rows, `read_state` reads one that was saved, and `State(df)` takes a
+    DataFrame that you have read yourself. A stored state is checked once, at its first use; states that are merged
+    are checked together, by two queries.
 
     Parameters
     ----------
     table : DataFrame
-        The sums: see `help(logloss_spark.states.schema)`.
+        The sums; `help(logloss_spark.states.schema)` describes them.
 
     Raises
     ------
     SpecError
-        A table that is no state. When it is first used: one that holds states of different conventions, or one twice.
+        The table is no state. At the first use: it holds states of different conventions, or one state twice.
     DataError
-        When it is first used: a state that was edited, or of which rows are missing.
+        At the first use: the state was edited, or rows are missing.
 
     Examples
     --------
@@ -64,34 +64,42 @@ class State:
 
     @classmethod
     def from_checked(cls, checked: CheckedState) -> "State":
-        """A state of which everything is known, so that nobody looks through it."""
+        """A state that needs no further check."""
         state = cls(checked.table)
         state.__dict__["checked"] = checked
         return state
 
     @cached_property
     def checked(self) -> CheckedState:
-        """The state once it was looked through; rows that were cut from a state by hand have a total here."""
+        """The checked state. If its rows were cut from another state by hand, it has a total of its own here."""
         return examine([self.table])[0]
 
     @property
     def conventions(self) -> Conventions:
-        """What states must share to be added: what was scored, and how."""
+        """The conventions: what was scored, and how. States must share them to be added."""
         return self.checked.conventions
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The slice columns, whose grouping sets metrics can be read by."""
+        """The slice columns. Metrics can be computed for any grouping sets of them."""
         return self.conventions.slices
 
     def __add__(self, other: "State") -> "State":
-        """The state of the rows of both: `merge` says what is checked."""
+        """The state of all rows of both states; raises as `merge` does."""
         return merge(self, other) if isinstance(other, State) else NotImplemented
 
     def where(self, condition: str | Column) -> "State":
-        """The state of the slices for which a condition holds, as SQL or a Column over the slice columns.
+        """The state of the slices that meet a condition.
 
-        Raises SpecError where it is no condition on them.
+        Parameters
+        ----------
+        condition : str or Column
+            A condition on the slice columns; a string is SQL.
+
+        Raises
+        ------
+        SpecError
+            The condition is invalid, or names anything but slice columns.
 
         Examples
         --------
@@ -104,32 +112,32 @@ class State:
         return State.from_checked(cut(self.checked, condition))
 
     def rolled_up(self, by: By) -> "State":
-        """The state with the slice columns of these grouping sets alone: smaller, and with the same global row."""
+        """A smaller state, which has only the slice columns that these grouping sets name."""
         return State.from_checked(coarser(self.checked, slices_of(grouping_sets(by))))
 
     def with_slice(self, name: str, value: Column) -> "State":
-        """The state with one more slice column, which has the same value everywhere, such as the day of its rows."""
+        """The state with one more slice column that has one value, such as the day of all its rows."""
         return State.from_checked(sliced(self.checked, name, value))
 
     def persist(self) -> "State":
-        """The state with its sums cached, so that all that is read off it computes them once; see `unpersist`."""
+        """The state with its sums cached, so that they are computed once; `unpersist` frees them."""
         checked = self.checked
         return State.from_checked(CheckedState(cache_or_collect(checked.table), checked.conventions, checked.sources))
 
     def unpersist(self) -> None:
-        """Let the cached sums go."""
+        """Free the cached sums."""
         self.table.unpersist()
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
-        """Write the state to a path, as Parquet; it is looked through before.
+        """Check the state, and write it to a path as Parquet.
 
-        On this machine's disks what was there stays whole until all is written.
+        On this machine's disks an old table stays whole until the new one is written.
 
         Raises
         ------
         SpecError
-            Something is at the path, and `overwrite` is not set, or it is nothing that Spark wrote; a path within what
-            the state is read from.
+            Something is at the path and `overwrite` is false, or it is not a table that Spark wrote; or the path
+            overlaps with what the state is read from.
         """
         table = self.checked.table
         target = {"state": Target(path=path)}
@@ -146,7 +154,7 @@ class State:
         ece_bins: int = 10,
         baseline: float | Sequence[float] | None = None,
     ) -> DataFrame:
-        """Metrics of everything in the state, and of the grouping sets asked for.
+        """The metrics of the global row and of grouping sets of the slices.
 
         Parameters
         ----------
@@ -165,7 +173,7 @@ class State:
         Raises
         ------
         SpecError
-            The state of a comparison, or a slice column that the state does not have.
+            This is the state of a comparison, or it has no such slice column.
 
         Examples
         --------
@@ -185,7 +193,7 @@ class State:
 
     @explains(*SLICE, *RELIABILITY)
     def reliability(self, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
-        """The reliability table: per slice and bin of the score what was forecast and what happened.
+        """The reliability table: what was forecast and what happened, per slice and bin of the score.
 
         Parameters
         ----------
@@ -200,14 +208,14 @@ class State:
         Raises
         ------
         SpecError
-            The state of a comparison, or a slice column that the state does not have.
+            This is the state of a comparison, or it has no such slice column.
         """
         reporting = Reporting(confidence=confidence, ece_bins=ece_bins)
         return reliability_table(self._of_evaluation, grouping_sets(by), reporting)
 
     @explains(*SLICE, *BY_CLASS)
     def by_class(self, *, by: By = ()) -> DataFrame:
-        """The table by the class that happened: what each was forecast, how often it happened, its part of the loss.
+        """The table by class: what each class was forecast, how often it happened, and its part of the loss.
 
         Parameters
         ----------
@@ -222,13 +230,13 @@ class State:
         Raises
         ------
         SpecError
-            The state of a comparison, or a slice column that the state does not have.
+            This is the state of a comparison, or it has no such slice column.
         """
         return class_table(self._of_evaluation, grouping_sets(by))
 
     @explains(*SLICE, *COMPARISON)
     def comparison(self, *, by: By = (), confidence: float = 0.95) -> DataFrame:
-        """The comparison of everything in the state, and of the grouping sets asked for.
+        """The comparison of each challenger with the baseline, for the global row and for grouping sets of the slices.
 
         Parameters
         ----------
@@ -250,7 +258,7 @@ class State:
         Raises
         ------
         SpecError
-            The state of an evaluation, or a slice column that the state does not have.
+            This is the state of an evaluation, or it has no such slice column.
         """
         between("confidence", confidence, 0.0, 1.0)
         if not self.conventions.models:
@@ -259,7 +267,7 @@ class State:
 
     @property
     def _of_evaluation(self) -> CheckedState:
-        """The state, if an evaluation made it; SpecError where a comparison did."""
+        """The checked state of an evaluation; SpecError if this is a comparison's."""
         if self.conventions.models:
             raise SpecError(
                 f"this is the state of a comparison of {', '.join(self.conventions.models)}: read it with `comparison`"
@@ -271,25 +279,24 @@ class State:
 
 
 def merge(*states: State) -> State:
-    """Add states: the state of all their rows together.
+    """Add states: the state of all their rows.
 
     Parameters
     ----------
     states : State
-        One or more, of this session or read from storage. Their slice columns may come in any order; the result has
-        the first one's.
+        One or more. Their slice columns may be in any order; the result has the order of the first state.
 
     Returns
     -------
-    State, lazy; those of the given ones that were not looked through yet are looked through at once, in two jobs.
+    State, lazy; states that were not checked yet are checked at once, all of them by two queries.
 
     Raises
     ------
     SpecError
-        States that were made under different conventions, or with other slices; it says what differs. A state that
-        is given twice, whole or as part of another.
+        The states differ in conventions or slices, and the message says in which; or a state is given twice, whole or
+        as part of another.
     DataError
-        A state that was edited, or of which rows are missing.
+        A state was edited, or rows are missing.
 
     Examples
     --------
@@ -300,12 +307,12 @@ def merge(*states: State) -> State:
     2
     """
     if not states:
-        raise SpecError("merge needs one state or more, got none: give them one by one, as in merge(*states)")
+        raise SpecError("merge takes one state or more, got none: give them one by one, as in merge(*states)")
     return State.from_checked(merged(check_states(*states)))
 
 
 def check_states(*states: State) -> list[CheckedState]:
-    """What the states hold, once all that were not looked through yet have been, together."""
+    """Check the states that were not checked yet, all of them together, and return all."""
     for state in states:
         check_is_state(state)
     unread = list({id(state): state for state in states if "checked" not in state.__dict__}.values())
@@ -320,26 +327,26 @@ def check_is_state(state: object) -> None:
     if not isinstance(state, State):
         advice = "give the .state of an evaluation or a comparison, and states one by one, as in merge(*states)"
         what = "wrap it, as in State(df)" if isinstance(state, DataFrame) else advice
-        raise SpecError(f"states are needed here, got a {kind_of(state)}: {what}")
+        raise SpecError(f"states must be of type State, got a {kind_of(state)}: {what}")
 
 
 def read_state(path: str) -> State:
-    """Read a state that `State.save` wrote, or Spark did as Parquet; a folder of several is their sum.
+    """Read a state that was saved as Parquet; a folder of several states is their sum.
 
     Parameters
     ----------
     path : str
-        As Spark reads it: it may be a pattern.
+        A path or a pattern, as Spark reads it.
 
     Returns
     -------
-    State, of which nothing but the schema has been read
+    State, of which only the schema has been read
 
     Raises
     ------
     DataError
-        A path where nothing is, or that cannot be read.
+        Nothing is at the path, or it cannot be read.
     SpecError
-        A table that is no state.
+        The table is no state.
     """
     return State(read_table(active_session(), Source(path=path)))

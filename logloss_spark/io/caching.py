@@ -1,4 +1,4 @@
-"""Tables that are computed once, though several results are read off them."""
+"""Compute a table once, even if several results are read from it."""
 
 import warnings
 
@@ -6,14 +6,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 HELD_ROWS = 1_000_000
-"""A state up to this many rows is brought to the driver and back where Spark refuses to cache it (some 200 MB)."""
+"""If Spark refuses to cache a state of at most this many rows (some 200 MB), it goes to the driver and back."""
 
 HELD_PARTITIONS = 32
-"""A state is small. Cached as it comes from a shuffle, each table read off it would start 200 tasks."""
+"""Partitions of a cached state. It is small; with those of a shuffle each table of it would start 200 tasks."""
 
 
 def cache_or_collect(state: DataFrame) -> DataFrame:
-    """Return a state that is computed once: cached, or where Spark refuses that brought to the driver and back."""
+    """Cache a state; if Spark refuses to, bring it to the driver and back. If it is too large for that, warn."""
     try:
         return state.coalesce(HELD_PARTITIONS).persist()
     except PySparkException:
@@ -22,7 +22,7 @@ def cache_or_collect(state: DataFrame) -> DataFrame:
             return state.sparkSession.createDataFrame(table, state.schema)
     warnings.warn(
         f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table "
-        "again; write .state to storage and read metrics off that",
+        "again; save the state, and compute the metrics from the saved one",
         stacklevel=3,
     )
     return state

@@ -1,1 +1,1 @@
-"""Lazy tables that are read off a state."""
+"""Lazy tables that are computed from a state."""

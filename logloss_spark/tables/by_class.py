@@ -1,4 +1,4 @@
-"""The table of a state by the class that happened."""
+"""The table by class of a state: one row per slice and class that happened."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -51,5 +51,5 @@ def class_table(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFra
 
 
 def class_table_columns(conventions: Conventions) -> list[str]:
-    """The columns of a table by class besides the slices."""
+    """The columns of a table by class except for the slices."""
     return [*OF_SLICE, *columns_of_loss(BY_CLASS, conventions.loss).values()]

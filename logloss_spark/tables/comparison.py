@@ -1,8 +1,8 @@
-"""Differences of losses on the same rows: their sums, and the metrics, intervals and verdicts that follow from those.
+"""The table of a comparison: differences of losses on the same rows, with their intervals and verdicts.
 
-The difference of two mean losses is the mean of d = (challenger's loss - baseline's loss), so that what is easy or
-hard for both models cancels row by row. Its error is that of a weighted mean: with e = w (d - D) / W, the square root
-of n/(n-1) sum e^2, or where rows hang together of B/(B-1) times the sum over B buckets of (sum of e in the bucket)^2.
+The difference of two mean losses is the mean of d = (challenger's loss - baseline's loss), so what is easy or hard
+for both models cancels row by row. Its standard error is that of a weighted mean: with e = w (d - D) / W it is the
+square root of n/(n-1) sum e^2; with clusters, of B/(B-1) times the sum over B buckets of (sum of e in the bucket)^2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
 
 
 def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
-    """All sums of a slice and challenger in one row. What has no model is every challenger's.
+    """All sums of a slice and challenger in one row. Rows of a state without a model count for every challenger.
 
     `buckets` has `w` and `wd` of each bucket; `classes` is how many classes happened, and `rarest` how often the
     rarest of them did.
@@ -102,7 +102,7 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
             "n_eff": F.expr("try_divide((w + w_low) * (w + w_low), w2)"),
         }
     )
-    # Uneven weights leave as little to go by as few rows do, and so do few clusters.
+    # Very uneven weights carry as little information as few rows, and so do few clusters.
     enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW
     if conventions.buckets:
         enough &= F.size("buckets") >= FEW_BUCKETS
@@ -117,9 +117,9 @@ def measured_batch(batch: pa.RecordBatch, *, clustered: bool, confidence: float)
 
 
 def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence: float) -> dict[str, Array]:
-    """The metrics of n slices and challengers from their sums; NaN where one is not defined.
+    """The metrics of n slices and challengers from their sums; NaN if a metric is not defined.
 
-    `buckets` are lists of the sums `w` and `wd` of the buckets of clusters, None where rows are independent.
+    `buckets` has a list of the sums `w` and `wd` of each bucket of clusters; it is None if rows are independent.
     """
     weight = sums["w"] + sums["w_low"]
     with np.errstate(all="ignore"):
@@ -131,7 +131,7 @@ def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence
             filled = independent = buckets.value_lengths().to_numpy(zero_copy_only=False).astype(np.float64)
             squares = squares_of_buckets(buckets, difference)
         error = standard_error(squares / weight**2, independent)
-        # Without any spread a difference of 0 is just that, and of any other there is no telling.
+        # Without any spread a difference of 0 has the p-value 1, and any other difference has none.
         statistic = np.where(error > 0.0, difference / error, np.where(difference == 0.0, error, np.nan))
         losses = {"baseline_log_loss": "wa", "challenger_log_loss": "wb"}
         shares = {
@@ -152,7 +152,7 @@ def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence
 
 
 def mean_of(sums: Mapping[str, Array], name: str) -> Array:
-    """The mean of what was summed in two columns."""
+    """The mean from a sum that has two columns."""
     return ratio_of_sums(sums[name], sums[low_of(name)], sums["w"], sums["w_low"])
 
 
@@ -166,9 +166,9 @@ def squares_of_buckets(buckets: pa.ListArray, difference: Array) -> Array:
 
 
 def judge(table: DataFrame, confidence: float) -> DataFrame:
-    """The table with `p_adjusted` and `verdict`.
+    """Add the columns `p_adjusted` and `verdict`.
 
-    The p-values of a challenger are adjusted over the slices of one grouping set. The global row is a set of its own.
+    The p-values of a challenger are adjusted over the slices of each grouping set. The global row is a set of its own.
     """
     adjusted = with_adjusted(table, "p_value", "p_adjusted", ["grouping_id", "challenger"])
     found = F.col("p_adjusted") <= 1.0 - confidence

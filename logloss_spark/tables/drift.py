@@ -1,4 +1,4 @@
-"""The table of a drift: two states side by side, a row per slice that either has."""
+"""The table of a drift: two states side by side, one row per slice that either state has."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -23,12 +23,12 @@ from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_
 from logloss_spark.tables.verdicts import with_adjusted
 
 COMPARED = ("kind", "classes", "scalar", "grid")
-"""What the both of two states must share for their scores and classes to mean the same. How a row was scored (loss,
-clip, eps), and whether its label was a class or a share, moves neither."""
+"""Conventions that two states must share so that their scores and classes mean the same. The loss, its cap, and whether
+labels are classes or shares change neither scores nor classes."""
 
 
 PARTS = ("moments", "cell", "class", "bucket", "bucket_class", *WHOLE, *STATUSES)
-"""The parts of a state that are rolled up; a slice whose rows all could not be scored has statuses alone."""
+"""The parts of a state that are rolled up. A slice of which no row can be scored has only statuses."""
 
 
 SUMS = {
@@ -38,15 +38,15 @@ SUMS = {
     "bucket": ("w", "wy"),
     "bucket_class": ("wy",),
 }
-"""The sums of each part that are compared, of those that a state has."""
+"""The sums of each part that are compared. A state need not have all of them."""
 
 
 OF_LABEL = {"wy": "weight", "w2y": "w2"}
-"""Sums of the positive class, and the sums of which the negative class has the rest."""
+"""Maps the sums of the positive class to those of both classes; the negative class has the rest."""
 
 
 PIECE = 64
-"""Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 20 MB."""
+"""Number of slices that are computed together. With clusters their sums by bucket and bin take some 20 MB."""
 
 
 SIDES = ("reference", "current")
@@ -62,8 +62,8 @@ WORST_TYPE = ArrayType(StructType([StructField(name, DoubleType()) for name in B
 
 
 SMALL_PSI = 0.1
-"""Below, a population is by convention taken as stable (Siddiqi, Credit Risk Scorecards, 2006), however sure it is that
-it is not quite the same."""
+"""Below this index a population counts as stable by convention (Siddiqi, Credit Risk Scorecards, 2006), even if it is
+certain that it is not quite the same."""
 
 
 def check_comparable(reference: Conventions, current: Conventions) -> None:
@@ -89,10 +89,8 @@ def check_types(reference: Mapping[str, str], current: Mapping[str, str], slices
             )
 
 
-def both_sides(
-    reference: DataFrame, current: DataFrame, slices: Sequence[str], both: Sequence[Conventions]
-) -> DataFrame:
-    """Two states that were rolled up, in one row per slice that either has; its columns are `slice_0`, ..."""
+def both_sides(reference: DataFrame, current: DataFrame, slices: Sequence[str]) -> DataFrame:
+    """Join two states that were rolled up: one row per slice (`slice_0`, ...) that either state has."""
     keys = [slice_name(place) for place in range(len(slices))]
     names = dict.fromkeys(name for names in SUMS.values() for name in names if name in reference.columns)
     halves = [name for name in names if low_of(name) in reference.columns]
@@ -102,13 +100,12 @@ def both_sides(
         rolled.select(*keys, "grouping_id", "part", "place", *sums, F.lit(side).alias("side"))
         for side, rolled in zip(SIDES, (reference, current), strict=True)
     ]
-    inner = [slice_name(place) for place in range(len(slices))]
     columns = [column for side in SIDES for column in sums_of_side(side, names)]
-    return together[0].unionByName(together[1]).groupBy(*inner, "grouping_id").agg(*columns)
+    return together[0].unionByName(together[1]).groupBy(*keys, "grouping_id").agg(*columns)
 
 
 def sums_of_side(side: str, names: Iterable[str]) -> list[Column]:
-    """What `Population` holds of one side of a slice: its moments, and its other parts as arrays of structs."""
+    """The sums for `Population` of one side of a slice: moments as columns, other parts as arrays of structs."""
     columns = []
     for part, sums in SUMS.items():
         of_part = f"FILTER (WHERE side = '{side}' AND part = '{part}')"
@@ -123,7 +120,7 @@ def sums_of_side(side: str, names: Iterable[str]) -> list[Column]:
 
 
 def measured(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]) -> DataFrame:
-    """What is measured of each slice of `both_sides` alone."""
+    """The measures of each slice of `both_sides`."""
     wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
     kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
     fields = [StructField(name, spark_type(metric, scalar=both[0].scalar)) for name, metric in MEASURES.items()]
@@ -134,7 +131,7 @@ def measured(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]
 
 
 def judged(table: DataFrame, confidence: float) -> DataFrame:
-    """The table with adjusted p-values and verdicts, each over the slices of a grouping set."""
+    """Add p-values that are adjusted over the slices of each grouping set, and verdicts."""
     for of in ("", "label_"):
         table = with_adjusted(table, f"{of}p_value", f"{of}p_adjusted", ["grouping_id"])
     moved = [F.col(f"{of}p_adjusted") <= 1.0 - confidence for of in ("", "label_")]
@@ -148,7 +145,7 @@ def judged(table: DataFrame, confidence: float) -> DataFrame:
 
 
 def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
-    """The result of `drift`, with the names of its slice columns."""
+    """The result of `drift`: its columns in order, slices under their own names."""
     columns = ["grouping_id", "slice", *columns_of(DRIFT)]
     return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
 
@@ -161,7 +158,7 @@ def measured_batch(batch: pa.RecordBatch, *, both: Sequence[Conventions]) -> lis
 
 
 def population(batch: pa.RecordBatch, place: int, both: Sequence[Conventions]) -> Population:
-    """One side of a batch of slices as NumPy arrays. Clusters count where both sides have them."""
+    """One side of a batch of slices as NumPy arrays. Clusters count only if both sides have them."""
     side, conventions = SIDES[place], both[place]
     clustered = all(one.buckets for one in both)
 
@@ -201,10 +198,10 @@ def population(batch: pa.RecordBatch, place: int, both: Sequence[Conventions]) -
 
 
 def arrow_bins(fields: dict[str, Array], bins: Array) -> pa.Array:
-    """The worst bins as an Arrow array of lists, with no more entries than a slice has bins; null where it has none."""
+    """The worst bins as an Arrow array of lists, which are no longer than a slice has bins; null without bins."""
     listed = np.minimum(bins, WORST).astype(np.int32)
     kept = np.arange(WORST) < listed[:, np.newaxis]
     entries = pa.StructArray.from_arrays([pa.array(fields[name][kept]) for name in BIN], names=list(BIN))
     offsets = np.concatenate([[0], np.cumsum(listed, dtype=np.int32)]).astype(np.int32)
-    # A list is null where its offset is.
+    # A list is null if its offset is null.
     return pa.ListArray.from_arrays(pa.array(offsets, mask=np.append(listed == 0, False)), entries)

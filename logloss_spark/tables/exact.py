@@ -1,8 +1,8 @@
-"""Ranking and CORP of the rows themselves, where the cells of a state leave a bound: one sort of the scores.
+"""Exact ranking and calibration (CORP), from the scores of all rows instead of the cells of a state.
 
-Up to `SMALL` rows, scores are collected beside the sums of their slice, and NumPy does the rest. Beyond, rows are first
-added up by distinct score, and scores sorted within the bins of the grid, which are in order already: so that no task
-sorts or pools more than one bin of one slice.
+Up to `SMALL` rows the scores of a slice are collected beside its sums, and NumPy computes both. For more rows Spark
+first sums by distinct score, then sorts the scores within each bin of the grid. The bins are in order already, so no
+task sorts or pools more than one bin of one slice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,14 +22,15 @@ from logloss_spark.statistics.calibration import entropy, pooled_groups, varianc
 from logloss_spark.statistics.ranking import RANKING
 
 SMALL = 10_000
-"""Up to so many scored rows one task measures a slice from all its scores: 256 slices of them are arrays of 20 MB.
+"""Up to this many scored rows one task computes a slice from all its scores; 256 slices take arrays of 20 MB.
 
-CORP of nearly calibrated forecasts by cells is 5 to 10 % off up to here; of a hundred thousand rows it is 3 % off.
+For nearly calibrated forecasts CORP by cells is off by 5 to 10 % up to this size, and by 3 % for a hundred thousand
+rows.
 """
 
 
 def with_ranking(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> DataFrame:
-    """A table of metrics whose ranking is that of the rows, so that its bounds are 0."""
+    """Replace the ranking in a table of metrics by the exact one, whose bounds are 0."""
     found = exact_ranking(scores, slices)
     joined = beside(table, found.withColumnsRenamed({name: f"exact_{name}" for name in RANKING}), slices)
     moved = F.col("exact_auc") - F.col("auc")
@@ -43,7 +44,7 @@ def with_ranking(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> 
 
 
 def with_pooling(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> DataFrame:
-    """A table of metrics whose CORP decomposition is that of the rows, which leaves no rest."""
+    """Replace the CORP decomposition in a table of metrics by the exact one, whose rest is 0."""
     joined = beside(table, exact_pooling(scores, slices), slices)
     mean = F.col("label_mean")
     parts: dict[str, Column] = {}
@@ -60,7 +61,7 @@ def with_pooling(table: DataFrame, scores: DataFrame, slices: Sequence[str]) -> 
 
 
 def beside(table: DataFrame, found: DataFrame, slices: Sequence[str]) -> DataFrame:
-    """A table of metrics with what was found of each of its slices."""
+    """Join a table of metrics with further columns of its slices."""
     keys = [*slices, "grouping_id"]
     renamed = found.withColumnsRenamed({name: f"key_{place}" for place, name in enumerate(keys)})
     same = [F.col(name).eqNullSafe(F.col(f"key_{place}")) for place, name in enumerate(keys)]
@@ -68,7 +69,7 @@ def beside(table: DataFrame, found: DataFrame, slices: Sequence[str]) -> DataFra
 
 
 def scores_of(rows: Rows) -> DataFrame:
-    """The sums `SCORE` of each distinct score of each slice (`slice_0`, ...), with its bin of the grid."""
+    """The sums `SCORE` per slice (`slice_0`, ...) and distinct score, with the score's bin of the grid."""
     table = scored(rows).where((F.col("status") == 0) & (F.col("weight") > 0 if rows.form.weighted else F.lit(True)))
     weight = F.col("weight") if rows.form.weighted else F.lit(1.0)
     names = inner_names(rows.roles.sets)
@@ -123,7 +124,7 @@ def exact_ranking(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
 def exact_pooling(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
     """The mean entropy and variance of the isotonic label means of each slice, from its distinct scores.
 
-    Blocks that are pooled within a bin stay together: pooling them again over all bins is pooling all scores.
+    Scores that are pooled within a bin stay together, so pooling the blocks of all bins equals pooling all scores.
     """
     keys = [*slices, "grouping_id"]
     table = scores.select(*keys, "bin", "score", "w", "wy")
@@ -134,16 +135,16 @@ def exact_pooling(scores: DataFrame, slices: Sequence[str]) -> DataFrame:
 
 
 def in_order(table: DataFrame, group: Sequence[str], order: Sequence[str]) -> DataFrame:
-    """The table, its rows by groups and in order within each, with `first` true where a group begins.
+    """Sort a table by groups and within each group; the new column `first` is true for the first row of a group.
 
-    A window leaves them like that. Python then takes a partition as a whole, where thousands of groups would each be
-    handed over by themselves.
+    A window leaves rows in this order. Python then reads whole partitions; `applyInArrow` would hand over each of
+    thousands of groups by itself.
     """
     return table.withColumn("first", F.row_number().over(Window.partitionBy(*group).orderBy(*order)) == 1)
 
 
 def blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Scores in order, pooled within each group: one row per block, with the keys of its lowest score."""
+    """Pool sorted scores within each group: one row per block, with the keys of its lowest score."""
     for table in whole_groups(batches):
         start, weight, labels = pooled_groups(*(numbers(table, name) for name in ("first", "w", "wy")))
         columns = [name for name in table.column_names if name not in ("first", "w", "wy")]
@@ -152,7 +153,7 @@ def blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def means_of_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The blocks of slices in order, pooled: one row per slice with the mean entropy and variance of what comes out."""
+    """Pool the sorted blocks of each slice: one row per slice, with the mean entropy and variance of the result."""
     for table in whole_groups(batches):
         first = numbers(table, "first")
         start, weight, labels = pooled_groups(first, numbers(table, "w"), numbers(table, "wy"))
@@ -166,7 +167,7 @@ def means_of_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
 
 
 def whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches of rows in order as tables that end where a group does."""
+    """Regroup sorted batches into tables that end with a group."""
     open_group: list[pa.RecordBatch] = []
     for batch in batches:
         starts = np.flatnonzero(numbers(batch, "first"))
@@ -183,7 +184,7 @@ def whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def numbers(table: pa.Table | pa.RecordBatch, name: str) -> Array:
-    """A column as an array."""
+    """A column as a NumPy array."""
     column = table.column(name)
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])

@@ -31,8 +31,8 @@ def metrics_table(
 ) -> DataFrame:
     """What `State.metrics` returns.
 
-    Before its slices get their names, `then` is done. `scores` are those of `exact.scores_of`; what `of_rows` names,
-    "auc" or "calibration", is read off them.
+    `scores` are those of `exact.scores_of`, from which the metrics named in `of_rows` ("auc", "calibration") are
+    computed. `then` are further steps on the table, before its slices get their own names.
     """
     conventions = state.conventions
     columns = columns_of_loss(METRICS, conventions.loss)

@@ -1,4 +1,4 @@
-"""All sums of a slice in one row, and as NumPy arrays; columns and names that all tables share."""
+"""From a state to NumPy: all sums of a slice in one row, then as arrays; and from metrics back to Arrow."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -34,11 +34,11 @@ from logloss_spark.statistics.catalogue import Metric
 from logloss_spark.statistics.metrics import Sums
 
 PIECE = 256
-"""Slices that are measured together: their sums by bucket and bin, where there are clusters, fill some 100 MB."""
+"""Number of slices that are computed together. With clusters their sums by bucket and bin take some 100 MB."""
 
 
 def true_weight(weight: Column, conventions: Conventions) -> Column:
-    """A sum of weights in units of 1, null where that is beyond a double."""
+    """A sum of weights in units of 1; null if it is beyond a double."""
     if not conventions.weight_exponent:
         return weight
     first = conventions.weight_exponent // 2  # the whole power need not be a double
@@ -100,7 +100,7 @@ def class_columns(conventions: Conventions) -> tuple[str, ...]:
 
 
 def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection[str]) -> Sums:
-    """The sums of a batch of slices as NumPy arrays; what a slice does not have is 0."""
+    """The sums of a batch of slices as NumPy arrays; 0 for a sum that a slice does not have."""
     classes = np.arange(len(conventions.classes))
     bins = np.unique(places_of(batch.column("cells")))
     thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
@@ -129,7 +129,7 @@ def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection
 
 
 def sums_in(batch: pa.RecordBatch, name: str) -> Array:
-    """A column as doubles, 0 where it is null."""
+    """A column as doubles; 0 for null."""
     return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
 
 
@@ -139,7 +139,7 @@ def scores_in(lists: pa.ListArray) -> Scores:
 
 
 def class_cells_of(lists: pa.ListArray, classes: int) -> ClassCells:
-    """Cells by class as arrays; none where the state has none."""
+    """Cells by class as arrays; they are empty if the state has none."""
     places = places_of(lists)
     if not places.size:
         return ClassCells(*(np.zeros((len(lists), 0, 0)) for _ in CLASS_CELL))
@@ -151,7 +151,7 @@ def class_cells_of(lists: pa.ListArray, classes: int) -> ClassCells:
 
 
 def in_full(sums: Mapping[str, Array]) -> dict[str, Array]:
-    """Sums of which those in two columns become the double that is nearest, and what it leaves."""
+    """Normalise sums that have two columns: the first becomes the nearest double, the second the rest."""
     together = {name: two_sum(sums[name], sums[low_of(name)]) for name in sums if low_of(name) in sums}
     return {**sums} | {
         column: values
@@ -197,7 +197,7 @@ def spark_type(metric: Metric, *, scalar: bool) -> DataType:
 
 
 def arrow_metric(metric: Metric, values: Array) -> pa.Array:
-    """A metric as an Arrow array, null where it is NaN."""
+    """A metric as an Arrow array; null for NaN."""
     if metric.type == "flag":
         return pa.array(values != 0.0)
     if values.ndim == 1 and metric.is_list(scalar=True):

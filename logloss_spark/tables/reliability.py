@@ -1,4 +1,4 @@
-"""The reliability table of a state."""
+"""The reliability table of a state: one row per slice and equal-width bin of the score."""
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -25,7 +25,7 @@ from logloss_spark.tables.pivot import true_weight
 
 
 def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
-    """The cells of a state by equal-width bins, `wp` the sum of w p in all of them."""
+    """The cells of a state with their equal-width bin as `place`, and `wp` the sum of w p also above one half."""
     coarse = literal_array(coarse_bin(np.arange(BINS), bins), "int")
     return state.where("part = 'cell'").withColumns(
         {
@@ -70,5 +70,5 @@ def reliability_table(state: CheckedState, by: tuple[tuple[str, ...], ...], repo
 
 
 def reliability_columns(conventions: Conventions) -> list[str]:
-    """The columns of a reliability table besides the slices."""
+    """The columns of a reliability table except for the slices."""
     return [*OF_SLICE, *columns_of_loss(RELIABILITY, conventions.loss).values()]

@@ -1,4 +1,4 @@
-"""P-values of many slices, adjusted for being many."""
+"""P-values that are adjusted for the number of slices."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from pyspark.sql import functions as F
 
 
 def with_adjusted(table: DataFrame, p_value: str, adjusted: str, family: Sequence[str]) -> DataFrame:
-    """The table with a further column, a p-value that is adjusted over the rows that agree in the columns of `family`.
+    """Add a column: a p-value that is adjusted over the rows that agree in the columns of `family`.
 
-    Rows that are called out where it is at most q are false discoveries to a share of at most q, on average. Null
-    p-values stay null and count for nothing (Benjamini, Hochberg, J. R. Statist. Soc. B 57, 1995).
+    Of the rows whose adjusted p-value is at most q, a share of at most q is false discoveries on average. Null p-values
+    stay null and do not count (Benjamini, Hochberg, J. R. Statist. Soc. B 57, 1995).
     """
     alike = Window.partitionBy(*family)
     ranked = table.withColumn("rank", F.row_number().over(alike.orderBy(F.asc_nulls_last(p_value))))

@@ -362,7 +362,7 @@ def test_words_that_do_not_fit_the_states_are_refused(small):
         ls.drift(small, small, by=[["dt"]], partition="dt")
     with pytest.raises(SpecError, match="'a' must have the same type in both states, got string and int"):
         ls.drift(small, ls.State(small.table.withColumn("a", F.lit(1))), by=[["a"]])
-    with pytest.raises(SpecError, match="states are needed here, got a pandas DataFrame"):
+    with pytest.raises(SpecError, match="states must be of type State, got a pandas DataFrame"):
         ls.drift(small.table.toPandas(), small)
     renamed = replace(small.conventions, slices=("dt", "PSI"))
     table = small.table.withColumnRenamed("a", "PSI").withColumn("fingerprint", F.lit(renamed.fingerprint()))
