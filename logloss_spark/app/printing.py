@@ -1,4 +1,4 @@
-"""What a command prints: whatever the terminal, the pipe or the file behind it can take."""
+"""Print text as far as the terminal, the pipe or the file behind a stream can take it."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from typing import TextIO
 
 
 def say(text: str, stream: TextIO | None) -> str | None:
-    """Print a text and a line's end; what the stream's encoding lacks is shown as Python writes it in a string.
+    """Print a text and a line break. Characters that the stream's encoding lacks are written as Python escapes.
 
     Returns
     -------
-    str or None: why it could not be printed
+    str, why it could not be printed; None if it was
     """
     if stream is None:  # Python's word for one that was closed when it started
         return "it is closed"
@@ -32,7 +32,7 @@ def tell(text: str) -> None:
 
 
 def open_standard_streams() -> None:
-    """Keep the numbers of closed standard streams from the files that are opened next, and from what Java prints."""
+    """Open standard streams that are closed, or the next files would get their numbers, and what Java prints."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

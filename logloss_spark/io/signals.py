@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: they end a job with an exception, and wait where half a step would do harm."""
+"""Turn SIGTERM and SIGINT into an exception that ends a job; hold them back where half a step would do harm."""
 
 import signal
 import sys
@@ -14,9 +14,9 @@ PATIENCE = 0.3
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the job. `stands` says what is there of its work; who knows better than the default sets it.
+    """A signal ended the job. `stands` says what the job has written; code that knows more than the default sets it.
 
-    It is a KeyboardInterrupt, of which py4j knows that the answer to its last command is still to come.
+    It is a KeyboardInterrupt because py4j then knows that the answer to its last command is still to come.
     """
 
     def __init__(self, number: int) -> None:
@@ -34,7 +34,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def interruption(error: BaseException | None) -> Interrupted | None:
-    """Return the signal behind an exception, which may have been raised on the way out; None where there is none."""
+    """Return the signal behind an exception, or None. An exception may be raised while that of a signal is handled."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error if isinstance(error, Interrupted) or error is None else Interrupted(signal.SIGINT)
@@ -42,7 +42,7 @@ def interruption(error: BaseException | None) -> Interrupted | None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within this block a signal raises `Interrupted`."""
+    """Let a signal that comes within this block raise `Interrupted`."""
     with handled_by(interrupt):
         yield
 
@@ -59,7 +59,7 @@ def held_back(meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
     Parameters
     ----------
     meanwhile : callable, optional
-        What makes the block end sooner. Once a signal has come, a thread calls it again and again.
+        Makes the block end sooner. Once a signal has come, a thread calls it again and again.
     """
     came: list[int] = []
     ended = threading.Event()
@@ -85,7 +85,7 @@ def held_back(meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
 
 @contextmanager
 def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle signals by a function; Python lets only the main thread do so, and elsewhere nothing is changed."""
+    """Handle signals by a function within this block. Python allows that in the main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Tables that a config names, read by Spark."""
+"""Read the tables that a config names."""
 
 from dataclasses import dataclass, field, replace
 

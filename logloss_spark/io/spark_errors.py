@@ -1,8 +1,8 @@
-"""Spark's errors in one line each: the rule, what came, what to do, with the exit code that belongs to it.
+"""Translate Spark's errors into ours, one line each: the rule, what Spark got, what to do, with its exit code.
 
-Spark says the same thing in several voices: as a PySparkException, as a Py4JJavaError whose text begins with the Java
-class, with the Java stack behind it or over Connect with the server's. All of them hold the name of the condition in
-brackets, as in `[PATH_NOT_FOUND]`; so the text is what is read here.
+Spark reports one condition in several ways: as a PySparkException, or as a Py4JJavaError whose text begins with the
+Java class, followed by the stack of Java or, over Connect, of the server. All of them name the condition in brackets,
+as in `[PATH_NOT_FOUND]`; so this module reads the text.
 """
 
 import re
@@ -86,19 +86,19 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
         "check the path, or start Spark with the package that brings it",
     ),
 )
-"""What Spark says, as a pattern of its text; what kind of error that is; what we say. The first that fits counts."""
+"""A pattern of Spark's text, the class of our error, and our message. The first pattern that matches counts."""
 
 BY_STATE = {"42": SpecError, "22": DataError, "KD": DataError}
-"""The kind of any other error by the class of its SQLSTATE: an analysis that fails, a value, a data source."""
+"""The class of any other error, by the first digits of its SQLSTATE: a failed analysis, a value, a data source."""
 
 
 def from_spark(error: BaseException) -> bool:
-    """Whether an exception is Spark's, in whichever of its voices."""
+    """Whether an exception comes from Spark."""
     return isinstance(error, PySparkException) or type(error).__module__.startswith("py4j.")
 
 
 def translated(error: BaseException) -> LogLossError:
-    """An error of Spark's as one of ours, of one line.
+    """Return an error of Spark's as one of ours, of one line.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def translated(error: BaseException) -> LogLossError:
 
 
 def said(error: BaseException) -> str:
-    """What Spark says went wrong: its first sentence, without Java's names, stacks and plans.
+    """Return what Spark says went wrong: its first sentence, without Java's names, stacks and plans.
 
     Examples
     --------
@@ -140,5 +140,5 @@ def said(error: BaseException) -> str:
 
 
 def path_of(uri: str) -> str:
-    """A file's address as a person writes it: `file:///a%20b` is `/a b`."""
+    """Return a file's address as a person writes it: `file:///a%20b` is `/a b`."""
     return re.sub(r"^file:/+", "/", unquote(uri))

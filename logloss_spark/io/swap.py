@@ -1,4 +1,4 @@
-"""Folders on this machine's disk that change places, and the locks that keep two jobs from one place."""
+"""Move folders on this machine's disk to their places, and lock a place so that one job at a time writes there."""
 
 import ctypes
 import errno
@@ -28,7 +28,7 @@ def sibling(place: str, ending: str) -> str:
 
 
 def put(new: str, place: str, *, replace: bool) -> Callable[[], None]:
-    """Move a folder to a place. What is there goes to where the new one was, or is an error unless `replace`.
+    """Move a folder to a place. With `replace` what is there goes to where the new one was; without, it is an error.
 
     On Linux the two are exchanged in one step. Where the file system cannot do so, the old one is moved away first:
     whoever looks between these two steps finds nothing there, and a later job moves it back (`recover`).
@@ -62,7 +62,7 @@ def put(new: str, place: str, *, replace: bool) -> Callable[[], None]:
 
 
 def rename(source: str, target: str, flags: int) -> None:
-    """Rename as Linux's renameat2 does; without it, as rename does where that says the same."""
+    """Rename as Linux's renameat2 does. Where the system has no such call, use plain rename if it means the same."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     code = errno.ENOSYS
     if renameat2 is not None:
@@ -90,14 +90,14 @@ def swap(pairs: Mapping[str, str], *, replace: bool) -> None:
 
 
 def settle(folder: str) -> None:
-    """Have all files of a folder reach the disk, so that a power cut after the swap loses none of them."""
+    """Flush all files of a folder to the disk, so that a power cut after the swap loses none of them."""
     for root, _, files in os.walk(folder):
         for path in (*(os.path.join(root, file) for file in files), root):
             flush(path)
 
 
 def flush(path: str) -> None:
-    """Have a file, or the names in a folder, reach the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -106,9 +106,9 @@ def flush(path: str) -> None:
 
 
 def recover(place: str) -> None:
-    """Take away what a job left beside a place when it was killed; call it with the place locked.
+    """Remove what a killed job left beside a place. Call it with the place locked.
 
-    Where it was killed between the two steps of a swap, the old folder is moved back.
+    If the job was killed between the two steps of a swap, the old folder is moved back.
     """
     folder, name = os.path.split(place)
     for entry in Path(folder).iterdir():
@@ -121,9 +121,9 @@ def recover(place: str) -> None:
 
 @contextmanager
 def locked(name: str, place: str) -> Iterator[None]:
-    """Hold the lock of a place: a hidden file beside it, which the death of its holder frees.
+    """Hold the lock of a place within this block: a hidden file beside it. The death of its holder frees it.
 
-    Missing folders above it are made, and taken away at the end if nothing came into them.
+    Missing folders above the place are made, and removed at the end if nothing came into them.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def locked(name: str, place: str) -> Iterator[None]:
     """
     made = [folder for folder in Path(place).parents if not folder.exists()]
     try:
-        handle = acquired(name, place)
+        handle = acquire(name, place)
         try:
             yield
         finally:
@@ -146,7 +146,7 @@ def locked(name: str, place: str) -> Iterator[None]:
                 folder.rmdir()
 
 
-def acquired(name: str, place: str) -> int:
+def acquire(name: str, place: str) -> int:
     """Lock a place, and return the open file that holds the lock."""
     path = sibling(place, "lock")
     while True:

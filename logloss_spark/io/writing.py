@@ -1,8 +1,8 @@
-"""Results are written so that a job that fails, or is killed, leaves the old tables whole.
+"""Write results so that a job that fails, or is killed, leaves the old tables whole.
 
-On this machine's disks each table is prepared beside its place, and all of them move to their places at the end, one
-rename for each. On other file systems Spark has no word for "rename": a table is written there as Spark writes it, and
-where that fails, the error says what became of the old one.
+On this machine's disks each table is prepared beside its place; at the end all of them move to their places, one rename
+each. On other file systems Spark cannot rename: it writes a table in its place, and if that fails, the error says what
+became of the old one.
 """
 
 import os
@@ -36,12 +36,12 @@ OURS = re.compile(
     r"_SUCCESS|_metadata|_common_metadata|_started_\w+|_committed_\w+|\..*\.crc"
     r"|part-\d{5,}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\S*"
 )
-"""Files that Spark writes into the folder of a table."""
+"""The names of files that Spark writes into the folder of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where a table goes, and how it is written there: the words of Spark's writer."""
+    """A path that a table is written to, and the arguments of Spark's writer."""
 
     path: str
     format: str = "parquet"
@@ -63,9 +63,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Reservation:
-    """Targets that a job may write to, by name: checked, and locked where they are on this machine.
+    """Targets that a job may write to, by name. They were checked, and are locked where they are on this machine.
 
-    `places` are their addresses; `prepared` the folders in which those that are swapped get ready.
+    `places` are their addresses; `prepared` are the folders in which tables are written before they are swapped in.
     """
 
     spark: SparkSession
@@ -94,15 +94,15 @@ def reserved(
     apart_from : collection of str
         The addresses of what is read, from `folders`.
     kept : mapping from a name to a path, optional
-        What the job writes to as well, and never replaces, as a checkpoint.
+        Paths that the job also writes to, and never replaces, such as a checkpoint.
     rows : DataFrame, optional
-        A table whose rows are written again: the format must be able to hold them.
+        A table whose rows are written again: the format must be able to hold its columns.
 
     Raises
     ------
     SpecError
-        A path that exists and may not be overwritten, that holds what Spark did not write, that cannot be written to,
-        or that shares a folder with another one or with what is read; a format that Spark cannot write.
+        A path exists and may not be overwritten, holds files that Spark did not write, cannot be written to, or shares
+        a folder with another path or with what is read; or Spark cannot write the format.
     BusyError
         Another job is writing there.
     """
@@ -141,13 +141,13 @@ def write_tables(reservation: Reservation, tables: Mapping[str, DataFrame]) -> N
     ----------
     reservation : Reservation
     tables : mapping from the name of an output to its table
-        In the order of writing: first those that read rows again, which may yet fail. A table that has no target is
-        not written.
+        They are written in this order: tables that read rows again should come first, as they may still fail. A table
+        that has no target is not written.
 
     Raises
     ------
     LogLossError
-        Of the kind that fits, when a table cannot be written. It says what remains.
+        A table cannot be written. The class fits the cause, and the message says what remains.
     """
     spark, prepared = reservation.spark, reservation.prepared
     names = [name for name in tables if name in reservation.targets]
@@ -256,9 +256,10 @@ def is_ours(file: str) -> bool:
 
 
 def check_format(spark: SparkSession, target: Target, rows: DataFrame | None) -> None:
-    """Raise SpecError where Spark cannot write a format, not with these options, or not the columns of `rows`.
+    """Raise SpecError where Spark cannot write a format, does not take the options, or cannot write `rows` in it.
 
-    On this machine it writes a table without rows, somewhere else. Elsewhere it is asked whether it knows the format.
+    On this machine Spark writes a table without rows to a temporary folder. Elsewhere it only says whether it knows
+    the format.
     """
     if target.format == "text" or (target.format == "parquet" and not target.options and rows is None):
         return
@@ -283,7 +284,7 @@ def check_format(spark: SparkSession, target: Target, rows: DataFrame | None) ->
 
 
 def flat(table: DataFrame) -> DataFrame:
-    """Return a table for a format whose columns are texts: arrays, maps and structs as JSON."""
+    """Return a table for a format whose columns are texts: arrays, maps and structs become JSON."""
     columns = []
     places = [f"column_{place}" for place in range(len(table.columns))]  # a name may hold dots and backticks
     for place, column in zip(places, table.schema, strict=True):

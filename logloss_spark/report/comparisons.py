@@ -1,4 +1,4 @@
-"""What a person is told of a comparison: its title, its table, and conclusions."""
+"""Show a comparison to a person: its title, its table, and conclusions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +23,11 @@ from logloss_spark.states.slices import set_name
 from logloss_spark.wording import LISTED, visible
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
-"""How the slices of a challenger are shown: those of too few rows last, of the others first where it is worst."""
+"""The order of a challenger's slices: the worst first, and slices of too few rows last."""
 
 
 CLEAREST_FIRST = Order((("challenger", True), ("few", True), ("p_value", True)))
-"""How the slices of a verdict are named: first those that leave least to chance."""
+"""The order in which slices of a verdict are named: the least likely by chance first."""
 
 
 OF_CHALLENGER = ("grouping_id", "challenger")
@@ -37,7 +37,7 @@ OF_VERDICT = ("grouping_id", "challenger", "verdict")
 
 
 def title_of_comparison(rows: Rows, source: str | None = None) -> str:
-    """What was compared, in words."""
+    """Return what was compared, in words."""
     baseline, *challengers = map(visible, rows.models)
     label = column_names(rows.roles.label)
     label += ", each on the rows that both score" if rows.compared_on == "shared" else ""
@@ -55,7 +55,7 @@ def slices_to_name(table: DataFrame) -> Ranked:
 
 
 def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Conventions, confidence: float) -> View:
-    """What a person sees of a comparison: the slices that are shown, and a sentence on each challenger and set."""
+    """Return what a person sees of a comparison: some slices, and a sentence on each challenger and grouping set."""
     frame = shown.frame
     several = frame["challenger"].nunique() > 1
     table = {
@@ -77,7 +77,7 @@ def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Co
 
 
 def conclusions(named: Ranked, conventions: Conventions) -> list[str]:
-    """What a comparison says, in lines: of each challenger as a whole and by slices, and of rows not scored."""
+    """Return lines on what a comparison found: for each challenger as a whole and by slices, and on rows not scored."""
     sets = named.frame.groupby(list(OF_CHALLENGER), sort=False)
     lines = [conclusion(of_set, named.sizes, conventions.slices) for _, of_set in sets]
     if conventions.rows == "all":
@@ -88,7 +88,7 @@ def conclusions(named: Ranked, conventions: Conventions) -> list[str]:
 
 
 def conclusion(of_set: pd.DataFrame, sizes: Mapping[tuple[Any, ...], int], slices: Sequence[str]) -> str:
-    """What a comparison says of one challenger and grouping set."""
+    """Return a line on what a comparison found for one challenger and grouping set."""
     first = of_set.iloc[0]
     baseline, challenger = visible(first["baseline"]), visible(first["challenger"])
     if first["slice"] != "all":

@@ -1,4 +1,4 @@
-"""What a person is told of a drift: its table, and what moved."""
+"""Show a drift to a person: its table, and what moved."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +56,7 @@ def remarks_on_drift(frame: pd.DataFrame, slices: Sequence[str], classes: Sequen
 
 
 def what_moved(of_set: pd.DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> list[str]:
-    """What a grouping set says, in a line for the scores and one for the labels."""
+    """Return a line on the scores and one on the labels of a grouping set."""
     first = of_set.iloc[0]
     if first["slice"] == "all":
         return [of_scores(first), of_labels(first, classes)]
@@ -68,7 +68,7 @@ def what_moved(of_set: pd.DataFrame, slices: Sequence[str], classes: Sequence[An
 
 
 def of_scores(row: "pd.Series[Any]") -> str:
-    """What a slice says of the scores."""
+    """Return a line on whether the scores of a slice moved."""
     if not (row["reference_n"] and row["current_n"]):
         return f"the {'current' if row['reference_n'] else 'reference'} state has no row of positive weight"
     found = {"no evidence": "no evidence that scores moved"}.get(
@@ -78,7 +78,7 @@ def of_scores(row: "pd.Series[Any]") -> str:
 
 
 def of_labels(row: "pd.Series[Any]", classes: Sequence[Any]) -> str:
-    """What a slice says of the labels; of K classes by the one whose share moved most."""
+    """Return a line on whether the labels of a slice moved; for K classes it names the class that moved most."""
     found = "labels moved" if row["labels_verdict"] == "moved" else "no evidence that labels moved"
     before, after = (np.atleast_1d(np.asarray(row[f"{side}_label_mean"], dtype=float)) for side in SIDES)
     if np.isnan(before).any() or np.isnan(after).any():
@@ -89,7 +89,7 @@ def of_labels(row: "pd.Series[Any]", classes: Sequence[Any]) -> str:
 
 
 def on_slices(of_set: pd.DataFrame, verdict: str, size: str) -> str:
-    """On how many slices each verdict is given, and on which: those that moved most, the first of all."""
+    """Return how many slices each verdict has, and which; slices that moved most are named first."""
     parts = []
     for word in ("moved", "hardly moved", "no evidence"):
         such = of_set[of_set[verdict] == word]

@@ -1,4 +1,4 @@
-"""What a person is told of an evaluation: its title, its table, and remarks."""
+"""Show an evaluation to a person: its title, its table, and remarks."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ FEW_REMARK = (
 
 
 def worst_first(loss: str) -> Order:
-    """The order in which slices are shown: those of too few rows last, and of the others the largest loss first."""
+    """The order in which slices are shown: the largest loss first, and slices of too few rows last."""
     return Order((("few", True), (loss, False)))
 
 
@@ -39,7 +39,7 @@ def first_slices(table: DataFrame) -> Ranked:
 
 
 def title_of(rows: Rows, source: str | None = None) -> str:
-    """What was evaluated, in words: the loss, the columns, the table if it has a name, and the grouping sets.
+    """Return what was evaluated, in words: the loss, the columns, the table if it has a name, and the grouping sets.
 
     Examples
     --------
@@ -83,9 +83,9 @@ def view_of(
     metrics: Sequence[str] | None = None,
     way_out: str = "",
 ) -> View:
-    """What a person sees of the slices that are shown: these metrics, by default the main ones.
+    """Return what a person sees of some slices: the metrics that are named, by default the main ones.
 
-    A metric with an entry per class has no place among the main ones. `way_out` says what lets more rows be scored.
+    Metrics with one value per class are omitted unless they are named. `way_out` says what lets more rows be scored.
     """
     frame = ranked.frame
     loss = "log_loss" if "log_loss" in frame else "loss"
@@ -107,14 +107,14 @@ def view_of(
 
 
 def marked(texts: Sequence[str], few: "pd.Series[bool]") -> list[str]:
-    """Estimates, with a star at those whose interval does not cover what it claims; no room for stars where none is."""
+    """Return estimates, with a star at those whose interval does not cover what it claims."""
     return (
         [text + (" *" if mark else "  ") for text, mark in zip(texts, few, strict=True)] if few.any() else list(texts)
     )
 
 
 def remarks_on_order(ranked: Ranked, slices: Sequence[str]) -> list[str]:
-    """A line on how the slices stand, and how many of them are shown."""
+    """Return a line on the order of the slices, and on how many of them are shown."""
     shown = ranked.frame.groupby("grouping_id", sort=False)["slice"].nunique()
     if len(shown) == 1:
         return []
@@ -131,7 +131,7 @@ def remarks_on_order(ranked: Ranked, slices: Sequence[str]) -> list[str]:
 
 
 def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
-    """What a reader should know of a slice, by its row of metrics."""
+    """Return what a reader should know of a slice, from its row of metrics."""
     loss = "log_loss" if "log_loss" in overall else "loss"
     lines = [f"{line}; {way_out}" if way_out else line for line in not_scored(overall)]
     if not (overall["n"] or lines):
@@ -154,7 +154,7 @@ def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
 
 
 def not_scored(overall: "pd.Series[Any]", by: str = "") -> list[str]:
-    """A line on the rows of a slice that were not scored, by its row of results; none where all were."""
+    """Return a line on the rows of a slice that were not scored, from its row of results; none if all were."""
     reasons = reasons_in(overall.to_dict())
     dropped = counted(sum(reasons.values()), "row")
     return [f"{dropped} of {overall['rows']:,} not scored{by}: {listed(reasons)}"] if reasons else []
