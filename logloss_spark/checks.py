@@ -1,29 +1,36 @@
-"""Checks of arguments: each raises SpecError, in one line, unless a value is as its rule says."""
+"""Checks of arguments: each raises SpecError, in one line, where a value breaks its rule."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 from logloss_spark.errors import SpecError
-from logloss_spark.wording import did_you_mean
+from logloss_spark.wording import alternatives, guess_at
 
 
-def named(what: str, columns: Any) -> tuple[str, ...]:
-    """The names of columns as a tuple; raises SpecError for anything but names, such as Spark's `Column`."""
-    if isinstance(columns, Sequence) and all(isinstance(name, str) for name in columns):
-        return tuple(columns)
-    raise SpecError(f"{what} is given by the names of columns, and {columns!r} came")
+def named(what: str, names: Any) -> tuple[str, ...]:
+    """Return names as a tuple; raise SpecError for anything but names, such as Spark's `Column`."""
+    if isinstance(names, Sequence) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    raise SpecError(f"{what} must be a list of names, got {names!r}")
+
+
+def column_name(role: str, name: Any) -> str:
+    """Return the name of a column; raise SpecError for anything else, such as Spark's `Column`."""
+    if isinstance(name, str):
+        return name
+    raise SpecError(f"{role} must be the name of a column, got {name!r}")
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raise SpecError unless `value` is one of the words allowed."""
     if value not in allowed:
-        raise SpecError(f"{name} cannot be {value!r}; {did_you_mean(str(value), allowed)}")
+        raise SpecError(f"{name} must be {alternatives(allowed)}, got {value!r}{guess_at(str(value), allowed)}")
 
 
 def between(name: str, value: float, low: float, high: float) -> None:
     """Raise SpecError unless `value` lies strictly between `low` and `high`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
-        raise SpecError(f"{name} must lie between {low:g} and {high:g}, and {value!r} came")
+        raise SpecError(f"{name} must lie between {low:g} and {high:g}, got {value!r}")
 
 
 def at_least_one(name: str, value: Any) -> None:
@@ -33,11 +40,11 @@ def at_least_one(name: str, value: Any) -> None:
 
 
 def distinct(name: str, values: Sequence[Any]) -> None:
-    """Raise SpecError where a value comes twice."""
+    """Raise SpecError where two values are equal."""
     seen: set[Any] = set()
     for value in values:
         if not isinstance(value, Hashable):
             raise SpecError(f"{name} must hold plain values, got {value!r}")
         if value in seen:
-            raise SpecError(f"{name} must not repeat itself, and {value!r} comes twice in {list(values)}")
+            raise SpecError(f"{name} must be distinct, got {value!r} twice")
         seen.add(value)

@@ -128,9 +128,9 @@ def compare_losses(
     rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring)
     if not rows.form.scalar:
         raise SpecError(
-            f"compare_losses takes a binary forecast given as one number, and this one has {rows.form.size} entries: "
-            "Spark's rawPrediction has kind='margin'; for classes "
-            "evaluate(..., loss=...) takes focal, label_smoothed and functions for classes, too"
+            f"compare_losses needs a binary forecast given as one number, got {rows.form.size} entries: Spark's "
+            "rawPrediction has kind='margin'; for K classes evaluate(..., loss=...) takes focal, label_smoothed and "
+            "functions, too"
         )
     sums = sums_by_bin(rows).toPandas()
     total = sum(map(float, sums.loc[sums["bin"].notna(), "w"]))

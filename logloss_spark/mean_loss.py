@@ -94,8 +94,8 @@ def report_impossible(found: Mapping[str, Any], mean: float, scoring: Scoring) -
     if share >= CAPPED_SHARE:
         warnings.warn(
             f"{counted(found['capped'], 'row')} of {found['ok']:,} gave what happened a probability of at most eps, "
-            f"{scoring.eps:g}, and make up {share:.1%} of the log loss at {scoring.cap:.1f} nats each: another eps "
-            "changes it; evaluate(...) counts them by slice as clipped and zero",
+            f"{scoring.eps:g}, and make up {share:.1%} of the log loss at {scoring.cap:.1f} nats each: the log loss "
+            "depends on eps. evaluate(...) counts such rows by slice, as clipped and zero",
             ImpossibleEventsWarning,
             stacklevel=3,
         )
@@ -117,12 +117,12 @@ def report_left_out(counts: Mapping[str, int], rows: Rows, *, weight: float | No
     said = listed(reasons) + (f"; {way_out}" if way_out else "")
     if not weight:
         raise DataError(
-            f"{what} needs a row of positive weight that can be scored, and none of {total:,} can"
+            f"{what} needs a row of positive weight that can be scored, got none among {total:,}"
             + (f": {said}" if reasons else "")
         )
     if reasons:
         warnings.warn(
-            f"{counted(sum(reasons.values()), 'row')} of {total:,} left out of the {what}: {said}",
+            f"dropped {counted(sum(reasons.values()), 'row')} of {total:,} from the {what}: {said}",
             InvalidRowsWarning,
             stacklevel=3,
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from logloss_spark.checks import distinct, named
+from logloss_spark.checks import column_name, distinct, named
 from logloss_spark.errors import SpecError
 
 Columns = str | Sequence[str]
@@ -50,19 +50,18 @@ class Roles:
 
     def __post_init__(self) -> None:
         for role in ("label", "prediction"):
-            object.__setattr__(self, role, one_name_or_many(getattr(self, role)))
+            object.__setattr__(self, role, one_name_or_many(role, getattr(self, role)))
         object.__setattr__(self, "by", grouping_sets(self.by))
         for role in ("weight", "cluster"):
-            column = getattr(self, role)
-            if column is not None and not isinstance(column, str):
-                raise SpecError(f"{role} is given by the name of a column, and {column!r} came")
+            if getattr(self, role) is not None:
+                column_name(role, getattr(self, role))
         if not isinstance(self.prediction, str) and len(self.prediction) < 2:
             raise SpecError(
-                f"a prediction in columns has one for each class, two or more, and {list(self.prediction)} came; "
-                "a column alone is given without a list"
+                "prediction must be the name of a column, or a list of two or more with one per class, "
+                f"got {list(self.prediction)}"
             )
         for columns in self.sets:
-            distinct("a grouping set of by", columns)
+            distinct("the columns of a grouping set", columns)
 
     @property
     def sets(self) -> tuple[tuple[str, ...], ...]:
@@ -113,6 +112,10 @@ def slices_of(by: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for columns in by for name in columns))
 
 
-def one_name_or_many(columns: Columns) -> str | tuple[str, ...]:
-    """A column name as it is, a list of them as a tuple."""
-    return columns if isinstance(columns, str) else named("a role", columns)
+def one_name_or_many(role: str, columns: Columns) -> str | tuple[str, ...]:
+    """Return a name as it is and a list of names as a tuple; raise SpecError for anything else."""
+    if isinstance(columns, str):
+        return columns
+    if isinstance(columns, Sequence) and all(isinstance(name, str) for name in columns):
+        return tuple(columns)
+    raise SpecError(f"{role} must be the name of a column, or a list of names, got {columns!r}")

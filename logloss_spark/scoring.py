@@ -74,7 +74,7 @@ class Scoring:
             one_of("loss", self.loss, LOSSES)
         between("eps", self.eps, 0.0, 0.5)
         if not isinstance(self.sum_tolerance, (int, float)) or not 0.0 <= self.sum_tolerance < 1.0:
-            raise SpecError(f"sum_tolerance must lie in [0, 1), not {self.sum_tolerance!r}")
+            raise SpecError(f"sum_tolerance must lie in [0, 1), got {self.sum_tolerance!r}")
         if self.classes is not None:
             object.__setattr__(self, "classes", plain_classes(self.classes))
 
@@ -99,7 +99,7 @@ def plain_classes(classes: Sequence[Label]) -> tuple[Label, ...]:
     given = tuple(classes)
     distinct("classes", given)
     if len(given) < 2:
-        raise SpecError(f"classes names the labels there can be, two or more; it has {list(given)}")
+        raise SpecError(f"classes must name two labels or more, got {list(given)}")
     return tuple(map(plain_label, given))
 
 
@@ -128,6 +128,6 @@ def own_name(name: str) -> None:
     """Raise SpecError unless a loss function has a name, and one that tells it from the losses that there are."""
     if not name.isidentifier() or name in LOSSES:
         raise SpecError(
-            "a loss function has a name of its own, by which states know what they hold, and "
-            f"{repr(name) if name else 'one without'} came: define it with `def`, under another name"
+            "a loss function must have a name of its own, by which its states are told from others, "
+            f"got {repr(name) if name else 'none'}: define it with `def`, under another name"
         )

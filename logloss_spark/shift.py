@@ -12,7 +12,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.checks import between, named
+from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
 from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
@@ -152,7 +152,7 @@ def drift(
     common = slices_of(sets)
     if partition in common:
         raise SpecError(f"the reference is one for all partitions: {partition!r} is the partition, leave it out of by")
-    of_partition = () if partition is None else named("partition", [partition])
+    of_partition = () if partition is None else (column_name("partition", partition),)
     check_slices(both[0], sets)
     check_slices(both[1], [*sets, of_partition])
     check_types(old.slice_types, new.slice_types, common)

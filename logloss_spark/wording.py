@@ -17,6 +17,10 @@ PATH = 250
 """A path is shown in at most this many."""
 
 
+SHORTENED = 3
+"""From this many signs on, the start of a word may stand for the word."""
+
+
 COMPARED = 200
 """Names are compared by this many of their first signs."""
 
@@ -45,12 +49,37 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = list(known)
     if not names:
         return "it has none"
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"it has: {shortened(names)}{guess_at(name, names)}"
+
+
+def guess_at(name: str, known: Iterable[str]) -> str:
+    """Say which of the words in `known` was probably meant by `name`; nothing where none is like it.
+
+    Examples
+    --------
+    >>> guess_at("prob", ["probability", "logit"])
+    ". Did you mean 'probability'?"
+    """
     # The search takes time that grows with the square of the length.
-    by_folded = {known_name.casefold()[:COMPARED]: known_name for known_name in reversed(names)}
-    close = get_close_matches(name.casefold()[:COMPARED], by_folded, n=1)
-    guess = f". Did you mean '{visible(by_folded[close[0]])}'?" if close else ""
-    return f"it has: {', '.join(map(visible, names[:LISTED]))}{more}{guess}"
+    by_folded = {known_name.casefold()[:COMPARED]: known_name for known_name in reversed(list(known))}
+    folded = name.casefold()[:COMPARED]
+    longer = [word for word in by_folded if len(folded) >= SHORTENED and word.startswith(folded)]
+    close = get_close_matches(folded, by_folded, n=1) or longer
+    return f". Did you mean '{visible(by_folded[close[0]])}'?" if close else ""
+
+
+def alternatives(names: Sequence[str]) -> str:
+    """The words that an option can be, as a rule says them.
+
+    Examples
+    --------
+    >>> alternatives(["count", "quarantine", "fail"])
+    "'count', 'quarantine' or 'fail'"
+    """
+    if len(names) > LISTED:
+        return f"one of {shortened(names)}"
+    quoted = [f"'{visible(name)}'" for name in names]
+    return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 def visible(text: str, width: int = NAME) -> str:

@@ -437,28 +437,28 @@ LONG = {"label": "label", "prediction": "p_a", "model": "model", "keys": ["id"],
 REFUSED = {
     "absent column": (WIDE | {"predictions": {"a": "p_a", "b": "p_c"}}, "'p_c' is not in the table; .* Did you mean"),
     "absent baseline": (WIDE | {"baseline": "A"}, "'A' is not; it has: a, b. Did you mean 'a'?"),
-    "one model": (WIDE | {"predictions": {"a": "p_a"}}, "compared with other models, and 'a' came alone"),
+    "one model": (WIDE | {"predictions": {"a": "p_a"}}, "compared with other models, got 'a' alone"),
     "other classes": (
         WIDE | {"predictions": {"a": "p_a", "b": ["p_a", "p_b", "w"]}},
-        "'a' is a number but 'b' one number per class",
+        "got a number from 'a' and one number per class from 'b'",
     ),
     "other lengths": (
         WIDE | {"predictions": {"a": ["p_a", "p_b"], "b": ["p_a", "p_b", "w"]}},
-        "'a' has 2 but 'b' 3",
+        "got 2 from 'a' and 3 from 'b'",
     ),
     "a model without a name": (
         {"label": "label", "predictions": {1: "p_a", "b": "p_b"}, "baseline": "a"},
-        "a model is named by a string, and 1 came",
+        "the name of a model must be a string, got 1",
     ),
-    "a baseline without a name": (WIDE | {"baseline": 1}, "a model is named by a string, and 1 came"),
-    "neither wide nor long": ({"label": "label", "baseline": "a"}, "and neither came"),
-    "wide and long": (WIDE | {"model": "model"}, "and both came"),
-    "no keys": (LONG | {"keys": []}, "a long table needs prediction, model and keys, and keys is missing"),
+    "a baseline without a name": (WIDE | {"baseline": 1}, "the name of a model must be a string, got 1"),
+    "neither wide nor long": ({"label": "label", "baseline": "a"}, "got neither"),
+    "wide and long": (WIDE | {"model": "model"}, "got both"),
+    "no keys": (LONG | {"keys": []}, "a long table needs prediction, model and keys, got no keys"),
     "absent key": (LONG | {"keys": ["idd"]}, "key column 'idd' is not in the table; .* Did you mean 'id'?"),
     "absent model column": (LONG | {"model": "modle"}, "model column 'modle' is not in the table; .* 'model'?"),
     "baseline not in the table": (
         LONG | {"baseline": "c"},
-        "the baseline is one of the models, and 'c' is not; it has: a, b",
+        "baseline must be 'a' or 'b', got 'c'",
     ),
     "confidence": (WIDE | {"confidence": 95}, "confidence must lie between 0 and 1"),
 }
@@ -494,9 +494,12 @@ def test_a_key_that_lacks_a_model_is_a_row_without_its_prediction(small, capsys)
 @pytest.mark.parametrize(
     ("added", "line"),
     [
-        ((1, 0.5, 0.6, 1.0, "b", 1), "a key has one row of each model, and 1 of 2 have several, as id = 1"),
-        ((1, 0.5, 0.6, 1.0, "b", 2), "and those of 1 of 2 differ, as of id = 2"),
-        ((1, 0.5, 0.6, 1.0, None, 2), "every row of a long table names its model, and 'model' is null in some"),
+        (
+            (1, 0.5, 0.6, 1.0, "b", 1),
+            "a key must have one row of each model, got several for 1 of 2 keys, such as id = 1",
+        ),
+        ((1, 0.5, 0.6, 1.0, "b", 2), "got different ones for 1 of 2 keys, such as id = 2"),
+        ((1, 0.5, 0.6, 1.0, None, 2), "every row of a long table must name its model, got null in column 'model'"),
     ],
     ids=["repeated", "another label", "no model"],
 )
@@ -511,7 +514,7 @@ def test_keys_that_do_not_tell_rows_apart_are_the_datas_fault(small, added, line
 
 def test_models_of_a_key_whose_weights_differ_are_refused(small):
     df = small.withColumn("w", F.when(F.col("model") == "a", 1.0).otherwise(2.0))
-    with pytest.raises(DataError, match="and those of 1 of 2 differ, as of id = 1"):
+    with pytest.raises(DataError, match="got different ones for 1 of 2 keys, such as id = 1"):
         ls.compare(df, **LONG, weight="w")
 
 

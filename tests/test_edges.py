@@ -350,13 +350,13 @@ def test_log_loss_is_one_number(table):
 
 
 def test_log_loss_warns_of_rows_that_it_leaves_out(table):
-    with pytest.warns(ls.InvalidRowsWarning, match="4 rows of 5 left out.*null_label 1"):
+    with pytest.warns(ls.InvalidRowsWarning, match="dropped 4 rows of 5 from the log loss: .*null_label 1"):
         found = ls.log_loss(table.where("case in ('nothing valid', 'one row')"), "label", "p", weight="w")
     assert found == pytest.approx(np.log(4), rel=1e-15)
 
 
 def test_log_loss_of_nothing_is_an_error_that_says_why(table):
-    with pytest.raises(DataError, match=r"none of 7 can: .*unknown_label 1"):
+    with pytest.raises(DataError, match=r"got none among 7: .*unknown_label 1"):
         ls.log_loss(table.where("case in ('nothing valid', 'weightless')"), "label", "p", weight="w")
 
 

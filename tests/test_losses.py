@@ -170,7 +170,7 @@ def test_rows_that_cannot_be_scored_are_left_out_with_a_warning(spark):
     rows = [(1.0, 1.0), (0.25, 0.0), (0.5, 0.5), (None, 0.5), (2.0, 0.5), (1.0, None)]
     df = spark.createDataFrame(rows, "share double, p double")
     with pytest.warns(
-        ls.InvalidRowsWarning, match=r"3 rows of 6 left out of the comparison of losses: .*label_range 1"
+        ls.InvalidRowsWarning, match=r"dropped 3 rows of 6 from the comparison of losses: .*label_range 1"
     ) as told:
         found = ls.compare_losses(df, label="share", prediction="p", soft_labels=True).set_index("loss")
     assert told[0].filename == __file__
@@ -198,11 +198,9 @@ def test_a_perfect_forecast_and_a_coin_flip_have_known_losses(spark):
 
 def test_what_cannot_be_explained_is_refused_in_one_line(spark):
     df = spark.createDataFrame([(None, 0.5, [0.5, 0.5])], "label int, p double, both array<double>")
-    with pytest.raises(
-        ls.SpecError, match="compare_losses takes a binary forecast given as one number, and this one has 2"
-    ):
+    with pytest.raises(ls.SpecError, match="compare_losses needs a binary forecast given as one number, got 2"):
         ls.compare_losses(df, label="label", prediction="both")
     with pytest.raises(ls.SpecError, match="ece_bins"):
         ls.compare_losses(df, label="label", prediction="p", ece_bins=7)
-    with pytest.raises(ls.DataError, match="none of 1 can: null_label 1"):
+    with pytest.raises(ls.DataError, match="got none among 1: null_label 1"):
         ls.compare_losses(df, label="label", prediction="p")

@@ -155,7 +155,7 @@ def test_a_challenger_that_shares_no_row_is_named_and_the_others_are_compared(sp
 
 
 def test_rows_is_one_of_two_words():
-    with pytest.raises(SpecError, match="rows cannot be 'share'; it has: all, shared"):
+    with pytest.raises(SpecError, match="rows must be 'all' or 'shared', got 'share'"):
         ls.compare(None, **ASKED, predictions=MODELS, rows="share")
 
 

@@ -52,7 +52,7 @@ def check_batch(df: DataFrame) -> None:
     """Raise SpecError for anything but a Spark DataFrame that has an end."""
     if not isinstance(df, DataFrame):
         raise SpecError(
-            f"the table is a Spark DataFrame, and a {kind_of(df)} came; spark.createDataFrame makes one of pandas"
+            f"the table must be a Spark DataFrame, got a {kind_of(df)}: spark.createDataFrame makes one from pandas"
         )
     if df.isStreaming:
         raise SpecError(
@@ -101,7 +101,7 @@ def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: s
     if len(places) > 1:
         names = ", ".join(repr(schema.names[place]) for place in places)
         raise SpecError(
-            f"{role} column {name!r} is in the table {len(places)} times ({names}); rename all but one of them"
+            f"{role} column {name!r} must be in the table once, got {len(places)} ({names}): rename all but one of them"
         )
     field = schema.fields[places[0]]
     return Found(field.dataType, F.col(place_name(places[0])), field.metadata)
@@ -113,7 +113,9 @@ def followed(found: Found, fold: Callable[[str], str], role: str, path: str, sta
         step = STEP.match(path, start)
         name = None if step is None else next((text for text in step.groups() if text is not None), None)
         if step is None or name is None:
-            raise SpecError(f"{role} column {path!r} is no path: fields are written a.b, keys a['b'] and places a[0]")
+            raise SpecError(
+                f"{role} column {path!r} must be a path: write fields as a.b, keys as a['b'] and indices as a[0]"
+            )
         inner = entered(found, fold, name, is_place=step["place"] is not None)
         if inner is None:
             names = (

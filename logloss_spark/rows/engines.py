@@ -14,5 +14,5 @@ def check_engine(engine: Engine, scoring: Scoring) -> None:
     one_of("engine", engine, get_args(Engine))
     if engine == "native" and scoring.loss != "cross_entropy":
         raise SpecError(
-            f"engine='native' computes cross_entropy alone, and loss {scoring.loss_name!r} came: leave engine out"
+            f"engine='native' computes only cross_entropy, got loss {scoring.loss_name!r}: leave engine out"
         )

@@ -84,7 +84,7 @@ def form_of(fields: Fields, roles: Roles, scoring: Scoring, *, has_vectors: bool
         check_classes(label_type, str(roles.label), classes)
     if roles.weight is not None and not is_number(fields[roles.weight].type):
         came = fields[roles.weight].type.simpleString()
-        raise SpecError(f"weight column {roles.weight!r} must hold numbers, not {came}")
+        raise SpecError(f"weight column {roles.weight!r} must be numeric, got {came}: cast it, or leave weight out")
     return Form(
         classes=classes,
         scalar=scalar,
@@ -154,7 +154,7 @@ def classes_of(fields: Fields, roles: Roles, scoring: Scoring) -> tuple[Label, .
     if width is not None and len(scoring.classes) != width:
         given = "margin" if scoring.kind == "margin" else "number"
         form = f"a {given}, which forecasts 2 classes" if scalar else f"{width} columns"
-        raise SpecError(f"classes names {len(scoring.classes)} classes, and the prediction is {form}")
+        raise SpecError(f"classes must name {width} labels, as the prediction is {form}, got {len(scoring.classes)}")
     return tuple(scoring.classes)
 
 
@@ -162,7 +162,9 @@ def declared_classes(fields: Fields, prediction: Columns) -> int:
     """The number of classes that MLlib wrote into the metadata of a vector of probabilities; 2 where it wrote none."""
     found = fields[str(prediction)]
     if isinstance(found.type, MapType):
-        raise SpecError(f"prediction column {prediction!r} is a map: give its keys in order as classes")
+        raise SpecError(
+            f"prediction column {prediction!r} is a map, whose keys have no order: name them in order with classes"
+        )
     return int(found.metadata.get("ml_attr", {}).get("num_attrs", 2))
 
 
@@ -170,11 +172,11 @@ def check_soft_label(fields: Fields, roles: Roles, size: int, *, scalar: bool) -
     """Raise SpecError unless a soft label has the form of its prediction."""
     if scalar != is_one_number(fields, roles.label):
         raise SpecError(
-            "a soft label has the form of its prediction: both numbers, or both distributions; "
-            f"label is {described(fields, roles.label)} and prediction {described(fields, roles.prediction)}"
+            "a soft label and its prediction must both be numbers or both be distributions, "
+            f"got label {described(fields, roles.label)} and prediction {described(fields, roles.prediction)}"
         )
     if not isinstance(roles.label, str) and len(roles.label) != size:
-        raise SpecError(f"label is {len(roles.label)} columns, one per class, and there are {size} classes")
+        raise SpecError(f"label must have one column per class, got {len(roles.label)} columns for {size} classes")
 
 
 def hard_label_type(fields: Fields, label: Columns) -> DataType:
@@ -182,8 +184,8 @@ def hard_label_type(fields: Fields, label: Columns) -> DataType:
     if isinstance(label, str):
         return fields[label].type
     raise SpecError(
-        f"label is one column, given without a list, and {list(label)} came; "
-        "a distribution, a column per class, needs soft_labels=True"
+        f"label must be one column, given without a list, got {list(label)}: "
+        "a distribution, with one column per class, needs soft_labels=True"
     )
 
 
@@ -198,8 +200,7 @@ def check_classes(type_: DataType, name: str, classes: Sequence[Label]) -> None:
         if not comparable(type_, label):
             raise SpecError(
                 f"label column {name!r} is {type_.simpleString()}, which can never equal the class {label!r}: "
-                "give classes=(negative, positive), or the K classes in the prediction's order, as the column holds "
-                "them"
+                "give classes=(negative, positive), or K classes in the prediction's order, as the column holds them"
             )
 
 

@@ -135,7 +135,9 @@ def scores(fields: Fields, role: str, columns: Columns, classes: Sequence[Label]
     if not isinstance(columns, str):
         for name in columns:
             if not is_number(fields[name].type):
-                raise SpecError(f"{role} column {name!r} must hold numbers, not {fields[name].type.simpleString()}")
+                raise SpecError(
+                    f"{role} column {name!r} must be numeric, got {fields[name].type.simpleString()}: cast it"
+                )
         return F.array(*[fields[name].column.cast("double") for name in columns])
     type_, column = fields[columns].type, fields[columns].column
     if is_number(type_):
@@ -149,8 +151,8 @@ def scores(fields: Fields, role: str, columns: Columns, classes: Sequence[Label]
     if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
         return dense(F.unwrap_udt(column))
     raise SpecError(
-        f"{role} column {columns!r} must be a number, an array of numbers or an ML vector, not {type_.simpleString()}"
-        + (": a map leads from classes to numbers" if isinstance(type_, MapType) else "")
+        f"{role} column {columns!r} must hold numbers, arrays of numbers or ML vectors, got {type_.simpleString()}"
+        + (": the values of a map must be numbers" if isinstance(type_, MapType) else "")
     )
 
 
@@ -188,9 +190,9 @@ def check_logits(rows: Rows, of_model: str = "") -> None:
     pairs = rows.table.where(tells).select(other.alias("other"), logit.alias("logit")).head(PROBED)
     if pairs and all(pair.other == -pair.logit for pair in pairs):
         raise SpecError(
-            f"the prediction{of_model} looks like Spark's rawPrediction, [-z, z]: its two entries are each other's "
-            f"negatives in the first {len(pairs)} rows; pass kind='margin', or if they are two logits give their "
-            "difference, the second less the first, as one column"
+            f"the prediction{of_model} looks like Spark's rawPrediction, [-z, z]: in the first {len(pairs)} rows each "
+            "entry is the negative of the other. Pass kind='margin'; or if these are two logits, pass their "
+            "difference, the second minus the first, as one column"
         )
 
 

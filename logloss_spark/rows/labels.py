@@ -103,8 +103,8 @@ def check_labels(rows: Rows) -> None:
     if found[0] == -1 and size != 2:
         return
     raise SpecError(
-        f"label column {rows.roles.label!r} must hold the classes 0 to {size - 1} unless others are named, "
-        f"and its labels are {labels}: give classes={classes}"
+        f"label column {rows.roles.label!r} must hold the classes 0 to {size - 1} unless classes names others, "
+        f"got labels {labels}: give classes={classes}"
     )
 
 

@@ -75,18 +75,16 @@ def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: 
         losses = np.asarray(loss(y, score), dtype=np.float64)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SpecError(
-            f"loss {name!r} is called with arrays of labels and predictions, and failed: {reason}"
-        ) from error
+        raise SpecError(f"loss {name!r} must take arrays of labels and predictions, and failed: {reason}") from error
     if losses.shape != (len(y),):
         raise SpecError(
-            f"loss {name!r} returns one number per row, an array of shape {(len(y),)}, and one of {losses.shape} came"
+            f"loss {name!r} must return one number per row, an array of shape {(len(y),)}, got shape {losses.shape}"
         )
     wrong = np.flatnonzero(np.isnan(losses))
     if wrong.size:
         with np.printoptions(threshold=6, edgeitems=2):  # a distribution over many classes, in one line
             row = f"label {y[wrong[0]]} and prediction {score[wrong[0]]}"
-        raise SpecError(f"loss {name!r} returns a number for every row that can be scored, and gave NaN for {row}")
+        raise SpecError(f"loss {name!r} must return a number for every row that can be scored, got NaN for {row}")
     return losses
 
 
@@ -99,8 +97,8 @@ def check_loss(rows: Rows) -> None:
     scoring, form = rows.scoring, rows.form
     if scoring.loss in MARGIN_LOSSES and not form.scalar:
         raise SpecError(
-            f"loss {scoring.loss!r} is of the margin of a binary forecast given as one number, and this one has "
-            f"{form.size} entries: for classes there are cross_entropy, {', '.join(CLASS_LOSSES)}, or a function"
+            f"loss {scoring.loss!r} needs a binary forecast given as one number, got {form.size} entries: "
+            f"for classes there are cross_entropy, {', '.join(CLASS_LOSSES)}, or a function"
         )
     for count in (form.size + 1, 1) if callable(scoring.loss) else ():
         index = np.arange(count) % form.size

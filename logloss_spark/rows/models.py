@@ -25,7 +25,7 @@ from logloss_spark.rows.form import Form, fields_of
 from logloss_spark.rows.inputs import ComparedRows, Rows, check_logits, forecast, rows_of, score_of, slice_name
 from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST, role_columns, with_loss
 from logloss_spark.scoring import Scoring
-from logloss_spark.wording import did_you_mean, listed
+from logloss_spark.wording import listed
 from logloss_spark.workers.columns import vectorised
 
 FOUND_MODELS = 32
@@ -68,29 +68,29 @@ class Models:
     rows: ComparedRows = "all"
 
     def __post_init__(self) -> None:
-        columns = {model: one_name_or_many(column) for model, column in self.predictions.items()}
+        columns = {model: one_name_or_many("a prediction", column) for model, column in self.predictions.items()}
         object.__setattr__(self, "predictions", columns)
         object.__setattr__(self, "keys", (self.keys,) if isinstance(self.keys, str) else named("keys", self.keys))
         if self.prediction is not None:
-            object.__setattr__(self, "prediction", one_name_or_many(self.prediction))
+            object.__setattr__(self, "prediction", one_name_or_many("prediction", self.prediction))
         if self.models is not None:
             object.__setattr__(self, "models", named("models", self.models))
         one_of("rows", self.rows, get_args(ComparedRows))
         strangers = [model for model in (self.baseline, *self.predictions) if not isinstance(model, str)]
         if strangers:
-            raise SpecError(f"a model is named by a string, and {strangers[0]!r} came")
+            raise SpecError(f"the name of a model must be a string, got {strangers[0]!r}")
         of_long_table = {name: bool(getattr(self, name)) for name in ("prediction", "model", "keys")}
         if bool(self.predictions) == any(of_long_table.values()) or (self.predictions and self.models):
             raise SpecError(
-                "models are given by predictions, a column for each, or in a long table by prediction, model and keys"
-                f", and {'both' if self.predictions else 'neither'} came"
+                "models must be given by predictions, a column for each, or in a long table by prediction, model and "
+                f"keys, got {'both' if self.predictions else 'neither'}"
             )
         if self.predictions:
             self.ordered(tuple(self.predictions))
             return
         missing = [name for name, given in of_long_table.items() if not given]
         if missing:
-            raise SpecError(f"a long table needs prediction, model and keys, and {missing[0]} is missing")
+            raise SpecError(f"a long table needs prediction, model and keys, got no {missing[0]}")
         distinct("keys", self.keys)
         if self.models is not None:
             distinct("models", self.models)
@@ -106,11 +106,9 @@ class Models:
 
         Raises SpecError where the baseline is none of them, or the only one.
         """
-        if self.baseline not in models:
-            known = did_you_mean(self.baseline, models)
-            raise SpecError(f"the baseline is one of the models, and {self.baseline!r} is not; {known}")
+        one_of("baseline", self.baseline, models)
         if len(models) < 2:
-            raise SpecError(f"a baseline is compared with other models, and {self.baseline!r} came alone")
+            raise SpecError(f"baseline must be compared with other models, got {self.baseline!r} alone")
         return (self.baseline, *sorted(model for model in models if model != self.baseline))
 
 
@@ -158,13 +156,13 @@ def check_same_form(baseline: str, form: Form, challenger: str, other: Form) -> 
     """Raise SpecError unless two models forecast the same classes in the same form."""
     if other.scalar != form.scalar:
         raise SpecError(
-            "models that are compared give their forecasts in the same form, and "
-            f"{baseline!r} is {given_per_row(form)} but {challenger!r} {given_per_row(other)}"
+            "models that are compared must forecast in the same form, got "
+            f"{given_per_row(form)} from {baseline!r} and {given_per_row(other)} from {challenger!r}"
         )
     if other.size != form.size:
         raise SpecError(
-            f"models that are compared forecast the same classes, and {baseline!r} has {form.size} but "
-            f"{challenger!r} {other.size}; arrays are taken to have 2 unless classes names more"
+            f"models that are compared must forecast the same classes, got {form.size} from {baseline!r} and "
+            f"{other.size} from {challenger!r}: arrays are taken to have 2 unless classes names more"
         )
 
 
@@ -233,16 +231,22 @@ def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
     found = {row.model for row in named.where(F.col("model").isin(*models)).distinct().collect()}
     absent = [model for model in models if model not in found]
     if absent:
-        raise SpecError(f"models are values of column {model!r}, and {absent[0]!r} is not in it; leave it out")
+        raise SpecError(
+            f"models must be values of column {model!r}, got {absent[0]!r}, which it does not hold: leave it out"
+        )
 
 
 def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
     """The models of a long table, in order of their names; raises SpecError where there are too many to be meant."""
     found = model_column(df, model).distinct().limit(FOUND_MODELS + 1).collect()
     if len(found) > FOUND_MODELS:
-        raise SpecError(f"column {model!r} holds more than {FOUND_MODELS} models: name those to compare in models")
+        raise SpecError(
+            f"column {model!r} must hold {FOUND_MODELS} models at most, got more: name those to compare in models"
+        )
     if any(row.model is None for row in found):
-        raise DataError(f"every row of a long table names its model, and {model!r} is null in some: leave them out")
+        raise DataError(
+            f"every row of a long table must name its model, got null in column {model!r}: leave such rows out"
+        )
     return tuple(sorted(row.model for row in found))
 
 
@@ -269,19 +273,20 @@ def check_keys(by_key: DataFrame, models: Sequence[str], on: ComparedRows) -> No
     assert found is not None
     if found.repeated:
         raise DataError(
-            f"a key has one row of each model, and {found.repeated:,} of {found['keys']:,} have several, "
-            f"as {in_words(found.repeated_key)}: add columns to keys, or leave rows out"
+            f"a key must have one row of each model, got several for {found.repeated:,} of {found['keys']:,} keys, "
+            f"such as {in_words(found.repeated_key)}: add columns to keys, or leave rows out"
         )
     if found.differing:
         raise DataError(
-            "the models of a key have the same label, weight, cluster and slices, and those of "
-            f"{found.differing:,} of {found['keys']:,} differ, as of {in_words(found.differing_key)}"
+            "the rows of a key must have the same label, weight, cluster and slices, got different ones for "
+            f"{found.differing:,} of {found['keys']:,} keys, such as {in_words(found.differing_key)}"
         )
     counts = {model: found[f"shared_{place}"] for place, model in enumerate(shared)}
     if found["keys"] and not any(counts.values()):
         raise DataError(
-            f"a challenger is compared on the keys that it shares with the baseline, and in none of {found['keys']:,} "
-            f"keys does a challenger share a forecast with {models[0]!r}: choose keys whose values the models share"
+            f"a challenger must share keys with the baseline, on which they are compared, and in none of "
+            f"{found['keys']:,} keys does a challenger share a forecast with {models[0]!r}: choose keys whose values "
+            "the models share"
         )
     if on == "all" and found["keys"] and not found.of_all:
         raise DataError(

@@ -216,7 +216,7 @@ BAD = {
     "wrong type": Bad(
         "input.path={folder}/words",
         2,
-        "prediction column 'p' must be a number, an array of numbers or an ML vector, not string",
+        "prediction column 'p' must hold numbers, arrays of numbers or ML vectors, got string",
         made={"words": {"y": [0, 1], "p": ["low", "high"]}},
     ),
     "unknown key": Bad("columns.wieght=w", 2, "unknown key 'wieght' in [columns]; it has: rename, label, prediction"),

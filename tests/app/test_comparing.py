@@ -88,7 +88,7 @@ def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace
     assert "sharp by side: better on 2 of 2 (side=" in ran.out
     repeated = job(*asked, 'columns.keys=["side"]', "output.mode=overwrite", models="")
     assert repeated.code == 4
-    assert "a key has one row of each model, and 2 of 2 have several, as side = high" in repeated.err
+    assert "a key must have one row of each model, got several for 2 of 2 keys, such as side = high" in repeated.err
 
 
 def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_baseline(
@@ -126,10 +126,10 @@ def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_base
         ),
         ("models.dull=3", 2, "[models] dull must be a string or a list (each a string), got 3"),
         ("compare.baseline=blnt", 2, "'blnt' is not; it has: blunt, sharp. Did you mean 'blunt'?"),
-        ("compare.rows=share", 2, "[compare] rows cannot be 'share'; it has: all, shared. Did you mean 'shared'?"),
+        ("compare.rows=share", 2, "[compare] rows must be 'all' or 'shared', got 'share'. Did you mean 'shared'?"),
         ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),
-        ("compare.on_invalid=quarantine", 2, "[compare] on_invalid cannot be 'quarantine'; it has: count, fail"),
-        ("columns.model=side", 2, "models are given by predictions, a column for each, or in a long table by"),
+        ("compare.on_invalid=quarantine", 2, "[compare] on_invalid must be 'count' or 'fail', got 'quarantine'"),
+        ("columns.model=side", 2, "models must be given by predictions, a column for each, or in a long table by"),
         ("compare.on_invalid=fail", 4, "tolerated_share of invalid rows is 0, and 1 of 400 are: null_label 1"),
         ("output.state={folder}/wide/state", 2, "must not lie inside what is read"),
     ],
@@ -162,11 +162,11 @@ def test_arrays_of_different_lengths_cannot_be_compared(
 def test_the_example_in_conf_is_a_config() -> None:
     read = read_config(str(ROOT / "conf" / "compare.toml"), of=CompareConfig)
     assert read.contest.predictions == {"forecast": "probability", "fitted": "fitted"}
-    assert read.predictions.by == (("carrier",),)
-    assert read.predictions.cluster == "date"
+    assert read.roles.by == (("carrier",),)
+    assert read.roles.cluster == "date"
     assert set(read.output.paths) == {"metrics", "state"}
 
 
 def test_a_config_without_models_is_refused() -> None:
-    with pytest.raises(SpecError, match="and both came"):
+    with pytest.raises(SpecError, match="got both"):
         read_config(str(ROOT / "conf" / "compare.toml"), of=CompareConfig, overrides=["columns.model=m"])

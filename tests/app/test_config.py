@@ -41,19 +41,19 @@ def config(tmp_path: Path) -> Any:
 
 def test_what_is_not_said_has_the_defaults_of_the_library(config: Any) -> None:
     read = config()
-    assert (read.predictions.eps, read.predictions.by, read.reporting.ece_bins) == (1e-15, (), 10)
+    assert (read.evaluate.eps, read.roles.by, read.evaluate.ece_bins) == (1e-15, (), 10)
     assert (read.input.format, read.output.mode, read.output.paths) == ("parquet", "errorifexists", {})
 
 
 def test_the_example_in_conf_is_a_config() -> None:
     read = read_config(str(Path(__file__).parents[2] / "conf" / "evaluate.toml"), of=EvaluateConfig)
-    assert read.predictions.by == (("month",), ("carrier",), ("month", "carrier"))
+    assert read.roles.by == (("month",), ("carrier",), ("month", "carrier"))
     assert set(read.output.paths) == {"metrics", "reliability", "state", "invalid"}
 
 
 def test_columns_per_class_and_their_names_keep_their_order(config: Any) -> None:
     read = config('columns.prediction=["p_b", "p_a"]', 'evaluate.classes=["b", "a"]')
-    assert (read.predictions.prediction, read.predictions.classes) == (("p_b", "p_a"), ("b", "a"))
+    assert (read.roles.prediction, read.evaluate.classes) == (("p_b", "p_a"), ("b", "a"))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_override_is_toml_and_a_bare_word_is_a_string(config: Any, override: 
 
 
 def test_of_two_overrides_the_last_counts(config: Any) -> None:
-    assert config("evaluate.eps=1e-9", "evaluate.eps=1e-12").predictions.eps == 1e-12
+    assert config("evaluate.eps=1e-9", "evaluate.eps=1e-12").evaluate.eps == 1e-12
 
 
 def test_an_override_adds_one_reader_option_to_the_others(config: Any) -> None:
@@ -101,12 +101,15 @@ def test_what_is_tolerated_follows_from_what_is_done(config: Any, on_invalid: st
     [
         ("columns.lable=y", r"unknown key 'lable' in \[columns\]; it has: .* Did you mean 'label'\?"),
         ("evalute.eps=1e-9", r"unknown section \[evalute\]; .* Did you mean 'evaluate'\?"),
-        ("evaluate.kind=logits", r"\[evaluate\] kind cannot be 'logits'; .* Did you mean 'logit'\?"),
-        ("evaluate.metrics=['logloss']", r"metrics cannot be 'logloss'; .* Did you mean 'log_loss'\?"),
-        ("evaluate.on_invalid=drop", r"on_invalid cannot be 'drop'; it has: count, quarantine, fail"),
-        ("output.mode=append", r"mode cannot be 'append'; it has: errorifexists, overwrite"),
+        (
+            "evaluate.kind=logits",
+            r"\[evaluate\] kind must be 'probability', 'logit' or 'margin', got 'logits'\. Did you mean 'logit'\?",
+        ),
+        ("evaluate.metrics=['logloss']", r"metrics must be one of .*, got 'logloss'\. Did you mean 'log_loss'\?"),
+        ("evaluate.on_invalid=drop", r"on_invalid must be 'count', 'quarantine' or 'fail', got 'drop'"),
+        ("output.mode=append", r"mode must be 'errorifexists' or 'overwrite', got 'append'"),
         ("evaluate.eps=tiny", r"\[evaluate\] eps must be a number, got 'tiny'"),
-        ("evaluate.eps=2", r"eps must lie between 0 and 0.5, and 2 came"),
+        ("evaluate.eps=2", r"eps must lie between 0 and 0.5, got 2"),
         ("evaluate.soft_labels=1", r"\[evaluate\] soft_labels must be true or false, got 1"),
         ("evaluate.baseline=x", r"\[evaluate\] baseline must be a number or a list \(each a number\), got 'x'"),
         ("evaluate.ece_bins=7", r"7"),

@@ -78,7 +78,7 @@ def test_invalid_rows_are_quarantined_with_their_reason(job, spark, tmp_path) ->
     ("command", "override", "code", "says"),
     [
         ("fit", "columns.label=yy", 2, "label column 'yy' is not in the table; it has: a, b, y, month. Did you"),
-        ("fit", "fit.solver=sgd", 2, "[fit] solver cannot be 'sgd'"),
+        ("fit", "fit.solver=sgd", 2, "[fit] solver must be 'gd', 'lbfgs' or 'newton', got 'sgd'"),
         ("fit", "fit.reg_parm=1.0", 2, "unknown key 'reg_parm' in [fit]"),
         ("fit", "input.path=/no/such/rows", 5, "/no/such/rows cannot be read"),
         ("fit", "input.where=month = 3", 5, "rows has none for which month = 3: run again when they are there"),

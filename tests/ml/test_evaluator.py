@@ -53,7 +53,7 @@ def test_a_first_vector_that_vector_assembler_made_sparse_has_all_its_classes(sp
 def test_arrays_and_numbers_are_forecasts_and_nulls_before_them_are_left_out(spark) -> None:
     rows = [(0.0, None, 0.2, 3), (1.0, [0.3, 0.7], 0.7, 1), (0.0, [0.6, 0.4], 0.4, 2)]
     table = spark.createDataFrame(rows, "label double, shares array<double>, p double, w int").coalesce(1)
-    with pytest.warns(InvalidRowsWarning, match="1 row of 3 left out of the log loss: null_prediction 1"):
+    with pytest.warns(InvalidRowsWarning, match="dropped 1 row of 3 from the log loss: null_prediction 1"):
         shares = LogLossEvaluator(probabilityCol="shares", weightCol="w").evaluate(table)
     assert shares == pytest.approx(log_loss([1, 0], [0.7, 0.4], sample_weight=[1, 2]), rel=1e-12)
     numbers = LogLossEvaluator(probabilityCol="p", weightCol="w").evaluate(table)
@@ -97,7 +97,7 @@ def test_a_label_beyond_the_forecast_costs_the_cap(spark, form, raw) -> None:
     table = spark.createDataFrame(rows, f"label double, score {type_}" if type_ else ["label", "score"])
     known = [-(logits[place] - logsumexp(logits[place]))[int(labels[place])] for place in (0, 1, 3)]
     evaluator = LogLossEvaluator(rawPredictionCol="score") if raw else LogLossEvaluator(probabilityCol="score")
-    with pytest.warns(InvalidRowsWarning, match="1 row of 6 left out of the log loss: unknown_label 1"):
+    with pytest.warns(InvalidRowsWarning, match="dropped 1 row of 6 from the log loss: unknown_label 1"):
         assert evaluator.evaluate(table) == pytest.approx((sum(known) + 2 * CAP) / 5, rel=1e-12)
 
 

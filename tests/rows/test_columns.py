@@ -72,7 +72,7 @@ def test_a_map_is_read_by_the_classes_and_lacks_what_has_no_key(nested):
         state = ls.evaluate(rows, engine="native", **given).state.table
         found = {row.part: row.n for row in state.where("place IS NULL AND n > 0").collect()}
         assert {name: found.get(name) for name in wanted} == wanted
-    with pytest.raises(SpecError, match="is a map: give its keys in order as classes"):
+    with pytest.raises(SpecError, match="is a map, whose keys have no order: name them in order with classes"):
         ls.evaluate(rows, label="y", prediction="scores")
 
 
@@ -85,7 +85,7 @@ WRONG = {
     "output.prob": r"'output', struct<.*>, has no 'prob'; it has: p, pair, vector",
     "otput.p": r"'otput.p' is not in the table; it has: row",
     "p.x": r"'p', double, has no 'x'; it is no struct or map",
-    "output.p.": "is no path: fields are written a.b",
+    "output.p.": "must be a path: write fields as a.b",
     "pair['x']": r"'pair', array<double>, has no 'x'",
 }
 

@@ -195,16 +195,16 @@ BAD = {
     "a name spelled nearly right": ({"label": "lable"}, "Did you mean 'label'?"),
     "one of several columns missing": ({"prediction": ["p", "q"]}, "prediction column 'q' is not in the table"),
     "a slice that is not there": ({"by": [["dayy"]]}, "slice column 'dayy' is not in the table"),
-    "text as prediction": ({"prediction": "word"}, "must be a number, an array of numbers or an ML vector, not string"),
+    "text as prediction": ({"prediction": "word"}, "must hold numbers, arrays of numbers or ML vectors, got string"),
     "a date as prediction": ({"prediction": "day"}, "not date"),
     "a boolean as prediction": ({"prediction": "flag"}, "not boolean"),
     "words as prediction": ({"prediction": "words"}, "not array<string>"),
-    "text among the columns": ({"prediction": ["p", "word"]}, "'word' must hold numbers, not string"),
+    "text among the columns": ({"prediction": ["p", "word"]}, "'word' must be numeric, got string"),
     "an array among the columns": ({"prediction": ["p", "ps"]}, "'ps' must hold numbers"),
     "one column for all classes": ({"prediction": ["p"]}, "two or more"),
     "no column": ({"prediction": []}, "two or more"),
-    "text as weight": ({"weight": "weight_text"}, "must hold numbers, not string"),
-    "a boolean as weight": ({"weight": "flag"}, "must hold numbers, not boolean"),
+    "text as weight": ({"weight": "weight_text"}, "must be numeric, got string"),
+    "a boolean as weight": ({"weight": "flag"}, "must be numeric, got boolean"),
     "an array as weight": ({"weight": "ps"}, "must hold numbers"),
     "text as label, without classes": ({"label": "word"}, "can never equal the class 0"),
     "a date as label": ({"label": "day"}, "is date, which can never equal"),
@@ -213,9 +213,9 @@ BAD = {
     "NaN as class of integers": ({"classes": (0, float("nan"))}, "can never equal the class nan"),
     "null as a class": ({"classes": (0, None)}, "can never equal the class None"),
     "labels in columns": ({"label": ["label", "share"]}, "soft_labels=True"),
-    "one class": ({"classes": (1,)}, "two or more"),
-    "a class twice": ({"classes": (1, 0, 1)}, "1 comes twice"),
-    "a class twice, as two types": ({"classes": (1, True)}, "comes twice"),
+    "one class": ({"classes": (1,)}, "must name two labels or more, got [1]"),
+    "a class twice": ({"classes": (1, 0, 1)}, "got 1 twice"),
+    "a class twice, as two types": ({"classes": (1, True)}, "must be distinct, got True twice"),
     "three classes of a number": ({"classes": (0, 1, 2)}, "a number, which forecasts 2 classes"),
     "three classes of two columns": ({"prediction": ["p", "share"], "classes": (0, 1, 2)}, "2 columns"),
     "a share for a distribution": (
@@ -225,25 +225,25 @@ BAD = {
     "a distribution for a share": ({"label": "ps", "soft_labels": True}, "the form of its prediction"),
     "three columns of shares for two classes": (
         {"label": ["share", "p", "share"], "prediction": ["p", "share"], "soft_labels": True},
-        "label is 3 columns, one per class, and there are 2 classes",
+        "label must have one column per class, got 3 columns for 2 classes",
     ),
     "an array as slice": ({"by": [["ps"]]}, "must hold plain values, got array<double>"),
     "a struct as slice": ({"by": [["inner"]]}, "must hold plain values"),
     "a map as slice": ({"by": [["table_of"]]}, "must hold plain values"),
     "a slice called like a metric": ({"by": [["log_loss"]]}, "withColumnRenamed"),
-    "a slice twice in a set": ({"by": [["day", "day"]]}, "'day' comes twice"),
+    "a slice twice in a set": ({"by": [["day", "day"]]}, "got 'day' twice"),
     "by as a list of words": (
         {"by": ["day", "flag"]},
         "write [['day'], ['flag']] for each alone, [['day', 'flag']] for their combinations",
     ),
-    "one label in a list": ({"label": ["label"]}, "label is one column, given without a list"),
-    "by as numbers": ({"by": [[1]]}, "names of columns, and [1] came"),
+    "one label in a list": ({"label": ["label"]}, "label must be one column, given without a list"),
+    "by as numbers": ({"by": [[1]]}, "by must be a list of names, got [1]"),
     "another kind": ({"kind": "probabilty"}, "Did you mean 'probability'?"),
     "another clip": ({"clip": "epsilon"}, "it has: eps, none"),
     "another engine": ({"engine": "panda"}, "Did you mean 'pandas'?"),
     "eps of 0": ({"eps": 0.0}, "eps must lie between 0 and 0.5"),
-    "eps of text": ({"eps": "1e-15"}, "'1e-15' came"),
-    "eps of NaN": ({"eps": float("nan")}, "nan came"),
+    "eps of text": ({"eps": "1e-15"}, "got '1e-15'"),
+    "eps of NaN": ({"eps": float("nan")}, "got nan"),
     "a negative tolerance": ({"sum_tolerance": -0.1}, "sum_tolerance must lie in [0, 1)"),
     "a tolerance of text": ({"sum_tolerance": "small"}, "sum_tolerance must lie in [0, 1)"),
     "a confidence of 95": ({"confidence": 95}, "confidence must lie between 0 and 1"),
@@ -255,7 +255,7 @@ BAD = {
     "a baseline of three": ({"baseline": [0.2, 0.3, 0.5]}, "each of 2 classes, and 3 came"),
     "a baseline that sums to 2": ({"baseline": [0.9, 1.1]}, "shares between 0 and 1"),
     "a baseline with text in it": ({"baseline": [0.5, "half"]}, "shares between 0 and 1"),
-    "a number as name": ({"prediction": 3}, "3 came"),
+    "a number as name": ({"prediction": 3}, "prediction must be the name of a column, or a list of names, got 3"),
 }
 
 
@@ -303,7 +303,7 @@ def test_a_table_that_is_not_sparks_is_refused_in_one_line(spark):
         lambda: ls.log_loss(frame, "y", "p"),
         lambda: ls.fit_logistic(frame, features=["p"], label="y"),
     ):
-        with pytest.raises(SpecError, match="is a Spark DataFrame, and a pandas DataFrame came"):
+        with pytest.raises(SpecError, match="must be a Spark DataFrame, got a pandas DataFrame"):
             call()
     assert ls.log_loss(spark.createDataFrame(frame), "y", "p") > 0
 
@@ -337,5 +337,5 @@ def test_no_call_to_the_jvm_is_made_for_each_class(spark, monkeypatch):
 
 
 def test_a_class_repeated_among_thousands_is_found_at_once():
-    with pytest.raises(SpecError, match="7 comes twice"):
+    with pytest.raises(SpecError, match="got 7 twice"):
         Scoring(classes=(*range(100_000), 7))

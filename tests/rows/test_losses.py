@@ -157,17 +157,21 @@ def words(y, p):
 @pytest.mark.parametrize(
     ("form", "loss", "line"),
     [
-        ("probability", failing, r"loss 'failing' is called .* failed: IndexError: .*out of bounds"),
-        ("probability", one_number, r"'one_number' returns one number per row, an array of shape \(3,\), and .* \(\)"),
-        ("probability", a_matrix, r"'a_matrix' returns one number per row, .* one of \(3, 2\) came"),
-        ("probability", always_three, r"an array of shape \(1,\), and one of \(3,\) came"),
-        ("classes", means_of_classes, r"array of shape \(4,\), and one of \(3,\) came"),
-        ("distribution", not_a_number, r"gave NaN for label \[1\. 0\. 0\.\] and prediction \[0\.333"),
+        ("probability", failing, r"loss 'failing' must take arrays .* failed: IndexError: .*out of bounds"),
+        (
+            "probability",
+            one_number,
+            r"'one_number' must return one number per row, an array of shape \(3,\), got shape \(\)",
+        ),
+        ("probability", a_matrix, r"'a_matrix' must return one number per row, .* got shape \(3, 2\)"),
+        ("probability", always_three, r"an array of shape \(1,\), got shape \(3,\)"),
+        ("classes", means_of_classes, r"array of shape \(4,\), got shape \(3,\)"),
+        ("distribution", not_a_number, r"got NaN for label \[1\. 0\. 0\.\] and prediction \[0\.333"),
         ("probability", words, r"failed: ValueError: could not convert string"),
         (
             "classes",
             "hinge",
-            r"loss 'hinge' is of the margin .* has 3 entries: .* cross_entropy, focal, label_smoothed",
+            r"loss 'hinge' needs a binary forecast .* got 3 entries: .* cross_entropy, focal, label_smoothed",
         ),
     ],
 )
@@ -179,7 +183,7 @@ def test_a_loss_that_does_not_fit_is_refused_before_a_row_is_read(spark, form, l
 
 
 def test_a_row_of_many_classes_is_told_in_one_line():
-    with pytest.raises(SpecError, match=r"gave NaN for label 0 and prediction \[0\.001 0\.001 \.\.\. ") as refused:
+    with pytest.raises(SpecError, match=r"got NaN for label 0 and prediction \[0\.001 0\.001 \.\.\. ") as refused:
         given_loss(not_a_number, "not_a_number", np.arange(2), np.full((2, 1000), 1e-3))
     assert "\n" not in str(refused.value)
 
@@ -187,10 +191,10 @@ def test_a_row_of_many_classes_is_told_in_one_line():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ({"loss": "hing"}, "loss cannot be 'hing'; .* Did you mean 'hinge'"),
-        ({"loss": None}, "loss cannot be None"),
-        ({"loss": lambda y, p: p}, "a name of its own.*'<lambda>' came: define it with `def`"),
-        ({"loss": partial(max, key=abs)}, "a name of its own, .* one without came"),
+        ({"loss": "hing"}, "loss must be .*, got 'hing'. Did you mean 'hinge'"),
+        ({"loss": None}, "loss must be .*, got None"),
+        ({"loss": lambda y, p: p}, "a name of its own.*got '<lambda>': define it with `def`"),
+        ({"loss": partial(max, key=abs)}, "a name of its own, .* got none"),
     ],
 )
 def test_a_loss_that_cannot_be_meant_is_refused_in_one_line(words, line):
@@ -199,7 +203,7 @@ def test_a_loss_that_cannot_be_meant_is_refused_in_one_line(words, line):
 
 
 def test_a_loss_that_an_engine_does_not_compute_is_refused_in_one_line():
-    with pytest.raises(SpecError, match="engine='native' computes cross_entropy alone, and loss 'hinge' came"):
+    with pytest.raises(SpecError, match="engine='native' computes only cross_entropy, got loss 'hinge'"):
         check_engine("native", Scoring(loss="hinge"))
 
 
@@ -207,7 +211,7 @@ def test_a_users_function_cannot_take_the_name_of_a_loss_that_there_is():
     def hinge(y, p):
         return p
 
-    with pytest.raises(SpecError, match="'hinge' came: define it with `def`, under another name"):
+    with pytest.raises(SpecError, match="got 'hinge': define it with `def`, under another name"):
         Scoring(loss=hinge)
 
 
@@ -217,9 +221,9 @@ def test_a_function_that_fails_on_a_row_says_so_in_one_line_of_sparks_error(spar
 
     rows = rows_with(spark, "probability", only_certain)
     check_loss(rows)
-    with pytest.raises(PySparkException, match=r"gave NaN for label 1 and prediction 0\.9") as failed:
+    with pytest.raises(PySparkException, match=r"got NaN for label 1 and prediction 0\.9") as failed:
         with_loss(rows).collect()
     assert str(translated(failed.value)).endswith(
-        "loss 'only_certain' returns a number for every row that can be scored, and gave NaN for "
+        "loss 'only_certain' must return a number for every row that can be scored, got NaN for "
         "label 1 and prediction 0.9"
     )

@@ -356,7 +356,7 @@ def test_words_that_do_not_fit_the_states_are_refused(small):
         ls.drift(small, small, by=[["b"]])
     with pytest.raises(SpecError, match="slice column 'day' is not in the state"):
         ls.drift(small, small, partition="day")
-    with pytest.raises(SpecError, match="partition is given by the names of columns"):
+    with pytest.raises(SpecError, match="partition must be the name of a column, got"):
         ls.drift(small, small, partition=["dt"])
     with pytest.raises(SpecError, match="'dt' is the partition, leave it out of by"):
         ls.drift(small, small, by=[["dt"]], partition="dt")
