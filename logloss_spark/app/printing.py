@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TextIO
 
 
@@ -27,8 +28,27 @@ def say(text: str, stream: TextIO | None) -> str | None:
 
 
 def tell(text: str) -> None:
-    """Print a line on stderr, if it can be printed."""
-    say(text, sys.stderr)
+    """Print a line on stderr, or where that is gone on the stderr of the spark-submit that runs us."""
+    reason, number = say(text, sys.stderr), submitters_stderr()
+    if reason and number is not None:
+        with suppress(OSError):
+            os.write(number, f"{text}\n".encode(errors="backslashreplace"))
+
+
+@cache
+def submitters_stderr() -> int | None:
+    """Open the stderr of spark-submit: its Java prints what we print, and a signal may end it before us.
+
+    Returns
+    -------
+    int, the number of the open file; None in a process that spark-submit did not start, and where there is no /proc
+    """
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return None
+    try:
+        return os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+    except OSError:
+        return None
 
 
 def open_standard_streams() -> None:
@@ -38,3 +58,4 @@ def open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    submitters_stderr()  # opened while its process is there
