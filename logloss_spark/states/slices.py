@@ -96,6 +96,12 @@ def slice_columns(conventions: Conventions) -> dict[str, str]:
     return found
 
 
+def slice_types(table: DataFrame, conventions: Conventions) -> dict[str, str]:
+    """The type of each slice column of a state, in SQL."""
+    schema = table.schema
+    return {name: schema[column].dataType.simpleString() for name, column in slice_columns(conventions).items()}
+
+
 def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
     """The sums of a state by the global row and these grouping sets.
 

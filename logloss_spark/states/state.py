@@ -26,7 +26,7 @@ from logloss_spark.states.schema import (
     totals_of,
     with_challenger,
 )
-from logloss_spark.states.slices import check_slices, slice_columns
+from logloss_spark.states.slices import check_slices, slice_columns, slice_types
 
 NEAR = 400
 """Weights in units that differ by at most this power of two are added in the larger unit."""
@@ -43,10 +43,7 @@ class CheckedState:
     @property
     def slice_types(self) -> dict[str, str]:
         """The type of each slice column, in SQL."""
-        schema = self.table.schema
-        return {
-            name: schema[column].dataType.simpleString() for name, column in slice_columns(self.conventions).items()
-        }
+        return slice_types(self.table, self.conventions)
 
 
 def new_source() -> int:

@@ -12,7 +12,7 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.inputs import kind_of, quoted, slice_name
+from logloss_spark.rows.inputs import kind_of, slice_name
 from logloss_spark.scoring import LOSSES
 from logloss_spark.states.conventions import WRITE_AGAIN, Conventions
 from logloss_spark.states.schema import (
@@ -25,7 +25,7 @@ from logloss_spark.states.schema import (
     totals_of,
     with_challenger,
 )
-from logloss_spark.states.slices import slice_columns
+from logloss_spark.states.slices import slice_types
 from logloss_spark.states.state import CheckedState, aligned, check_sources, completed, keyed, table_columns, union_of
 from logloss_spark.wording import counted
 
@@ -77,12 +77,12 @@ def examine(tables: Sequence[DataFrame]) -> list[CheckedState]:
     found = conventions_in(tables)
     for table, conventions in zip(tables, found, strict=True):
         check_columns(table, conventions)
-    alike: dict[tuple[Conventions, str], dict[int, DataFrame]] = {}
+    together: dict[tuple[Conventions, tuple[str, ...]], dict[int, DataFrame]] = {}
     for place, (table, conventions) in enumerate(zip(tables, found, strict=True)):
-        types = table.select(*map(quoted, slice_columns(conventions).values())).schema.simpleString()
-        alike.setdefault((conventions, types), {})[place] = table
+        types = tuple(slice_types(table, conventions).values())
+        together.setdefault((conventions, types), {})[place] = table
     facts: dict[int, Row] = {}
-    for (conventions, _), members in alike.items():
+    for (conventions, _), members in together.items():
         facts |= facts_of(members, conventions)
     return [
         checked_state(table, conventions, facts[place])

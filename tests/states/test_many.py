@@ -1,0 +1,69 @@
+"""States of many days are merged by as many queries as those of two."""
+
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import logloss_spark as ls
+
+
+@pytest.fixture(scope="module")
+def days(spark, tmp_path_factory):
+    """A function that stores the states of so many days, of two rows each, and returns their paths."""
+    df = spark.createDataFrame([("x", 1, 0.9), ("y", 0, 0.2)], "a string, label int, p double")
+    folder = tmp_path_factory.mktemp("days")
+    with ls.evaluate(df, label="label", prediction="p", by=[["a"]], engine="native") as evaluation:
+        table = pa.Table.from_pandas(evaluation.state.table.toPandas(), preserve_index=False)
+    table = table.set_column(table.schema.get_field_index("target"), "target", pa.nulls(len(table), pa.string()))
+    table = table.set_column(table.schema.get_field_index("model"), "model", pa.nulls(len(table), pa.string()))
+    at, parts = table.schema.get_field_index("place"), table["part"].to_pylist()
+
+    def stored(count):
+        for day in range(count):
+            places = zip(parts, table["place"].to_pylist(), strict=True)
+            own = [day if part == "source" else place for part, place in places]
+            (folder / str(day)).mkdir(exist_ok=True)
+            pq.write_table(
+                table.set_column(at, "place", pa.array(own, pa.int64())), folder / str(day) / "state.parquet"
+            )
+        return [str(folder / str(day)) for day in range(count)]
+
+    return stored
+
+
+def jobs_of(spark, name, run):
+    """What a function returns, and how many jobs it takes."""
+    spark.sparkContext.setJobGroup(name, name)
+    try:
+        return run(), len(spark.sparkContext.statusTracker().getJobIdsForGroup(name))
+    finally:
+        spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+
+
+def test_the_number_of_states_does_not_change_the_number_of_jobs(spark, days):
+    states = [ls.read_state(path) for path in days(12)]
+    two, few = jobs_of(spark, "two", lambda: ls.merge(*states[:2]))
+    ten, many = jobs_of(spark, "ten", lambda: ls.merge(*states[2:]))
+    assert 0 < many == few
+    assert (two + ten).metrics().first().n == 24
+
+
+def test_what_was_checked_is_not_checked_again(spark, days):
+    state = ls.merge(*[ls.read_state(path) for path in days(3)])
+    _, jobs = jobs_of(spark, "again", lambda: [state.metrics(), state.reliability(by=[["a"]]), state.where("a = 'x'")])
+    assert jobs == 0
+
+
+@pytest.mark.slow
+def test_the_states_of_a_year_are_merged_and_planned_in_seconds(spark, days, capsys):
+    states = [ls.read_state(path) for path in days(365)]
+    _, few = jobs_of(spark, "pair", lambda: ls.merge(*states[:2]))
+    start = time.monotonic()
+    year, many = jobs_of(spark, "year", lambda: ls.merge(*states[2:]))
+    year.table.explain()
+    assert many == few
+    assert capsys.readouterr().out.count("FileScan parquet") == 363
+    assert time.monotonic() - start < 60  # some 10 on two free cores
+    assert year.metrics().first().n == 726
