@@ -1,7 +1,7 @@
 """States that have been checked: how they add, are cut to some slices, and lose or gain slice columns."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from pyspark.errors import PySparkException
@@ -113,18 +113,13 @@ def cut(state: CheckedState, condition: str | Column) -> CheckedState:
         _ = state.table.sparkSession.createDataFrame([], slices).where(condition).select("*").schema
     except PySparkException as error:
         raise SpecError(
-            f"where takes a condition on the slice columns of the state, which are {listed_slices(columns)}, "
+            f"where must be a condition on the slice columns of the state ({', '.join(columns) or 'it has none'}), "
             f"got {str(condition)!r}: {said(error)}"
         ) from error
     row = F.struct("*").alias("row of the state")
     named = [quoted(column).alias(name) for name, column in columns.items()]
     rows = state.table.where(~F.col("part").isin(*WHOLE)).select(*named, row).where(condition)
     return completed(rows.select("`row of the state`.*"), state.conventions)
-
-
-def listed_slices(names: Iterable[str]) -> str:
-    """The names of slice columns in one line."""
-    return ", ".join(names) or "none"
 
 
 def coarser(state: CheckedState, slices: Sequence[str]) -> CheckedState:

@@ -55,7 +55,7 @@ LN2 = float(np.log(2.0))
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums of n slices, as arrays by the names of `states.state`; sums in two columns are full in the first.
+    """The sums of n slices, as arrays by the names of `states.schema`; sums in two columns are full in the first.
 
     `moments` are of shape (n,); `classes` (n, K), of which binary forecasts have only the counts; `ranks` (n, 5);
     `clipped` and `zero` (n,). `buckets` are of shape (n, 64, thin bins) and `bucket_classes` (n, 64, K), of which there
