@@ -23,11 +23,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from docs.demo.flights import main as write_flights
 from logloss_spark.app.cli import main
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "how-to" / "table.md"
 """The page that makes the table which the other pages use."""
+
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+"""The page whose table is the flights of the demo."""
 
 BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```\n(?:\n```output\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w.-]+\.toml)\n")
@@ -89,6 +93,13 @@ def agree(printed: str, expected: str) -> bool:
     return CHECK.check_output(expected, printed, doctest.ELLIPSIS)
 
 
+def prepare(page: Path, folder: Path) -> None:
+    """Write the table that a page asks its reader to make with a command of the shell."""
+    if page.resolve() == TUTORIAL:
+        with redirect_stdout(io.StringIO()):
+            write_flights(f"{folder}/data/flights")
+
+
 def rewritten(text: str, names: dict[str, Any], folder: Path) -> str:
     """The text of a page with what its examples print now; an output that still matches stays as it is."""
     pieces, end = [], 0
@@ -107,6 +118,7 @@ def rewritten(text: str, names: dict[str, Any], folder: Path) -> str:
 
 def run_page(page: Path, names: dict[str, Any], folder: Path) -> None:
     """Run a whole page; AssertionError where an example prints something else than the page says."""
+    prepare(page, folder)
     for block in blocks_of(page.read_text(encoding="utf-8")):
         printed = run(block, names, folder)
         assert agree(printed, block.printed), f"{page.name} prints\n{printed}\nin the place of\n{block.printed}"
@@ -117,4 +129,5 @@ if __name__ == "__main__":
         shared: dict[str, Any] = {}
         run_page(TABLE, shared, Path(temporary))
         for path in map(Path, sys.argv[1:]):
+            prepare(path, Path(temporary))
             path.write_text(rewritten(path.read_text(encoding="utf-8"), dict(shared), Path(temporary)), "utf-8")

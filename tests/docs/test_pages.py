@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.docs.pages import ROOT, TABLE, blocks_of, run_page
+from tests.docs.pages import ROOT, TABLE, TUTORIAL, blocks_of, run_page
 
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {TABLE})
 WITH_EXAMPLES = [page for page in PAGES if any(blocks_of(page.read_text(encoding="utf-8")))]
@@ -25,6 +25,12 @@ def table(spark: SparkSession, folder: Path) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.slow if page == TUTORIAL else ())
+        for page in WITH_EXAMPLES
+    ],
+)
 def test_a_page_prints_what_it_says(page: Path, table: dict[str, Any], folder: Path) -> None:
     run_page(page, dict(table), folder)
