@@ -66,7 +66,7 @@ def metrics() -> str:
 
 def exit_codes() -> str:
     """Each exit code with the error that leads to it."""
-    rows = [("0", "", "The command did what it was asked.")]
+    rows = [("0", "", "The command did what it was asked."), ("1", "", "The program crashed.")]
     rows += sorted((str(error.exit_code), code(error.__name__), first_line(error)) for error in errors(LogLossError))
     rows += [("130", "", "Ctrl-C ended the job."), ("143", "", "SIGTERM ended the job.")]
     return table(("exit code", "error", "meaning"), rows)
@@ -150,9 +150,9 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def errors(of: type[LogLossError]) -> Iterator[type[LogLossError]]:
-    """An error and all below it."""
-    yield of
+    """All errors below an error."""
     for error in of.__subclasses__():
+        yield error
         yield from errors(error)
 
 

@@ -13,6 +13,7 @@ To write the outputs of a page anew: `python -m tests.docs.pages docs/how-to/com
 import ast
 import doctest
 import io
+import os
 import re
 import shlex
 import sys
@@ -25,6 +26,7 @@ from typing import Any
 
 from docs.demo.flights import main as write_flights
 from logloss_spark.app.cli import main
+from tests.conftest import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "how-to" / "table.md"
@@ -125,6 +127,8 @@ def run_page(page: Path, names: dict[str, Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    settings = " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items())
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"{settings} pyspark-shell"
     with TemporaryDirectory() as temporary:
         shared: dict[str, Any] = {}
         run_page(TABLE, shared, Path(temporary))
