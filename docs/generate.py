@@ -14,7 +14,17 @@ from logloss_spark.app.config import section_type, type_in_words
 from logloss_spark.errors import LogLossError
 from logloss_spark.fit.status import Status
 from logloss_spark.kernels.status import MEANING
-from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, DRIFT, METRICS, RELIABILITY, ROWS, SLICE, Metric, N
+from logloss_spark.statistics.catalogue import (
+    BY_CLASS,
+    COMPARISON,
+    DRIFT,
+    METRICS,
+    RELIABILITY,
+    ROWS_READ,
+    ROWS_SCORED,
+    SLICE,
+    Metric,
+)
 from logloss_spark.statistics.reference import markdown
 
 ROOMS: Mapping[str, Collection[str]] = {
@@ -28,7 +38,7 @@ ROOMS: Mapping[str, Collection[str]] = {
 
 TABLES: Mapping[str, Iterable[Metric]] = {
     "Columns of every table": SLICE,
-    "Metrics of an evaluation": (ROWS, N, *METRICS),
+    "Metrics of an evaluation": (ROWS_READ, ROWS_SCORED, *METRICS),
     "Reliability": RELIABILITY,
     "By class": BY_CLASS,
     "Comparison": COMPARISON,

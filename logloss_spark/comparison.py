@@ -35,7 +35,7 @@ from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
-from logloss_spark.statistics.catalogue import COMPARISON, columns_of
+from logloss_spark.statistics.catalogue import COMPARISON, by_column
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.wording import LISTED, counted, listed, visible
 
@@ -59,7 +59,7 @@ class Comparison(HeldState):
     def __init__(self, rows: Rows, confidence: float) -> None:
         between("confidence", confidence, 0.0, 1.0)
         self._rows, self._confidence = rows, confidence
-        check_names(rows.roles.slices, columns_of(COMPARISON))
+        check_names(rows.roles.slices, by_column(COMPARISON))
 
     def _table(self) -> DataFrame:
         return state_of_pairs(self._rows, self._source)

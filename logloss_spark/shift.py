@@ -23,7 +23,7 @@ from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.state import State, check_states
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
-from logloss_spark.statistics.catalogue import DRIFT, SLICE, columns_of
+from logloss_spark.statistics.catalogue import DRIFT, SLICE, by_column
 from logloss_spark.statistics.reference import explains
 from logloss_spark.tables.drift import (
     PARTS,
@@ -157,7 +157,7 @@ def drift(
     check_slices(both[1], [*sets, of_partition])
     check_types(old.slice_types, new.slice_types, common)
     slices = (*of_partition, *common)
-    check_names(slices, columns_of(DRIFT))
+    check_names(slices, by_column(DRIFT))
 
     before, after = (state.table.where(F.col("part").isin(*PARTS)) for state in (old, new))
     reference = rolled_up(before, both[0], sets)

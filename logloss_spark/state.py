@@ -18,7 +18,7 @@ from logloss_spark.rows.inputs import kind_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.state import CheckedState, coarser, cut, merged, sliced
 from logloss_spark.states.stored import check_has_fingerprint, examine
-from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, METRICS, RELIABILITY, ROWS, SLICE, N
+from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, METRICS, RELIABILITY, ROWS_READ, ROWS_SCORED, SLICE
 from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.by_class import class_table
@@ -145,7 +145,7 @@ class State:
         with reserved(table.sparkSession, target, mode=mode, apart_from=folders_of_files(table)) as reservation:
             write_tables(reservation, {"state": table})
 
-    @explains(*SLICE, ROWS, N, *METRICS)
+    @explains(*SLICE, ROWS_READ, ROWS_SCORED, *METRICS)
     def metrics(
         self,
         *,

@@ -15,7 +15,7 @@ import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report import frames as ranked
-from logloss_spark.statistics.catalogue import METRICS, columns_of
+from logloss_spark.statistics.catalogue import METRICS, by_column
 from tests import hostile
 
 OURS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}
@@ -76,7 +76,7 @@ def test_a_frame_begins_with_what_is_looked_at_first(evaluation: ls.Evaluation) 
     assert columns[:8] == first
     assert columns[-len(STATUSES) - 1 :] == ["grouping_id", *STATUSES]
     assert columns == evaluation.metrics.columns
-    assert set(columns) == {*first, "grouping_id", *STATUSES, *columns_of(METRICS)}
+    assert set(columns) == {*first, "grouping_id", *STATUSES, *by_column(METRICS)}
 
 
 def test_a_look_costs_a_job_once(

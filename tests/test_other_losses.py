@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 
 import logloss_spark as ls
-from logloss_spark.statistics.catalogue import METRICS, columns_of
+from logloss_spark.statistics.catalogue import METRICS, by_column
 
 SUMS = 1e-12
 """Relative: sums in another order."""
@@ -64,7 +64,7 @@ def test_what_means_something_of_cross_entropy_alone_is_left_out(evaluations):
     columns = set(evaluations["hinge"].metrics.columns)
     assert columns.isdisjoint(
         {
-            *columns_of(metric for metric in METRICS if metric.losses == "cross_entropy"),
+            *by_column(metric for metric in METRICS if metric.losses == "cross_entropy"),
             "log_loss",
             "log_loss_se",
             "information_gain_low",

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 
 from logloss_spark.checks import one_of
 from logloss_spark.report.frames import Ranked, plain
-from logloss_spark.statistics.catalogue import METRICS, columns_of, columns_of_loss
+from logloss_spark.statistics.catalogue import METRICS, by_column, columns_of_loss
 
 
 def check_chosen(chosen: Sequence[str] | None, loss: str) -> None:
@@ -29,5 +29,5 @@ def records_of(slices: Ranked, chosen: Sequence[str] | None = None) -> tuple[Map
 
 def left_out(columns: Iterable[str], chosen: Sequence[str] | None) -> list[str]:
     """The columns that are metrics, of whatever loss, and not chosen."""
-    known = {*columns_of(METRICS), *columns_of_loss(METRICS, "another").values()}
+    known = {*by_column(METRICS), *columns_of_loss(METRICS, "another").values()}
     return [] if chosen is None else [name for name in columns if name in known and name not in chosen]

@@ -13,7 +13,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.fit.batches import FeatureForm, features_of
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import feature_columns, layout_of
-from logloss_spark.kernels.logistic import multinomial_terms
+from logloss_spark.kernels.logistic import multinomial_derivatives
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import by_place, finder, has_vectors
@@ -154,7 +154,7 @@ def softmax_of(logits: pa.Array) -> pa.Array:
     z = known.flatten().to_numpy(zero_copy_only=False).reshape(len(known), -1)
     null = logits.is_null().to_numpy(zero_copy_only=False)
     p = np.zeros((len(logits), z.shape[1]))
-    p[~null] = multinomial_terms(z, np.zeros(len(z)))[2]
+    p[~null] = multinomial_derivatives(z, np.zeros(len(z)))[2]
     return lists_of(p, null)
 
 

@@ -47,7 +47,7 @@ class Standardization:
     scale: Array
 
 
-def binary_terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
+def binary_derivatives(z: Array, y: Array) -> tuple[Array, Array, Array]:
     """Cross-entropy of labels under their logits, with its first and second derivative by the logit.
 
     With e = exp(-|z|), taken once, p and 1 - p are 1 / (1 + e) and e / (1 + e), so neither derivative cancels.
@@ -70,7 +70,7 @@ def binary_terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
         return loss, np.where(y == 1, -miss, miss), odds * share * share
 
 
-def multinomial_terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
+def multinomial_derivatives(z: Array, y: Array) -> tuple[Array, Array, Array]:
     """Cross-entropy of classes under their logits, with its derivative by each logit.
 
     Parameters
@@ -143,7 +143,7 @@ def summed(
         y, w = block.y[rows], block.weight[rows]
         x = some_rows(block.x, rows)
         z = logits(block, rows, theta, standard)
-        losses, residual, curved = binary_terms(z, y) if len(theta) == 1 else multinomial_terms(z, y)
+        losses, residual, curved = binary_derivatives(z, y) if len(theta) == 1 else multinomial_derivatives(z, y)
         loss += float(w @ losses)
         if block.held is not None:
             held += float(block.held[rows] @ losses)

@@ -14,7 +14,7 @@ from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.catalogue import METRICS, shown_first
-from logloss_spark.statistics.intervals import FEW, FEW_BUCKETS
+from logloss_spark.statistics.intervals import FEW_BUCKETS, FEW_ROWS
 from logloss_spark.wording import PATH, counted, listed, visible
 
 SHOWN_SLICES = 20
@@ -22,7 +22,7 @@ SHOWN_SLICES = 20
 
 
 FEW_REMARK = (
-    f"* few: the interval misses more often than it claims (under {FEW} rows of the rarer class, or {FEW_BUCKETS} "
+    f"* few: the interval misses more often than it claims (under {FEW_ROWS} rows of the rarer class, or {FEW_BUCKETS} "
     "buckets of clusters)"
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from logloss_spark.kernels.cross_entropy import share_of
 from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.sums import Array
 from logloss_spark.statistics.distributions import normal_p_value
@@ -105,19 +106,9 @@ def firsts(group: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     return np.flatnonzero(np.diff(group, prepend=-1))
 
 
-def entropy(share: Array) -> Array:
-    """Entropy of a binary share, nats; 0 at both ends."""
-    with np.errstate(all="ignore"):
-        return _share_of(share, -np.log(share)) + _share_of(1.0 - share, -np.log1p(-share))
-
-
 def variance(share: Array) -> Array:
-    """What entropy is to log loss, to the Brier score: p(1 - p)."""
+    """The variance of a binary label with this mean, p(1 - p): its own Brier score."""
     return share * (1.0 - share)
-
-
-def _share_of(share: Array, loss: Array) -> Array:
-    return np.where(share == 0.0, 0.0, share * loss)
 
 
 def mean_over(cells: Cells | Scores, values: Array) -> Array:
@@ -133,7 +124,7 @@ def cross_entropies(cells: Cells, cap: float) -> Array:
         surprise = np.minimum(_surprisal(cells.predictions, cells.of_other), cap)
         surprise_of_other = np.minimum(_surprisal(cells.of_other, cells.predictions), cap)
         y = cells.label_mean
-        return _share_of(y, surprise) + _share_of(1.0 - y, surprise_of_other)
+        return share_of(y, surprise) + share_of(1.0 - y, surprise_of_other)
 
 
 def _surprisal(part: Array, rest: Array) -> Array:
@@ -158,7 +149,7 @@ def binned_decomposition(
     ----------
     cells : those of the bins
     scores : (n, bins), the score of each bin's mean label under its mean prediction
-    uncertainty : the score of a share under itself: `entropy`, or `variance` for Brier
+    uncertainty : the score of a share under itself: `binary_entropy`, or `variance` for Brier
     loss : (n,), the mean score of the rows
 
     Returns

@@ -73,8 +73,8 @@ SLICE = (
 """Columns that every table has beside the slice columns. A slice column is null where it is rolled up."""
 
 
-ROWS = Metric("rows", "Number of rows read. The counts by status (`ok`, `null_label`, …) sum to it.", "count")
-N = Metric("n", "Number of rows that are scored and have a positive weight.", "count")
+ROWS_READ = Metric("rows", "Number of rows read. The counts by status (`ok`, `null_label`, …) sum to it.", "count")
+ROWS_SCORED = Metric("n", "Number of rows that are scored and have a positive weight.", "count")
 WEIGHT = Metric("weight", "Sum of the weights of these rows; null where that is beyond a double.")
 N_EFF = Metric("n_eff", "Effective number of rows, (sum of weights)² / sum of squared weights.")
 MINORITY = Metric("minority", "Number of rows of the rarest class.", "count")
@@ -278,7 +278,7 @@ OF_DIFFERENCE = (
         "a difference of 0, and otherwise null.",
     ),
 )
-OF_PAIRS = (
+OF_TWO_FORECASTS = (
     WEIGHT,
     Metric("better_share", "Share of the weight on which the challenger's loss is lower."),
     Metric("worse_share", "Share of the weight on which the challenger's loss is higher."),
@@ -286,22 +286,22 @@ OF_PAIRS = (
     Metric("kl", "Mean KL(baseline ‖ challenger) of the two forecasts of a row, in nats."),
     Metric("kl_reverse", "Mean KL(challenger ‖ baseline) of these, in nats."),
 )
-PAIRED = (*OF_DIFFERENCE, *OF_PAIRS)
+PAIRED = (*OF_DIFFERENCE, *OF_TWO_FORECASTS)
 """The metrics of a challenger that `statistics.paired` computes from the sums of one slice."""
 
 
 COMPARISON = (
     Metric("baseline", "Name of the model that the others are compared with.", "text"),
     Metric("challenger", "Name of the other model.", "text"),
-    ROWS,
-    N,
+    ROWS_READ,
+    ROWS_SCORED,
     FEW,
     *OF_DIFFERENCE,
     Metric("p_adjusted", f"p_value {P_ADJUSTED}, for one challenger. The global row is a set of its own."),
     Metric("verdict", "`better` or `worse` where p_adjusted is at most 1 - confidence, else `no evidence`.", "text"),
     N_EFF,
     MINORITY,
-    *OF_PAIRS,
+    *OF_TWO_FORECASTS,
 )
 """The columns of a comparison, in order: one row per slice and challenger."""
 
@@ -397,12 +397,12 @@ DRIFT = (
 """The columns of a drift, in order: one row per slice that either state has."""
 
 
-def columns_of(metrics: Iterable[Metric]) -> dict[str, Metric]:
+def by_column(metrics: Iterable[Metric]) -> dict[str, Metric]:
     """Every column of some metrics, in order, with its metric.
 
     Examples
     --------
-    >>> list(columns_of([Metric("brier", "", interval="always"), Metric("mce", "")]))
+    >>> list(by_column([Metric("brier", "", interval="always"), Metric("mce", "")]))
     ['brier', 'brier_low', 'brier_high', 'brier_se', 'mce']
     """
     return {column: metric for metric in metrics for column in metric.columns}
@@ -420,8 +420,8 @@ def columns_of_loss(metrics: Iterable[Metric], loss: str) -> dict[str, str]:
     {'log_loss': 'loss', 'brier': 'brier'}
     """
     if loss == "cross_entropy":
-        return {column: column for column in columns_of(metrics)}
-    kept = columns_of(metric for metric in metrics if metric.losses == "any")
+        return {column: column for column in by_column(metrics)}
+    kept = by_column(metric for metric in metrics if metric.losses == "any")
     return {
         column: "loss" + column.removeprefix("log_loss") if column.startswith("log_loss") else column for column in kept
     }
@@ -439,7 +439,7 @@ def complete(computed: Mapping[str, Array], metrics: Iterable[Metric], *, scalar
 
     Raises AssertionError where a column is computed and not listed for these forecasts, or listed and not computed.
     """
-    columns = columns_of(metrics)
+    columns = by_column(metrics)
     listed = {column for column, metric in columns.items() if metric.is_had_by(scalar=scalar)}
     if listed != computed.keys():
         raise AssertionError(

@@ -14,7 +14,7 @@ from logloss_spark.kernels.hashing import splitmix64, unit_interval
 from logloss_spark.kernels.sums import Array
 from logloss_spark.statistics.distributions import normal_quantile, student_quantile
 
-FEW = 30
+FEW_ROWS = 30
 """Below this many rows of the rarer class, as far as weights let them count, intervals do not cover what they claim."""
 
 FEW_BUCKETS = 30

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.divergence import binary_kl, kl
 from logloss_spark.kernels.grid import HALF, coarse_bin_of_thin
 from logloss_spark.kernels.sums import Array, compensated_sum, ratio_of_sums
@@ -21,7 +22,6 @@ from logloss_spark.statistics.calibration import (
     corp_of_rows,
     cox,
     cross_entropies,
-    entropy,
     expectation_tests,
     grouped,
     pooled,
@@ -30,8 +30,8 @@ from logloss_spark.statistics.calibration import (
 )
 from logloss_spark.statistics.catalogue import METRICS, complete
 from logloss_spark.statistics.intervals import (
-    FEW,
     FEW_BUCKETS,
+    FEW_ROWS,
     bootstrap_error,
     centred_square,
     difference_of_sums,
@@ -122,13 +122,13 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             "prediction_entropy": m["wh"] / m["w"],
             "overconfidence": (m["wl"] - m["wh"]) / m["w"],
             "kl_marginal": binary_kl(labels[:, 1], predictions[:, 1]) if sums.scalar else kl(labels, predictions),
-            **log_loss(sums, loss, reporting),
-            **brier(sums, brier_score, reporting),
+            **loss_metrics(sums, loss, reporting),
+            **brier_metrics(sums, brier_score, reporting),
             **relative_to_baseline(sums, loss, labels, reporting),
-            **means(sums, labels, predictions, reporting),
-            **calibration(sums, reporting),
+            **mean_metrics(sums, labels, predictions, reporting),
+            **calibration_metrics(sums, reporting),
             **decompositions(sums, loss, brier_score, reporting),
-            **ranks(sums, reporting),
+            **ranking_metrics(sums, reporting),
             **accuracies(sums),
             **share_of_loss("clipped", sums.clipped, sums),
             **share_of_loss("zero", sums.zero, sums),
@@ -141,7 +141,7 @@ def few(sums: Sums, minority: Array, n_eff: Array) -> Array:
 
     Uneven weights leave as little to go by as few rows do, and so do few clusters.
     """
-    enough = minority * np.minimum(n_eff / sums.moments["n"], 1.0) >= FEW
+    enough = minority * np.minimum(n_eff / sums.moments["n"], 1.0) >= FEW_ROWS
     if sums.clustered:
         enough &= sums.filled_buckets >= FEW_BUCKETS
     return np.where(enough, 0.0, 1.0)
@@ -184,7 +184,7 @@ def estimated(
     return with_interval(name, estimate, standard_error(squares, units), quantile)
 
 
-def log_loss(sums: Sums, loss: Array, reporting: Reporting) -> dict[str, Array]:
+def loss_metrics(sums: Sums, loss: Array, reporting: Reporting) -> dict[str, Array]:
     """The mean loss with its interval, which ends where no loss is less."""
     weight = sums.moments["w"]
     squares = squared_deviation_of_loss(sums, loss) / weight**2
@@ -211,7 +211,7 @@ def squared_deviation_of_loss(sums: Sums, loss: Array) -> Array:
     return centred_square(square, product, m["w2"], mean)
 
 
-def brier(sums: Sums, mean: Array, reporting: Reporting) -> dict[str, Array]:
+def brier_metrics(sums: Sums, mean: Array, reporting: Reporting) -> dict[str, Array]:
     """The mean Brier score with its interval."""
     m = sums.moments
     squares = centred_square(m["w2bb"], m["w2b"], m["w2"], mean) / m["w"] ** 2
@@ -277,7 +277,7 @@ def squared_influence_of_ratio(
     return square_of_terms(losses, 2.0 * ratio * products, ratio**2 * squares) / (m["w"] * denominator) ** 2
 
 
-def means(sums: Sums, labels: Array, predictions: Array, reporting: Reporting) -> dict[str, Array]:
+def mean_metrics(sums: Sums, labels: Array, predictions: Array, reporting: Reporting) -> dict[str, Array]:
     """Mean label, mean prediction and their ratio, of the positive class or of each class."""
     m = sums.moments
     if sums.scalar:
@@ -298,7 +298,7 @@ def means(sums: Sums, labels: Array, predictions: Array, reporting: Reporting) -
     return {"label_mean": label, "prediction_mean": prediction} | interval
 
 
-def calibration(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+def calibration_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
     """Calibration errors over equal-width bins and bins of equal weight; for K classes of the top class."""
     errors = calibration_errors(sums.cells.equal_width(reporting.ece_bins))
     coarse = coarse_bin_of_thin(reporting.ece_bins)
@@ -338,7 +338,7 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
     pooled_labels = pooled(finest.weight, finest.labels)
     found: dict[str, Array] = {}
     for name, mean, uncertainty, scores in (
-        ("log_loss", loss, entropy, partial(cross_entropies, cap=sums.cap)),
+        ("log_loss", loss, binary_entropy, partial(cross_entropies, cap=sums.cap)),
         ("brier", brier_score, variance, quadratic_scores),
     ):
         parts = binned_decomposition(bins, scores(bins), uncertainty, mean)
@@ -350,7 +350,7 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
     return found | expectation_tests(sums.moments) | cox(cells, sums.cap)
 
 
-def ranks(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+def ranking_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
     """How well binary forecasts rank, with the error of the AUC; of K classes the AUC of each against the rest."""
     undefined = np.full(len(sums.moments["w"]), np.nan)
     if not sums.scalar:

@@ -22,11 +22,11 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up, slice_text
 from logloss_spark.states.state import CheckedState
-from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, columns_of, complete
+from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, by_column, complete
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
-    FEW,
     FEW_BUCKETS,
+    FEW_ROWS,
     centred_square,
     difference_of_sums,
     quantile_of,
@@ -36,7 +36,7 @@ from logloss_spark.statistics.intervals import (
 from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
-MEASURED = columns_of(PAIRED)
+MEASURED = by_column(PAIRED)
 
 
 SUMMED = ("n", *PAIR)
@@ -46,7 +46,7 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
     """What `State.comparison` returns."""
     conventions = state.conventions
     check_slices(conventions, by)
-    check_names(slices_of(by), columns_of(COMPARISON))
+    check_names(slices_of(by), by_column(COMPARISON))
     wide = one_row_per_challenger(state.table, conventions, by)
     kept = [
         *inner_names(by).values(),
@@ -65,7 +65,7 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
     measure = partial(measured_batch, clustered=conventions.buckets > 0, confidence=confidence)
     judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), confidence)
     judged = judged.withColumn("weight", true_weight(F.col("weight"), conventions))
-    return in_reading_order(judged, inner_names(by), list(columns_of(COMPARISON)))
+    return in_reading_order(judged, inner_names(by), list(by_column(COMPARISON)))
 
 
 def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
@@ -103,7 +103,7 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
         }
     )
     # Very uneven weights carry as little information as few rows, and so do few clusters.
-    enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW
+    enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW_ROWS
     if conventions.buckets:
         enough &= F.size("buckets") >= FEW_BUCKETS
     return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))

@@ -17,7 +17,7 @@ from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
 from logloss_spark.states.slices import map_slices, slice_text, with_names
-from logloss_spark.statistics.catalogue import DRIFT, OF_LABELS, OF_SCORES, columns_of
+from logloss_spark.statistics.catalogue import DRIFT, OF_LABELS, OF_SCORES, by_column
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
 from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_type, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
@@ -55,7 +55,7 @@ SIDES = ("reference", "current")
 COUNTED = tuple(f"{side}_{name}" for name in ("n", "weight") for side in SIDES)
 
 
-MEASURES = columns_of((*OF_SCORES, *OF_LABELS))
+MEASURES = by_column((*OF_SCORES, *OF_LABELS))
 
 
 WORST_TYPE = ArrayType(StructType([StructField(name, DoubleType()) for name in BIN]))
@@ -146,7 +146,7 @@ def judged(table: DataFrame, confidence: float) -> DataFrame:
 
 def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
     """The result of `drift`: its columns in order, slices under their own names."""
-    columns = ["grouping_id", "slice", *columns_of(DRIFT)]
+    columns = ["grouping_id", "slice", *by_column(DRIFT)]
     return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
 
 

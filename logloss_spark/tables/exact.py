@@ -14,11 +14,12 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.terms import scored
 from logloss_spark.states.slices import grouping_id, inner_names
-from logloss_spark.statistics.calibration import entropy, pooled_groups, variance
+from logloss_spark.statistics.calibration import pooled_groups, variance
 from logloss_spark.statistics.ranking import RANKING
 
 SMALL = 10_000
@@ -160,7 +161,7 @@ def means_of_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         of_slice = np.flatnonzero(first[start])
         mean, total = labels / weight, np.add.reduceat(weight, of_slice)
         found = table.drop_columns(["first", "bin", "score", "w", "wy"]).take(pa.array(np.flatnonzero(first)))
-        for name, of_share in (("pooled_entropy", entropy), ("pooled_variance", variance)):
+        for name, of_share in (("pooled_entropy", binary_entropy), ("pooled_variance", variance)):
             column = np.add.reduceat(weight * of_share(mean), of_slice) / total
             found = found.append_column(name, pa.array(column))
         yield from found.to_batches()

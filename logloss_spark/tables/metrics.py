@@ -12,12 +12,12 @@ from logloss_spark.roles import slices_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up
 from logloss_spark.states.state import CheckedState
-from logloss_spark.statistics.catalogue import METRICS, columns_of, columns_of_loss
+from logloss_spark.statistics.catalogue import METRICS, by_column, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, one_row_per_slice, spark_type, sums_of
 
-OF_COLUMN = columns_of(METRICS)
+OF_COLUMN = by_column(METRICS)
 
 
 def metrics_table(

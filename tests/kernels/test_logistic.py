@@ -7,13 +7,13 @@ import pytest
 from logloss_spark.kernels.logistic import (
     Block,
     Standardization,
-    binary_terms,
+    binary_derivatives,
     gram,
     lead,
     loss_and_gradient,
     loss_gradient_and_hessian,
     moments,
-    multinomial_terms,
+    multinomial_derivatives,
     standardised,
 )
 from logloss_spark.kernels.matrix import Sparse, dense, some_rows, times, transposed_times
@@ -49,7 +49,7 @@ STANDARD = Standardization(np.array([0.1, -0.2, 0.0, 0.3]), np.array([1.0, 2.0, 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_loss_and_derivatives_of_a_margin_agree_with_mpmath(y, sign):
     z = sign * MARGINS
-    loss, residual, curvature = binary_terms(z, np.full(len(z), y))
+    loss, residual, curvature = binary_derivatives(z, np.full(len(z), y))
     with mpmath.workdps(60):
         for place, value in enumerate(z):
             m = mpmath.mpf(float(value)) * (1 if y == 0 else -1)
@@ -63,7 +63,7 @@ def test_loss_and_derivatives_of_a_margin_agree_with_mpmath(y, sign):
 def test_several_classes_agree_with_mpmath_where_one_leads_by_a_hundred_thousand():
     z = np.array([[1e5, 0.0, -1e5], [0.1, 0.2, 0.3], [-1e5, -1e5, -1e5]])
     y = np.array([2.0, 1.0, 0.0])
-    loss, residual, p = multinomial_terms(z, y)
+    loss, residual, p = multinomial_derivatives(z, y)
     with mpmath.workdps(60):
         for row in range(3):
             powers = [mpmath.exp(mpmath.mpf(float(value))) for value in z[row]]

@@ -5,6 +5,7 @@ import pytest
 import scipy.optimize
 import sklearn.isotonic
 
+from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.grid import BINS, HALF, bin_of_probability, coarse_edges
 from logloss_spark.statistics.calibration import (
     Cells,
@@ -14,7 +15,6 @@ from logloss_spark.statistics.calibration import (
     corp_decomposition,
     cox,
     cross_entropies,
-    entropy,
     expectation_tests,
     pooled,
     quadratic_scores,
@@ -75,7 +75,7 @@ def test_a_binned_decomposition_is_that_of_its_definition_and_adds_up(rows, coun
         loss, scores, uncertainty = np.average((p - y) ** 2, weights=w), quadratic_scores(cells), variance
         divergence = lambda q, r: (q - r) ** 2  # noqa: E731  # a formula beside the other one
     else:
-        loss, scores, uncertainty = np.average(log_losses(y, p), weights=w), cross_entropies(cells, CAP), entropy
+        loss, scores, uncertainty = np.average(log_losses(y, p), weights=w), cross_entropies(cells, CAP), binary_entropy
         divergence = lambda q, r: scipy.special.rel_entr(q, r) + scipy.special.rel_entr(1 - q, 1 - r)  # noqa: E731
     found = {name: x[0] for name, x in binned_decomposition(cells, scores, uncertainty, np.array([loss])).items()}
     # Differences of sums: to 1e-12 of the loss.
@@ -105,7 +105,7 @@ def test_corp_on_cells_is_near_corp_on_rows_and_adds_up(rows, score):
     if score == "brier":
         loss, scores, uncertainty = np.average((p - y) ** 2, weights=w), quadratic_scores(cells), variance
     else:
-        loss, scores, uncertainty = np.average(log_losses(y, p), weights=w), cross_entropies(cells, CAP), entropy
+        loss, scores, uncertainty = np.average(log_losses(y, p), weights=w), cross_entropies(cells, CAP), binary_entropy
     parts = corp_decomposition(cells, scores, uncertainty, pooled(cells.weight, cells.labels), np.array([loss]))
     found = {name: x[0] for name, x in parts.items()}
     recalibrated = np.average(uncertainty(isotonic), weights=w)
@@ -125,11 +125,13 @@ def test_where_every_cell_holds_one_score_corp_is_that_of_the_rows():
     isotonic = sklearn.isotonic.IsotonicRegression().fit_transform(p, y, sample_weight=w)
     loss = np.average(log_losses(y, p), weights=w)
     parts = corp_decomposition(
-        cells, cross_entropies(cells, CAP), entropy, pooled(cells.weight, cells.labels), np.array([loss])
+        cells, cross_entropies(cells, CAP), binary_entropy, pooled(cells.weight, cells.labels), np.array([loss])
     )
-    recalibrated = np.average(entropy(isotonic), weights=w)
+    recalibrated = np.average(binary_entropy(isotonic), weights=w)
     assert parts["miscalibration"][0] == pytest.approx(loss - recalibrated, abs=1e-12)
-    assert parts["discrimination"][0] == pytest.approx(entropy(np.average(y, weights=w)) - recalibrated, abs=1e-12)
+    assert parts["discrimination"][0] == pytest.approx(
+        binary_entropy(np.average(y, weights=w)) - recalibrated, abs=1e-12
+    )
     assert parts["corp_rest"][0] == pytest.approx(0, abs=1e-12)
 
 

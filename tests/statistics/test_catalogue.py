@@ -14,7 +14,7 @@ from logloss_spark.statistics.catalogue import (
     RELIABILITY,
     SLICE,
     Metric,
-    columns_of,
+    by_column,
     columns_of_loss,
     complete,
     shown_first,
@@ -68,7 +68,7 @@ def sums(scalar, soft_labels, clustered, classes, class_cells):
 )
 def test_what_is_computed_is_what_is_listed_for_these_forecasts(scalar, classes, class_cells, soft_labels, clustered):
     found = metrics_of(sums(scalar, soft_labels, clustered, classes, class_cells), Reporting())
-    assert list(found) == list(columns_of(METRICS))
+    assert list(found) == list(by_column(METRICS))
 
 
 def test_a_metric_that_is_computed_and_not_listed_raises():
@@ -111,7 +111,7 @@ def test_another_loss_is_no_log_loss_and_lacks_what_cross_entropy_alone_has():
     assert found["log_loss_se"] == "loss_se"
     assert not [column for column in found.values() if column.startswith("log_loss")]
     assert "information_gain_low" not in found
-    assert list(columns_of_loss(METRICS, "cross_entropy")) == list(columns_of(METRICS))
+    assert list(columns_of_loss(METRICS, "cross_entropy")) == list(by_column(METRICS))
 
 
 def test_a_person_is_shown_the_main_metrics_that_a_loss_has():

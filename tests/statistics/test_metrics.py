@@ -5,7 +5,7 @@ import pytest
 
 from logloss_spark.errors import SpecError
 from logloss_spark.statistics.calibration import ClassCells
-from logloss_spark.statistics.catalogue import METRICS, columns_of
+from logloss_spark.statistics.catalogue import METRICS, by_column
 from logloss_spark.statistics.intervals import centred_square, standard_error
 from logloss_spark.statistics.metrics import Sums, metrics_of
 from logloss_spark.statistics.reporting import Reporting
@@ -121,7 +121,7 @@ def test_no_rows_have_no_metrics_and_no_warning():
 
 def test_metrics_come_in_the_order_in_which_they_are_declared():
     found = metrics_of(binary_sums(*np.ones((4, 3))), Reporting())
-    assert list(found) == list(columns_of(METRICS))
+    assert list(found) == list(by_column(METRICS))
 
 
 def test_the_lower_end_of_the_log_loss_is_not_below_zero():
