@@ -1,38 +1,23 @@
-"""The table of a comparison: differences of losses on the same rows, with their intervals and verdicts.
+"""The table of a comparison: a row per slice and challenger, with verdicts that look at all slices together."""
 
-The difference of two mean losses is the mean of d = (challenger's loss - baseline's loss), so what is easy or hard
-for both models cancels row by row. Its standard error is that of a weighted mean: with e = w (d - D) / W it is the
-square root of n/(n-1) sum e^2; with clusters, of B/(B-1) times the sum over B buckets of (sum of e in the bucket)^2.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField
 
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.kernels.sums import Array, ratio_of_sums
 from logloss_spark.roles import slices_of
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up, slice_text
 from logloss_spark.states.state import CheckedState
-from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, by_column, complete
-from logloss_spark.statistics.distributions import normal_p_value, student_p_value
-from logloss_spark.statistics.intervals import (
-    FEW_BUCKETS,
-    FEW_ROWS,
-    centred_square,
-    difference_of_sums,
-    quantile_of,
-    standard_error,
-    with_interval,
-)
+from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, by_column
+from logloss_spark.statistics.intervals import FEW_BUCKETS, FEW_ROWS
+from logloss_spark.statistics.paired import BucketSums, paired_metrics
 from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in, true_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
@@ -112,57 +97,15 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
 def measured_batch(batch: pa.RecordBatch, *, clustered: bool, confidence: float) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_challenger`."""
     sums = {name: sums_in(batch, name) for name in SUMMED}
-    found = measured(sums, batch.column("buckets") if clustered else None, confidence)
+    found = paired_metrics(sums, buckets_in(batch.column("buckets")) if clustered else None, confidence)
     return [arrow_metric(metric, found[name]) for name, metric in MEASURED.items()]
 
 
-def measured(sums: Mapping[str, Array], buckets: pa.ListArray | None, confidence: float) -> dict[str, Array]:
-    """The metrics of n slices and challengers from their sums; NaN if a metric is not defined.
-
-    `buckets` has a list of the sums `w` and `wd` of each bucket of clusters; it is None if rows are independent.
-    """
-    weight = sums["w"] + sums["w_low"]
-    with np.errstate(all="ignore"):
-        difference = sums["wd"] / weight
-        if buckets is None:
-            filled, independent = None, sums["n"]
-            squares = centred_square(sums["w2dd"], sums["w2d"], sums["w2"], difference)
-        else:
-            filled = independent = buckets.value_lengths().to_numpy(zero_copy_only=False).astype(np.float64)
-            squares = squares_of_buckets(buckets, difference)
-        error = standard_error(squares / weight**2, independent)
-        # Without any spread a difference of 0 has the p-value 1, and any other difference has none.
-        statistic = np.where(error > 0.0, difference / error, np.where(difference == 0.0, error, np.nan))
-        losses = {"baseline_log_loss": "wa", "challenger_log_loss": "wb"}
-        shares = {
-            "better_share": "w_better",
-            "worse_share": "w_worse",
-            "tie_share": "w_tie",
-            "kl": "wk",
-            "kl_reverse": "wr",
-        }
-        computed = {
-            "weight": weight,
-            **{name: mean_of(sums, total) for name, total in losses.items()},
-            **{name: sums[total] / weight for name, total in shares.items()},
-            **with_interval("difference", difference, error, quantile_of(confidence, filled)),
-            "p_value": normal_p_value(statistic) if filled is None else student_p_value(statistic, filled - 1.0),
-        }
-    return complete(computed, PAIRED, scalar=True, n=len(weight))
-
-
-def mean_of(sums: Mapping[str, Array], name: str) -> Array:
-    """The mean from a sum that has two columns."""
-    return ratio_of_sums(sums[name], sums[low_of(name)], sums["w"], sums["w_low"])
-
-
-def squares_of_buckets(buckets: pa.ListArray, difference: Array) -> Array:
-    """The sum over buckets of (sum of w (d - D))^2."""
-    entries = buckets.flatten()
-    weight, total = (entries.field(name).to_numpy(zero_copy_only=False) for name in ("w", "wd"))
-    row = np.repeat(np.arange(len(buckets)), buckets.value_lengths().to_numpy(zero_copy_only=False))
-    away = difference_of_sums(total, weight * difference[row])
-    return np.bincount(row, weights=away**2, minlength=len(buckets)).astype(np.float64)
+def buckets_in(lists: pa.ListArray) -> BucketSums:
+    """Lists of the sums `w` and `wd` of buckets of clusters as arrays."""
+    entries = lists.flatten()
+    weight, difference = (entries.field(name).to_numpy(zero_copy_only=False) for name in ("w", "wd"))
+    return BucketSums(lists.value_lengths().to_numpy(zero_copy_only=False), weight, difference)
 
 
 def judge(table: DataFrame, confidence: float) -> DataFrame:

@@ -1,11 +1,11 @@
 """What intervals of a difference promise: 2,000 seeded replicates, each a slice whose sums NumPy makes."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from logloss_spark.kernels.cross_entropy import binary_from_logit
-from logloss_spark.tables.comparison import SUMMED, measured
+from logloss_spark.states.schema import PAIR
+from logloss_spark.statistics.paired import BucketSums, paired_metrics
 
 REPLICATES = 2000
 
@@ -16,8 +16,8 @@ COVERED = (0.93, 0.97)
 def covered(w, d, truth, bucket=None):
     """The share of replicates, one a row of the matrices, whose interval holds the true difference."""
     terms = {"n": np.ones_like(w), "w": w, "w2": w * w, "wd": w * d, "w2d": w * w * d, "w2dd": (w * d) ** 2}
-    sums = {name: np.zeros(len(w)) for name in SUMMED} | {name: term.sum(axis=1) for name, term in terms.items()}
-    found = measured(sums, None if bucket is None else buckets_of(w, w * d, bucket), 0.95)
+    sums = {name: np.zeros(len(w)) for name in PAIR} | {name: term.sum(axis=1) for name, term in terms.items()}
+    found = paired_metrics(sums, None if bucket is None else buckets_of(w, w * d, bucket), 0.95)
     assert found["p_value"] == pytest.approx(found["p_value"].clip(0, 1))
     return np.mean((found["difference_low"] <= truth) & (truth <= found["difference_high"]))
 
@@ -27,8 +27,8 @@ def buckets_of(w, wd, bucket):
     place = np.arange(len(w))[:, np.newaxis] * 64 + bucket
     sums = {name: np.bincount(place.ravel(), x.ravel(), len(w) * 64) for name, x in {"w": w, "wd": wd}.items()}
     held = sums["w"].reshape(-1, 64) > 0
-    structs = pa.StructArray.from_arrays([pa.array(x[held.ravel()]) for x in sums.values()], list(sums))
-    return pa.ListArray.from_arrays(np.append(0, held.sum(axis=1).cumsum()).astype(np.int32), structs)
+    weight, difference = (total[held.ravel()] for total in sums.values())
+    return BucketSums(held.sum(axis=1), weight, difference)
 
 
 def differences(rng, shape):
