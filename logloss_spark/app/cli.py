@@ -1,4 +1,4 @@
-"""The command line `logloss-spark`: arguments in, an exit code out, and the one place where errors are caught."""
+"""The command line `logloss-spark`: it parses arguments, catches every error, and prints what came of a command."""
 
 import argparse
 import logging
@@ -33,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    int: 0 fine, 1 crash, 2 usage or config, 3 gate failed, 4 the input breaks its contract, 5 the input is
-    not there yet, 6 another job writes the same outputs, 130 interrupted, 143 terminated.
-    An error is one line on stderr; the stack behind it comes only with `--traceback`. No option whose name says that
-    it is secret is ever printed.
+    int, the exit code: 0 fine, 1 crash, 2 usage or config, 3 gate failed, 4 the input breaks its contract, 5 the input
+    is not there yet, 6 another job writes the same outputs, 130 interrupted, 143 terminated.
+    An error is printed as one line on stderr, and with `--traceback` the stack behind it. The values of options whose
+    names say that they are secret are never printed.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     hidden = [secret for word in words for secret in secrets_in_text(word)]
@@ -63,14 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def secrets_of(path: str | None) -> list[str]:
-    """The secrets in a config; none where it cannot be read, which is told by whoever needs it."""
+    """Return the secrets in a config; none if it cannot be read, which is an error later, where it is needed."""
     with suppress(LogLossError):
         return list(secrets_in(parsed(path))) if path else []
     return []
 
 
 def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
-    """Do what the arguments ask for, and print what came of it. What is written stands, whether that is printed or not.
+    """Run a command, and print its outcome. If that cannot be printed, what was written stands.
 
     Parameters
     ----------
@@ -87,7 +87,9 @@ def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
         with running(f"logloss-spark {arguments.command}") as spark, interruptible():  # PySpark handles SIGINT itself
             outcome = command.run(spark, config, arguments)
             done = True
-            reason = say(outcome.to_json(hidden) if arguments.json else safe(outcome.to_text(), hidden), sys.stdout)
+            reason = say(
+                outcome.to_json(hidden) if arguments.json else printable(outcome.to_text(), hidden), sys.stdout
+            )
             if reason:
                 tell(f"logloss-spark: the report cannot be printed on stdout: {reason}; what was written stands")
     except Interrupted as stop:
@@ -96,14 +98,14 @@ def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
         raise
 
 
-def safe(text: str, hidden: Sequence[str]) -> str:
-    """Return a text of several lines without secrets, and without the escapes that a path may hold."""
+def printable(text: str, hidden: Sequence[str]) -> str:
+    """Return a text of several lines, with secrets hidden and control characters made visible."""
     return "\n".join(visible(line, MESSAGE) for line in redacted(text, hidden).split("\n"))
 
 
 @contextmanager
 def running(app_name: str) -> Iterator[SparkSession]:
-    """A session that does not log; one that was not there before is stopped in the end."""
+    """Run a block with a quiet session, and stop the session at the end unless there was one before."""
     if not logging.getLogger().hasHandlers():
         logging.getLogger().addHandler(logging.NullHandler())  # py4j logs an exception before it raises it
     ours = SparkSession.getActiveSession() is None
@@ -122,15 +124,15 @@ def running(app_name: str) -> Iterator[SparkSession]:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors take the road of all others: one line, exit code 2."""
+    """A parser that raises its errors, so that they are printed as all others: one line, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong with the arguments."""
+        """Raise SpecError with what is wrong with the arguments."""
         raise SpecError(f"{message}; see {self.prog} --help")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line."""
+    """Return the parser of the command line."""
     top = OneLineParser(prog="logloss-spark", description="Log loss of stored predictions on Apache Spark.")
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")

@@ -17,7 +17,7 @@ PLACEHOLDER = "{run_date}"
 
 
 class JobConfig:
-    """The config of a command: a dataclass whose fields are sections, and those dataclasses or dictionaries.
+    """The config of a command: a dataclass whose fields are sections, each a dataclass or a dictionary.
 
     `DATED` names the sections that hold paths and filters, in which `{run_date}` is filled in. A command may use the
     file of another one: `OTHER` is the config of that command, whose sections and keys may stand there and are passed
@@ -67,7 +67,7 @@ def read_config(
 
 
 def parsed(path: str) -> dict[str, Any]:
-    """A TOML file as a dictionary; a byte order mark at its start, which some editors write, is skipped."""
+    """Return a TOML file as a dictionary. A byte order mark at its start, which some editors write, is skipped."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -77,7 +77,7 @@ def parsed(path: str) -> dict[str, Any]:
 
 
 def overriding(override: str) -> dict[str, Any]:
-    """A `section.key=value` as the dictionary that TOML would make of it.
+    """Return an override `section.key=value` as the dictionary that TOML would make of it.
 
     Examples
     --------
@@ -100,9 +100,9 @@ def overriding(override: str) -> dict[str, Any]:
 
 
 def toml_value(text: str, override: str) -> str:
-    """The value of an override as TOML: as it is where it is TOML, else as a string.
+    """Return the value of an override as TOML: unchanged if it is TOML, otherwise as a string.
 
-    Raises SpecError where it is a list, a table or a string that does not end, or where more follows the value.
+    Raises SpecError if a list, a table or a string has no end, or if something follows the value.
     """
     try:
         alone = tomllib.loads(f"value = {text}")
@@ -116,12 +116,12 @@ def toml_value(text: str, override: str) -> str:
 
 
 def toml_string(text: str) -> str:
-    """A text as a TOML string, whatever signs are in it."""
+    """Return a text as a TOML string, whatever characters it has."""
     return '"' + "".join(f"\\U{ord(sign):08x}" if sign in '"\\' or ord(sign) < 32 else sign for sign in text) + '"'
 
 
 def overlaid(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Two dictionaries of dictionaries as one; where both have a value, the other's."""
+    """Return two dictionaries of dictionaries as one. Where both have a value, the value of `other` counts."""
     both = {
         key: overlaid(given[key], value) if isinstance(value, dict) and isinstance(given.get(key), dict) else value
         for key, value in other.items()
@@ -130,7 +130,7 @@ def overlaid(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
 
 
 def dated(value: Any, run_date: str | None) -> Any:
-    """A value in which `{run_date}` is the run date, in every string of it; other braces are left alone.
+    """Return a value with the run date in the place of `{run_date}` in all its strings. Other braces are kept.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def dated(value: Any, run_date: str | None) -> Any:
 
 
 def check_date(text: str) -> None:
-    """Raise SpecError unless a text is a date as it goes into paths; `date.fromisoformat` takes others, too."""
+    """Raise SpecError unless a text is a date as 2026-01-31; `date.fromisoformat` takes other forms, too."""
     try:
         plain = date.fromisoformat(text).isoformat()
     except ValueError:
@@ -171,7 +171,7 @@ def structured(given: Mapping[str, Any], of: type[Config], run_date: str | None 
 
 
 def check_known(given: Mapping[str, Any], of: type[JobConfig]) -> None:
-    """Raise SpecError for a section, or a key in one, that neither a command nor the one that shares its file knows."""
+    """Raise SpecError for a section or a key that neither this command knows nor the one that shares its file."""
     sections = {**(sections_of(of.OTHER) if of.OTHER else {}), **sections_of(of)}
     for name, section in given.items():
         if name in of.PASSED_OVER:
@@ -187,7 +187,7 @@ def check_known(given: Mapping[str, Any], of: type[JobConfig]) -> None:
 
 
 def check_read(change: Mapping[str, Any], of: type[JobConfig]) -> None:
-    """Raise SpecError where an override sets a key that a command passes over, as it is of another command."""
+    """Raise SpecError where an override sets a key that this command passes over."""
     for name, section in change.items():
         others = keys_of(of.OTHER, name) if of.OTHER else {}
         own = keys_of(of, name)
@@ -282,7 +282,7 @@ def fits(value: Any, of_type: Any) -> bool:
 
 
 def type_in_words(of_type: Any) -> str:
-    """A type as the reader of a config would say it.
+    """Return a type in the words of the reader of a config.
 
     Examples
     --------

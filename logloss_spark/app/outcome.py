@@ -1,4 +1,4 @@
-"""What a job found and did, as one value. Text for a person and JSON for a program are renderings of it."""
+"""What a job found and did, as one value, which is rendered as text for a person and as JSON for a program."""
 
 import json
 from collections.abc import Mapping, Sequence

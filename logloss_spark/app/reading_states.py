@@ -28,7 +28,7 @@ class StoredStates:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was read, and what was not, in sentences."""
+        """Sentences on what was read, and what is missing."""
         missing = f"left out {counted(len(self.missing), 'missing state')}: {', '.join(self.missing)}"
         read = f"read {counted(len(self.found), 'state')}: {', '.join(self.found)}"
         return (read, missing) if self.missing else (read,)

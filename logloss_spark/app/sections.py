@@ -8,7 +8,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.fit.spec import OnInvalid
 from logloss_spark.io.source import Source
 from logloss_spark.io.writing import Target
-from logloss_spark.roles import Roles
+from logloss_spark.roles import Roles, grouping_sets
 from logloss_spark.rows.engines import Engine, check_engine
 from logloss_spark.rows.form import check_width
 from logloss_spark.scoring import LossName, Scoring
@@ -21,7 +21,7 @@ TYPELESS = ("csv", "json", "xml")
 
 @dataclass(frozen=True, kw_only=True)
 class Input(Source):
-    """Where the rows are; `section` is what an error calls this section."""
+    """Where the rows are. Errors call this section by the name `section`."""
 
     section: ClassVar[str] = "input"
 
@@ -103,6 +103,21 @@ class Tolerance:
     def tolerance(self) -> float:
         """`tolerated_share`, or what `on_invalid` says where it is not given."""
         return self.tolerated_share if self.tolerated_share is not None else 0.0 if self.on_invalid == "fail" else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slices:
+    """The grouping sets by which a state is read."""
+
+    by: list[list[str]] | list[str] | str = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _ = self.sets  # they check themselves
+
+    @property
+    def sets(self) -> tuple[tuple[str, ...], ...]:
+        """The grouping sets, without repetitions."""
+        return grouping_sets(self.by)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ from logloss_spark.wording import counted, listed, shortened
 
 @dataclass(frozen=True, kw_only=True)
 class EventColumns(Renaming):
-    """Which columns mean what, besides those of [models]; of a long table also which hold forecast, model and keys."""
+    """Which columns mean what, besides those of [models]. `prediction`, `model` and `keys` are for a long table."""
 
     label: str | list[str]
     weight: str | None = None
@@ -47,8 +47,9 @@ class EventColumns(Renaming):
 class Compare(ScoringSection):
     """What to compare with what, and how: the arguments of `logloss_spark.compare`.
 
-    `models` are those of a long table, all by default. A row is invalid where one of the models cannot be scored; with
-    rows = "shared" it counts once for each challenger, and is invalid where the challenger or the baseline cannot.
+    `models` names the models of a long table to compare, all by default. A row is invalid if one of the models cannot
+    be scored. With rows = "shared" a row counts once for each challenger, and is invalid if the challenger or the
+    baseline cannot be scored.
     """
 
     baseline: str
@@ -64,7 +65,7 @@ class Compare(ScoringSection):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOutput(OutputWithState):
-    """Where the tables go: a folder each, or none (an empty path is none, too)."""
+    """Where each table is written; a table without a path, or with an empty one, is not written."""
 
     metrics: str | None = None
 
@@ -76,7 +77,7 @@ class ComparisonOutput(OutputWithState):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(JobConfig):
-    """The config of `compare`; `models` are those of a wide table, with the column (or columns) of each."""
+    """The config of `compare`. For a wide table, `models` names the column (or columns) of each model."""
 
     input: Input
     columns: EventColumns

@@ -13,30 +13,24 @@ from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import addresses_of_states, read_state_table
 from logloss_spark.app.run_date import with_run_date
-from logloss_spark.app.sections import TableFormat
+from logloss_spark.app.sections import Slices, TableFormat
 from logloss_spark.checks import between
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import plain
-from logloss_spark.roles import grouping_sets
 from logloss_spark.shift import drift
 from logloss_spark.state import State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Judged(Slices):
     """By which slices states are compared, and how sure a verdict must be: arguments of `logloss_spark.drift`."""
 
-    by: list[list[str]] | list[str] | str = field(default_factory=list)
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         between("confidence", self.confidence, 0.0, 1.0)
-
-    @property
-    def sets(self) -> tuple[tuple[str, ...], ...]:
-        """The grouping sets."""
-        return grouping_sets(self.by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +42,6 @@ class DriftConfig(JobConfig):
 
     evaluate: Judged = Judged()
     output: TableFormat = field(default_factory=TableFormat)
-
-    def __post_init__(self) -> None:
-        _ = self.evaluate.sets  # it checks them
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -27,7 +27,7 @@ from logloss_spark.wording import counted
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionColumns(Renaming):
-    """Which columns mean what; a list where each class has its own."""
+    """Which columns mean what. A list names one column per class."""
 
     label: str | list[str]
     prediction: str | list[str]
@@ -52,7 +52,7 @@ class Evaluate(ScoringSection, Reporting):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOutput(OutputWithState):
-    """Where the tables go: a folder each, or none (an empty path is none, too)."""
+    """Where each table is written; a table without a path, or with an empty one, is not written."""
 
     metrics: str | None = None
     reliability: str | None = None
@@ -146,7 +146,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
 
 
 def notes_on_sources(sources: Mapping[str, str]) -> list[str]:
-    """A line on where ranking and CORP come from, or one for each where they differ."""
+    """Return a line on where ranking and CORP come from, or two if they differ."""
     words = {"rows": "the rows themselves", "cells": "cells of the score"}
     names = {source: [name for name in sources if sources[name] == source] for source in words}
     return [f"took {' and '.join(names[source])} from {words[source]}" for source in words if names[source]]

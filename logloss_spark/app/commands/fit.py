@@ -64,7 +64,7 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOutput(Output):
-    """Where the model goes, the rows that could not be fitted on, and what to do where something is."""
+    """Where the model is written, and the rows that could not be fitted on."""
 
     model: str
     invalid: str | None = None
@@ -147,7 +147,7 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
 
 @contextmanager
 def explained(source: DataFrame, config: FitConfig) -> Iterator[None]:
-    """Let errors and signals that end a fit say what the job knows: that there are no rows, where a fit goes on."""
+    """Add to an error or a signal that ends a fit what the job knows: there are no rows, there is a checkpoint."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InvalidRowsWarning)  # the outcome counts them
         try:
@@ -171,7 +171,7 @@ def print_step(step: Step) -> None:
 
 
 def details_of(model: LogisticModel) -> dict[str, Any]:
-    """What a fit did, as the stored model has it, and the first coefficients with their errors."""
+    """Return what a fit did, as the stored model has it, and the first coefficients with their errors."""
     coefficients = model.table.head(SHOWN).to_dict("records")
     return {"report": json.loads(model.to_json())["report"], "coefficients": coefficients}
 

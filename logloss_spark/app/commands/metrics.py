@@ -16,23 +16,22 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import cached
 from logloss_spark.app.reading_states import addresses_of_states, persisted, read_states
 from logloss_spark.app.run_date import with_run_date
-from logloss_spark.app.sections import TableFormat
+from logloss_spark.app.sections import Slices, TableFormat
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import first_slices, view_of
-from logloss_spark.roles import grouping_sets, slices_of
+from logloss_spark.roles import slices_of
 from logloss_spark.scoring import LossName
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.wording import PATH, visible
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOff:
+class ReadOff(Slices):
     """Which metrics to read off a state, and by which slices: arguments of `logloss_spark.metrics`.
 
     `metrics` names the metrics to keep, all by default; `loss` is what the state is of.
     """
 
-    by: list[list[str]] | list[str] | str = field(default_factory=list)
     metrics: list[str] | None = None
     loss: LossName = "cross_entropy"
     confidence: float = 0.95
@@ -40,13 +39,9 @@ class ReadOff:
     baseline: float | list[float] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_chosen(self.metrics, self.loss)
         Reporting(confidence=self.confidence, ece_bins=self.ece_bins, baseline=self.baseline)  # it checks them
-
-    @property
-    def sets(self) -> tuple[tuple[str, ...], ...]:
-        """The grouping sets."""
-        return grouping_sets(self.by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +56,6 @@ class MetricsConfig(JobConfig):
 
     evaluate: ReadOff = ReadOff()
     output: TableFormat = field(default_factory=TableFormat)
-
-    def __post_init__(self) -> None:
-        _ = self.evaluate.sets  # it checks them
 
 
 def add_arguments(parser: ArgumentParser) -> None:

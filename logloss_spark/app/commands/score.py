@@ -22,9 +22,9 @@ from logloss_spark.wording import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreInput(Input):
-    """What to score, as in [input], and with which model; where the scored table goes, and how to call its columns.
+    """What to score, as in [input]; where the scored table is written, and the names of its new columns.
 
-    `model` is a path; by default that of [output], where `fit` writes it.
+    `model` is the path of a stored model, by default that of [output], where `fit` writes it.
     """
 
     section: ClassVar[str] = "score"
