@@ -1,4 +1,4 @@
-"""Compare models on the same rows: the object that holds one state, and everything that derives from it."""
+"""Compare models on the same rows: one state, and everything that is computed from it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,19 +41,18 @@ from logloss_spark.wording import LISTED, counted, listed, visible
 
 
 class Comparison(HeldState):
-    """The state of a comparison, and what can be read off it. Made by `compare`.
+    """The comparison of models: one state, and the table that is computed from it. `compare` makes it.
 
     Attributes
     ----------
     metrics : DataFrame
-        One row per slice and challenger: see `State.comparison`. With rows="shared" a DataError is raised where the
-        baseline shares a row with no challenger.
+        One row per slice and challenger; `help(logloss_spark.State.comparison)` says what each column is. With
+        rows="shared" it raises DataError if no challenger shares a row with the baseline.
     state : State
-        The sums themselves: save them, add them, read metrics off them again with `State.comparison`.
+        The sums, to be saved, added, and read by other slices with `State.comparison`.
 
-    The state is made and cached when either is first used, so that the rows are read once, and looked through then:
-    labels that are -1 and 1, or 1 to K, are refused where `classes` were not given. `close` lets it go, and so does
-    leaving a `with` block.
+    The first use of either computes and caches the state, so that the rows are read once. Labels that are -1 and 1, or
+    1 to K, are then refused unless `classes` were given. `close` frees the state, and so does leaving a `with` block.
     """
 
     def __init__(self, rows: Rows, confidence: float) -> None:
@@ -77,12 +76,12 @@ class Comparison(HeldState):
         return comparison_table(self.state.checked, self._rows.roles.sets, self._confidence)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
-        """What lets rows be scored that could not be; of their forecasts the baseline's are looked at."""
+        """How more rows can be scored, from the counts of rows by status and the forecasts of the baseline."""
         of_baseline = self._rows.table.withColumn("prediction", F.col("prediction_0"))
         return advice(counts, replace(self._rows, table=of_baseline))
 
     def lengths(self) -> dict[str, int]:
-        """How many entries the forecast of each model has, where it has one per class; read off some row."""
+        """The number of entries in the forecast of each model, from some row; empty if a forecast is one number."""
         return lengths(self._rows)
 
     def to_pandas(
@@ -95,8 +94,8 @@ class Comparison(HeldState):
         limit : int, optional
             The number of slices of each grouping set; by default all.
         sort_by, ascending :
-            As in `Evaluation.to_pandas`. By default the slices where the challenger is worst come first, and slices
-            that are `few` come last.
+            As in `Evaluation.to_pandas`. By default the slices in which the challenger is worst come first, and
+            slices that are `few` come last.
         """
         return self._in_order(limit, sort_by, ascending).frame
 
@@ -159,11 +158,11 @@ def compare(
     sum_tolerance: float = 1e-5,
     engine: Engine = "pandas",
 ) -> Comparison:
-    """Compare models that forecast the same rows, whole and by slices: is a challenger better than the baseline.
+    """Compare models on the same rows, as a whole and by slices: tell whether a challenger beats the baseline.
 
-    A wide table has columns for each model, named by `predictions`, and is read once. A long table has a row for each
-    model and event: `prediction` is its column of forecasts, `model` that of models, and `keys` the columns whose
-    values the rows of one event share. It is read twice, the first time at once, to look whether its keys are unique.
+    A wide table has one column, or one per class, for each model: give `predictions`. It is read once. A long table has
+    one row for each model and event: give `prediction`, `model`, and as `keys` the columns that identify an event. It
+    is read twice; the first time at once, to check that keys are unique.
 
     Parameters
     ----------
@@ -174,24 +173,25 @@ def compare(
     baseline : str
         The model that all others are compared with.
     predictions : dict from str to str or list of str
-        Of a wide table, by the model's name, the column of its forecast, or one column per class.
+        For a wide table: maps the name of each model to the column of its forecast, or to one column per class.
     prediction : str, or list of str
-        Of a long table, the column of the forecast, or one column per class.
+        For a long table: the column of the forecast, or one column per class.
     model : str
-        Of a long table, the column that names the model.
+        For a long table: the column that names the model.
     keys : str, or list of str
-        Of a long table, the columns that identify what was forecast.
+        For a long table: the columns that identify an event.
     models : list of str, optional
-        Of a long table, the models to compare; rows of others are left out. By default all that the table holds.
+        For a long table: the models to compare; rows of others are ignored. By default all models of the table.
     rows : "all" or "shared"
-        Which rows count: those that all models score, so that all challengers are compared on the same ones, or with
-        "shared" for each challenger those that it and the baseline score, whatever the others do.
+        Which rows count. "all": those that all models score, so that all challengers are compared on the same rows.
+        "shared": for each challenger those that it and the baseline score.
     cluster : str, optional
-        A column of what rows hang together by, such as a user or a day; its rows are taken as one observation.
+        The column that says which rows depend on each other, such as a user or a day. Errors and intervals then take
+        clusters as independent, not rows.
     weight, by, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
-        As in `evaluate`. The divergences of forecasts come from Python, whichever engine gives the losses.
+        As in `evaluate`. Divergences are computed in Python with either engine.
     confidence : float
-        The coverage of the intervals; a verdict is given where `p_adjusted` is at most 1 less this.
+        The coverage of the intervals. A verdict is given if `p_adjusted` is at most 1 - confidence.
 
     Returns
     -------
@@ -200,11 +200,11 @@ def compare(
     Raises
     ------
     SpecError
-        A column that is not there or cannot have its role, models that forecast other classes than the baseline, a
-        baseline that is none of the models, or a value that cannot be meant.
+        A column does not exist or cannot have its role, a model forecasts other classes than the baseline, the baseline
+        is none of the models, or an argument has an invalid value.
     DataError
-        A long table in which a key has a model twice, or whose models differ in a key's label, weight, cluster or
-        slices, or in which no key has a forecast of all models (rows="shared": of the baseline and another model).
+        In a long table a key has a model twice, or its models differ in label, weight, cluster or slices, or no key has
+        a forecast of all models (rows="shared": of the baseline and another model).
 
     Examples
     --------
@@ -221,7 +221,8 @@ def compare(
     """
     if predictions is not None and not isinstance(predictions, Mapping):
         raise SpecError(
-            f'predictions names the models, as in {{"champion": "p_a", "challenger": "p_b"}}, and {predictions!r} came'
+            'predictions must map models to columns, as in {"champion": "p_a", "challenger": "p_b"}, '
+            f"got {predictions!r}"
         )
     compared = Models(
         baseline=baseline,

@@ -1,4 +1,4 @@
-"""Evaluate a table of predictions: the object that holds one state, and everything that derives from it."""
+"""Evaluate a table of predictions: one state, and everything that is computed from it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ from logloss_spark.wording import visible
 
 
 class Evaluation(HeldState):
-    """One state, and what can be read off it. Made by `evaluate`.
+    """The evaluation of a table: one state, and the tables that are computed from it. `evaluate` makes it.
 
     Attributes
     ----------
@@ -47,17 +47,17 @@ class Evaluation(HeldState):
     by_class : DataFrame
         One row per slice and class.
     state : State
-        The sums themselves: save them, add them, read metrics off them again.
+        The sums, to be saved, added, and read by other slices.
     counts : dict
         How many rows have each status.
     sources : dict
-        Whether ranking ("auc") and CORP ("calibration") come from the "rows" themselves or from "cells" of the score.
+        Whether ranking ("auc") and CORP ("calibration") are computed from "rows" or from "cells" of the score.
     invalid : DataFrame
-        The rows that were not scored, whole, with their `row_status`; a scan of its own.
+        The rows that were not scored, with all columns and their `row_status`. It scans the table again.
 
-    The state is made and cached when the first of them is used, so that the rows are read once. It is looked through
-    then: labels that are -1 and 1, or 1 to K, are refused where `classes` were not given. The tables read off it are
-    lazy. `close` lets the state go, and so does leaving a `with` block.
+    The first of them that is used computes and caches the state, so that the rows are read once. Labels that are -1 and
+    1, or 1 to K, are then refused unless `classes` were given. All tables are lazy. `close` frees the state, and so
+    does leaving a `with` block.
     """
 
     def __init__(self, df: DataFrame, rows: Rows, reporting: Reporting) -> None:
@@ -90,11 +90,11 @@ class Evaluation(HeldState):
 
     @cached_property
     def _scores(self) -> DataFrame:
-        """The scores of a small table, cached beside its state, so that no look reads the rows again."""
+        """The scores of a small table, cached beside its state: further tables need not read the rows again."""
         return cache_or_collect(scores_of(self._rows))
 
     def close(self) -> None:
-        """Let all that is cached or collected go; the next use makes it again."""
+        """Free all that is cached or collected; the next use computes it again."""
         if "_scores" in self.__dict__:
             self._scores.unpersist()
             del self.__dict__["_scores"]
@@ -102,7 +102,7 @@ class Evaluation(HeldState):
 
     @property
     def sources(self) -> dict[str, str]:
-        """Where "auc" and "calibration" come from, "rows" or "cells"; empty where the prediction is one per class."""
+        """What "auc" and "calibration" are computed from, "rows" or "cells"; empty for a prediction per class."""
         exact = ("exact", "auto") if self._is_small else ("exact",)
         return {name: "rows" if source in exact else "cells" for name, source in self._sources.items()}
 
@@ -122,22 +122,22 @@ class Evaluation(HeldState):
 
     @property
     def invalid(self) -> DataFrame:
-        """The rows that were not scored, with the column `row_status` that says why, in the place of an old one."""
+        """The rows that were not scored, with the reason in `row_status`, which replaces a column of this name."""
         return invalid_rows(self._df, self._rows)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
-        """What lets rows be scored that could not be, from what counts rows by status, such as a row of metrics."""
+        """How more rows can be scored, from the counts of rows by status, as in a row of metrics."""
         return advice(counts, self._rows)
 
     @property
     def log_loss(self) -> float:
-        """The log loss of all rows, in nats; NaN where no row of positive weight can be scored.
+        """The log loss of all rows, in nats; NaN if no row of positive weight can be scored.
 
-        Raises SpecError where the loss is another one: its mean is the column `loss` of the metrics.
+        Raises SpecError for another loss, whose mean is the column `loss` of the metrics.
         """
         if self._loss != "log_loss":
             raise SpecError(
-                f"log_loss is the mean cross-entropy, and this evaluation is of {self._conventions.loss!r}: "
+                f"log_loss is the mean cross-entropy, and this evaluation has the loss {self._conventions.loss!r}: "
                 "its mean is to_pandas()['loss']"
             )
         return float(self._ranked(self._worst_first, 1).frame["log_loss"].iloc[0])
@@ -147,28 +147,28 @@ class Evaluation(HeldState):
     ) -> pd.DataFrame:
         """Return the metrics as pandas: the global row, then the slices of each grouping set.
 
-        They are collected at the first call of this, `show`, `to_json` or `log_loss`, and kept (up to 2 million
-        numbers, which are 16 MB) until `close`.
+        The first call of this, `show`, `to_json` or `log_loss` collects them. Up to 2 million numbers (16 MB) are kept
+        until `close`.
 
         Parameters
         ----------
         limit : int, optional
             The number of slices of each grouping set; by default all.
         sort_by : str, optional
-            The column by which slices stand within their grouping set. By default the largest log loss comes first,
-            and slices that are `few` come last.
+            The column that orders slices within their grouping set. By default the largest log loss comes first, and
+            slices that are `few` come last.
         ascending : bool
-            Whether the smallest `sort_by` comes first.
+            Whether the smallest value comes first.
 
         Raises
         ------
         SpecError
-            `sort_by` is no column of the metrics, or one with an entry per class.
+            `sort_by` is no column of the metrics, or its cells have one value per class.
         """
         return self._in_order(limit, sort_by, ascending).frame
 
     def to_json(self) -> str:
-        """Return the metrics as JSON, a list with an object per slice; infinite numbers are written as Spark does."""
+        """Return the metrics as JSON: a list with an object per slice. Infinite numbers are written as in Spark."""
         return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
 
     def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
@@ -176,7 +176,7 @@ class Evaluation(HeldState):
         print(as_text(self._view(limit, sort_by, ascending)))
 
     def remarks(self) -> list[str]:
-        """What a reader of the global row should know: rows that were not scored, a loss that is infinite."""
+        """Return what a reader should know of the global row: rows that were not scored, an infinite loss."""
         overall = self._ranked(self._worst_first, 1).frame.iloc[0]
         return remarks_on(overall, self.advice(overall.to_dict()))
 
@@ -235,80 +235,80 @@ def evaluate(
     engine: Engine = "pandas",
     loss: Loss = "cross_entropy",
 ) -> Evaluation:
-    """Evaluate a table of probabilistic predictions, whole and by slices, in one pass over its rows.
+    """Evaluate a table of probabilistic predictions as a whole and by slices, in one pass over its rows.
 
     Parameters
     ----------
     df : DataFrame
         One row per prediction, classic or over Spark Connect.
     label : str, or list of str
-        What happened: numbers, booleans or strings; with `soft_labels` a share, or a distribution over the classes.
+        The column of what happened: numbers, booleans or strings; with `soft_labels` a share or a distribution.
     prediction : str, or list of str
-        The forecast: a number (binary), an array<double>, an ML vector, or one column per class.
+        The column of the forecast: a number (binary), an array<double>, or an ML vector; or one column per class.
     weight : str, optional
-        Weights, finite and not negative. A row of weight 0 is counted, and adds nothing.
+        The column of weights, finite and not negative. A row of weight 0 is counted and adds nothing.
     by : str, list of one str, or list of lists of str
         A slice column, or grouping sets, beside the global row: `"dt"`, `[["dt"], ["dt", "segment"]]`.
     kind : "probability", "logit" or "margin"
-        What the prediction is. "margin" is Spark's `rawPrediction` of two classes, [-z, z]: its last entry is the logit
-        (a plain number is the logit itself). Two logits that look like it are refused. `GBTClassifier` writes half of
-        its logit there, and other models no logit at all: evaluate their `probability`.
+        What the prediction is. "margin" is Spark's `rawPrediction` of two classes, [-z, z], whose last entry is the
+        logit; a plain number is the logit itself. Two logits that look like it are refused. `GBTClassifier` writes half
+        of its logit there, and other models write no logit: evaluate their `probability`.
     classes : sequence, optional
-        The labels in the prediction's order, (negative, positive) for a number. By default (0, 1), or 0..K-1 where the
-        prediction is K columns.
+        The labels in the prediction's order; for a number (negative, positive). By default (0, 1), or 0..K-1 if the
+        prediction has K columns.
     soft_labels : bool
-        The label is a share or a distribution.
+        Whether the label is a share, or a distribution over the classes.
     eps, clip :
         The loss of a class is at most -ln eps; `clip="none"` lets it be infinite. Logits are never capped.
     cluster : str, optional
-        What rows hang together by, such as a user: errors and intervals then take clusters as independent, not rows.
-        A number is the same cluster in every numeric type and as text.
+        The column that says which rows depend on each other, such as a user. Errors and intervals then take clusters as
+        independent, not rows. A number is the same cluster in every numeric type and as text.
     confidence : float
         The coverage of the intervals.
     sum_tolerance : float
-        How far a distribution's sum may be from 1, and its entries outside [0, 1]: they then count as 0 or 1. A
-        prediction that is one number has no sum, and must lie in [0, 1].
+        How far the sum of a distribution may be from 1, and how far its entries may lie outside [0, 1]; they then count
+        as 0 or 1. A prediction that is one number must lie in [0, 1].
     ece_bins : int
-        The number of equal-width bins of ece, mce and the reliability table. It divides 200 or 15. Bins are closed
-        below, [a, b), and the last one holds 1; those of scikit-learn's `calibration_curve` are closed above, (a, b].
+        The number of equal-width bins of ece, mce and the reliability table; it must divide 200 or 15. Bins are [a, b),
+        and the last one holds 1; those of scikit-learn's `calibration_curve` are (a, b].
     baseline : float or list of float, optional
         The class shares that normalized_entropy compares with; by default each slice's own.
     auc, calibration : "auto", "cells" or "exact"
-        Where ranking (auc, average_precision, ks, and their bounds) and the decomposition of CORP come from. "cells"
-        reads them off the state, as `State.metrics` does. "exact" reads the rows again and gives scikit-learn's
-        answer; beyond 10,000 scored rows each of the two is a read and a sort. "auto" is "exact" up to that size, where
-        it is cheap and cells may be far off (CORP by 14 % on 92 rows). It takes the cells of larger tables, of a
-        prediction per class, and for CORP of a loss that is not cross-entropy.
+        How ranking (auc, average_precision, ks, and their bounds) and the CORP decomposition are computed. "cells" uses
+        the state, as `State.metrics` does. "exact" reads the rows again and gives scikit-learn's result; beyond 10,000
+        scored rows each of the two costs a read and a sort. "auto" is "exact" up to that size, where it is cheap and
+        cells may be far off (CORP by 14 % on 92 rows). It is "cells" for larger tables, for a prediction per class, and
+        for CORP of a loss other than cross-entropy.
     engine : "pandas" or "native"
         NumPy kernels in Python workers, or the same formulas as Spark expressions.
     loss : str or function
-        "cross_entropy", or another loss: "focal" (gamma 2) and "label_smoothed" (by 0.1) for two classes or K; for a
+        "cross_entropy", or another loss: "focal" (gamma 2) and "label_smoothed" (by 0.1) for two or more classes; for a
         forecast that is one number also "hinge", "smooth_hinge", "squared", "exponential", "savage" and "tangent", of
         the margin of its logit (see `logloss_spark.kernels.margin`). Or a NumPy function `loss(y, p)` with a name of
-        its own: it gets the rows that can be scored, labels as places of classes (with `soft_labels` as shares) and
-        predictions as they came, (n,) or (n, K), and returns n numbers. Functions of a notebook or a script travel to
-        the workers by themselves; one of a module that workers lack does after
-        `pyspark.cloudpickle.register_pickle_by_value(module)`. The mean is then called `loss`, and what means something
-        of cross-entropy alone is left out; `eps` and `clip` cap no other loss.
+        its own. It gets the rows that can be scored: labels as indices of classes (with `soft_labels` as shares), and
+        predictions of shape (n,) or (n, K); it returns n numbers. Functions of a notebook or a script travel to the
+        workers by themselves; for a module that workers lack call
+        `pyspark.cloudpickle.register_pickle_by_value(module)` first. The mean of another loss is called `loss`, metrics
+        of cross-entropy alone are omitted, and `eps` and `clip` do not cap it.
 
     Returns
     -------
-    Evaluation, which has read nothing yet, but for the first rows of two logits. It shows itself, with these columns of
-    each slice:
+    Evaluation, lazy; only the first rows of two logits have been read. It shows itself, with these columns for each
+    slice:
 
     - `rows`: rows read; `n`: rows scored whose weight is positive;
-    - `log_loss`: mean loss, nats, and its interval, with a star where there is too little to go by for it (`few`);
+    - `log_loss`: mean loss, nats, and its interval, with a star if there are too few rows for it (`few`);
     - `normalized_entropy`: log loss over that of forecasting each slice its own class shares: below 1 is better;
-    - `calibration_ratio`: mean forecast over mean label, above 1 where too much is forecast;
-    - `brier`: mean squared error of the forecast; `ece`: mean distance of forecasts from what happened, by bins.
+    - `calibration_ratio`: mean forecast over mean label, above 1 if forecasts are too high;
+    - `brier`: mean squared error of the forecast; `ece`: mean distance of forecasts from labels, by bins.
 
     `help(logloss_spark.State.metrics)` explains these and all other metrics.
 
     Raises
     ------
     SpecError
-        A column that is not there or cannot have its role, or a value that cannot be meant. When the rows are read:
-        labels -1 and 1, or 1 to K, where `classes` were not given.
+        A column does not exist or cannot have its role, or an argument has an invalid value. When the rows are read:
+        labels are -1 and 1, or 1 to K, and `classes` were not given.
 
     Examples
     --------
@@ -341,7 +341,7 @@ def evaluate(
 
 
 SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibration": with_pooling}
-"""What replaces metrics of cells by those of the rows, however many there are."""
+"""Steps that replace metrics from cells by exact ones, for any number of rows."""
 
 
 def sources_of(rows: Rows, reporting: Reporting) -> dict[str, Exactness]:

@@ -520,7 +520,7 @@ def test_models_of_a_key_whose_weights_differ_are_refused(small):
 
 def test_what_is_no_mapping_of_models_or_no_state_is_told_in_one_line(spark):
     df = spark.createDataFrame([(1, 0.9, 0.8)], "y int, a double, b double")
-    with pytest.raises(SpecError, match="predictions names the models"):
+    with pytest.raises(SpecError, match="predictions must map models to columns"):
         ls.compare(df, label="y", predictions=["a", "b"], baseline="a")
     comparison = ls.compare(df, label="y", predictions={"a": "a", "b": "b"}, baseline="a")
     assert "b compared with a" in repr(comparison)

@@ -142,7 +142,7 @@ def test_an_evaluation_has_its_log_loss_as_a_number(spark: SparkSession, evaluat
     assert evaluation.log_loss == evaluation.to_pandas()["log_loss"].iloc[0]
     nothing = spark.createDataFrame([(None, 0.5)], "y int, p double")
     assert math.isnan(ls.evaluate(nothing, "y", "p", engine="native").log_loss)
-    with pytest.raises(SpecError, match="log_loss is the mean cross-entropy, and this evaluation is of 'hinge'"):
+    with pytest.raises(SpecError, match="log_loss is the mean cross-entropy, and this evaluation has the loss 'hinge'"):
         _ = ls.evaluate(nothing, "y", "p", loss="hinge").log_loss
 
 
