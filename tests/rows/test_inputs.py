@@ -15,7 +15,6 @@ from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, S
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.scoring import Scoring
 from tests.rows.batches import ready
 
 LOSSES = [-np.log(0.25), -np.log1p(-0.75), -np.log(0.5), 0.0]
@@ -334,8 +333,3 @@ def test_no_call_to_the_jvm_is_made_for_each_class(spark, monkeypatch):
             _ = ls.evaluate(df, "label", "p", classes=MANY_CLASSES[type_](count), engine="native")
             made[count, type_] = len(calls)
     assert all(made[10_000, type_] <= made[100, type_] for type_ in tables)
-
-
-def test_a_class_repeated_among_thousands_is_found_at_once():
-    with pytest.raises(SpecError, match="got 7 twice"):
-        Scoring(classes=(*range(100_000), 7))

@@ -1,7 +1,5 @@
 """The loss of a row where it is not cross-entropy: by name in every form of forecast, or a function of the user's."""
 
-from functools import partial
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,10 +9,9 @@ from pyspark.errors import PySparkException
 from logloss_spark.errors import SpecError
 from logloss_spark.io.spark_errors import translated
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
-from logloss_spark.rows.engines import check_engine
 from logloss_spark.rows.losses import check_loss, given_loss, other_loss
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.scoring import LOSSES, Scoring
+from logloss_spark.scoring import LOSSES
 from tests.rows.batches import ready
 
 INF, NAN = float("inf"), float("nan")
@@ -186,33 +183,6 @@ def test_a_row_of_many_classes_is_told_in_one_line():
     with pytest.raises(SpecError, match=r"got NaN for label 0 and prediction \[0\.001 0\.001 \.\.\. ") as refused:
         given_loss(not_a_number, "not_a_number", np.arange(2), np.full((2, 1000), 1e-3))
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ({"loss": "hing"}, "loss must be .*, got 'hing'. Did you mean 'hinge'"),
-        ({"loss": None}, "loss must be .*, got None"),
-        ({"loss": lambda y, p: p}, "a name of its own.*got '<lambda>': define it with `def`"),
-        ({"loss": partial(max, key=abs)}, "a name of its own, .* got none"),
-    ],
-)
-def test_a_loss_that_cannot_be_meant_is_refused_in_one_line(words, line):
-    with pytest.raises(SpecError, match=line):
-        Scoring(**words)
-
-
-def test_a_loss_that_an_engine_does_not_compute_is_refused_in_one_line():
-    with pytest.raises(SpecError, match="engine='native' computes only cross_entropy, got loss 'hinge'"):
-        check_engine("native", Scoring(loss="hinge"))
-
-
-def test_a_users_function_cannot_take_the_name_of_a_loss_that_there_is():
-    def hinge(y, p):
-        return p
-
-    with pytest.raises(SpecError, match="got 'hinge': define it with `def`, under another name"):
-        Scoring(loss=hinge)
 
 
 def test_a_function_that_fails_on_a_row_says_so_in_one_line_of_sparks_error(spark):

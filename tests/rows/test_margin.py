@@ -14,9 +14,6 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 import logloss_spark as ls
 from logloss_spark import functions as L
 from logloss_spark.errors import SpecError
-from logloss_spark.roles import Roles
-from logloss_spark.rows.form import check_width
-from logloss_spark.scoring import Scoring
 from tests.rows.batches import collected, scored_table
 
 LABELS = [1, 0, 1, 1, 0, 0, 1, 0]
@@ -136,11 +133,6 @@ def test_a_margin_of_another_length_is_a_wrong_length(spark, engine):
     assert {name: counts[name] for name in wanted} == wanted
     statuses = [row.s for row in df.select(L.row_status("label", "prediction", kind="margin").alias("s")).collect()]
     assert pd.Series(statuses).value_counts().to_dict() == wanted
-
-
-def test_a_margin_in_three_columns_is_refused():
-    with pytest.raises(SpecError, match="got 3 columns"):
-        check_width(Roles(label="y", prediction=("a", "b", "c")), Scoring(kind="margin"))
 
 
 def test_column_functions_take_a_margin_in_every_form(table):
