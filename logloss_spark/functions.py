@@ -1,10 +1,10 @@
 """Column functions for queries: the score of each row, from Python and from SQL.
 
-They take names or columns of any numeric, boolean or string type, arrays and (Spark 4.1 and newer) ML vectors, and find
-out what came when it arrives. A row that cannot be scored gives null; `row_status` says why.
+They take names or columns of any numeric, boolean or string type, arrays and (from Spark 4.1 on) ML vectors. They learn
+the types from the data. A row that cannot be scored gives null; `row_status` says why.
 
-Where a plan reads an ML vector column from Parquet, Spark 4.3 fails under any Python function unless
-`spark.sql.execution.arrow.pythonUDF.columnarInput.enabled` is false; sessions that this package makes have it so.
+If a plan reads an ML vector column from Parquet, Spark 4.3 fails under any Python function unless
+`spark.sql.execution.arrow.pythonUDF.columnarInput.enabled` is false. Sessions that this package makes set it to false.
 
 Examples
 --------
@@ -55,11 +55,11 @@ __all__ = ["cross_entropy", "entropy", "kl_divergence", "register", "row_status"
 ColumnOrName = Column | str
 
 SUM_TOLERANCE = 1e-5
-"""How far the sum of what entropy and divergence take for a distribution may be from 1."""
+"""How far the sum of a distribution may be from 1, for entropy and divergence."""
 
 
 def __dir__() -> list[str]:
-    """What a notebook completes: the public names."""
+    """The public names, which a notebook completes."""
     return __all__
 
 
@@ -84,8 +84,8 @@ def cross_entropy(
         The forecast: a number, an array, an ML vector, or one column per class.
     kind, classes, soft_labels, eps, clip, sum_tolerance :
         As in `logloss_spark.evaluate`; classes are (0, 1) unless given, or 0..K-1 for K columns. Spark's
-        `rawPrediction` needs kind="margin": a column function cannot look at the rows first, as `evaluate` does, and
-        takes two entries of kind="logit" for two logits.
+        `rawPrediction` needs kind="margin". `evaluate` looks at the rows and refuses it under kind="logit"; a column
+        function cannot look, and takes its two entries for two logits.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def cross_entropy(
     Raises
     ------
     SpecError
-        A value that cannot be meant.
+        An argument has an invalid value, or two arguments contradict each other.
     """
     scoring = Scoring(
         kind=kind,
@@ -125,7 +125,7 @@ def row_status(
     label, prediction, kind, classes, soft_labels, sum_tolerance :
         As in `cross_entropy`.
     weight : str or Column, optional
-        A weight to look at, too.
+        A weight to check, too.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def row_status(
 
 
 def entropy(p: ColumnOrName) -> Column:
-    """Entropy of each forecast, in nats: the loss that it expects of itself.
+    """Entropy of each forecast, in nats: the log loss that it expects of itself.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def register(
     clip: Clip = "eps",
     sum_tolerance: float = 1e-5,
 ) -> None:
-    """Make the four functions callable from SQL, under these conventions, for the life of the session.
+    """Register the four functions for SQL, scoring as the arguments say, for the life of the session.
 
     Parameters
     ----------
@@ -227,17 +227,17 @@ def register(
 
 
 def classes_of(prediction: ColumnOrName | Sequence[ColumnOrName]) -> range | None:
-    """The classes of a forecast in K columns, 0..K-1; None where a forecast is one column."""
+    """The classes of a forecast in K columns, 0..K-1; None if the forecast is one column."""
     return None if isinstance(prediction, (str, Column)) else range(len(prediction))
 
 
 def one_column(prediction: ColumnOrName | Sequence[ColumnOrName]) -> ColumnOrName:
-    """A forecast as one column: K columns become an array."""
+    """The forecast as one column: K columns become an array."""
     return prediction if isinstance(prediction, (str, Column)) else F.array(*prediction)
 
 
 def arrow_cross_entropy(scoring: Scoring, label: pa.Array, prediction: pa.Array) -> pa.Array:
-    """Losses of a batch, null where a row's status is not `ok`."""
+    """Losses of a batch; null where the status is not `ok`."""
     label, score = dense_lists(label), dense_lists(prediction)
     classes = scoring.classes or (0, 1)
     y = label if scoring.soft_labels else class_of(label, classes)
@@ -256,7 +256,7 @@ def arrow_cross_entropy(scoring: Scoring, label: pa.Array, prediction: pa.Array)
 def arrow_row_status(
     scoring: Scoring, label: pa.Array, prediction: pa.Array, weight: pa.Array | None = None
 ) -> pa.Array:
-    """Statuses of a batch, as words."""
+    """Names of the statuses of a batch."""
     return pa.array(np.array(STATUSES)[statuses(dense_lists(label), dense_lists(prediction), weight, scoring)])
 
 
@@ -279,7 +279,7 @@ def arrow_kl_divergence(p: pa.Array, q: pa.Array) -> pa.Array:
 
 
 def is_forecast(p: pa.Array) -> Mask:
-    """Rows that are a probability, or a distribution of whatever length."""
+    """Rows that are a probability, or a distribution of any length."""
     wrong = nulls(p) | entries_that(np.isnan, p)
     if not is_list(p):
         return ~(wrong | out_of_unit_interval(p))
@@ -293,7 +293,7 @@ def longest(p: pa.Array) -> int:
 
 
 def padded(p: pa.Array, size: int) -> Array:
-    """Numbers as they are; lists as rows of a matrix in [0, 1], shorter ones filled up with 0, which changes no sum."""
+    """Numbers unchanged; lists as rows of a matrix, clipped to [0, 1] and padded with zeros, which change no sum."""
     if not is_list(p):
         return numbers(p, size)
     matrix = np.zeros((len(p), size))

@@ -1,4 +1,4 @@
-"""Losses side by side: what each says of the same rows, and what a small log loss guarantees of the others."""
+"""Losses side by side: each on the same rows, and the bound that log loss puts on the others."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ from logloss_spark.workers.columns import vectorised
 
 @dataclass(frozen=True, kw_only=True)
 class Nature:
-    """What is known of a loss of the logit of p; `constant` is -G''(1/2)/2 where it is proper, smooth, convex in p."""
+    """Properties of a loss of the logit of p. `constant` is -G''(1/2)/2 if the loss is proper, smooth, convex in p."""
 
     proper: bool
     convex_in_p: bool
@@ -51,16 +51,16 @@ NATURES: Mapping[str, Nature] = {
     "focal": Nature(proper=False, convex_in_p=True, convex_in_logit=False, bounded=False),
     "label_smoothed": Nature(proper=False, convex_in_p=True, convex_in_logit=True, bounded=False),
 }
-"""Tests hold each of these against the kernels."""
+"""The properties of each loss. A test checks them against the kernels."""
 
 
 def squared_error(q: Array, p: Array) -> Array:
-    """The divergence of the Brier score: what forecasting `p` costs where `q` is true."""
+    """The divergence of the Brier score: what forecasting `p` costs if `q` is true."""
     return np.square(q - p)
 
 
 DIVERGENCES: Mapping[str, Callable[[Array, Array], Array]] = {"cross_entropy": binary_kl, "savage": squared_error}
-"""Those of the losses that have a constant: expected loss of p under q, minus that of q."""
+"""The divergences of the losses with a constant: the expected loss of p under q, minus that of q."""
 
 
 def compare_losses(
@@ -150,9 +150,9 @@ def compare_losses(
 
 
 def sums_by_bin(rows: Rows) -> DataFrame:
-    """Per status, and of the rows with weight per bin of the score: rows and the sums that `side_by_side` needs.
+    """Counts of rows and the sums that `side_by_side` needs, by status and, for scored rows, by bin of the score.
 
-    `wt` is the sum of w min(p, 1 - p); the others are called as in a state, but for `wl_0`, one for each loss.
+    `wt` is the sum of w min(p, 1 - p), and `wl_0` … are the sums of each loss. Other names are those of a state.
     """
     table = binary_terms(with_loss(rows), rows)
     kernels = kernels_of(rows.scoring)
@@ -178,7 +178,7 @@ def kernels_of(scoring: Scoring) -> list[Kernel]:
 
 
 def losses_of_rows(kernels: Sequence[Kernel], label: pa.Array, score: pa.Array) -> pa.Array:
-    """Every loss of the rows of an Arrow batch, a list per row; of invalid rows any numbers."""
+    """All losses of each row of an Arrow batch, as a list. For rows that are not `ok` the values are unspecified."""
     y, p = numbers(label, 2), numbers(score, 2)
     losses = np.stack([kernel(y, p) for kernel in kernels], axis=1)
     ends = np.arange(0, losses.size + 1, len(kernels), dtype=np.int32)
@@ -186,7 +186,7 @@ def losses_of_rows(kernels: Sequence[Kernel], label: pa.Array, score: pa.Array) 
 
 
 def side_by_side(sums: pd.DataFrame, scoring: Scoring, bins: int) -> pd.DataFrame:
-    """What `compare_losses` returns, from the sums of the bins that hold rows."""
+    """The table that `compare_losses` returns, from the sums of the bins that hold rows."""
     weight = sums["w"].sum()
     in_bins = sums.assign(
         bin=coarse_bin(sums["bin"].to_numpy(dtype=np.int64), bins),

@@ -1,4 +1,4 @@
-"""The log loss of a table as one number, and what is said of the rows that are left out of it."""
+"""The log loss of a table as one number, and warnings about the rows that were dropped from it."""
 
 import math
 import warnings
@@ -25,7 +25,7 @@ from logloss_spark.states.catalyst import precise_sums
 from logloss_spark.wording import counted, listed
 
 CAPPED_SHARE = 0.01
-"""From this share of the loss on, events whose loss was capped are worth a warning: the answer hangs on eps."""
+"""If events with a capped loss make up this share of the loss, a warning is given: the result depends on eps."""
 
 
 def log_loss(
@@ -87,7 +87,7 @@ def log_loss(
 
 
 def report_impossible(found: Mapping[str, Any], mean: float, scoring: Scoring) -> None:
-    """Warn where events whose loss was capped make up a good share of a finite mean loss."""
+    """Warn if events with a capped loss make up a good share of a finite mean loss."""
     if not found["capped"] or not mean < math.inf:
         return
     share = scoring.cap * found["w_capped"] / (mean * (found["w_high"] + found["w_low"]))
@@ -102,14 +102,14 @@ def report_impossible(found: Mapping[str, Any], mean: float, scoring: Scoring) -
 
 
 def weight_in(sums: Mapping[str, Any]) -> float | None:
-    """The sum of the weights that `summed_loss` found, None where no row has any."""
+    """The sum of weights among the results of `summed_loss`; None if no row was scored."""
     return None if sums["w_high"] is None else sums["w_high"] + sums["w_low"]
 
 
 def report_left_out(counts: Mapping[str, int], rows: Rows, *, weight: float | None, what: str) -> None:
-    """Raise DataError where no row of positive weight could be scored, else warn of the rows that could not be.
+    """Raise DataError if no row of positive weight was scored; else warn of the rows that were not scored.
 
-    For functions whose answer has no better place to say so; the warning points at their caller.
+    Functions call this whose result has no field to report them in. The warning points at their caller.
     """
     reasons = reasons_in(counts)
     total = counts["ok"] + sum(reasons.values())
@@ -129,10 +129,10 @@ def report_left_out(counts: Mapping[str, int], rows: Rows, *, weight: float | No
 
 
 def summed_loss(scored: DataFrame, rows: Rows) -> dict[str, Any]:
-    """The counts by status and the sums of w and w*l of a table with losses, each in two columns, in one small pass.
+    """Count the rows of a table with losses by status, and sum w and w*l, each in two columns, in one small pass.
 
-    `capped` and `w_capped` are the rows whose loss is the cap, and their weight; `first_class` counts the rows of the
-    first class.
+    `capped` and `w_capped` are the count and the weight of the rows whose loss is the cap. `first_class` counts the
+    rows of the first class.
     """
     ok = "status = 0 AND weight > 0" if rows.form.weighted else "status = 0"
     capped = F.expr(ok) & (F.col("loss") >= rows.scoring.cap)
@@ -148,5 +148,5 @@ def summed_loss(scored: DataFrame, rows: Rows) -> dict[str, Any]:
 
 
 def mean_of(found: Mapping[str, Any]) -> float:
-    """The mean loss from the sums that `summed_loss` found."""
+    """The mean loss, from the results of `summed_loss`."""
     return float(ratio_of_sums(*(np.array(found[name]) for name in ("wl_high", "wl_low", "w_high", "w_low"))))

@@ -19,7 +19,7 @@ MOST_SLICES = 62
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """The columns of a table of predictions, by what they mean.
+    """Which columns of a table of predictions have which meaning.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Roles:
     Raises
     ------
     SpecError
-        A role that is no name of a column, or a list of one column for the prediction.
+        A role is not given by the name of a column, or `by` does not hold grouping sets.
     """
 
     label: Columns

@@ -1,4 +1,4 @@
-"""How a row is scored: what its prediction is, which classes there are, and which loss it has."""
+"""How a row is scored: the kind of its prediction, the classes, and the loss."""
 
 import math
 import sys
@@ -28,7 +28,7 @@ Loss = LossName | Callable[..., Any]
 Label = bool | int | float | str
 
 LOSSES: tuple[str, ...] = get_args(LossName)
-"""The losses that have a name here."""
+"""The names of the losses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +80,17 @@ class Scoring:
 
     @property
     def loss_name(self) -> str:
-        """The loss in a word: a function's own name, or nothing where it has none."""
+        """The name of the loss; of a function its own name, or "" if it has none."""
         return getattr(self.loss, "__name__", "") if callable(self.loss) else self.loss
 
     @property
     def score(self) -> Score:
-        """What is scored once the columns have been read: of a margin the logit that it holds."""
+        """The kind of the score of a row: a margin holds a logit."""
         return "probability" if self.kind == "probability" else "logit"
 
     @property
     def cap(self) -> float:
-        """The largest loss that one class can bring, in nats."""
+        """The largest loss of one class, in nats."""
         return cap_of(self.score, self.clip, self.eps)
 
 
@@ -112,20 +112,20 @@ def plain_label(label: Any) -> Label:
 
 
 def allowed(tolerance: float, size: int) -> float:
-    """How far off a distribution of `size` entries may be: its tolerance, and the rounding of entries and their sum.
+    """How far off a distribution of `size` entries may be: the tolerance, and the rounding of entries and their sum.
 
-    A sum of .9999 is within 1e-4 of 1, and yet as doubles 1 - .9999 > 1e-4.
+    A sum of .9999 is within 1e-4 of 1, although as doubles 1 - .9999 > 1e-4.
     """
     return tolerance + size * sys.float_info.epsilon
 
 
 def cap_of(kind: str, clip: str, eps: float) -> float:
-    """The largest loss that one class can bring, in nats: -ln eps, where probabilities are clipped."""
+    """The largest loss of one class, in nats: -ln eps if probabilities are clipped, else infinite."""
     return -math.log(eps) if kind == "probability" and clip == "eps" else math.inf
 
 
 def own_name(name: str) -> None:
-    """Raise SpecError unless a loss function has a name, and one that tells it from the losses that there are."""
+    """Raise SpecError unless a loss function has a name, and a different one than the losses in `LOSSES`."""
     if not name.isidentifier() or name in LOSSES:
         raise SpecError(
             "a loss function must have a name of its own, by which its states are told from others, "

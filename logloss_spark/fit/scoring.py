@@ -19,7 +19,7 @@ from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import by_place, finder, has_vectors
 from logloss_spark.rows.form import Fields
 from logloss_spark.rows.inputs import quoted
-from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST
+from logloss_spark.rows.terms import MOST_PARTITIONS
 from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised
 
@@ -72,7 +72,7 @@ def with_forecasts(df: DataFrame, predictor: Predictor, outputs: Outputs) -> Dat
     table, fields = with_plain_names(df, training)
     score = score_column(fields, training, predictor)
     # A scan must not hand ML vectors to Python directly: see `rows.terms`.
-    table = table.coalesce(ONE_PARTITION_AT_MOST) if has_vectors(df.schema) else table
+    table = table.coalesce(MOST_PARTITIONS) if has_vectors(df.schema) else table
     logit = quoted(LOGIT)
     several = len(predictor.classes) > 2
     chance = vectorised(softmax_of, "array<double>")(logit) if several else probability_of(logit)

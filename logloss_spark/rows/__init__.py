@@ -1,1 +1,1 @@
-"""One row in, one row out: what a row is worth, as Spark columns."""
+"""One row in, one row out: statuses, losses and other terms as Spark columns."""

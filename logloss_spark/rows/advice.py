@@ -1,4 +1,4 @@
-"""What a user can do about rows that could not be scored: the same words in a notebook and in a job."""
+"""Advice on rows that could not be scored, in the same words in a notebook and in a job."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,13 +14,13 @@ from logloss_spark.scoring import allowed
 from logloss_spark.wording import shortened
 
 LARGEST_TOLERANCE = 0.1
-"""Sums that are further from 1 were not rounded: their forecasts are something else."""
+"""Rounding does not move a sum further from 1 than this: such forecasts are no probabilities."""
 
 
 def advice(counts: Mapping[Any, Any], rows: Rows) -> str:
-    """What lets rows be scored that could not be, for the most frequent reason; nothing where nobody could know.
+    """How to get rows scored that were not, for the most frequent reason; "" where the reason does not tell.
 
-    Looks at the rows again where more than half of them were not scored and the reason is one of their numbers.
+    Reads the rows again if half of them or more were not scored, and their numbers may tell why.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def advice(counts: Mapping[Any, Any], rows: Rows) -> str:
 
 
 def of_length(rows: Rows, reason: str) -> str:
-    """Advice on predictions that have not one entry per class."""
+    """Advice on predictions with more or fewer entries than classes."""
     entries = rows.table.where(status_code(rows) == STATUSES.index(reason)).select(F.size("prediction")).first()
     if entries is None:
         return ""
@@ -54,7 +54,7 @@ def of_length(rows: Rows, reason: str) -> str:
 
 
 def of_label(rows: Rows, _: str) -> str:
-    """Advice on soft labels that are no distribution."""
+    """Advice on soft labels that are no distributions."""
     return of_distribution(rows, "label", ("label_range", "label_sum")) or "soft labels are shares that sum to 1"
 
 
@@ -79,7 +79,7 @@ def of_numbers(rows: Rows, reason: str) -> str:
 
 
 def of_distribution(rows: Rows, column: str, reasons: tuple[str, ...]) -> str:
-    """The tolerance that suffices for the distributions which look rounded, if most of those refused do."""
+    """The tolerance that would accept the refused distributions, if most of them look rounded."""
     if rows.form.scalar or (rows.scoring.kind == "logit" and column == "prediction"):
         return ""
     shares = F.col(column)
@@ -112,4 +112,4 @@ WAYS_OUT: Mapping[str, Callable[[Rows, str], str]] = {
     "prediction_range": of_prediction,
     "prediction_sum": of_prediction,
 }
-"""By reason what is found out."""
+"""The function that gives advice, by reason."""

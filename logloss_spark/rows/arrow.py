@@ -1,4 +1,4 @@
-"""The cross-entropy of a row by a vectorised Python function over the NumPy kernels: the reference engine.
+"""The cross-entropy of a row by the NumPy kernels, in Python workers: the reference engine.
 
 Only the columns that a kernel needs cross to Python, as Arrow arrays, and one double comes back. Where Spark has them
 (4.1) Arrow UDFs serve: arrays are three times cheaper than as pandas Series of arrays. Before, the same function runs
@@ -39,7 +39,7 @@ def cross_entropy(rows: Rows) -> Column:
 
 
 def loss_kernel(scoring: Scoring, *, scalar: bool) -> Kernel:
-    """The kernel of cross-entropy: labels and scores to losses. A `scalar` score is one number."""
+    """The kernel of cross-entropy, from labels and scores to losses. `scalar` says that a score is one number."""
     soft = scoring.soft_labels
     if scoring.score == "logit":
         return binary_from_logit if scalar else distribution_from_logits if soft else categorical_from_logits
@@ -49,12 +49,12 @@ def loss_kernel(scoring: Scoring, *, scalar: bool) -> Kernel:
 
 
 def row_losses(kernel: Kernel, size: int, label: pa.Array, score: pa.Array) -> pa.Array:
-    """Losses of one Arrow batch. Rows that hold nulls or the wrong number of classes get any number."""
+    """Losses of an Arrow batch. For rows with nulls or with too few or many entries the value is unspecified."""
     return pa.array(kernel(numbers(label, size), numbers(score, size)), type=pa.float64(), from_pandas=False)
 
 
 def numbers(values: pa.Array, size: int) -> Array:
-    """An Arrow array as NumPy: of shape (n,), or (n, size) for lists, where a list of another length becomes NaN."""
+    """An Arrow array as NumPy: of shape (n,), or (n, size) for lists. A list of another length becomes NaNs."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
     if pa.types.is_decimal(values.type):
@@ -71,7 +71,7 @@ def numbers(values: pa.Array, size: int) -> Array:
 
 
 def dense_lists(values: pa.Array) -> pa.Array:
-    """ML vectors, which come as structs, as lists of their entries; anything else as it is."""
+    """ML vectors, which arrive as structs, as lists of their entries; other arrays unchanged."""
     if not pa.types.is_struct(values.type):
         return values
     vectors = [None if vector is None else dense(vector) for vector in values.to_pylist()]
@@ -79,7 +79,7 @@ def dense_lists(values: pa.Array) -> pa.Array:
 
 
 def dense(vector: dict[str, Any]) -> list[float]:
-    """All entries of one ML vector: of type 0 it is sparse."""
+    """All entries of an ML vector, which is dense if its type is 1 and sparse if it is 0."""
     if vector["type"] == 1:
         return list(vector["values"])
     entries = dict(zip(vector["indices"], vector["values"], strict=True))

@@ -1,7 +1,7 @@
-"""The status of rows in an Arrow batch: `rows.status` for columns whose types are known only when they arrive.
+"""The status of the rows of an Arrow batch, for columns whose types are known only when a batch arrives.
 
-The functions of `functions` have columns and no table, so types cannot be looked up before. The reasons and their
-order are those of `rows.status`; a test holds the two together.
+The public column functions get columns and no table, so they cannot look types up beforehand. Reasons and their order
+are those of `rows.status`; a test compares the two.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Reasons = dict[str, Mask]
 
 
 def statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring: Scoring) -> npt.NDArray[np.int64]:
-    """The status of each row, as its place in `STATUSES`."""
+    """The status of each row, as its index in `STATUSES`."""
     classes = scoring.classes or (0, 1)
     of_label = (
         soft_label_reasons(label, scoring, len(classes)) if scoring.soft_labels else class_reasons(label, classes)
@@ -33,23 +33,23 @@ def statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring:
 
 
 def class_of(label: pa.Array, classes: Sequence[Label]) -> pa.Array:
-    """The place of each label among the classes, null where it is none of them."""
+    """The index of each label among the classes, null where it is none of them."""
     if pa.types.is_string(label.type) or pa.types.is_large_string(label.type):
         return pc.index_in(label, value_set=pa.array([str(known) for known in classes], label.type))
     if not all(isinstance(known, (int, float)) for known in classes):
         return pa.nulls(len(label), pa.int32())
-    values = numbers(label, len(classes)) + 0.0  # to Arrow -0.0 is not 0.0
+    values = numbers(label, len(classes)) + 0.0  # Arrow does not take -0.0 for 0.0
     return pc.index_in(pa.array(values), value_set=pa.array([float(known) for known in classes]))
 
 
 def class_reasons(label: pa.Array, classes: Sequence[Label]) -> Reasons:
-    """What can be wrong with a hard label."""
+    """Conditions for a hard label to be invalid, in the order in which they are checked."""
     nan = np.isnan(numbers(label, 1)) if pa.types.is_floating(label.type) else np.zeros(len(label), bool)
     return {"null_label": nulls(label), "nan_label": nan, "unknown_label": nulls(class_of(label, classes))}
 
 
 def soft_label_reasons(label: pa.Array, scoring: Scoring, size: int) -> Reasons:
-    """What can be wrong with a share or a distribution as a label."""
+    """Conditions for a soft label to be invalid, in the order in which they are checked."""
     reasons = {"null_label": nulls(label), "nan_label": entries_that(np.isnan, label)}
     if not is_list(label):
         return reasons | {"label_range": out_of_unit_interval(label)}
@@ -62,7 +62,7 @@ def soft_label_reasons(label: pa.Array, scoring: Scoring, size: int) -> Reasons:
 
 
 def score_reasons(score: pa.Array, scoring: Scoring, size: int) -> Reasons:
-    """What can be wrong with a prediction."""
+    """Conditions for a prediction to be invalid, in the order in which they are checked."""
     reasons = {"null_prediction": nulls(score), "nan_prediction": entries_that(np.isnan, score)}
     if not is_list(score):
         return reasons | ({"prediction_range": out_of_unit_interval(score)} if scoring.kind == "probability" else {})
@@ -81,7 +81,7 @@ def score_reasons(score: pa.Array, scoring: Scoring, size: int) -> Reasons:
 
 
 def weight_reasons(weight: pa.Array) -> Reasons:
-    """What can be wrong with a weight."""
+    """Conditions for a weight to be invalid, in the order in which they are checked."""
     values = numbers(weight, 1)
     return {"null_weight": nulls(weight), "nan_weight": ~np.isfinite(values), "negative_weight": values < 0}
 
@@ -97,7 +97,7 @@ def lengths(values: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def nulls(values: pa.Array) -> Mask:
-    """Rows that are null, or hold one."""
+    """Rows that are null, or have a null entry."""
     missing = values.is_null().to_numpy(zero_copy_only=False)
     if not is_list(values):
         return missing
@@ -105,7 +105,7 @@ def nulls(values: pa.Array) -> Mask:
 
 
 def entries_that(found: Callable[[Array], Mask], values: pa.Array) -> Mask:
-    """Rows of which an entry has this property; nulls count as NaN."""
+    """Rows with an entry that has this property; nulls count as NaN."""
     if not is_list(values):
         return found(numbers(values, 1))
     return any_entry(values, found(numbers(values.flatten(), 1)))
@@ -117,7 +117,7 @@ def out_of_unit_interval(values: pa.Array, slack: float = 0.0) -> Mask:
 
 
 def any_entry(values: pa.Array, found: Mask) -> Mask:
-    """Rows of which an entry was found."""
+    """Rows with an entry that is true in `found`, which holds the entries of all rows."""
     row = np.repeat(np.arange(len(values)), lengths(values))
     return np.bincount(row[found], minlength=len(values)) > 0
 

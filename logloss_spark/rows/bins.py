@@ -1,7 +1,7 @@
 """The bin of the score grid that a score lies in, as a Spark column.
 
-Catalyst has no binary search. A first guess comes from arithmetic on numbers that the loss needs anyway, and is then
-corrected against the literal edges; so whatever `ln` a platform has, every double lands where NumPy puts it.
+Spark has no binary search. A first guess comes from arithmetic on numbers that the loss needs anyway, and is then
+corrected against the literal edges. So every double gets the bin that NumPy gives it, whatever `ln` a platform has.
 """
 
 from collections.abc import Iterable
@@ -19,13 +19,13 @@ from logloss_spark.kernels.sums import Array
 from logloss_spark.scoring import Score
 
 LINEAR_FROM = 0.05
-"""From here up to one half the guess is a multiple of 1/1000; below, 40 steps a decade, down to 1e-9."""
+"""From here to one half the guess has steps of 1/1000; below, it has 40 steps per decade, down to 1e-9."""
 
 SLACK = 1e-9
-"""How far a guess may be off, relatively: wide for arithmetic, narrow beside the distance of two edges."""
+"""How far off a guess may be, relatively: far more than rounding, far less than the distance between two edges."""
 
 CORRECTIONS = 3
-"""Edges that one step of the guess can hold, at the most (a test walks them all)."""
+"""The largest number of edges within one step of the guess (a test checks all steps)."""
 
 _DECADE_STEPS = 40
 _FIRST_DECADE = -9
@@ -35,14 +35,14 @@ _STEPS = _LOGARITHMIC + int(_LINEAR_STEPS * (0.5 - LINEAR_FROM)) + 1
 
 
 def step_starts() -> Array:
-    """The smallest tail probability of each step of the guess; the first step begins at 0."""
+    """The smallest tail probability of each step of the guess. The first step begins at 0."""
     logarithmic = 10.0 ** (_FIRST_DECADE + np.arange(_LOGARITHMIC) / _DECADE_STEPS)
     linear = LINEAR_FROM + np.arange(_STEPS - _LOGARITHMIC) / _LINEAR_STEPS
     return np.concatenate([[0.0], logarithmic[1:], linear])
 
 
 def certain_bins() -> Array:
-    """The bin that a score has at least, by step: first for scores below one half, then, mirrored, for the others."""
+    """The lowest bin of each step: first for scores below one half, then, mirrored, for the others."""
     starts = step_starts()
     ends = np.append(starts[1:], 0.5)
     below_half = np.searchsorted(EDGES, starts * (1 - SLACK), side="right")
@@ -51,7 +51,7 @@ def certain_bins() -> Array:
 
 
 def certain_bin(*, tail: Column, tail_surprisal: Column, upper: Column) -> Column:
-    """The bin that a score has at least: within `CORRECTIONS` of the right one.
+    """A lower bound of each score's bin, at most `CORRECTIONS` below it.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ def certain_bin(*, tail: Column, tail_surprisal: Column, upper: Column) -> Colum
 
 
 def corrected_bin(score: Column, kind: Score, certain: Column) -> Column:
-    """The bin of each score, from one that it has at least.
+    """The bin of each score, from the lower bound `certain`.
 
-    `certain` must be a column by name, not an expression: it is looked at once for each correction.
+    `certain` must be a column by name, not an expression: Spark evaluates it once per correction.
 
     Returns
     -------
-    integer column, equal to `kernels.grid.bin_of_probability` or `bin_of_logit`; any number for an invalid score
+    integer column, equal to `kernels.grid.bin_of_probability` or `bin_of_logit`; unspecified for an invalid score
     """
     edges = literal_array(EDGES if kind == "probability" else LOGIT_EDGES, "double")
     passed = [F.when(score >= F.get(edges, certain + further), 1).otherwise(0) for further in range(CORRECTIONS)]
@@ -81,14 +81,14 @@ def corrected_bin(score: Column, kind: Score, certain: Column) -> Column:
 
 
 def literal_array(values: npt.NDArray[Any], type_: str) -> Column:
-    """Numbers as an array literal."""
+    """Numbers as a literal array."""
     return literal_texts(map(repr, values.tolist()), type_)
 
 
 def literal_texts(texts: Iterable[str], type_: str) -> Column:
-    """Texts, or what they spell, as an array literal.
+    """Texts, cast to a type, as a literal array.
 
-    It is one expression, which Spark folds: a thousand literals would be a thousand calls to the JVM.
+    It is a single expression, which Spark folds. A thousand literals would be a thousand calls to the JVM.
     """
     known = list(texts)
     separator = next(sign for sign in map(chr, range(1, 32)) if not any(sign in text for text in known))

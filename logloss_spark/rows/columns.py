@@ -1,7 +1,7 @@
-"""The columns of a table by the names that a user gives: top-level names as Spark finds them, or paths into one.
+"""Finding the columns that a user names: a name of the table, as Spark resolves it, or a path into a column.
 
-Columns are referred to by their place, under names made for that: a table may hold two columns of one name, and those
-without a role never matter.
+Columns are referred to by their index, under names made for that purpose. So a table may hold two columns of the same
+name, as long as neither has a role.
 """
 
 import re
@@ -22,7 +22,7 @@ STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<doubl
 
 @dataclass(frozen=True)
 class Found:
-    """A column that has a role, or what a path finds in one: its type, its metadata, and how to refer to it."""
+    """A column that has a role, or a field, entry or item of one: its type, its metadata, and how to refer to it."""
 
     type: DataType
     column: Column
@@ -30,26 +30,26 @@ class Found:
 
 
 Find = Callable[[str, str], Found]
-"""From a role and a name to the column."""
+"""A function from a role and a name to the column."""
 
 
 def by_place(df: DataFrame) -> DataFrame:
-    """The table with its columns called `c0`, `c1`, …, by which `finder` refers to them."""
+    """The table with its columns renamed to `c0`, `c1`, …, the names by which `finder` refers to them."""
     return df.toDF(*[place_name(place) for place in range(len(df.columns))])
 
 
 def place_name(place: int) -> str:
-    """What the column in this place is called."""
+    """The name of the column with this index."""
     return f"c{place}"
 
 
 def kind_of(value: object) -> str:
-    """What a value is, with where that comes from: `pandas DataFrame`, `builtins list`."""
+    """The type of a value after its package: `pandas DataFrame`, `builtins list`."""
     return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
 
 
 def check_batch(df: DataFrame) -> None:
-    """Raise SpecError for anything but a Spark DataFrame that has an end."""
+    """Raise SpecError for anything but a batch DataFrame of Spark."""
     if not isinstance(df, DataFrame):
         raise SpecError(
             f"the table must be a Spark DataFrame, got a {kind_of(df)}: spark.createDataFrame makes one from pandas"
@@ -62,17 +62,17 @@ def check_batch(df: DataFrame) -> None:
 
 
 def finder(df: DataFrame, *, endless: bool = False) -> Find:
-    """A function that finds columns of a table, each by its role and its name or path, in the table `by_place`.
+    """Return a function that finds columns of `by_place(df)` by their role and their name or path.
 
-    A streaming table is refused unless it may be `endless`, as for what is done row by row.
+    A streaming table is refused unless it may be `endless`, which suits work that is done row by row.
 
-    The name of a column wins over a path, and an exact name over one that differs in case; names that differ in case
-    are the same unless `spark.sql.caseSensitive` is on.
+    The name of a column wins over a path, and an exact match over one in another case. Case is ignored unless
+    `spark.sql.caseSensitive` is on.
 
     Raises
     ------
     SpecError
-        From this function for what is no batch DataFrame; from the one returned where a name has no column, or two.
+        From this function, if `df` is no batch DataFrame. From the returned one, if a name matches no column, or two.
     """
     if not (endless and isinstance(df, DataFrame)):
         check_batch(df)
@@ -93,7 +93,7 @@ def finder(df: DataFrame, *, endless: bool = False) -> Find:
 
 
 def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: str) -> Found | None:
-    """The column of this name, None where there is none; SpecError where there are several."""
+    """The column of this name, or None; raises SpecError if there are several."""
     places = [place for place, known in enumerate(schema.names) if known == name]
     places = places or [place for place, known in enumerate(schema.names) if fold(known) == fold(name)]
     if not places:
@@ -108,7 +108,7 @@ def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: s
 
 
 def followed(found: Found, fold: Callable[[str], str], role: str, path: str, start: int) -> Found:
-    """What the rest of a path, from `start` on, finds in a column."""
+    """Follow the rest of a path, from `start` on, into a column."""
     while start < len(path):
         step = STEP.match(path, start)
         name = None if step is None else next((text for text in step.groups() if text is not None), None)
@@ -128,7 +128,7 @@ def followed(found: Found, fold: Callable[[str], str], role: str, path: str, sta
 
 
 def entered(found: Found, fold: Callable[[str], str], name: str, *, is_place: bool) -> Found | None:
-    """The field, key or place of this name in a column; None where its type has none."""
+    """The field, key or index of this name in a column; None where its type has none."""
     type_, column = found.type, found.column
     if isinstance(type_, StructType) and not is_place:
         fields = [field for field in type_.fields if field.name == name]

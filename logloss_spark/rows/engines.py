@@ -1,4 +1,4 @@
-"""Engines: what computes the losses of rows. All give the same numbers."""
+"""Engines: the ways to compute the losses of rows. All give the same numbers."""
 
 from typing import Literal, get_args
 
@@ -10,7 +10,7 @@ Engine = Literal["pandas", "native"]
 
 
 def check_engine(engine: Engine, scoring: Scoring) -> None:
-    """Raise SpecError unless there is such an engine, and it computes this loss."""
+    """Raise SpecError unless the engine exists and computes this loss."""
     one_of("engine", engine, get_args(Engine))
     if engine == "native" and scoring.loss != "cross_entropy":
         raise SpecError(

@@ -1,7 +1,7 @@
-"""What the schema of a table makes of its roles and of how it is scored, before a row is read.
+"""The form of a table of predictions, which its schema determines before a row is read.
 
-A schema says how many classes a prediction forecasts, whether it is one number, and of what type labels are. The checks
-here look at types alone, and `Form` is plain data: it holds no `Column`, so that it can be pickled.
+A schema says how many classes a prediction forecasts, whether it is one number, and what type labels have. The checks
+here look only at types and metadata. `Form` is plain data: it holds no `Column`, so it can be pickled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from logloss_spark.rows.columns import Find, Found
 from logloss_spark.scoring import Label, Scoring
 
 Fields = Mapping[str, Found]
-"""The columns that have roles, by the names that they were given."""
+"""The columns that have roles, by the names that the user gave."""
 
 NOT_PLAIN = ("array", "map", "struct", "variant", "yearmonthinterval", "interval", "time", "geometry", "geography")
 """Types that a slice or a cluster cannot have: they are nested, or Spark does not hand them to Python in Arrow."""
@@ -46,7 +46,8 @@ class Form:
     weighted, clustered : bool
         Whether rows have weights, and clusters.
     label_type : DataType
-        The type of labels: a class keeps its own, as it is compared and never cast; a share is a double.
+        The type of labels. Classes keep the type of their column, because they are compared and never cast; shares are
+        doubles.
     has_vectors : bool
         Whether the table holds ML vectors or other user-defined types, in whatever column.
     """
@@ -112,7 +113,7 @@ def fields_of(find: Find, roles: Roles) -> Fields:
 
 
 def check_plain(fields: Fields, roles: Roles) -> None:
-    """Raise SpecError where a slice or a cluster has a type that cannot be grouped by."""
+    """Raise SpecError unless Spark can group by the columns of slices and clusters, and hand them to Python."""
     for role, names in (("slice", roles.slices), ("cluster", (roles.cluster,) if roles.cluster else ())):
         for name in names:
             type_ = fields[name].type
@@ -146,7 +147,7 @@ def is_scalar(fields: Fields, roles: Roles, scoring: Scoring) -> bool:
 
 
 def classes_of(fields: Fields, roles: Roles, scoring: Scoring) -> tuple[Label, ...]:
-    """The classes in the prediction's order: as given, or 0..K-1."""
+    """The classes in the prediction's order: those that were passed, or 0..K-1."""
     scalar = is_scalar(fields, roles, scoring)
     width = 2 if scalar else None if isinstance(roles.prediction, str) else len(roles.prediction)
     if scoring.classes is None:

@@ -26,10 +26,10 @@ ComparedRows = Literal["all", "shared"]
 """On which rows models are compared: those that all score, or those that a challenger and the baseline do."""
 
 BUCKETS = 64
-"""Clusters are put into so many buckets by a hash: unlike the sums of clusters, those of buckets are few, and add."""
+"""The number of buckets that clusters are hashed into. Sums per bucket are few, and they add; those per cluster not."""
 
 PROBED = 100
-"""Rows that are looked at for two logits which are Spark's rawPrediction."""
+"""The number of rows that `check_logits` looks at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +69,12 @@ class Rows:
 
 
 def quoted(name: str) -> Column:
-    """The column of this very name, whatever signs are in it."""
+    """The column of this name, whatever characters are in it."""
     return F.col("`" + name.replace("`", "``") + "`")
 
 
 def slice_name(place: int) -> str:
-    """What the slice column in this place is called while a state is being made."""
+    """The name of the slice column with this index, until a state is complete."""
     return f"slice_{place}"
 
 
@@ -86,12 +86,12 @@ def rows_of(
     engine: Engine = "pandas",
     beside: Callable[[Find], Mapping[str, Column]] | None = None,
 ) -> Rows:
-    """A table made ready. `beside` makes further columns of what it finds in the table.
+    """Make a table ready to be scored. `beside` returns further columns, from what it finds in the table.
 
     Raises
     ------
     SpecError
-        A role has no column, or one of a type that it cannot have; or arguments contradict each other.
+        A role has no column in the table, or one of a type that it cannot have; or two arguments contradict each other.
     """
     check_engine(engine, scoring)
     check_width(roles, scoring)
@@ -115,17 +115,17 @@ def rows_of(
 
 
 def bucket(type_: DataType, cluster: Column) -> Column:
-    """The bucket of each cluster, 0..63, null where there is none: by xxHash64, whose seed Spark fixes.
+    """The bucket of each cluster, 0..63, by xxHash64 with the seed that Spark fixes; null where the cluster is null.
 
-    A number has one bucket in every numeric type and in its plain text, so that tables of different days need not agree
-    on the type of a column: whole numbers within bigint are hashed as bigint, other numbers as double. Text that is no
-    number, and whole numbers beyond bigint, are hashed as text, and a date as its text.
+    A number has the same bucket in every numeric type and as plain text, so that tables of different days need not
+    agree on the type of the column. Whole numbers within bigint are hashed as bigint, other numbers as double. Text
+    that is no number, whole numbers beyond bigint, and dates are hashed as text.
     """
     return F.when(cluster.isNotNull(), F.pmod(cluster_hash(type_, cluster), F.lit(BUCKETS)).cast("int"))
 
 
 def types_of(df: DataFrame) -> dict[str, DataType]:
-    """The type of each column; raises SpecError for anything but a batch DataFrame."""
+    """The type of each column, by name; raises SpecError for anything but a batch DataFrame."""
     check_batch(df)
     return {field.name: field.dataType for field in df.schema.fields}
 
@@ -163,7 +163,7 @@ def forecast(fields: Fields, prediction: Columns, scoring: Scoring, classes: Seq
 
 
 def score_of(rows: Rows, prediction: Column) -> Column:
-    """What is scored: of a margin its last entry, the logit; of a distribution its entries, held within [0, 1]."""
+    """The score of each row: the last entry of a margin, the entries of a distribution clipped to [0, 1]."""
     if rows.scoring.kind == "margin":
         return F.get(prediction, F.lit(1))
     of_classes = rows.scoring.kind == "probability" and not rows.form.scalar
@@ -171,16 +171,16 @@ def score_of(rows: Rows, prediction: Column) -> Column:
 
 
 def in_unit_interval(distribution: Column) -> Column:
-    """A distribution whose entries are 0 or 1 where they are beyond, as far as its tolerance lets them be."""
+    """A distribution with its entries clipped to [0, 1], which they may exceed within the tolerance."""
     beyond = (F.array_min(distribution) < 0) | (F.array_max(distribution) > 1)
     held = F.transform(distribution, lambda share: F.least(F.greatest(share, F.lit(0.0)), F.lit(1.0)))
     return F.when(beyond, held).otherwise(distribution)
 
 
 def check_logits(rows: Rows, of_model: str = "") -> None:
-    """Raise SpecError if two logits look like Spark's rawPrediction, whose loss would be that of sigmoid(2z).
+    """Raise SpecError if a prediction of two logits looks like Spark's rawPrediction, and so would be scored as 2z.
 
-    Reads the first `PROBED` rows that can tell, and nothing unless the prediction is two logits.
+    Reads the first `PROBED` rows whose logits are not both 0 or NaN; reads nothing unless the prediction is two logits.
     """
     if rows.scoring.kind != "logit" or rows.form.scalar or rows.form.size != 2:
         return
@@ -197,12 +197,12 @@ def check_logits(rows: Rows, of_model: str = "") -> None:
 
 
 def dense(vector: Column) -> Column:
-    """The entries of an ML vector that was unwrapped: type 0 is sparse, 1 is dense."""
+    """The entries of an unwrapped ML vector as an array. Its type is 0 if it is sparse, 1 if it is dense."""
 
     def entry(place: Column) -> Column:
         stored = F.array_position(vector["indices"], place).cast("int") - 1
         return F.coalesce(F.get(vector["values"], stored), F.lit(0.0))
 
     entries = F.transform(F.sequence(F.lit(0), vector["size"] - 1), entry)
-    # A vector without entries is dense, too: a sequence from 0 to -1 would count down.
+    # An empty vector is taken as dense: a sequence from 0 to -1 would count down.
     return F.when((vector["type"] == 1) | (vector["size"] == 0), vector["values"]).otherwise(entries)

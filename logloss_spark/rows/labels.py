@@ -1,4 +1,4 @@
-"""The class of a label, compared in the label's own type; and labels that fit the classes by chance alone."""
+"""The class of a label, found in the label's own type; and labels that match the classes 0 to K - 1 by accident."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -24,28 +24,28 @@ from logloss_spark.rows.inputs import Rows
 from logloss_spark.scoring import Label
 
 CHAINED_CLASSES = 32
-"""Up to here a class label is found by comparisons in a row, which Spark compiles; beyond, in an array."""
+"""Up to this many classes, Spark compares a label with each; beyond, it looks the label up in an array."""
 
 LOOKED_AT = 3
-"""Labels that are looked at: more different ones are neither of the two cases."""
+"""Distinct labels to collect. More than one rules out both cases of `check_labels`."""
 
 
 def label_index(form: Form) -> Column:
-    """The class of each hard label, 0..K-1, null where it is none of them."""
+    """The class of each hard label, 0..K-1, null where it is none of the classes."""
     return class_index(form.label_type, form.classes, F.col("label"))
 
 
 def label_is_nan(form: Form) -> Column:
-    """Whether a label is NaN, or holds NaN."""
+    """Whether each label is NaN, or an entry of it is."""
     if isinstance(form.label_type, ArrayType):
         return F.exists("label", F.isnan)
     return F.isnan("label") if isinstance(form.label_type, (FloatType, DoubleType)) else F.lit(False)
 
 
 def class_index(type_: DataType, classes: Sequence[Label], label: Column) -> Column:
-    """The class of labels of this type, 0..K-1, null where a label is none of them.
+    """The class of labels of this type, 0..K-1, null where a label is none of the classes.
 
-    A label is compared in its own type: a cast would make 0.7 a valid 0, and raise on others.
+    Labels are compared in their own type. A cast would turn 0.7 into a valid 0, and raise on some texts.
     """
     if isinstance(type_, IntegralType) and tuple(classes) == tuple(range(len(classes))):
         return F.when(label.between(0, len(classes) - 1), label.cast("int"))
@@ -60,7 +60,7 @@ def class_index(type_: DataType, classes: Sequence[Label], label: Column) -> Col
 
 
 def class_literal(type_: DataType, label: Label) -> Column:
-    """A class as a literal of the label column's type."""
+    """A class as a literal that labels of this type can be compared with."""
     if isinstance(type_, StringType):
         return F.lit(label)
     if isinstance(type_, BooleanType):
@@ -73,13 +73,13 @@ def class_literal(type_: DataType, label: Label) -> Column:
 
 
 def class_array(type_: DataType, classes: Sequence[Label], label: Column) -> tuple[Column, Column]:
-    """All classes as one literal array, and the label in the type of its entries."""
+    """All classes as one literal array, and the labels cast to the type of its entries."""
     if isinstance(type_, IntegralType):
         return literal_texts(map(str, classes), "bigint"), label.cast("bigint")
     if isinstance(type_, (FloatType, DoubleType)):
         of_type = np.float32 if isinstance(type_, FloatType) else np.float64
         return literal_array(np.array(classes, of_type), type_.simpleString()), label
-    if isinstance(type_, DecimalType):  # an array holds decimals of one type, which need not be the column's
+    if isinstance(type_, DecimalType):  # all entries of an array have one type, which may be wider than the column's
         exact = [Decimal(str(known)) for known in classes]
         scale = max(type_.scale, *(-int(known.as_tuple().exponent) for known in exact))
         common = f"decimal(38,{scale})"
@@ -88,9 +88,9 @@ def class_array(type_: DataType, classes: Sequence[Label], label: Column) -> tup
 
 
 def check_labels(rows: Rows) -> None:
-    """Raise SpecError where the labels are -1 and 1, or 1 to K, and are taken for the classes 0 to K - 1.
+    """Raise SpecError if the labels are -1 and 1, or 1 to K, while the classes are 0 to K - 1 by default.
 
-    Reads the labels. Call it where no row is of class 0, and some labels are unknown.
+    Reads the labels. Call it only if no row is of class 0 and some labels are unknown.
     """
     if rows.form.soft_labels or rows.scoring.classes is not None:
         return
@@ -109,5 +109,5 @@ def check_labels(rows: Rows) -> None:
 
 
 def one_to(size: int) -> str:
-    """The classes 1 to K, as one would write them."""
+    """The classes 1 to K, as a user would write them."""
     return f"({', '.join(map(str, range(1, size + 1)))})" if size <= LOOKED_AT else f"(1, ..., {size})"

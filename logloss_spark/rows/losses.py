@@ -1,6 +1,6 @@
-"""The loss of a row where it is not cross-entropy: one that has a name, or a function of the user's. Python workers.
+"""The loss of a row if it is not cross-entropy: a named one or a user's function, in Python workers.
 
-Functions see the rows that can be scored and no others: a user's function need not know what else a table may hold.
+Functions get only the rows that can be scored, so that a user's function need not handle any others.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ from logloss_spark.workers.columns import vectorised
 
 
 def other_loss(rows: Rows) -> Column:
-    """The loss of each row of a judged table (columns `status`, `label` or `index`, `prediction`)."""
+    """The loss of each row of a table with the columns `status`, `label` or `index`, and `prediction`."""
     losses = vectorised(partial(losses_of_valid, kernel_of(rows.scoring), rows.form.size), "double")
     return losses(F.col("label") if rows.form.soft_labels else F.col("index"), F.col("prediction"), F.col("status"))
 
 
 def losses_of_valid(kernel: Kernel, size: int, label: pa.Array, score: pa.Array, status: pa.Array) -> pa.Array:
-    """Losses of the rows of an Arrow batch whose status is `ok`; NaN for the others, which nobody reads."""
+    """Losses of the rows of an Arrow batch whose status is `ok`; NaN for the others, which are never read."""
     valid = numbers(status, size) == 0
     losses = np.full(len(valid), np.nan)
     if valid.any():
@@ -46,19 +46,19 @@ def kernel_of(scoring: Scoring) -> Kernel:
 
 
 def named_loss(name: str, kind: Score) -> Kernel:
-    """The loss of this name: of hard labels as places of classes, or of shares."""
+    """The kernel of a named loss. It takes hard labels as indices of classes, or shares."""
     if name in MARGIN_LOSSES:
         return partial(loss_of_margin, MARGIN_LOSSES[name], kind)
     return partial(loss_of_classes, CLASS_LOSSES[name], kind)
 
 
 def loss_of_margin(loss: Callable[[Array], Array], kind: Score, y: Array, score: Array) -> Array:
-    """A function of the margin, for binary forecasts."""
+    """Apply a function of the margin to binary forecasts."""
     return margin_loss(loss, y, score if kind == "logit" else logit(score))
 
 
 def loss_of_classes(loss: Callable[[Array, Array], Array], kind: Score, y: Array, score: Array) -> Array:
-    """A function of what each class loses, for any forecast."""
+    """Apply a function of the cross-entropies of all classes to any forecast."""
     losses = class_losses_from_logits(score) if kind == "logit" else class_losses_from_probabilities(score)
     if y.ndim == 2:
         return loss(y, losses)
@@ -67,9 +67,9 @@ def loss_of_classes(loss: Callable[[Array, Array], Array], kind: Score, y: Array
 
 
 def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: Array) -> Array:
-    """A user's function, held to its contract: one number per row.
+    """Call a user's function, and check that it returns one number per row.
 
-    Raises SpecError where it fails, or returns anything else.
+    Raises SpecError if it fails, or returns anything else.
     """
     try:
         losses = np.asarray(loss(y, score), dtype=np.float64)
@@ -82,17 +82,17 @@ def given_loss(loss: Callable[..., Any], name: str, y: npt.NDArray[Any], score: 
         )
     wrong = np.flatnonzero(np.isnan(losses))
     if wrong.size:
-        with np.printoptions(threshold=6, edgeitems=2):  # a distribution over many classes, in one line
+        with np.printoptions(threshold=6, edgeitems=2):  # keeps many classes on one line
             row = f"label {y[wrong[0]]} and prediction {score[wrong[0]]}"
         raise SpecError(f"loss {name!r} must return a number for every row that can be scored, got NaN for {row}")
     return losses
 
 
 def check_loss(rows: Rows) -> None:
-    """Raise SpecError where the loss does not fit the forecast, before a row is read.
+    """Raise SpecError, before a row is read, if the loss does not fit the forecast.
 
-    A user's function is tried on the forecast that knows nothing: for one row more than there are classes, and for one,
-    so that a length which is no row count shows.
+    A user's function is tried on uniform forecasts: for one row more than there are classes, and for a single row. So a
+    result that has another length than the rows is noticed.
     """
     scoring, form = rows.scoring, rows.form
     if scoring.loss in MARGIN_LOSSES and not form.scalar:

@@ -1,7 +1,7 @@
-"""Rows that several models forecast, and pairs of a row and a challenger with both losses and the divergences.
+"""Rows that several models forecast; and pairs of a row and a challenger, with both losses and the divergences.
 
 A table is wide, with a column (or a column per class) for each model, or long, with a row for each model and key.
-Either becomes `Rows` whose table has `prediction_0`, `prediction_1`, … for `prediction`, the baseline's first.
+Either becomes `Rows` whose table has `prediction_0`, `prediction_1`, …, the baseline's first.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,40 +23,41 @@ from logloss_spark.rows.columns import Find, by_place, finder
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.form import Form, fields_of
 from logloss_spark.rows.inputs import ComparedRows, Rows, check_logits, forecast, rows_of, score_of, slice_name
-from logloss_spark.rows.terms import ONE_PARTITION_AT_MOST, role_columns, with_loss
+from logloss_spark.rows.terms import MOST_PARTITIONS, role_columns, with_loss
 from logloss_spark.scoring import Scoring
 from logloss_spark.wording import listed
 from logloss_spark.workers.columns import vectorised
 
 FOUND_MODELS = 32
-"""As many models are looked for in a long table; each is a column, and compared with the baseline."""
+"""The most models that are taken from a long table without being named: each becomes a column and a comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """Where the forecasts of the models are that are compared with the baseline.
+    """Which models are compared, and where their forecasts are.
 
     Parameters
     ----------
     baseline : str
-        The model that the others are compared with.
+        The model that all others are compared with.
     predictions : mapping from str to str or sequence of str
-        Of a wide table: the column of each model's forecast, or one column per class.
+        For a wide table: the column of each model's forecast, or one column per class.
     prediction : str or sequence of str, optional
-        Of a long table: the column of the forecast, or one per class.
+        For a long table: the column of forecasts, or one column per class.
     model : str, optional
-        Of a long table: the column that names the model.
+        For a long table: the column that names the model.
     keys : str or sequence of str
-        Of a long table: the columns that tell which rows of two models forecast the same.
+        For a long table: the columns that identify what was forecast.
     models : sequence of str, optional
-        Of a long table: the models to compare; by default all that it holds.
+        For a long table: the models to compare, by default all in the table.
     rows : "all" or "shared"
-        A row is compared where all models score it, or each challenger where it and the baseline do.
+        Whether to compare on the rows that all models score, or each challenger on the rows that it and the baseline
+        score.
 
     Raises
     ------
     SpecError
-        A value that cannot be meant.
+        An argument has an invalid value, or two arguments contradict each other.
     """
 
     baseline: str
@@ -98,13 +99,13 @@ class Models:
 
     @property
     def of_baseline(self) -> Columns:
-        """The column of the baseline's forecast, or of every model's."""
+        """The column of the baseline's forecasts; in a long table, of all forecasts."""
         return self.predictions[self.baseline] if self.prediction is None else self.prediction
 
     def ordered(self, models: Sequence[str]) -> tuple[str, ...]:
-        """The baseline, then the others by name, so that comparisons of the same models merge however they were given.
+        """The baseline, then the others sorted by name, so that comparisons of the same models can be merged.
 
-        Raises SpecError where the baseline is none of them, or the only one.
+        Raises SpecError if the baseline is none of the models, or the only one.
         """
         one_of("baseline", self.baseline, models)
         if len(models) < 2:
@@ -113,9 +114,9 @@ class Models:
 
 
 def compared_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, *, engine: Engine) -> Rows:
-    """The rows of a table, wide or long, with the predictions of the models in their order.
+    """Make a wide or a long table ready, with one column of predictions for each model.
 
-    A long table is looked at at once: for its models where none are named, and whether its keys are unique.
+    A long table is read right away: to find its models unless they are named, and to check that its keys are unique.
     """
     if given.model is None:
         models = given.ordered(tuple(given.predictions))
@@ -128,12 +129,12 @@ def compared_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, 
 
 
 def wide_rows(df: DataFrame, roles: Mapping[str, Roles], scoring: Scoring, *, engine: Engine) -> Rows:
-    """The rows of a wide table, from the roles of its columns for each model, the baseline's first.
+    """Make a wide table ready, from the roles that its columns have for each model, the baseline first.
 
     Raises
     ------
     SpecError
-        As `rows_of` does, or models that do not forecast the same classes in the same form.
+        As `rows_of` does; or models do not forecast the same classes in the same form.
     """
     baseline, *challengers = roles
     rows = {model: rows_of(df, of_model, scoring, engine=engine) for model, of_model in roles.items()}
@@ -167,12 +168,12 @@ def check_same_form(baseline: str, form: Form, challenger: str, other: Form) -> 
 
 
 def given_per_row(form: Form) -> str:
-    """What a model gives for a row, in words."""
+    """The form of a forecast, in words."""
     return "a number" if form.scalar else "one number per class"
 
 
 def lengths(rows: Rows) -> dict[str, int]:
-    """How many entries the forecast of each model has, in some row for which each of them gives one."""
+    """Read how many entries each model's forecast has, off some row that all forecast; {} if forecasts are numbers."""
     if rows.form.scalar:
         return {}
     sizes = [F.size(f"prediction_{place}") for place in range(len(rows.models))]
@@ -181,17 +182,17 @@ def lengths(rows: Rows) -> dict[str, int]:
 
 
 def long_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, *, engine: Engine) -> Rows:
-    """The rows of a long table whose models are known: the rows of a key become one.
+    """Make a long table ready whose models are known: the rows of a key become one row.
 
-    Its keys are looked at at once, in a pass of its own.
+    Checks the keys right away, in a pass of its own.
 
     Raises
     ------
     SpecError
         As `rows_of` does.
     DataError
-        Keys that are not unique per model, or whose models differ in label, weight, cluster or slice; no key to
-        compare models on.
+        A key has several rows of one model, or its rows differ in label, weight, cluster or slice; or there is no key
+        on which models can be compared.
     """
     models = given.models or ()
 
@@ -219,14 +220,14 @@ def long_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, *, e
     )
     check_keys(by_key, models, given.rows)
     predictions = [f"prediction_{place}" for place in range(len(models))]
-    # What the keys were gathered by has read the vectors already.
+    # The shuffle by key lies between the scan of the vectors and Python.
     table = by_key.select("facts.*", *predictions)
     form = replace(rows.form, has_vectors=False)
     return replace(rows, table=table, form=form, models=tuple(models), compared_on=given.rows)
 
 
 def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
-    """Raise SpecError where a long table has no row of a model."""
+    """Raise SpecError if a long table has no row of some model. Reads the table."""
     named = model_column(df, model)
     found = {row.model for row in named.where(F.col("model").isin(*models)).distinct().collect()}
     absent = [model for model in models if model not in found]
@@ -237,7 +238,7 @@ def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:
 
 
 def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
-    """The models of a long table, in order of their names; raises SpecError where there are too many to be meant."""
+    """Read the models of a long table, sorted by name; raise SpecError if there are more than `FOUND_MODELS`."""
     found = model_column(df, model).distinct().limit(FOUND_MODELS + 1).collect()
     if len(found) > FOUND_MODELS:
         raise SpecError(
@@ -251,14 +252,14 @@ def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
 
 
 def model_column(df: DataFrame, model: str) -> DataFrame:
-    """The names of the models of a long table."""
+    """The column of a long table that names the model, as text and called `model`."""
     return by_place(df).select(finder(df)("model", model).column.cast("string").alias("model"))
 
 
 def check_keys(by_key: DataFrame, models: Sequence[str], on: ComparedRows) -> None:
-    """Raise DataError where a key has a model twice, or its models' rows differ, or no key lets models be compared.
+    """Raise DataError if a key has several rows of a model, or rows that differ, or if models share no keys.
 
-    Models are compared on the keys that all of them forecast, or a challenger on those that the baseline shares.
+    All models must share some keys, or with rows="shared" some challenger and the baseline.
     """
     forecast = [F.col(f"prediction_{place}").isNotNull() for place in range(len(models))]
     shared = {model: forecast[0] & by_model for model, by_model in zip(models[1:], forecast[1:], strict=True)}
@@ -297,19 +298,19 @@ def check_keys(by_key: DataFrame, models: Sequence[str], on: ComparedRows) -> No
 
 
 def in_words(key: Row) -> str:
-    """A key with the names of its columns."""
+    """A key as text, with the names of its columns."""
     return ", ".join(f"{name} = {value}" for name, value in key.asDict().items())
 
 
 def scored_pairs(rows: Rows) -> DataFrame:
-    """The pairs of each row with each challenger: what a row has beside its forecasts, and what the pair adds.
+    """The pairs of each row with each challenger: the row's columns besides its forecasts, and those of the pair.
 
-    `challenger` is its index in models, from 1. `status` is the first that is not ok, in the order of models: of all
-    models, or with rows="shared" of the baseline and the challenger. `kl` is KL(baseline ‖ challenger): it and
-    `kl_reverse` come from Python whichever engine gives `baseline_loss` and `loss`.
+    `challenger` is the index of the model, from 1. `status` is the first that is not ok, in the order of models: among
+    all models, or with rows="shared" between the baseline and the challenger. `kl` is KL(baseline ‖ challenger). It and
+    `kl_reverse` are computed in Python, whichever engine computes `baseline_loss` and `loss`.
     """
-    # As in `with_loss`, but once and for either engine: a step between functions would hand rows to Python twice.
-    table = rows.table.coalesce(ONE_PARTITION_AT_MOST) if rows.form.has_vectors else rows.table
+    # As in `with_loss`, but once, and for both engines: a step between two Python functions would hand rows over twice.
+    table = rows.table.coalesce(MOST_PARTITIONS) if rows.form.has_vectors else rows.table
     form = replace(rows.form, has_vectors=False)
     table = table.withColumn("given_label", F.col("label"))
     for place in range(len(rows.models)):
@@ -337,7 +338,7 @@ def scored_pairs(rows: Rows) -> DataFrame:
 
 
 def first_reason(models: Iterable[int]) -> Column:
-    """The first status that is not ok of these models, in their order; ok where all are."""
+    """The first status of these models that is not ok, in their order; ok if all are."""
     return F.coalesce(*[F.nullif(F.col(f"status_{place}"), F.lit(0)) for place in models], F.lit(0))
 
 

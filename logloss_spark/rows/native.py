@@ -1,7 +1,7 @@
-"""The cross-entropy of a row as Catalyst expressions: the formulas of `kernels.cross_entropy` without Python.
+"""The cross-entropy of a row as Spark expressions: the formulas of `kernels.cross_entropy` without Python.
 
-Spark's `ln(0)` and `log1p(-1)` are null, and `least` skips nulls: every logarithm here is given its infinity back
-before anything is compared or summed. Rows whose status is not `ok` get any number.
+Spark's `ln(0)` and `log1p(-1)` are null, and `least` skips nulls. So every logarithm here is made infinite again before
+it is compared or summed. For rows whose status is not `ok` the value is unspecified.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def binary_surprisals(score: Column, kind: Score) -> tuple[Column, Column]:
 
 
 def class_losses(scores: Column, kind: Score, cap: float) -> Column:
-    """The loss that each class would bring, as an array; `cap` limits that of a probability."""
+    """The loss of each class, if it happened, as an array. `cap` limits the losses of probabilities, not of logits."""
     if kind == "probability":
         return F.transform(scores, lambda p: capped(-logarithm(p), cap))
     known = F.struct(F.array_max(scores).alias("top"), F.log1p(rest_over_top(scores)).alias("rest"))
@@ -57,9 +57,9 @@ def rest_over_top(logits: Column) -> Column:
 
 
 def behind_top(logits: Column) -> Column:
-    """e^(z_k - max z) of each class, 0 for the first largest, as an array.
+    """e^(z_k - max z) of each class as an array, with 0 for the first of the largest.
 
-    Each term is corrected by the rounding error of its difference (TwoSum): at -700 that error alone is 256 ulp.
+    Each term is corrected by the rounding error of its difference (TwoSum), which at -700 would cost 256 ulp.
     """
     highest = F.array_max(logits)
     known = F.struct(highest.alias("top"), (F.array_position(logits, highest) - 1).alias("place"))
@@ -76,9 +76,10 @@ def behind_top(logits: Column) -> Column:
 
 
 def once(value: Column, then: Callable[[Column], Column]) -> Column:
-    """What `then` makes of a value that is computed once: a lambda computes all in it anew for each entry of an array.
+    """Bind `value` once and apply `then` to it.
 
-    Without it the losses of K logits take K^3 steps.
+    Inside a higher-order function Spark would re-evaluate the value for every entry of the array: the losses of K
+    logits would take K^3 steps.
     """
     return F.get(F.transform(F.array(value), then), F.lit(0))
 
@@ -89,17 +90,17 @@ def logarithm(p: Column) -> Column:
 
 
 def capped(loss: Column, cap: float) -> Column:
-    """The loss of a class, at most `cap`; adding 0 makes the loss of a certain forecast 0 instead of -0."""
+    """The loss of a class, limited to `cap`. Adding 0 turns the loss of a certain and right forecast from -0 into 0."""
     return F.least(loss + 0.0, F.lit(cap)) if cap < INFINITY else loss + 0.0
 
 
 def share_of(share: Column, loss: Column) -> Column:
-    """share * loss, where nothing of an infinite loss is nothing."""
+    """share * loss, which is 0 for a share of 0 even if the loss is infinite."""
     return F.when(share == 0, 0.0).otherwise(share * loss)
 
 
 def compensated_sum(terms: Column) -> Column:
-    """The sum of an array with its rounding errors added back (Neumaier), so that 1,000 classes keep their digits."""
+    """The sum of an array, with rounding errors added back (Neumaier), so that 1,000 classes lose no digits."""
 
     def add(state: Column, term: Column) -> Column:
         total = state["total"] + term

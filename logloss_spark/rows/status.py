@@ -1,7 +1,7 @@
-"""The status of a row: `ok`, or the first reason why it cannot be scored. Spark columns only.
+"""The status of a row, as a Spark column: `ok`, or the first reason why the row cannot be scored.
 
-Status is decided natively and first, because afterwards it cannot be told any more: Spark hands a null to Python as
-NaN, takes a NaN back as null, and averages as if neither had been there.
+Spark decides the status before any other term. Later it could not: Spark hands a null to Python as NaN, takes a NaN
+back as null, and leaves nulls out of averages without a word.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from logloss_spark.rows.labels import label_index, label_is_nan
 from logloss_spark.scoring import allowed
 
 ROW_STATUS = "row_status"
-"""The column that says why a row was not scored."""
+"""The name of the column that says why a row was not scored."""
 
 
 def status_code(rows: Rows) -> Column:
-    """The status of each row of `rows.table`, as its place in `STATUSES`."""
+    """The status of each row of `rows.table`, as its index in `STATUSES`."""
     reasons = label_reasons(rows) | prediction_reasons(rows) | (weight_reasons() if rows.form.weighted else {})
     if rows.form.clustered:
         reasons["null_cluster"] = F.col("bucket").isNull()
@@ -33,14 +33,20 @@ def status_code(rows: Rows) -> Column:
 
 
 def status_name(code: Column) -> Column:
-    """The word for a code."""
+    """The name of each status code."""
     return F.element_at(F.array(*[F.lit(status) for status in STATUSES]), code + 1)
 
 
 def invalid_rows(df: DataFrame, rows: Rows) -> DataFrame:
-    """The rows of a table that cannot be scored as `rows` are, whole, with the column `row_status` that says why.
+    """The rows of a table that cannot be scored, with all their columns and `row_status`, which says why.
 
-    A column that is called so already, as that of rows which were invalid once before, gives way.
+    An existing column of that name is replaced: rows that were invalid before have one.
+
+    Parameters
+    ----------
+    df : DataFrame
+    rows : Rows
+        The same table, made ready.
     """
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
     columns = [F.col(place_name(place)) for place in kept]
@@ -51,12 +57,12 @@ def invalid_rows(df: DataFrame, rows: Rows) -> DataFrame:
 
 
 def reasons_in(counts: Mapping[Any, Any]) -> dict[str, int]:
-    """How many rows could not be scored, by reason, from what has a count for every status."""
+    """The number of rows that could not be scored, by reason, from the counts of all statuses."""
     return {status: int(counts[status]) for status in STATUSES[1:] if counts[status]}
 
 
 def label_reasons(rows: Rows) -> dict[str, Column]:
-    """What can be wrong with a label, in order."""
+    """Conditions for a label to be invalid, in the order in which they are checked."""
     label, form = F.col("label"), rows.form
     nan = label_is_nan(form)
     if not form.soft_labels:
@@ -74,7 +80,7 @@ def label_reasons(rows: Rows) -> dict[str, Column]:
 
 
 def prediction_reasons(rows: Rows) -> dict[str, Column]:
-    """What can be wrong with a prediction, in order."""
+    """Conditions for a prediction to be invalid, in the order in which they are checked."""
     score, form, kind = F.col("prediction"), rows.form, rows.scoring.kind
     if form.scalar and kind != "margin":
         reasons = {"null_prediction": score.isNull(), "nan_prediction": F.isnan(score)}
@@ -98,7 +104,7 @@ def prediction_reasons(rows: Rows) -> dict[str, Column]:
 
 
 def weight_reasons() -> dict[str, Column]:
-    """What can be wrong with a weight, in order."""
+    """Conditions for a weight to be invalid, in the order in which they are checked."""
     weight = F.col("weight")
     return {
         "null_weight": weight.isNull(),

@@ -1,6 +1,6 @@
-"""A table of predictions, scored: per row its status, its cross-entropy and the other terms that sums are made of.
+"""The status, the loss and the other terms of each row, from which sums are made.
 
-Both engines end here. What follows does not know which of them ran.
+Both engines end here. Nothing after this depends on which of them ran.
 """
 
 from pyspark.sql import Column, DataFrame
@@ -17,16 +17,16 @@ from logloss_spark.rows.status import status_code
 
 CROSS_ENTROPY = {"pandas": arrow.cross_entropy, "native": native.cross_entropy}
 
-ONE_PARTITION_AT_MOST = 2**31 - 1
-"""A coalesce to this many partitions changes nothing, and is a row-based step between a scan and Python."""
+MOST_PARTITIONS = 2**31 - 1
+"""Coalescing to this many partitions changes nothing, but puts a row-based step between a scan and Python."""
 
 
 def with_loss(rows: Rows) -> DataFrame:
-    """The table with `status` (a code), `loss`, and for hard labels the `index` of the class."""
+    """The table with the columns `status` (a code) and `loss`, and for hard labels `index`, the class."""
     table = rows.table
     if rows.form.has_vectors and rows.engine == "pandas":
-        # Spark 4.3 hands columns of a scan to Python directly, and dies where the scan holds an ML vector.
-        table = table.coalesce(ONE_PARTITION_AT_MOST)
+        # Spark 4.3 hands the columns of a scan to Python directly, and fails if one of them holds ML vectors.
+        table = table.coalesce(MOST_PARTITIONS)
     index = {} if rows.form.soft_labels else {"index": F.coalesce(label_index(rows.form), F.lit(-1))}
     judged = table.withColumns({"status": status_code(rows), **index})
     judged = judged.withColumns(settled_columns(rows))
@@ -35,9 +35,10 @@ def with_loss(rows: Rows) -> DataFrame:
 
 
 def settled_columns(rows: Rows) -> dict[str, Column]:
-    """The columns of roles as they are summed once the status is known: scores, and distributions within [0, 1].
+    """The columns of roles in the form in which they are summed, once the status is known.
 
-    Numbers stand in the place of nulls, which say nothing more then, and each of which is a branch per sum.
+    Margins become logits and distributions are clipped to [0, 1]. Nulls become numbers: the status has recorded them,
+    and a nullable column costs a branch in every sum.
     """
     nan = F.lit(float("nan"))
     score, label = score_of(rows, F.col("prediction")), F.col("label")
@@ -50,21 +51,22 @@ def settled_columns(rows: Rows) -> dict[str, Column]:
 
 
 def scored(rows: Rows) -> DataFrame:
-    """The table with every term of a row.
+    """The table with all terms of each row.
 
     Columns, besides the slices, `weight` and `bucket` (if there are any) and `status`
     -------
     loss : that of `rows.scoring`; cross-entropy in nats
     brier : (p - y)^2, or its sum over the classes
     entropy : the loss that the forecast itself expects, nats
-    y : the binary label or share; for K classes whether the top class happened, or its share
-    tail : min(p, 1 - p) of the (top) probability, without loss of digits near 1
+    y : the binary label or share; for K classes, whether the top class happened, or its share
+    tail : min(p, 1 - p) of the (top) probability, with all digits near 1
     upper : whether that probability is one half or more
     bin : its bin of the score grid
-    clipped, zero : whether a class that happened had a probability below eps; of 0
-    score, variance, logit_variance : the prediction as it came, p(1 - p) and p(1 - p) logit(p)^2 (binary only)
-    probabilities, labels : one per class (K classes only)
-    rank : how many classes come before the one that happened, of equals the earlier ones (K classes, hard labels)
+    clipped, zero : whether a class that happened had a probability below eps; whether it had a probability of 0
+    score, variance, logit_variance : the prediction, p(1 - p) and p(1 - p) logit(p)^2 (binary only)
+    probabilities, labels : one entry per class (K classes only)
+    rank : how many classes are ranked before the one that happened; of equal scores the first class comes first
+        (K classes with hard labels only)
     """
     table = with_loss(rows)
     terms = binary_terms(table, rows) if rows.form.scalar else class_terms(table, rows)
@@ -73,7 +75,7 @@ def scored(rows: Rows) -> DataFrame:
 
 
 def role_columns(form: Form) -> list[str]:
-    """The columns of roles that a table need not have."""
+    """The names of the optional columns of roles that a table has."""
     return (["weight"] if form.weighted else []) + (["bucket"] if form.clustered else [])
 
 
@@ -86,7 +88,7 @@ def added_columns(form: Form) -> list[str]:
 
 
 def binary_terms(table: DataFrame, rows: Rows) -> DataFrame:
-    """The terms of a scalar forecast."""
+    """The table with the terms of a forecast that is one number."""
     score = F.col("prediction")
     upper = score >= (0.5 if rows.scoring.score == "probability" else 0.0)
     surprise, surprise_of_other = native.binary_surprisals(score, rows.scoring.score)
@@ -109,7 +111,7 @@ def binary_terms(table: DataFrame, rows: Rows) -> DataFrame:
     tail_surprisal = F.greatest(F.col("surprise"), F.col("surprise_of_other"))
     table = table.withColumn("certain_bin", certain_bin(tail=tail, tail_surprisal=tail_surprisal, upper=upper))
     p, one_minus_p = F.when(upper, 1 - tail).otherwise(tail), F.when(upper, tail).otherwise(1 - tail)
-    # A probability of 0 has an infinite surprisal that nothing must be multiplied with.
+    # A probability of 0 has an infinite surprisal, and 0 times infinity is NaN.
     finite = [F.when(F.col(name) < INFINITY, F.col(name)).otherwise(0.0) for name in ("surprise", "surprise_of_other")]
     variance = tail * (1 - tail)
     y = F.col("y")
@@ -133,7 +135,7 @@ def binary_terms(table: DataFrame, rows: Rows) -> DataFrame:
 
 
 def class_terms(table: DataFrame, rows: Rows) -> DataFrame:
-    """The terms of a forecast for K classes; score, bin and `y` are those of the top class (of equals the first)."""
+    """The table with the terms of a forecast of K classes. Bin and `y` belong to the top class, the first of equals."""
     score = F.col("prediction")
     if rows.scoring.score == "probability":
         table = table.withColumn("probabilities", score)
@@ -165,7 +167,7 @@ def class_terms(table: DataFrame, rows: Rows) -> DataFrame:
     right = F.col("place_of_top") == F.col("index")
     if rows.scoring.score == "probability":
         entropy = compensated_sum(F.transform(probabilities, surprisal_share))
-    else:  # ln p of a class that is all but certain has no digits left; its loss has
+    else:  # ln p of an almost certain class has no digits left, but its loss has
         losses = native.class_losses(score, rows.scoring.score, rows.scoring.cap)
         entropy = compensated_sum(F.zip_with(probabilities, losses, native.share_of))
     ranked = {} if rows.form.soft_labels else {"rank": rank_of(score, F.col("index"))}
@@ -184,21 +186,21 @@ def class_terms(table: DataFrame, rows: Rows) -> DataFrame:
 
 
 def rank_of(scores: Column, index: Column) -> Column:
-    """How many classes come before a class by their score, of equals the earlier ones."""
+    """How many classes are ranked before the class `index`; of equal scores the first class comes first."""
     own = F.get(scores, index)
     ahead = F.filter(scores, lambda score, place: (score > own) | ((score == own) & (place < index)))
     return F.size(ahead)
 
 
 def surprisal_share(p: Column) -> Column:
-    """What a class adds to the entropy, -p ln p, nothing at 0."""
+    """The part of the entropy that one class adds: -p ln p, and 0 at 0."""
     return F.when(p > 0, -p * F.ln(p)).otherwise(0.0)
 
 
 def extremes(happened: Column, rows: Rows) -> dict[str, Column]:
-    """Whether what happened (of several classes the least likely) had hardly any probability, or none.
+    """Whether the class that happened (of several, the least likely) had a probability below eps, and of 0.
 
-    A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
+    Logits are never clipped, and mean probability 0 only if they are infinite: e^-800 is 0 as a double, but not 0.
     """
     if rows.scoring.score == "logit":
         loss = F.col("loss") if rows.scoring.loss == "cross_entropy" else native.cross_entropy(rows)

@@ -1,4 +1,4 @@
-"""From scored rows to a state: one grouping by slice and cell, whose sums are then spread over the state's parts."""
+"""The state of a table by Spark: one grouping by slice and cell, whose sums are then spread over the state's parts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from logloss_spark.states.schema import (
 from logloss_spark.states.state import added, known_as
 
 GRID = 1.5 * 2.0 ** (52 - 20)
-"""Added to a number and taken away again, this leaves the multiple of 2^-20 next to it."""
+"""Adding and subtracting this rounds a number to a multiple of 2^-20."""
 
 
 SPLITTER = 2.0**27 + 1.0
@@ -42,8 +42,8 @@ SPLITTER = 2.0**27 + 1.0
 
 
 UNROLLED_CLASSES = 32
-"""Up to here the moments of classes are sums in the same pass, and a second one ranks each class against the rest.
-Beyond, the second read is for the moments, and classes are not ranked."""
+"""Up to this many classes, their moments are summed in the same pass, and a second pass ranks each class against the
+rest. Beyond, the second pass is for the moments, and classes are not ranked."""
 
 
 TAIL_MOMENTS = {"wp": "if(upper, w - wt, wt)", "w2p": "if(upper, w2 - w2t, w2t)"}
@@ -69,17 +69,19 @@ BINARY_OF_CLASSES = BINARY_OF_SHARES | {
     "w2uy": "if(positive, if(upper, -w2t, w2t - w2), 0D)",
     "ws": "2 * wb - if(positive = upper, wt, w - wt)",
 }
-"""The moments of a binary forecast, as SQL over the sums of a group: all its labels are the same, and all its sides."""
+"""SQL for the binary moments of one group. All rows of a group share the label and the side of one half, so
+label-weighted sums are plain sums."""
 
 
 def state_of(rows: Rows, source: int) -> DataFrame:
-    """The state of a table: its rows are read once (beyond 32 classes twice) and summed at the finest grain.
+    """The state of a table. Spark reads its rows once (with one entry per class, twice) and sums at the finest grain.
 
-    `source` is the number by which the state is known when it is given twice.
+    `source` is the number that tells this state from others, so that adding it twice is an error.
     """
     conventions, form, table = conventions_of(rows), rows.form, scored(rows)
     keys = [slice_name(place) for place in range(len(conventions.slices))]
-    # The cell first: of Spark's hash of several keys, which many keys fall together in, that spreads them best.
+    # Group by `cell` first. Spark's hash of several columns collides often; starting with the column of most values
+    # spreads rows best.
     by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*raw_sums(form))
     groups = by_cell.selectExpr(
         "*", *(f"{sql} AS {name}" for name, sql in (DECODED | plain_sums(by_cell.columns)).items())
@@ -94,13 +96,13 @@ def state_of(rows: Rows, source: int) -> DataFrame:
 
 
 def plain_sums(columns: Sequence[str]) -> dict[str, str]:
-    """The sums that came in two columns in one, too, as SQL: their parts need no more than that."""
+    """SQL that adds up the sums kept in two columns, for the parts that need no more digits."""
     names = [name.removesuffix("_high") for name in columns if name.endswith("_high")]
     return {name: f"{name}_high + {low_of(name)}" for name in names}
 
 
 def spread(groups: DataFrame, keys: Sequence[str], rows: str) -> DataFrame:
-    """Groups as the rows of the state that each adds to; the total has no slice."""
+    """Turn each group into the rows of the state to which it contributes. The total has no slice."""
     exploded = groups.select(*keys, F.explode(F.expr(rows)).alias("row"))
     return exploded.selectExpr(*(f"if(row.part = '{TOTAL}', NULL, {key}) AS {key}" for key in keys), "row.*")
 
@@ -112,7 +114,7 @@ def state_of_parts(parts: DataFrame, conventions: Conventions, source: int) -> D
 
 
 def raw_sums(form: Form) -> list[Column]:
-    """The sums over the rows of a group. Those of an invalid group are never read, so no row needs a condition."""
+    """The sums over the rows of a group. Sums of invalid groups are never read, so no sum needs a condition."""
     loss, brier, tail, y = F.col("loss"), F.col("brier"), F.col("tail"), F.col("y")
     variance = F.col("variance") if form.scalar else tail * (1 - tail)
     shifted = loss - math.log(form.size)
@@ -158,7 +160,7 @@ def raw_sums(form: Form) -> list[Column]:
 
 
 def class_sums(form: Form, label: str, probability: str) -> dict[str, Column]:
-    """The moments of one class, from its label and its probability as SQL."""
+    """The moments of one class, from SQL for its label and its probability."""
     y, p = F.expr(label), F.expr(probability)
     factors = {"y": [y], "ly": [F.col("loss"), y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
     plain = {
@@ -172,10 +174,11 @@ def class_sums(form: Form, label: str, probability: str) -> dict[str, Column]:
 
 
 def precise_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, Column]:
-    """Sums of terms (SQL over a row's columns, or None for 1) times the weight, by name, each in two columns.
+    """Sums of weight times term by name, each in two columns. Terms are SQL over a row's columns, or None for 1.
 
-    `_high` is the sum of multiples of 2^-20, and `_low` of what they leave; of an infinite term that is nothing. A
-    weight is split into halves and its term at the grid, so that the product of their first parts is exact.
+    `_high` sums the multiples of 2^-20 next to the products, and `_low` the remainders, which are 0 for an infinite
+    term. The weight is split into two halves and the term at the grid, so that the product of the leading parts is
+    exact.
     """
     among = f" FILTER (WHERE {where})" if where else ""
     sums: dict[str, Column] = {}
@@ -192,14 +195,15 @@ def precise_sums(form: Form, terms: Mapping[str, str | None], *, where: str | No
 
 
 def on_grid(term: str) -> str:
-    """The multiple of 2^-20 next to a term, as SQL."""
+    """SQL for the multiple of 2^-20 next to a term."""
     return f"(({term} + {GRID!r}D) - {GRID!r}D)"
 
 
 def weighted_sum(form: Form, power: int, *factors: Column) -> Column:
-    """The sum of w^power times the factors; without a weight column w is 1.
+    """The sum of w^power times the factors, where w is 1 without a weight column.
 
-    Each factor is weighted before the next one comes: (w x) w x' stays infinite where w^2 underflows and x is.
+    Each factor is weighted before the next is multiplied: (w x) w x' stays infinite for infinite x even if w^2
+    underflows.
     """
     weights = [F.col("weight")] * power if form.weighted else []
     terms = [term for pair in zip_longest(weights, factors) for term in pair if term is not None]
@@ -207,19 +211,19 @@ def weighted_sum(form: Form, power: int, *factors: Column) -> Column:
 
 
 def ranks(of: Form | Conventions) -> range:
-    """The ranks of what happened that are counted."""
+    """The ranks of the class that happened for which rows are counted."""
     return range(0 if of.scalar or of.soft_labels else min(RANKS, len(of.classes)))
 
 
 def unrolled_classes(of: Form | Conventions) -> range:
-    """The classes whose moments are summed in the same pass as everything else."""
+    """The classes whose moments are summed in the first pass."""
     return range(len(of.classes) if not of.scalar and len(of.classes) <= UNROLLED_CLASSES else 0)
 
 
 def state_rows(conventions: Conventions) -> str:
-    """The rows of the state that one group of rows adds to, as SQL for an array of structs.
+    """The rows of the state to which a group of rows contributes, as SQL for an array of structs.
 
-    SQL, because hundreds of columns that are built one by one are thousands of calls to the JVM: half a second.
+    It is SQL because building hundreds of columns one by one takes thousands of calls to the JVM: half a second.
     """
     moments = {name: name for name in MOMENTS} | {name: f"{name}_high" for name in ("w", "wl", "wb")}
     moments["w2d"] = f"w2l - {conventions.shift!r}D * w2"
@@ -267,7 +271,7 @@ def state_rows(conventions: Conventions) -> str:
 def state_row(
     part: str, place: str, condition: str, sums: dict[str, str], conventions: Conventions, *, model: str = "NULL"
 ) -> str:
-    """One row of a state as SQL for a struct, null where the condition does not hold."""
+    """SQL for one row of a state as a struct, null where the condition does not hold."""
     keys = f"'model', CAST({model} AS STRING), 'target', CAST(NULL AS STRING), 'part', {part}"
     fields = f"{keys}, 'place', CAST({place} AS BIGINT), 'n', {sums.get('n', 'n')}{sums_as_sql(sums, conventions)}"
     return f"if({condition}, named_struct({fields}), NULL)"
@@ -279,9 +283,9 @@ def sums_as_sql(sums: dict[str, str], conventions: Conventions) -> str:
 
 
 def class_cell_rows(table: DataFrame, keys: Sequence[str], form: Form) -> DataFrame:
-    """The rows of the part `class_cell`: a second read, in which every row becomes one row per class.
+    """The rows of the part `class_cell`, from a second pass in which every row becomes one row per class.
 
-    Each is in the bin of the class's probability, so that one class can be ranked against the rest.
+    Each is put into the bin of the class's probability, so that each class can be ranked against the rest.
     """
     exploded = valid_rows(table, form).select(
         *keys,
@@ -303,14 +307,14 @@ def class_cell_rows(table: DataFrame, keys: Sequence[str], form: Form) -> DataFr
 
 
 def valid_rows(table: DataFrame, form: Form) -> DataFrame:
-    """The rows that could be scored and have a weight."""
+    """The rows of status `ok` and of positive weight."""
     return table.where((F.col("status") == 0) & (F.col("weight") > 0 if form.weighted else F.lit(True)))
 
 
 def class_rows(table: DataFrame, keys: Sequence[str], form: Form) -> list[DataFrame]:
-    """The rows of the part `class` for many classes: a second read, in which every row becomes one row per class.
+    """The rows of the part `class` for many classes, from a second pass in which every row becomes one row per class.
 
-    With clusters there is a third for `bucket_class`.
+    With clusters a third pass makes the rows of `bucket_class`.
     """
     weight = ["weight"] if form.weighted else []
     bucket = ["bucket"] if form.clustered else []

@@ -1,4 +1,4 @@
-"""The code of the group that a row is summed in, packed into one number and unpacked again."""
+"""The code of the group in which a row is summed: packing it into one number, and unpacking it."""
 
 from functools import reduce
 
@@ -23,11 +23,11 @@ DECODED = {
     "clipped": "(shiftright(cell, 1) & 1) = 1",
     "zero": "(cell & 1) = 1",
 }
-"""What `cell_code` packed, as SQL."""
+"""SQL that unpacks the parts of the code."""
 
 
 def grouping_code(form: Form) -> Column:
-    """The code of a row's group; with clusters every scored row is in two, that of its cell and that of its bucket."""
+    """The code of a row's group. With clusters every scored row is in two groups, its cell and its bucket."""
     cell = cell_code(form)
     if not form.clustered:
         return cell
@@ -38,9 +38,9 @@ def grouping_code(form: Form) -> Column:
 
 
 def cell_code(form: Form) -> Column:
-    """What rows are first grouped by: a reason (negative), weightless (-1), or bin and three flags in one number.
+    """The group of a row: a negative code for each invalid status, -1 for weight 0, else bin and three flags.
 
-    Grouping by the label and the flags, too, makes sums over `y = 1` or over clipped rows plain sums of groups.
+    The label and the flags are part of the group, so that sums over `y = 1` or over clipped rows are sums of groups.
     """
     flags = [F.col("y") == 1 if not form.soft_labels else F.lit(False), F.col("clipped"), F.col("zero")]
     packed = reduce(lambda code, flag: code * 2 + F.when(flag, 1).otherwise(0), flags, F.col("bin"))

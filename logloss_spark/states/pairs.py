@@ -1,4 +1,4 @@
-"""Rows of several models as the state of their comparison."""
+"""The state of a comparison, from the rows of several models."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -25,9 +25,9 @@ def state_of_pairs(rows: Rows, source: int) -> DataFrame:
 
 
 def group_code(form: Form) -> Column:
-    """What rows are first grouped by: a reason (negative), weightless (-1), or the class that happened.
+    """The group of a row: a negative code for each invalid status, -1 for weight 0, else the class that happened.
 
-    Of soft labels no class alone happened; all are of class 0.
+    With soft labels no single class happened, and all rows are in group 0.
     """
     code = F.when(F.col("status") != 0, -1 - F.col("status"))
     scored = F.lit(0) if form.soft_labels else F.col("index")
@@ -35,7 +35,7 @@ def group_code(form: Form) -> Column:
 
 
 def raw_sums(form: Form) -> list[Column]:
-    """The sums over the pairs of a group. Those of an invalid group are never read, so no pair needs a condition."""
+    """The sums over the pairs of a group. Sums of invalid groups are never read, so no sum needs a condition."""
     baseline, loss = F.col("baseline_loss"), F.col("loss")
     difference = loss - baseline
     sums = {
@@ -54,7 +54,7 @@ def raw_sums(form: Form) -> list[Column]:
 
 
 def pair_rows(conventions: Conventions) -> str:
-    """The rows of the state that one group of pairs adds to, as SQL for an array of structs."""
+    """The rows of the state to which a group of pairs contributes, as SQL for an array of structs."""
     # What all challengers have in common is counted once, with the first of them, and has no model.
     shared = conventions.rows == "shared"
     owner, counts = ("model", "true") if shared else ("NULL", "challenger = 1")
