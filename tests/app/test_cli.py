@@ -1,6 +1,7 @@
 """The command line on real files: exit codes, one line for each error, and nothing written by a job that fails."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -122,11 +123,16 @@ def test_only_the_metrics_that_are_named_are_kept(job: SimpleNamespace, spark: S
 
 def test_a_job_takes_clusters_another_loss_and_what_is_exact(job: SimpleNamespace, spark: SparkSession) -> None:
     asked = ["columns.cluster=day", "evaluate.engine=pandas", "evaluate.loss=savage", "evaluate.auc=exact"]
-    ran = job.run(*asked, 'evaluate.metrics=["loss", "loss_se", "auc", "auc_bound"]', outputs=["by_class"])
+    kept = 'evaluate.metrics=["loss", "loss_se", "auc", "auc_bound"]'
+    ran = job.run(*asked, kept, outputs=["by_class"], arguments=["--json"])
     assert (ran.code, ran.err) == (0, "")
+    (told,) = json.loads(ran.out)["slices"]
+    assert {"loss", "loss_se", "auc", "auc_bound"} < told.keys()
+    assert "brier" not in told
     found = spark.read.parquet(str(job.out / "metrics")).collect()[0]
     # Forecasts rise from 0 to 1 over labels that take turns: they know nothing.
     assert found.auc == pytest.approx(0.5, abs=0.01)
+    assert (told["auc"], told["loss"]) == (found.auc, found.loss)
     assert found.auc_bound == 0
     assert found.loss == pytest.approx(1 / 3, abs=1e-3)
     assert found.loss_se > 0

@@ -119,6 +119,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
 """How to run each command; `score` needs what `fit` has written."""
 
 
+@pytest.mark.slow
 def test_every_command_says_what_it_found_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(ARGUMENTS) == set(COMMANDS)
     found = {}
