@@ -60,7 +60,7 @@ def block_of(batch: pa.RecordBatch, form: FeatureForm, centre: Array | None) -> 
     held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in batch.schema.names else None
     kept = (codes == CODE["ok"]) & (weight > 0)
     if not kept.all():
-        x, label, weight, offset = rows_of(x, kept), label[kept], weight[kept], offset[kept]
+        x, label, weight, offset = kept_rows(x, kept), label[kept], weight[kept], offset[kept]
         held = held[kept] if held is not None else None
     key = keys(x, label)
     if isinstance(x, Sparse):
@@ -100,7 +100,7 @@ def block_sums(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
     """The sums over the rows of a block: counts by status and by class, and the moments of the features."""
     spread = moments(block.x, block.weight)
     if isinstance(block.x, Sparse):
-        weighted = rows_of(block.x, block.weight > 0)
+        weighted = kept_rows(block.x, block.weight > 0)
         assert isinstance(weighted, Sparse)
         spread["low"], spread["high"] = limits(weighted)
     return spread | {
@@ -214,7 +214,7 @@ def number_column(batch: pa.RecordBatch, name: str, codes: Codes, default: float
     return values, codes
 
 
-def rows_of(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
+def kept_rows(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
     """The rows of a matrix where `kept` is true."""
     if not isinstance(x, Sparse):
         return x[kept]

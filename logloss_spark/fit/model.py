@@ -61,7 +61,7 @@ class LogisticModel:
     report: Report
 
     def __post_init__(self) -> None:
-        check_classes(self.classes)
+        check_model_classes(self.classes)
         check_coefficients(self)
 
     @property
@@ -167,7 +167,7 @@ class LogisticModel:
             raise DataError(f"{path} holds no model: {error}") from error
 
 
-def check_classes(classes: tuple[Label, ...]) -> None:
+def check_model_classes(classes: tuple[Label, ...]) -> None:
     """Raise DataError unless there are two classes or more, all of them different and plain."""
     for label in classes:
         if not isinstance(label, (bool, int, float, str)) or label != label:

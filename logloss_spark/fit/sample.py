@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from logloss_spark.fit.batches import rows_of
+from logloss_spark.fit.batches import kept_rows
 from logloss_spark.fit.descent import DenseModel, Penalty, Point
 from logloss_spark.fit.objective import Space, Totals, local_objective
 from logloss_spark.fit.passes import TrainingRows
@@ -73,7 +73,7 @@ def chosen_rows(block: Block, share: Array, standard: Standardization, by_index:
         key = (block.key + np.arange(len(key)) * 0.6180339887498949) % 1.0
     wanted = share[block.y.astype(np.intp)]
     taken = (key < wanted) & (block.weight > 0)
-    part = replace(block, x=rows_of(block.x, taken))
+    part = replace(block, x=kept_rows(block.x, taken))
     sums = {
         "x": standardised(part, slice(None), standard)[:, :-1],
         "y": block.y[taken],
