@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from logloss_spark.checks import between, distinct, named, one_of
+from logloss_spark.checks import between, column_name, distinct, named, one_of
 from logloss_spark.errors import SpecError
 from logloss_spark.scoring import Label
 
@@ -87,8 +87,8 @@ class Training:
     def _check_columns(self) -> None:
         for role in ("label", "weight", "offset", "validation"):
             name = getattr(self, role)
-            if not isinstance(name, str) and (name is not None or role == "label"):
-                raise SpecError(f"{role} must be the name of a column, got {name!r}")
+            if name is not None or role == "label":
+                column_name(role, name)
         if isinstance(self.features, tuple):
             if not self.features:
                 raise SpecError("features must name a column or more, got none")

@@ -559,7 +559,7 @@ def test_bad_input_is_told_in_one_line(spark, rows, asked, error, says) -> None:
         ({"class_weight": {1: -1.0}}, "class_weight of 1 must be a number of 0 or more"),
         ({"label": None}, "label must be the name of a column, got None"),
         ({"weight": 1}, "weight must be the name of a column, got 1"),
-        ({"features": 5}, "features is given by the names of columns, and 5 came"),
+        ({"features": 5}, "features must be a list of names, got 5"),
         ({"fit_intercept": "no"}, "fit_intercept must be True or False, got 'no'"),
         ({"initial": "m"}, "initial must be a LogisticModel, got 'm'"),
         ({"checkpoint": 3}, "checkpoint must be the path of a folder, got 3"),

@@ -10,7 +10,7 @@ from logloss_spark import DataError, SpecError, fit_logistic
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import class_named, factors_of_classes, training_table
 from logloss_spark.ml import LogisticRegressionGD
-from logloss_spark.rows.inputs import plain_label
+from logloss_spark.scoring import plain_label
 
 LABELS = [0, 1, 1, 0, 1, 0]
 X = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
