@@ -1,4 +1,4 @@
-"""Which slices are shown, and in which order: the worst first. Metrics that are few are collected once, as pandas."""
+"""Collect the metrics of the slices that are shown, in their order. A small table is collected once, as pandas."""
 
 import math
 from collections import Counter
@@ -16,25 +16,25 @@ from logloss_spark.rows.inputs import quoted
 from logloss_spark.wording import did_you_mean
 
 KEPT_NUMBERS = 2_000_000
-"""Metrics of up to this many numbers (16 MB; some 16,000 slices of a binary forecast) stay on the driver once they were
-collected. Of more, each look collects the slices that it shows."""
+"""A table of up to this many numbers (16 MB; some 16,000 slices of a binary forecast) stays on the driver once it was
+collected. From a larger one, each look collects the slices that it shows."""
 
 NESTED = (ArrayType, MapType, StructType)
 """Types that rows cannot be sorted by."""
 
 TIES = ("slice", "challenger")
-"""What decides between rows that are alike in all else."""
+"""Columns that decide between rows that are otherwise alike."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """How slices stand within their grouping set: by these columns, each ascending or not; nulls are last."""
+    """The order of slices within their grouping set: by these columns, each ascending or not, nulls last."""
 
     by: tuple[tuple[str, bool], ...]
 
 
 def order_by(schema: StructType, column: str, ascending: bool) -> Order:
-    """The order by one column of a table; raises SpecError where there is none, or rows cannot be sorted by it."""
+    """Return the order by one column of a table; raise SpecError if it is not there, or rows cannot be sorted by it."""
     if not isinstance(column, str) or column not in schema.names:
         raise SpecError(
             f"sort_by must name a column of the metrics, got {column!r}; {did_you_mean(str(column), schema.names)}"
@@ -79,7 +79,7 @@ def ranked(
 
 
 def first_of_each_set(table: DataFrame, order: Order, limit: int, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
-    """Collect the first rows of each set, where all of them would be too many for the driver."""
+    """Collect the first rows of each set alone: all of them may be too many for the driver."""
     of_set = Window.partitionBy(*sets)
     ties = [(name, True) for name in TIES if name in table.columns]
     place, size = (free_name(name, table.columns) for name in ("place", "size"))
@@ -96,12 +96,12 @@ def first_of_each_set(table: DataFrame, order: Order, limit: int, sets: Sequence
 
 
 def sort_key(name: str, ascending: bool) -> Column:
-    """A column to sort by, its nulls last either way."""
+    """Return a column to sort by, with nulls last either way."""
     return quoted(name).asc_nulls_last() if ascending else quoted(name).desc_nulls_last()
 
 
 def free_name(name: str, taken: Sequence[str]) -> str:
-    """A name that no column has."""
+    """Return a name that no column has."""
     folded = {other.casefold() for other in taken}
     while name in folded:
         name += "_"
@@ -109,7 +109,7 @@ def free_name(name: str, taken: Sequence[str]) -> str:
 
 
 def readable(table: DataFrame) -> DataFrame:
-    """A table whose strings Python can hold: bytes that are not UTF-8 become the sign for what cannot be read."""
+    """Return a table whose strings Python can hold: bytes that are not UTF-8 become U+FFFD."""
     strings = [field.name for field in table.schema if isinstance(field.dataType, StringType)]
     return table.withColumns({name: F.make_valid_utf8(quoted(name)) for name in strings})
 

@@ -1,7 +1,7 @@
-"""A result as a person sees it: a title, a table and remarks, for a terminal or as HTML.
+"""Lay out a result for a person: a title, a table and remarks, for a terminal or as HTML.
 
-All text that comes from data passes through here: on a terminal its signs are made visible and long names are cut, in
-HTML it is escaped as well.
+All text that comes from data passes through here: control characters are made visible and long names are cut, and in
+HTML all of it is escaped.
 """
 
 import html
@@ -18,19 +18,19 @@ TERMINAL_WIDTH = 100
 """The widest table, in columns of a terminal; a narrower terminal gets a narrower table."""
 
 NARROWEST = 20
-"""The names in the first column keep at least this many columns."""
+"""The first column, of names, keeps at least this width."""
 
 FEWEST = 3
-"""Columns beside the names that are never left out, however narrow the terminal."""
+"""This many columns beside the names are always shown, however narrow the terminal."""
 
 SENTENCE = 500
-"""The longest title or remark, in signs."""
+"""The longest title or remark, in characters."""
 
 ALIGNED = "white-space: pre; font-variant-numeric: tabular-nums"
-"""The style of a table in HTML: an interval stays on its line, and digits and stars stand below each other."""
+"""The style of a table in HTML: an interval is not broken, and digits and stars are aligned."""
 
 NOTHING = "-"
-"""What stands for a number that is not defined."""
+"""Shown in the place of a number that is not defined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,9 @@ class View:
 
 
 def as_text(view: View, width: int | None = None) -> str:
-    """Return a view for a terminal of so many columns; by default its own, and no more than `TERMINAL_WIDTH`.
+    """Return a view as text of a width; by default that of the terminal, and at most `TERMINAL_WIDTH`.
 
-    Long names lose their middle. Where that does not suffice, the last columns are left out and named below.
+    Long names lose their middle. If the table is still too wide, its last columns are omitted and named below it.
     """
     width = width or min(shutil.get_terminal_size((TERMINAL_WIDTH, 24)).columns, TERMINAL_WIDTH)
     cells = {header: [visible(cell) for cell in column] for header, column in view.table.items()}
@@ -80,7 +80,7 @@ def as_text(view: View, width: int | None = None) -> str:
 
 
 def as_html(view: View) -> str:
-    """Return a view as HTML, for a notebook: no text of it is read as markup, nor as a formula."""
+    """Return a view as HTML for a notebook, which takes none of its text as markup or as a formula."""
 
     def safe(text: str, width: int = NAME) -> str:
         return html.escape(visible(text, width))
@@ -100,7 +100,7 @@ def as_html(view: View) -> str:
 
 
 def broken(header: str, width: int) -> tuple[str, str]:
-    """A header in two lines, the first empty where it is no longer than the cells below it.
+    """Return a header in two lines; the first is empty if the header is no longer than the cells below it.
 
     Examples
     --------
@@ -117,19 +117,19 @@ def broken(header: str, width: int) -> tuple[str, str]:
 
 
 def widest(texts: Iterable[str]) -> int:
-    """The columns of a terminal that the longest of some texts takes."""
+    """Return the width of the longest text on a terminal."""
     return max(map(columns_taken, texts), default=0)
 
 
 def aligned_row(row: Sequence[str], widths: Sequence[int]) -> str:
-    """A row of a table, its first cell at the left and numbers at the right."""
+    """Return a row of a table as text, its first cell aligned left and all others right."""
     blanks = [" " * (width - columns_taken(cell)) for cell, width in zip(row, widths, strict=True)]
     numbers = [blank + cell for cell, blank in zip(row[1:], blanks[1:], strict=True)]
     return " ".join([row[0] + blanks[0], *numbers]).rstrip()
 
 
 def cells(values: "pd.Series") -> list[str]:
-    """A column of a frame as texts: counts with their thousands, numbers with as many digits as a reader takes in."""
+    """Return a column of a frame as texts: counts with thousands separators, numbers with the digits that matter."""
     if pd.api.types.is_bool_dtype(values):
         return ["yes" if value else "no" for value in values]
     if pd.api.types.is_integer_dtype(values):
@@ -140,12 +140,12 @@ def cells(values: "pd.Series") -> list[str]:
 
 
 def cells_of_lists(values: "pd.Series") -> list[str]:
-    """A column with an entry per class as texts."""
+    """Return a column with an entry per class as texts."""
     return [NOTHING if value is None else ", ".join(cells(pd.Series(value, dtype=float))) for value in values]
 
 
 def estimates(frame: pd.DataFrame, name: str) -> list[str]:
-    """An estimate with its interval, as in `0.5268 [0.5250, 0.5286]`; without one where that is not defined."""
+    """Return estimates with their intervals, as in `0.5268 [0.5250, 0.5286]`, or alone if the interval is undefined."""
     written = formatter(frame[name])
     values, lows, highs = (right(map(written, frame[f"{name}{end}"])) for end in ("", "_low", "_high"))
     defined = frame[f"{name}_low"].notna()
@@ -157,14 +157,14 @@ def estimates(frame: pd.DataFrame, name: str) -> list[str]:
 
 
 def right(texts: Iterable[str]) -> list[str]:
-    """Texts of one length, each at the right."""
+    """Return texts padded to one width, aligned right."""
     kept = list(texts)
     width = widest(kept)
     return [text.rjust(width) for text in kept]
 
 
 def p_values(values: "pd.Series[float]") -> list[str]:
-    """P-values to four decimals; smaller ones are said to be so.
+    """Return p-values with four decimals; smaller ones are shown as <0.0001.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def p_values(values: "pd.Series[float]") -> list[str]:
 
 
 def formatter(values: "pd.Series") -> Callable[[float], str]:
-    """How the numbers of one column are written: four decimals, more where they are small, fewer where they are large.
+    """Return a function that formats the numbers of a column: four decimals, more for small ones, fewer for large ones.
 
     Examples
     --------
