@@ -33,19 +33,16 @@ from pyspark.sql import functions as F
 from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.cross_entropy import entropy as entropy_of_distribution
 from logloss_spark.kernels.divergence import binary_kl, kl
-from logloss_spark.kernels.status import STATUSES
+from logloss_spark.kernels.status import STATUSES, Mask, off_one, outside_unit_interval
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import dense_lists, loss_kernel, numbers
 from logloss_spark.rows.arrow_status import (
-    Mask,
+    arrow_statuses,
     class_of,
     entries_that,
     is_list,
     lengths,
     nulls,
-    off_one,
-    out_of_unit_interval,
-    statuses,
 )
 from logloss_spark.scoring import Clip, Kind, Label, Scoring, allowed
 from logloss_spark.workers.columns import vectorised
@@ -249,7 +246,7 @@ def arrow_cross_entropy(scoring: Scoring, label: pa.Array, prediction: pa.Array)
     if scoring.soft_labels and is_list(label):
         shares = np.clip(shares, 0.0, 1.0)
     kernel = loss_kernel(scoring, scalar=values.ndim == 1)
-    valid = statuses(label, score, None, scoring) == 0
+    valid = arrow_statuses(label, score, None, scoring) == 0
     return where_valid(valid, kernel(shares, values))
 
 
@@ -257,7 +254,7 @@ def arrow_row_status(
     scoring: Scoring, label: pa.Array, prediction: pa.Array, weight: pa.Array | None = None
 ) -> pa.Array:
     """Names of the statuses of a batch."""
-    return pa.array(np.array(STATUSES)[statuses(dense_lists(label), dense_lists(prediction), weight, scoring)])
+    return pa.array(np.array(STATUSES)[arrow_statuses(dense_lists(label), dense_lists(prediction), weight, scoring)])
 
 
 def arrow_entropy(p: pa.Array) -> pa.Array:
@@ -282,9 +279,10 @@ def is_forecast(p: pa.Array) -> Mask:
     """Rows that are a probability, or a distribution of any length."""
     wrong = nulls(p) | entries_that(np.isnan, p)
     if not is_list(p):
-        return ~(wrong | out_of_unit_interval(p))
+        return ~(wrong | outside_unit_interval(numbers(p, 1)))
     slack = allowed(SUM_TOLERANCE, longest(p))
-    return ~(wrong | out_of_unit_interval(p, slack) | off_one(padded(p, longest(p)), slack))
+    outside = entries_that(partial(outside_unit_interval, slack=slack), p)
+    return ~(wrong | outside | off_one(padded(p, longest(p)), slack))
 
 
 def longest(p: pa.Array) -> int:

@@ -1,7 +1,7 @@
 """The status of the rows of an Arrow batch, for columns whose types are known only when a batch arrives.
 
-The public column functions get columns and no table, so they cannot look types up beforehand. Reasons and their order
-are those of `rows.status`; a test compares the two.
+The public column functions get columns and no table, so they cannot look types up beforehand. `kernels.status` decides;
+here Arrow arrays become the arrays that it takes.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,25 +11,39 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logloss_spark.kernels.status import STATUSES
-from logloss_spark.kernels.sums import Array, compensated_sum
+from logloss_spark.kernels.status import Mask, Numbers, statuses
+from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import numbers
 from logloss_spark.scoring import Label, Scoring, allowed
 
-Mask = npt.NDArray[np.bool_]
-Reasons = dict[str, Mask]
 
-
-def statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring: Scoring) -> npt.NDArray[np.int64]:
+def arrow_statuses(
+    label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring: Scoring
+) -> npt.NDArray[np.int64]:
     """The status of each row, as its index in `STATUSES`."""
     classes = scoring.classes or (0, 1)
-    of_label = (
-        soft_label_reasons(label, scoring, len(classes)) if scoring.soft_labels else class_reasons(label, classes)
+    size = len(classes)
+    return statuses(
+        entries(label, size) if scoring.soft_labels else indices(label, classes),
+        entries(score, size),
+        kind=scoring.kind,
+        soft_labels=scoring.soft_labels,
+        slack=allowed(scoring.sum_tolerance, size),
+        weight=None if weight is None else entries(weight, 1),
     )
-    reasons = (
-        of_label | score_reasons(score, scoring, len(classes)) | ({} if weight is None else weight_reasons(weight))
-    )
-    return np.select(list(reasons.values()), [STATUSES.index(reason) for reason in reasons], 0)
+
+
+def entries(values: pa.Array, size: int) -> Numbers:
+    """A column of numbers, or of lists with one entry per class."""
+    misfit = lengths(values) != size if is_list(values) else np.zeros(len(values), bool)
+    return Numbers(numbers(values, size), nulls(values), entries_that(np.isnan, values), misfit)
+
+
+def indices(label: pa.Array, classes: Sequence[Label]) -> Numbers:
+    """A column of hard labels, as indices of their classes; -1 where a label is none of them."""
+    none = np.zeros(len(label), bool)
+    nan = np.isnan(numbers(label, 1)) if pa.types.is_floating(label.type) else none
+    return Numbers(numbers(class_of(label, classes), 1), nulls(label), nan, none)
 
 
 def class_of(label: pa.Array, classes: Sequence[Label]) -> pa.Array:
@@ -40,50 +54,6 @@ def class_of(label: pa.Array, classes: Sequence[Label]) -> pa.Array:
         return pa.nulls(len(label), pa.int32())
     values = numbers(label, len(classes)) + 0.0  # Arrow does not take -0.0 for 0.0
     return pc.index_in(pa.array(values), value_set=pa.array([float(known) for known in classes]))
-
-
-def class_reasons(label: pa.Array, classes: Sequence[Label]) -> Reasons:
-    """Conditions for a hard label to be invalid, in the order in which they are checked."""
-    nan = np.isnan(numbers(label, 1)) if pa.types.is_floating(label.type) else np.zeros(len(label), bool)
-    return {"null_label": nulls(label), "nan_label": nan, "unknown_label": nulls(class_of(label, classes))}
-
-
-def soft_label_reasons(label: pa.Array, scoring: Scoring, size: int) -> Reasons:
-    """Conditions for a soft label to be invalid, in the order in which they are checked."""
-    reasons = {"null_label": nulls(label), "nan_label": entries_that(np.isnan, label)}
-    if not is_list(label):
-        return reasons | {"label_range": out_of_unit_interval(label)}
-    slack = allowed(scoring.sum_tolerance, size)
-    return reasons | {
-        "label_length": lengths(label) != size,
-        "label_range": out_of_unit_interval(label, slack),
-        "label_sum": off_one(numbers(label, size), slack),
-    }
-
-
-def score_reasons(score: pa.Array, scoring: Scoring, size: int) -> Reasons:
-    """Conditions for a prediction to be invalid, in the order in which they are checked."""
-    reasons = {"null_prediction": nulls(score), "nan_prediction": entries_that(np.isnan, score)}
-    if not is_list(score):
-        return reasons | ({"prediction_range": out_of_unit_interval(score)} if scoring.kind == "probability" else {})
-    reasons["prediction_length"] = lengths(score) != size
-    if scoring.kind == "margin":
-        return reasons
-    matrix = numbers(score, size)
-    if scoring.kind == "logit":
-        no_class, two_certain = (matrix == -np.inf).all(axis=1), (matrix == np.inf).sum(axis=1) > 1
-        return reasons | {"prediction_range": no_class | two_certain}
-    slack = allowed(scoring.sum_tolerance, size)
-    return reasons | {
-        "prediction_range": out_of_unit_interval(score, slack),
-        "prediction_sum": off_one(matrix, slack),
-    }
-
-
-def weight_reasons(weight: pa.Array) -> Reasons:
-    """Conditions for a weight to be invalid, in the order in which they are checked."""
-    values = numbers(weight, 1)
-    return {"null_weight": nulls(weight), "nan_weight": ~np.isfinite(values), "negative_weight": values < 0}
 
 
 def is_list(values: pa.Array) -> bool:
@@ -111,17 +81,7 @@ def entries_that(found: Callable[[Array], Mask], values: pa.Array) -> Mask:
     return any_entry(values, found(numbers(values.flatten(), 1)))
 
 
-def out_of_unit_interval(values: pa.Array, slack: float = 0.0) -> Mask:
-    """Rows with an entry that lies outside [0, 1] by more than `slack`."""
-    return entries_that(lambda entry: (entry < -slack) | (entry > 1 + slack), values)
-
-
 def any_entry(values: pa.Array, found: Mask) -> Mask:
     """Rows with an entry that is true in `found`, which holds the entries of all rows."""
     row = np.repeat(np.arange(len(values)), lengths(values))
     return np.bincount(row[found], minlength=len(values)) > 0
-
-
-def off_one(distribution: Array, slack: float) -> Mask:
-    """Rows whose sum is off 1 by more than `slack`."""
-    return np.abs(compensated_sum(distribution) - 1) > slack

@@ -1,16 +1,27 @@
 """The status of a row: every reason can be found, the first one counts, and no setting of Spark changes it."""
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
 from logloss_spark.functions import row_status
 from logloss_spark.kernels.status import STATUSES
+from logloss_spark.rows.arrow_status import arrow_statuses
 from logloss_spark.rows.clusters import cluster_hash
 from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
+from logloss_spark.scoring import Scoring
 from tests.rows.batches import ready
 from tests.rows.contract import FORMS
 
+ARROW = {
+    "int": pa.int32(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "array<double>": pa.list_(pa.float64()),
+}
 ANSI = "spark.sql.ansi.enabled"
 
 
@@ -73,6 +84,15 @@ def test_the_column_function_says_what_the_evaluation_says(rows, form):
     found = of(rows, form, "function")
     wrong = [(FORMS[form].rows[row["row"]], row["found"]) for row in found if row["found"] != row["expected"]]
     assert not wrong
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_arrow_batch_has_these_statuses(form):
+    rows, scoring = FORMS[form], Scoring(**FORMS[form].spec)
+    types = (ARROW[rows.label], ARROW[rows.prediction], pa.float64())
+    *columns, expected = zip(*rows.rows, strict=True)
+    batch = [pa.array(values, type_, from_pandas=False) for values, type_ in zip(columns, types, strict=True)]
+    assert [STATUSES[code] for code in arrow_statuses(*batch, scoring)] == list(expected)
 
 
 def test_every_status_can_be_produced(rows):

@@ -97,6 +97,7 @@ ARGUMENTS = {
     "coarse_bin": (K, 10),
     "coarse_bin_of_thin": (10,),
     "class_losses_from_logits": (ZK,),
+    "powers_behind_top": (ZK,),
     "class_losses_from_probabilities": (PK,),
     "share_of": (P, P),
     **dict.fromkeys(MARGIN_LOSSES, (Z,)),
@@ -108,8 +109,12 @@ ARGUMENTS = {
 
 def test_every_kernel_runs_where_the_package_is_absent(tmp_path):
     calls = {}
-    for room in ("cross_entropy", "distributions", "divergence", "grid", "margin", "sums"):
-        module = import_module(f"logloss_spark.kernels.{room}")
+    rooms = (
+        *(f"kernels.{name}" for name in ("cross_entropy", "divergence", "grid", "margin", "sums")),
+        "statistics.distributions",
+    )
+    for room in rooms:
+        module = import_module(f"logloss_spark.{room}")
         for name, function in getmembers(module, isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
                 calls[name] = (function, ARGUMENTS[name])
