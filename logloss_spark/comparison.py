@@ -30,7 +30,7 @@ from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import ComparedRows, Rows
-from logloss_spark.rows.models import Models, compared_rows, lengths
+from logloss_spark.rows.models import Models, compared_rows, forecast_lengths
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.pairs import state_of_pairs
@@ -82,7 +82,7 @@ class Comparison(HeldState):
 
     def lengths(self) -> dict[str, int]:
         """The number of entries in the forecast of each model, from some row; empty if a forecast is one number."""
-        return lengths(self._rows)
+        return forecast_lengths(self._rows)
 
     def to_pandas(
         self, limit: int | None = None, *, sort_by: str | None = None, ascending: bool = False

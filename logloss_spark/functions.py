@@ -95,7 +95,7 @@ def cross_entropy(
     """
     scoring = Scoring(
         kind=kind,
-        classes=classes_of(prediction) if classes is None else classes,
+        classes=classes_of_columns(prediction) if classes is None else classes,
         soft_labels=soft_labels,
         eps=eps,
         clip=clip,
@@ -130,7 +130,7 @@ def row_status(
     """
     scoring = Scoring(
         kind=kind,
-        classes=classes_of(prediction) if classes is None else classes,
+        classes=classes_of_columns(prediction) if classes is None else classes,
         soft_labels=soft_labels,
         sum_tolerance=sum_tolerance,
     )
@@ -223,7 +223,7 @@ def register(
         spark.udf.register(name, vectorised(function, type_))
 
 
-def classes_of(prediction: ColumnOrName | Sequence[ColumnOrName]) -> range | None:
+def classes_of_columns(prediction: ColumnOrName | Sequence[ColumnOrName]) -> range | None:
     """The classes of a forecast in K columns, 0..K-1; None if the forecast is one column."""
     return None if isinstance(prediction, (str, Column)) else range(len(prediction))
 

@@ -16,7 +16,7 @@ from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.labels import check_labels
-from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.state import CheckedState, new_source
@@ -62,7 +62,7 @@ class HeldState(ABC):
                 exponent = exponent_of(self._rows)
                 if exponent:
                     state.unpersist()
-                    self._rows = in_units(self._rows, exponent)
+                    self._rows = rescaled(self._rows, exponent)
                     state = cache_or_collect(self._table())
         except LogLossError:
             state.unpersist()

@@ -23,7 +23,7 @@ from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.losses import named_loss
 from logloss_spark.rows.terms import binary_terms, with_loss
-from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.scoring import LOSSES, Clip, Kind, Label, Scoring
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.workers.columns import vectorised
@@ -135,7 +135,7 @@ def compare_losses(
     sums = sums_by_bin(rows).toPandas()
     total = sum(map(float, sums.loc[sums["bin"].notna(), "w"]))
     if rows.form.weighted and not in_range(total) and (exponent := exponent_of(rows)):
-        sums = sums_by_bin(in_units(rows, exponent)).toPandas()
+        sums = sums_by_bin(rescaled(rows, exponent)).toPandas()
     if not sums["n_first_class"].sum():
         check_labels(rows)
     counts = sums.groupby("status")["n"].sum()

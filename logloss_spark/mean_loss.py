@@ -19,7 +19,7 @@ from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.rows.terms import with_loss
-from logloss_spark.rows.weights import exponent_of, in_range, in_units
+from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.catalyst import precise_sums
 from logloss_spark.wording import counted, listed
@@ -76,12 +76,12 @@ def log_loss(
     check_logits(rows)
     found = summed_loss(with_loss(rows), rows)
     if rows.form.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):
-        rows = in_units(rows, exponent)
+        rows = rescaled(rows, exponent)
         found = summed_loss(with_loss(rows), rows)
     if found["unknown_label"] and not found["first_class"]:
         check_labels(rows)
     report_left_out(found, rows, weight=weight_in(found), what="log loss")
-    mean = mean_of(found)
+    mean = mean_of_sums(found)
     report_impossible(found, mean, scoring)
     return mean
 
@@ -147,6 +147,6 @@ def summed_loss(scored: DataFrame, rows: Rows) -> dict[str, Any]:
     return row.asDict()
 
 
-def mean_of(found: Mapping[str, Any]) -> float:
+def mean_of_sums(found: Mapping[str, Any]) -> float:
     """The mean loss, from the results of `summed_loss`."""
     return float(ratio_of_sums(*(np.array(found[name]) for name in ("wl_high", "wl_low", "w_high", "w_low"))))

@@ -14,7 +14,7 @@ from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.writing import Target, reserved, write_tables
 from logloss_spark.roles import By, grouping_sets, slices_of
-from logloss_spark.rows.inputs import kind_of
+from logloss_spark.rows.columns import kind_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.state import CheckedState, coarser, cut, merged, sliced
 from logloss_spark.states.stored import check_has_fingerprint, examine

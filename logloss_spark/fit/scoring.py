@@ -16,7 +16,7 @@ from logloss_spark.fit.table import feature_columns, layout_of
 from logloss_spark.kernels.logistic import multinomial_derivatives
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.columns import by_place, finder, has_vectors
+from logloss_spark.rows.columns import finder, has_vectors, with_index_names
 from logloss_spark.rows.form import Fields
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.terms import MOST_PARTITIONS
@@ -107,14 +107,14 @@ def with_plain_names(df: DataFrame, training: Training) -> tuple[DataFrame, Fiel
     """A table and the columns of a model in it, by plain names.
 
     The table stays as it is if its own names identify these columns, so that `df["x"]` is a column of the result, too.
-    If a name occurs twice, or is a path, columns get the names of `by_place`.
+    If a name occurs twice, or is a path, columns get the names of `with_index_names`.
     """
     find = finder(df, endless=True)
     names = {"feature": training.feature_columns, "offset": (training.offset,) if training.offset else ()}
     fields = {name: find(role, name) for role, of_role in names.items() for name in of_role}
     known = [name.casefold() for name in df.columns]
     if any(known.count(name.casefold()) != 1 for name in fields):
-        return by_place(df), fields
+        return with_index_names(df), fields
     return df, {name: replace(field, column=quoted(name)) for name, field in fields.items()}
 
 

@@ -25,9 +25,9 @@ from pyspark.sql.types import (
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.fit.batches import FeatureForm, Layout, training_statuses
 from logloss_spark.fit.spec import Training
-from logloss_spark.rows.columns import Found, by_place, finder, place_name
+from logloss_spark.rows.columns import Found, finder, index_name, with_index_names
 from logloss_spark.rows.form import Fields, check_classes, is_number
-from logloss_spark.rows.inputs import dense
+from logloss_spark.rows.inputs import entries_of_vector
 from logloss_spark.rows.labels import class_index
 from logloss_spark.rows.status import ROW_STATUS
 from logloss_spark.scoring import Label, plain_label
@@ -54,7 +54,7 @@ class TrainingTable:
     ----------
     training : what the fit was asked for
     source : the table as it came
-    columns : the fit's columns under their few names, as columns of `by_place(source)`
+    columns : the fit's columns under their few names, as columns of `with_index_names(source)`
     classes : the K labels
     form : the form of the features
     names : the names of the features
@@ -70,7 +70,7 @@ class TrainingTable:
     @property
     def table(self) -> DataFrame:
         """The table of the fit's own columns, lazy."""
-        return by_place(self.source).select(*self.columns)
+        return with_index_names(self.source).select(*self.columns)
 
 
 def training_table(df: DataFrame, training: Training) -> TrainingTable:
@@ -85,7 +85,7 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
     """
     fields = training_fields(df, training)
     check_role_types(fields, training)
-    placed = by_place(df)
+    placed = with_index_names(df)
     form, names = find_features(placed, fields, training)
     classes = find_classes(placed, fields, training)
     if training.offset is not None and len(classes) > 2:
@@ -95,7 +95,7 @@ def training_table(df: DataFrame, training: Training) -> TrainingTable:
 
 
 def training_fields(df: DataFrame, training: Training) -> Fields:
-    """The columns of all roles by their names, as columns of `by_place(df)`."""
+    """The columns of all roles by their names, as columns of `with_index_names(df)`."""
     find = finder(df)
     roles = {role: getattr(training, role) for role in ("label", "weight", "offset", "validation")}
     features = {name: find("feature", name) for name in training.feature_columns}
@@ -145,9 +145,9 @@ def invalid_training_rows(table: TrainingTable) -> DataFrame:
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
     status = vectorised(partial(training_statuses, names=tuple(columns), form=table.form), "string")
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
-    whole = by_place(df).select(*[place_name(place) for place in kept], F.struct(*table.columns).alias(INNER))
+    whole = with_index_names(df).select(*[index_name(place) for place in kept], F.struct(*table.columns).alias(INNER))
     judged = whole.withColumn(ROW_STATUS, status(*columns.values()))
-    invalid = judged.where(F.col(ROW_STATUS) != "ok").select(*[place_name(place) for place in kept], ROW_STATUS)
+    invalid = judged.where(F.col(ROW_STATUS) != "ok").select(*[index_name(place) for place in kept], ROW_STATUS)
     return invalid.toDF(*[df.columns[place] for place in kept], ROW_STATUS)
 
 
@@ -178,7 +178,7 @@ def feature_columns(fields: Fields, training: Training, layout: Layout) -> list[
     if layout == "vector":
         return [vector_parts(column).alias("features")]
     of_vectors = isinstance(fields[name].type, UserDefinedType)
-    return [(dense(F.unwrap_udt(column)) if of_vectors else column.cast("array<double>")).alias("features")]
+    return [(entries_of_vector(F.unwrap_udt(column)) if of_vectors else column.cast("array<double>")).alias("features")]
 
 
 def vector_parts(column: Column) -> Column:

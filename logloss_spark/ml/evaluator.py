@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
-from logloss_spark.mean_loss import mean_of, report_left_out, summed_loss, weight_in
+from logloss_spark.mean_loss import mean_of_sums, report_left_out, summed_loss, weight_in
 from logloss_spark.ml.params import SetsLabel, SetsProbability, SetsRawPrediction, SetsWeight
 from logloss_spark.ml.persistence import JsonStage
 from logloss_spark.roles import Roles
@@ -83,7 +83,7 @@ class LogLossEvaluator(Evaluator, SetsLabel, SetsProbability, SetsRawPrediction,
         loss = F.when(F.col("ruled_out"), -math.log(scoring.eps)).otherwise(F.col("loss"))
         found = summed_loss(with_loss(replace(rows, table=table)).withColumn("loss", loss), rows)
         report_left_out(found, rows, weight=weight_in(found), what="log loss")
-        return mean_of(found)
+        return mean_of_sums(found)
 
 
 def classes_forecast(rows: Rows, find: Find) -> int:

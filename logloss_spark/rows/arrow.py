@@ -74,13 +74,13 @@ def dense_lists(values: pa.Array) -> pa.Array:
     """ML vectors, which arrive as structs, as lists of their entries; other arrays unchanged."""
     if not pa.types.is_struct(values.type):
         return values
-    vectors = [None if vector is None else dense(vector) for vector in values.to_pylist()]
+    vectors = [None if vector is None else entries_of_struct(vector) for vector in values.to_pylist()]
     return pa.array(vectors, type=pa.list_(pa.float64()))
 
 
-def dense(vector: dict[str, Any]) -> list[float]:
+def entries_of_struct(vector: dict[str, Any]) -> list[float]:
     """All entries of an ML vector, which is dense if its type is 1 and sparse if it is 0."""
     if vector["type"] == 1:
         return list(vector["values"])
     entries = dict(zip(vector["indices"], vector["values"], strict=True))
-    return [entries.get(place, 0.0) for place in range(vector["size"])]
+    return [entries.get(index, 0.0) for index in range(vector["size"])]

@@ -16,7 +16,7 @@ from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructT
 from logloss_spark.errors import SpecError
 from logloss_spark.wording import did_you_mean
 
-STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<place>\d+))\]""")
+STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<index>\d+))\]""")
 """A step of a path: `.field`, `['key']`, `["key"]` or `[0]`."""
 
 
@@ -33,14 +33,14 @@ Find = Callable[[str, str], Found]
 """A function from a role and a name to the column."""
 
 
-def by_place(df: DataFrame) -> DataFrame:
+def with_index_names(df: DataFrame) -> DataFrame:
     """The table with its columns renamed to `c0`, `c1`, …, the names by which `finder` refers to them."""
-    return df.toDF(*[place_name(place) for place in range(len(df.columns))])
+    return df.toDF(*[index_name(index) for index in range(len(df.columns))])
 
 
-def place_name(place: int) -> str:
+def index_name(index: int) -> str:
     """The name of the column with this index."""
-    return f"c{place}"
+    return f"c{index}"
 
 
 def kind_of(value: object) -> str:
@@ -62,7 +62,7 @@ def check_batch(df: DataFrame) -> None:
 
 
 def finder(df: DataFrame, *, endless: bool = False) -> Find:
-    """Return a function that finds columns of `by_place(df)` by their role and their name or path.
+    """Return a function that finds columns of `with_index_names(df)` by their role and their name or path.
 
     A streaming table is refused unless it may be `endless`, which suits work that is done row by row.
 
@@ -94,17 +94,17 @@ def finder(df: DataFrame, *, endless: bool = False) -> Find:
 
 def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: str) -> Found | None:
     """The column of this name, or None; raises SpecError if there are several."""
-    places = [place for place, known in enumerate(schema.names) if known == name]
-    places = places or [place for place, known in enumerate(schema.names) if fold(known) == fold(name)]
-    if not places:
+    found = [index for index, known in enumerate(schema.names) if known == name]
+    found = found or [index for index, known in enumerate(schema.names) if fold(known) == fold(name)]
+    if not found:
         return None
-    if len(places) > 1:
-        names = ", ".join(repr(schema.names[place]) for place in places)
+    if len(found) > 1:
+        names = ", ".join(repr(schema.names[index]) for index in found)
         raise SpecError(
-            f"{role} column {name!r} must be in the table once, got {len(places)} ({names}): rename all but one of them"
+            f"{role} column {name!r} must be in the table once, got {len(found)} ({names}): rename all but one of them"
         )
-    field = schema.fields[places[0]]
-    return Found(field.dataType, F.col(place_name(places[0])), field.metadata)
+    field = schema.fields[found[0]]
+    return Found(field.dataType, F.col(index_name(found[0])), field.metadata)
 
 
 def followed(found: Found, fold: Callable[[str], str], role: str, path: str, start: int) -> Found:
@@ -116,7 +116,7 @@ def followed(found: Found, fold: Callable[[str], str], role: str, path: str, sta
             raise SpecError(
                 f"{role} column {path!r} must be a path: write fields as a.b, keys as a['b'] and indices as a[0]"
             )
-        inner = entered(found, fold, name, is_place=step["place"] is not None)
+        inner = entered(found, fold, name, is_index=step["index"] is not None)
         if inner is None:
             names = (
                 did_you_mean(name, found.type.names) if isinstance(found.type, StructType) else "it is no struct or map"
@@ -127,16 +127,16 @@ def followed(found: Found, fold: Callable[[str], str], role: str, path: str, sta
     return found
 
 
-def entered(found: Found, fold: Callable[[str], str], name: str, *, is_place: bool) -> Found | None:
+def entered(found: Found, fold: Callable[[str], str], name: str, *, is_index: bool) -> Found | None:
     """The field, key or index of this name in a column; None where its type has none."""
     type_, column = found.type, found.column
-    if isinstance(type_, StructType) and not is_place:
+    if isinstance(type_, StructType) and not is_index:
         fields = [field for field in type_.fields if field.name == name]
         fields = fields or [field for field in type_.fields if fold(field.name) == fold(name)]
         return of_field(fields[0], column) if len(fields) == 1 else None
     if isinstance(type_, MapType):
         return Found(type_.valueType, F.try_element_at(column, F.lit(name).try_cast(type_.keyType)), {})
-    if isinstance(type_, ArrayType) and is_place:
+    if isinstance(type_, ArrayType) and is_index:
         return Found(type_.elementType, F.get(column, F.lit(int(name))), {})
     return None
 

@@ -16,8 +16,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.rows.clusters import cluster_hash
-from logloss_spark.rows.columns import Find, by_place, check_batch, finder, has_vectors
-from logloss_spark.rows.columns import kind_of as kind_of
+from logloss_spark.rows.columns import Find, check_batch, finder, has_vectors, with_index_names
 from logloss_spark.rows.engines import Engine, check_engine
 from logloss_spark.rows.form import Fields, Form, check_width, fields_of, form_of, is_number, is_one_number
 from logloss_spark.scoring import Label, Scoring
@@ -73,9 +72,9 @@ def quoted(name: str) -> Column:
     return F.col("`" + name.replace("`", "``") + "`")
 
 
-def slice_name(place: int) -> str:
+def slice_name(index: int) -> str:
     """The name of the slice column with this index, until a state is complete."""
-    return f"slice_{place}"
+    return f"slice_{index}"
 
 
 def rows_of(
@@ -99,7 +98,7 @@ def rows_of(
     fields = fields_of(find, roles)
     form = form_of(fields, roles, scoring, has_vectors=has_vectors(df.schema))
     columns = {
-        **{slice_name(place): fields[name].column for place, name in enumerate(roles.slices)},
+        **{slice_name(index): fields[name].column for index, name in enumerate(roles.slices)},
         "label": scores(fields, "label", roles.label, form.classes)
         if form.soft_labels
         else fields[str(roles.label)].column,
@@ -110,7 +109,7 @@ def rows_of(
     if roles.cluster is not None:
         columns["bucket"] = bucket(fields[roles.cluster].type, fields[roles.cluster].column)
     columns |= beside(find) if beside else {}
-    table = by_place(df).select(*[column.alias(name) for name, column in columns.items()])
+    table = with_index_names(df).select(*[column.alias(name) for name, column in columns.items()])
     return Rows(table=table, roles=roles, scoring=scoring, form=form, engine=engine)
 
 
@@ -149,7 +148,7 @@ def scores(fields: Fields, role: str, columns: Columns, classes: Sequence[Label]
         entries = F.transform(keys, lambda key: F.try_element_at(column, key).cast("double"))
         return F.when(column.isNotNull(), entries)
     if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
-        return dense(F.unwrap_udt(column))
+        return entries_of_vector(F.unwrap_udt(column))
     raise SpecError(
         f"{role} column {columns!r} must hold numbers, arrays of numbers or ML vectors, got {type_.simpleString()}"
         + (": the values of a map must be numbers" if isinstance(type_, MapType) else "")
@@ -184,7 +183,7 @@ def check_logits(rows: Rows, of_model: str = "") -> None:
     """
     if rows.scoring.kind != "logit" or rows.form.scalar or rows.form.size != 2:
         return
-    entries = [F.get("prediction", F.lit(place)) for place in range(2)]
+    entries = [F.get("prediction", F.lit(index)) for index in range(2)]
     other, logit = entries
     tells = ((other != 0) | (logit != 0)) & ~F.isnan(other) & ~F.isnan(logit)
     pairs = rows.table.where(tells).select(other.alias("other"), logit.alias("logit")).head(PROBED)
@@ -196,11 +195,11 @@ def check_logits(rows: Rows, of_model: str = "") -> None:
         )
 
 
-def dense(vector: Column) -> Column:
+def entries_of_vector(vector: Column) -> Column:
     """The entries of an unwrapped ML vector as an array. Its type is 0 if it is sparse, 1 if it is dense."""
 
-    def entry(place: Column) -> Column:
-        stored = F.array_position(vector["indices"], place).cast("int") - 1
+    def entry(index: Column) -> Column:
+        stored = F.array_position(vector["indices"], index).cast("int") - 1
         return F.coalesce(F.get(vector["values"], stored), F.lit(0.0))
 
     entries = F.transform(F.sequence(F.lit(0), vector["size"] - 1), entry)

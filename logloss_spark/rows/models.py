@@ -19,7 +19,7 @@ from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.sums import Array
 from logloss_spark.roles import Columns, Roles, one_name_or_many
 from logloss_spark.rows.arrow import row_losses
-from logloss_spark.rows.columns import Find, by_place, finder
+from logloss_spark.rows.columns import Find, finder, with_index_names
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.form import Form, fields_of
 from logloss_spark.rows.inputs import ComparedRows, Rows, check_logits, forecast, rows_of, score_of, slice_name
@@ -172,7 +172,7 @@ def given_per_row(form: Form) -> str:
     return "a number" if form.scalar else "one number per class"
 
 
-def lengths(rows: Rows) -> dict[str, int]:
+def forecast_lengths(rows: Rows) -> dict[str, int]:
     """Read how many entries each model's forecast has, off some row that all forecast; {} if forecasts are numbers."""
     if rows.form.scalar:
         return {}
@@ -253,7 +253,7 @@ def models_in(df: DataFrame, model: str) -> tuple[str, ...]:
 
 def model_column(df: DataFrame, model: str) -> DataFrame:
     """The column of a long table that names the model, as text and called `model`."""
-    return by_place(df).select(finder(df)("model", model).column.cast("string").alias("model"))
+    return with_index_names(df).select(finder(df)("model", model).column.cast("string").alias("model"))
 
 
 def check_keys(by_key: DataFrame, models: Sequence[str], on: ComparedRows) -> None:

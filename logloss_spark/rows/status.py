@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.columns import place_name
+from logloss_spark.rows.columns import index_name
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.labels import label_index, label_is_nan
 from logloss_spark.scoring import allowed
@@ -49,7 +49,7 @@ def invalid_rows(df: DataFrame, rows: Rows) -> DataFrame:
         The same table, made ready.
     """
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
-    columns = [F.col(place_name(place)) for place in kept]
+    columns = [F.col(index_name(place)) for place in kept]
     whole = rows_of(df, rows.roles, rows.scoring, engine=rows.engine, beside=lambda _: {"row": F.struct(*columns)})
     marked = whole.table.withColumn("status", status_code(whole)).where("status != 0")
     names = [df.columns[place] for place in kept]

@@ -31,7 +31,7 @@ def exponent_of(rows: Rows) -> int:
     return max(-MOST, min(MOST, exponent))
 
 
-def in_units(rows: Rows, exponent: int) -> Rows:
+def rescaled(rows: Rows, exponent: int) -> Rows:
     """The rows with weights in units of this power of two. Exact, except for weights that would become 0."""
     weight = F.col("weight")
     scaled = weight * 2.0**-exponent

@@ -82,7 +82,7 @@ def state_of(rows: Rows, source: int) -> DataFrame:
     keys = [slice_name(place) for place in range(len(conventions.slices))]
     # Group by `cell` first. Spark's hash of several columns collides often; starting with the column of most values
     # spreads rows best.
-    by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*raw_sums(form))
+    by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*sums_of_group(form))
     groups = by_cell.selectExpr(
         "*", *(f"{sql} AS {name}" for name, sql in (DECODED | plain_sums(by_cell.columns)).items())
     )
@@ -108,12 +108,12 @@ def spread(groups: DataFrame, keys: Sequence[str], rows: str) -> DataFrame:
 
 
 def state_of_parts(parts: DataFrame, conventions: Conventions, source: int) -> DataFrame:
-    """A state from its parts, whose slice columns still have their places for names; it has rows in any case."""
+    """A state from its parts, whose slice columns are still called `slice_0` …; it is never empty."""
     known_by = known_as(parts.sparkSession, source)
     return added(parts.unionByName(known_by, allowMissingColumns=True), conventions)
 
 
-def raw_sums(form: Form) -> list[Column]:
+def sums_of_group(form: Form) -> list[Column]:
     """The sums over the rows of a group. Sums of invalid groups are never read, so no sum needs a condition."""
     loss, brier, tail, y = F.col("loss"), F.col("brier"), F.col("tail"), F.col("y")
     variance = F.col("variance") if form.scalar else tail * (1 - tail)

@@ -19,7 +19,7 @@ def state_of_pairs(rows: Rows, source: int) -> DataFrame:
     keys = [slice_name(place) for place in range(len(conventions.slices))]
     pairs = scored_pairs(rows).withColumn("code", group_code(rows.form))
     grouped = ["challenger", *keys, *(["bucket"] if rows.form.clustered else [])]
-    groups = pairs.groupBy("code", *grouped).agg(*raw_sums(rows.form))
+    groups = pairs.groupBy("code", *grouped).agg(*sums_of_pairs(rows.form))
     groups = groups.withColumn("model", F.get(literal_texts(conventions.models, "string"), F.col("challenger")))
     return state_of_parts(spread(groups, keys, pair_rows(conventions)), conventions, source)
 
@@ -34,7 +34,7 @@ def group_code(form: Form) -> Column:
     return (code.when(F.col("weight") == 0, -1) if form.weighted else code).otherwise(scored)
 
 
-def raw_sums(form: Form) -> list[Column]:
+def sums_of_pairs(form: Form) -> list[Column]:
     """The sums over the pairs of a group. Sums of invalid groups are never read, so no sum needs a condition."""
     baseline, loss = F.col("baseline_loss"), F.col("loss")
     difference = loss - baseline

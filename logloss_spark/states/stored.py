@@ -12,7 +12,8 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.session import equip_workers
 from logloss_spark.kernels.grid import HALF
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.inputs import kind_of, slice_name
+from logloss_spark.rows.columns import kind_of
+from logloss_spark.rows.inputs import slice_name
 from logloss_spark.scoring import LOSSES
 from logloss_spark.states.conventions import WRITE_AGAIN, Conventions
 from logloss_spark.states.schema import (
