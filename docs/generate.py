@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from argparse import _SubParsersAction
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -118,7 +119,7 @@ def commands() -> str:
     """What `--help` prints, of the program and of each command."""
     os.environ["COLUMNS"] = WIDTH
     top = parser()
-    (subparsers,) = (action for action in top._actions if isinstance(action.choices, dict))
+    (subparsers,) = (action for action in top._actions if isinstance(action, _SubParsersAction))
     helps = {"logloss-spark": top.format_help()}
     helps |= {f"logloss-spark {name}": command.format_help() for name, command in subparsers.choices.items()}
     return "\n".join(f"## `{name}`\n\n```text\n{text.rstrip()}\n```\n" for name, text in helps.items())
