@@ -76,14 +76,15 @@ def compare_losses(
     clip: Clip = "eps",
     ece_bins: int = 10,
 ) -> pd.DataFrame:
-    """Put log loss beside the other losses of the literature, for the same binary predictions, in one pass.
+    """Compare log loss with the other losses of the literature, on the same binary predictions, in one pass.
 
-    Log loss bounds the others. Let a loss be smooth, proper and convex in p, and G(p) what it costs in the mean to
-    forecast the truth p. What forecasting q costs beyond that, its divergence, is at most C KL(p || q), with
-    C = -G''(1/2)/2 and KL in nats: its slope in q is (q - p) w(q), w = -G'', that of KL (q - p)/(q(1 - q)), and
-    convexity, -1/q <= w'/w <= 1/(1 - q), keeps q(1 - q) w(q) below w(1/2)/2. So a forecast that is well calibrated by
-    log loss is so by all of them. Of the losses here these are log loss itself (C = 2) and savage, which is the Brier
-    score (C = 1); C serves every loss of that curvature, and these two alone would need half of it.
+    Log loss bounds other losses. Let a loss be smooth, proper and convex in p, and let G(p) be its expected value for
+    the true forecast p. The expected loss of a forecast q exceeds G(p) by the divergence of the loss, which is at most
+    C KL(p || q), with C = -G''(1/2)/2 and KL in nats. Proof: with w = -G'', the slope of the divergence in q is
+    (q - p) w(q), and that of KL is (q - p)/(q(1 - q)). Convexity means -1/q <= w'/w <= 1/(1 - q), and this keeps
+    q(1 - q) w(q) below w(1/2)/2. So a forecast that is well calibrated by log loss is well calibrated by all these
+    losses. Here they are log loss itself (C = 2) and savage, which is the Brier score (C = 1). C holds for every loss
+    with this curvature; for these two, half of it would do.
 
     Parameters
     ----------
@@ -92,17 +93,22 @@ def compare_losses(
 
     Returns
     -------
-    pandas.DataFrame, a row per loss: `loss`; its weighted `mean` over the rows that can be scored; its value for a
-    certain and right forecast (`perfect`), and for p = 1/2 (`coin_flip`); whether it is `proper` (least, in the mean,
-    where p is the truth), `convex_in_p`, `convex_in_logit`, `bounded`; and where the bound holds `constant` (C),
-    `reliability` (the mean over equal-width bins of the divergence of p̄ from ȳ, in this loss) and `bound`, C times the
-    reliability of log loss. p̄ is kept within [eps, 1 - eps] there, so that both are finite. Rows that cannot be scored
-    are left out, with a warning (`InvalidRowsWarning`) that counts them.
+    pandas.DataFrame with one row per loss and the columns
+
+    - `loss`: its name;
+    - `mean`: its weighted mean over the rows that can be scored;
+    - `perfect`, `coin_flip`: its value for a certain and right forecast, and for p = 1/2;
+    - `proper`: whether its expected value is least if p is the truth; `convex_in_p`, `convex_in_logit`, `bounded`;
+    - `constant`: C, if the bound holds for this loss;
+    - `reliability`: the mean over equal-width bins of the divergence of p̄ from ȳ in this loss, and `bound`: C times the
+      reliability of log loss. Here p̄ is clipped to [eps, 1 - eps], so that both are finite.
+
+    Rows that cannot be scored are dropped, and a warning (`InvalidRowsWarning`) counts them.
 
     Raises
     ------
     SpecError
-        As in `evaluate`; and where the prediction is one per class.
+        As in `evaluate`; or the prediction has one entry per class.
     DataError
         No row of positive weight could be scored.
 

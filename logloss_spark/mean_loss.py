@@ -51,8 +51,8 @@ def log_loss(
 
     Returns
     -------
-    float, nats, in [0, inf]. Rows that cannot be scored are left out, and a warning (`InvalidRowsWarning`) counts
-    them. Where rows that gave what happened a probability of eps or less make up 1 % of the loss or more, a warning
+    float, nats, in [0, inf]. Rows that cannot be scored are dropped, and a warning (`InvalidRowsWarning`) counts them.
+    If rows that gave the class that happened a probability of eps or less make up 1 % of the loss or more, a warning
     (`ImpossibleEventsWarning`) says so.
 
     Raises

@@ -66,6 +66,11 @@ class Rows:
     models: tuple[str, ...] = ()
     compared_on: ComparedRows = "all"
 
+    @property
+    def slices(self) -> list[str]:
+        """The names of the slice columns in `table`."""
+        return [slice_name(index) for index in range(len(self.roles.slices))]
+
 
 def quoted(name: str) -> Column:
     """The column of this name, whatever characters are in it."""

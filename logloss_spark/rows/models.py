@@ -22,7 +22,7 @@ from logloss_spark.rows.arrow import row_losses
 from logloss_spark.rows.columns import Find, finder, with_index_names
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.form import Form, fields_of
-from logloss_spark.rows.inputs import ComparedRows, Rows, check_logits, forecast, rows_of, score_of, slice_name
+from logloss_spark.rows.inputs import ComparedRows, Rows, check_logits, forecast, rows_of, score_of
 from logloss_spark.rows.terms import MOST_PARTITIONS, role_columns, with_loss
 from logloss_spark.scoring import Scoring
 from logloss_spark.wording import listed
@@ -332,8 +332,7 @@ def scored_pairs(rows: Rows) -> DataFrame:
         )
         for place in challengers
     ]
-    slices = map(slice_name, range(len(rows.roles.slices)))
-    kept = [*slices, *role_columns(form), *([] if form.soft_labels else ["index"])]
+    kept = [*rows.slices, *role_columns(form), *([] if form.soft_labels else ["index"])]
     return table.withColumns(divergences).select(*kept, F.inline(F.array(*pairs)))
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from logloss_spark.rows import arrow, native
 from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.form import Form
-from logloss_spark.rows.inputs import Rows, in_unit_interval, score_of, slice_name
+from logloss_spark.rows.inputs import Rows, in_unit_interval, score_of
 from logloss_spark.rows.labels import label_index
 from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.native import INFINITY, compensated_sum
@@ -70,8 +70,7 @@ def scored(rows: Rows) -> DataFrame:
     """
     table = with_loss(rows)
     terms = binary_terms(table, rows) if rows.form.scalar else class_terms(table, rows)
-    slices = map(slice_name, range(len(rows.roles.slices)))
-    return terms.select(*slices, *role_columns(rows.form), "status", "loss", *added_columns(rows.form))
+    return terms.select(*rows.slices, *role_columns(rows.form), "status", "loss", *added_columns(rows.form))
 
 
 def role_columns(form: Form) -> list[str]:

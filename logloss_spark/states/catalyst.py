@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.form import Form
-from logloss_spark.rows.inputs import Rows, slice_name
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.native import logarithm
 from logloss_spark.rows.terms import scored
 from logloss_spark.states.code import DECODED, grouping_code
@@ -78,8 +78,7 @@ def state_of(rows: Rows, source: int) -> DataFrame:
 
     `source` is the number that tells this state from others, so that adding it twice is an error.
     """
-    conventions, form, table = conventions_of(rows), rows.form, scored(rows)
-    keys = [slice_name(place) for place in range(len(conventions.slices))]
+    conventions, form, keys, table = conventions_of(rows), rows.form, rows.slices, scored(rows)
     # Group by `cell` first. Spark's hash of several columns collides often; starting with the column of most values
     # spreads rows best.
     by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*sums_of_group(form))

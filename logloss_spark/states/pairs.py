@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.rows.form import Form
-from logloss_spark.rows.inputs import Rows, slice_name
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.models import scored_pairs
 from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.states.conventions import Conventions, conventions_of
@@ -14,9 +14,8 @@ from logloss_spark.states.schema import PAIR, TOTAL, totals_of
 
 
 def state_of_pairs(rows: Rows, source: int) -> DataFrame:
-    """The state of a comparison: its rows are read once, and their pairs summed per slice, class and bucket."""
-    conventions = conventions_of(rows)
-    keys = [slice_name(place) for place in range(len(conventions.slices))]
+    """The state of a comparison. Spark reads the rows once, and sums their pairs per slice, class and bucket."""
+    conventions, keys = conventions_of(rows), rows.slices
     pairs = scored_pairs(rows).withColumn("code", group_code(rows.form))
     grouped = ["challenger", *keys, *(["bucket"] if rows.form.clustered else [])]
     groups = pairs.groupBy("code", *grouped).agg(*sums_of_pairs(rows.form))
