@@ -79,13 +79,13 @@ def form_of(fields: Fields, roles: Roles, scoring: Scoring, *, has_vectors: bool
     scalar = is_scalar(fields, roles, scoring)
     if scoring.soft_labels:
         check_soft_label(fields, roles, len(classes), scalar=scalar)
+        check_scores(fields, "label", roles.label)
         label_type: DataType = DoubleType() if scalar else ArrayType(DoubleType())
     else:
         label_type = hard_label_type(fields, roles.label)
         check_classes(label_type, str(roles.label), classes)
-    if roles.weight is not None and not is_number(fields[roles.weight].type):
-        came = fields[roles.weight].type.simpleString()
-        raise SpecError(f"weight column {roles.weight!r} must be numeric, got {came}: cast it, or leave weight out")
+    check_weight(fields, roles.weight)
+    check_scores(fields, "prediction", roles.prediction)
     return Form(
         classes=classes,
         scalar=scalar,
@@ -118,8 +118,41 @@ def check_plain(fields: Fields, roles: Roles) -> None:
         for name in names:
             type_ = fields[name].type
             if isinstance(type_, UserDefinedType) or type_.typeName() in NOT_PLAIN:
-                came = type_.simpleString()
-                raise SpecError(f"{role} column {name!r} must hold plain values, got {came}: cast it to string")
+                raise SpecError(
+                    f"{role} column {name!r} must hold plain values, got {type_.simpleString()}: cast it to string"
+                )
+
+
+def check_weight(fields: Fields, weight: str | None) -> None:
+    """Raise SpecError unless weights are numbers."""
+    if weight is not None and not is_number(fields[weight].type):
+        type_ = fields[weight].type.simpleString()
+        raise SpecError(f"weight column {weight!r} must be numeric, got {type_}: cast it, or leave weight out")
+
+
+def check_scores(fields: Fields, role: str, columns: Columns) -> None:
+    """Raise SpecError unless forecasts, or soft labels, are numbers or hold numbers."""
+    if isinstance(columns, str):
+        type_ = fields[columns].type
+        if not holds_scores(type_):
+            raise SpecError(
+                f"{role} column {columns!r} must hold numbers, arrays of numbers or ML vectors, "
+                f"got {type_.simpleString()}"
+                + (": the values of a map must be numbers" if isinstance(type_, MapType) else "")
+            )
+        return
+    for name in columns:
+        if not is_number(fields[name].type):
+            raise SpecError(f"{role} column {name!r} must be numeric, got {fields[name].type.simpleString()}: cast it")
+
+
+def holds_scores(type_: DataType) -> bool:
+    """Whether a column of this type holds a number for each row, or one per class."""
+    if isinstance(type_, ArrayType):
+        return is_number(type_.elementType)
+    if isinstance(type_, MapType):
+        return is_number(type_.valueType)
+    return is_number(type_) or (isinstance(type_, UserDefinedType) and type_.simpleString() == "vector")
 
 
 def check_width(roles: Roles, scoring: Scoring) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, UserDefinedType
+from pyspark.sql.types import DataType, MapType, UserDefinedType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.roles import Columns, Roles
@@ -104,9 +104,7 @@ def rows_of(
     form = form_of(fields, roles, scoring, has_vectors=has_vectors(df.schema))
     columns = {
         **{slice_name(index): fields[name].column for index, name in enumerate(roles.slices)},
-        "label": scores(fields, "label", roles.label, form.classes)
-        if form.soft_labels
-        else fields[str(roles.label)].column,
+        "label": labels(fields, roles.label, form),
         "prediction": forecast(fields, roles.prediction, scoring, form.classes),
     }
     if roles.weight is not None:
@@ -134,35 +132,28 @@ def types_of(df: DataFrame) -> dict[str, DataType]:
     return {field.name: field.dataType for field in df.schema.fields}
 
 
-def scores(fields: Fields, role: str, columns: Columns, classes: Sequence[Label]) -> Column:
+def labels(fields: Fields, columns: Columns, form: Form) -> Column:
+    """Soft labels as doubles or arrays; hard labels as they are."""
+    return scores(fields, columns, form.classes) if form.soft_labels else fields[str(columns)].column
+
+
+def scores(fields: Fields, columns: Columns, classes: Sequence[Label]) -> Column:
     """A forecast or a soft label as a double, or as an array<double> with one entry per class."""
     if not isinstance(columns, str):
-        for name in columns:
-            if not is_number(fields[name].type):
-                raise SpecError(
-                    f"{role} column {name!r} must be numeric, got {fields[name].type.simpleString()}: cast it"
-                )
         return F.array(*[fields[name].column.cast("double") for name in columns])
     type_, column = fields[columns].type, fields[columns].column
-    if is_number(type_):
-        return column.cast("double")
-    if isinstance(type_, ArrayType) and is_number(type_.elementType):
-        return column.cast("array<double>")
-    if isinstance(type_, MapType) and is_number(type_.valueType):
+    if isinstance(type_, MapType):
         keys = literal_texts(map(str, classes), type_.keyType.simpleString())
         entries = F.transform(keys, lambda key: F.try_element_at(column, key).cast("double"))
         return F.when(column.isNotNull(), entries)
-    if isinstance(type_, UserDefinedType) and type_.simpleString() == "vector":
+    if isinstance(type_, UserDefinedType):
         return entries_of_vector(F.unwrap_udt(column))
-    raise SpecError(
-        f"{role} column {columns!r} must hold numbers, arrays of numbers or ML vectors, got {type_.simpleString()}"
-        + (": the values of a map must be numbers" if isinstance(type_, MapType) else "")
-    )
+    return column.cast("double" if is_number(type_) else "array<double>")
 
 
 def forecast(fields: Fields, prediction: Columns, scoring: Scoring, classes: Sequence[Label]) -> Column:
     """A forecast as a double or an array<double>; a margin as the two entries [-z, z], whatever form it has."""
-    found = scores(fields, "prediction", prediction, classes)
+    found = scores(fields, prediction, classes)
     return F.array(-found, found) if scoring.kind == "margin" and is_one_number(fields, prediction) else found
 
 

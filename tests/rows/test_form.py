@@ -35,6 +35,8 @@ TYPES = {
     "w": IntegerType(),
     "user": StringType(),
     "day": DateType(),
+    "text": StringType(),
+    "texts": ArrayType(StringType()),
 }
 METADATA = {"three": {"ml_attr": {"num_attrs": 3}}}
 
@@ -105,6 +107,27 @@ def test_a_form_says_which_roles_there_are():
 def test_a_margin_in_three_columns_is_refused():
     with pytest.raises(SpecError, match="got 3 columns"):
         check_width(Roles(label="y", prediction=("a", "b", "c")), Scoring(kind="margin"))
+
+
+@pytest.mark.parametrize(
+    ("roles", "line"),
+    [
+        ({"prediction": "text"}, "prediction column 'text' must hold numbers, arrays of .*, got string"),
+        ({"prediction": ["p", "text"]}, "prediction column 'text' must be numeric, got string: cast it"),
+        ({"weight": "user"}, "weight column 'user' must be numeric, got string: cast it, or leave weight out"),
+        ({"by": "array"}, "slice column 'array' must hold plain values, got array<double>: cast it to string"),
+        ({"cluster": "map"}, "cluster column 'map' must hold plain values"),
+        ({"label": ["p", "q"]}, r"label must be one column, .*, got \['p', 'q'\]"),
+        ({"label": "texts", "prediction": "array", "soft_labels": True}, r"label column 'texts' .* got array<string>"),
+        ({"label": "shares", "soft_labels": True}, "a soft label and its prediction must both be numbers or both be"),
+        ({"classes": (0, 1, 2)}, "classes must name 2 labels, as the prediction is a number, .*, got 3"),
+        ({"prediction": "map"}, "prediction column 'map' is a map, whose keys have no order"),
+    ],
+)
+def test_a_column_that_cannot_have_its_role_is_refused_in_one_line(roles, line):
+    with pytest.raises(SpecError, match=line) as refused:
+        form(**roles)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
