@@ -31,8 +31,8 @@ from logloss_spark.tables.drift import (
     check_comparable,
     check_types,
     judged,
-    measured,
     named_slices,
+    with_measures,
 )
 from logloss_spark.wording import visible
 
@@ -172,5 +172,5 @@ def drift(
         # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
         of_each = rolled_up(after, both[1], [(*of_partition, *names) for names in ((), *sets)])
         current = of_each.where(F.col("grouping_id") < 2 ** len(common))
-    found = judged(measured(both_sides(reference, current, slices), slices, both), confidence)
+    found = judged(with_measures(both_sides(reference, current, slices), slices, both), confidence)
     return Drift(named_slices(found, slices), slices, both[0].classes)

@@ -126,7 +126,7 @@ def totals_of(conventions: Conventions) -> tuple[str, ...]:
     return ("w", "w2", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
 
 
-def summed(conventions: Conventions) -> list[Column]:
+def sum_columns(conventions: Conventions) -> list[Column]:
     """The sum of each sum of a state. As SQL it takes a third of the calls to the JVM."""
     return [F.expr(f"sum({name}) AS {name}") for name in columns_of(conventions)]
 

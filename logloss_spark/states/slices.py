@@ -18,7 +18,7 @@ from logloss_spark.states.schema import (
     KEYS,
     WHOLE,
     columns_of,
-    summed,
+    sum_columns,
 )
 from logloss_spark.wording import did_you_mean
 
@@ -124,7 +124,7 @@ def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[
         )
         .agg(
             grouping_id(list(inner.values())),
-            *summed(conventions),
+            *sum_columns(conventions),
         )
         .select(*inner.values(), "keys.*", "grouping_id", *columns_of(conventions))
     )

@@ -22,7 +22,7 @@ from logloss_spark.states.schema import (
     WHOLE,
     columns_of,
     reference_of,
-    summed,
+    sum_columns,
     totals_of,
     with_challenger,
 )
@@ -55,7 +55,7 @@ def added(parts: DataFrame, conventions: Conventions) -> DataFrame:
     """The table of one state, from rows of one or more whose slice columns are called `slice_0`, ..."""
     columns = slice_columns(conventions)
     inner = [slice_name(place) for place in range(len(columns))]
-    table = parts.groupBy(*inner, *KEYS).agg(*summed(conventions))
+    table = parts.groupBy(*inner, *KEYS).agg(*sum_columns(conventions))
     named = [F.col(key).alias(name) for key, name in zip(inner, columns.values(), strict=True)]
     return table.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
 
@@ -158,7 +158,7 @@ def merged(states: Sequence[CheckedState]) -> CheckedState:
         raise SpecError(f"slice columns must have the same types in all states, got {types[0]} and {other}")
     sources = frozenset[int]().union(*(state.sources for state in states))
     check_sources(len(sources), sum(len(state.sources) for state in states))
-    together = union_of([in_units(state, conventions) for state in states])
+    together = union_of([rescaled(state, conventions) for state in states])
     return CheckedState(added(keyed(together, conventions), conventions), conventions, sources)
 
 
@@ -191,7 +191,7 @@ def check_sources(distinct: int, added: int) -> None:
         )
 
 
-def in_units(state: CheckedState, into: Conventions) -> DataFrame:
+def rescaled(state: CheckedState, into: Conventions) -> DataFrame:
     """The table of a state under other conventions: slices in their order, weights in their units."""
     table = aligned(state.table, into)
     unit = 2.0 ** (state.conventions.weight_exponent - into.weight_exponent)

@@ -9,7 +9,7 @@ from logloss_spark.states.schema import low_of
 from logloss_spark.states.slices import OF_SLICE, check_names, check_slices, inner_names, rolled_up, with_names
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import BY_CLASS, columns_of_loss
-from logloss_spark.tables.pivot import class_columns, one_row_per_slice, true_weight
+from logloss_spark.tables.pivot import class_columns, one_row_per_slice, unscaled_weight
 
 
 def class_table(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFrame:
@@ -40,7 +40,7 @@ def class_table(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFra
         "slice",
         F.get(names, F.col("class.place")).alias("class"),
         own["n"].alias("n"),
-        true_weight(own["wy"], conventions).alias("weight"),
+        unscaled_weight(own["wy"], conventions).alias("weight"),
         (own["wy"] / weight).alias("label_mean"),
         (own["wp"] / weight).alias("prediction_mean"),
         F.try_divide(own["wp"], own["wy"]).alias("calibration_ratio"),

@@ -18,7 +18,7 @@ from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, by_column
 from logloss_spark.statistics.intervals import FEW_BUCKETS, FEW_ROWS
 from logloss_spark.statistics.paired import BucketSums, paired_metrics
-from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in, true_weight
+from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in, unscaled_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
 MEASURED = by_column(PAIRED)
@@ -47,9 +47,9 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
         "few",
     ]
     fields = [StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()]
-    measure = partial(measured_batch, clustered=conventions.buckets > 0, confidence=confidence)
+    measure = partial(paired_metrics_of_batch, clustered=conventions.buckets > 0, confidence=confidence)
     judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), confidence)
-    judged = judged.withColumn("weight", true_weight(F.col("weight"), conventions))
+    judged = judged.withColumn("weight", unscaled_weight(F.col("weight"), conventions))
     return in_reading_order(judged, inner_names(by), list(by_column(COMPARISON)))
 
 
@@ -94,7 +94,7 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
     return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))
 
 
-def measured_batch(batch: pa.RecordBatch, *, clustered: bool, confidence: float) -> list[pa.Array]:
+def paired_metrics_of_batch(batch: pa.RecordBatch, *, clustered: bool, confidence: float) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_challenger`."""
     sums = {name: sums_in(batch, name) for name in SUMMED}
     found = paired_metrics(sums, buckets_in(batch.column("buckets")) if clustered else None, confidence)

@@ -19,7 +19,7 @@ from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
 from logloss_spark.states.slices import map_slices, slice_text, with_names
 from logloss_spark.statistics.catalogue import DRIFT, OF_LABELS, OF_SCORES, by_column
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
-from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_type, true_weight
+from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_type, unscaled_weight
 from logloss_spark.tables.verdicts import with_adjusted
 
 COMPARED = ("kind", "classes", "scalar", "grid")
@@ -119,15 +119,15 @@ def sums_of_side(side: str, names: Iterable[str]) -> list[Column]:
     return columns
 
 
-def measured(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]) -> DataFrame:
+def with_measures(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]) -> DataFrame:
     """The measures of each slice of `both_sides`."""
     wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
     kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
     fields = [StructField(name, spark_type(metric, scalar=both[0].scalar)) for name, metric in MEASURES.items()]
     fields += [StructField("worst", WORST_TYPE)]
-    table = map_slices(wide, partial(measured_batch, both=tuple(both)), kept=kept, fields=fields, piece=PIECE)
+    table = map_slices(wide, partial(measures_of_batch, both=tuple(both)), kept=kept, fields=fields, piece=PIECE)
     weights = {f"{side}_weight": conventions for side, conventions in zip(SIDES, both, strict=True)}
-    return table.withColumns({name: true_weight(F.col(name), conventions) for name, conventions in weights.items()})
+    return table.withColumns({name: unscaled_weight(F.col(name), conventions) for name, conventions in weights.items()})
 
 
 def judged(table: DataFrame, confidence: float) -> DataFrame:
@@ -150,7 +150,7 @@ def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
     return with_names(table.withColumn("slice", slice_text(slices)), slices, columns)
 
 
-def measured_batch(batch: pa.RecordBatch, *, both: Sequence[Conventions]) -> list[pa.Array]:
+def measures_of_batch(batch: pa.RecordBatch, *, both: Sequence[Conventions]) -> list[pa.Array]:
     """The measures of a batch of `both_sides`, the worst bins last."""
     found, bins = measures(*(population(batch, place, both) for place in range(len(SIDES))))
     worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))

@@ -147,7 +147,7 @@ def in_order(table: DataFrame, group: Sequence[str], order: Sequence[str]) -> Da
 def blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pool sorted scores within each group: one row per block, with the keys of its lowest score."""
     for table in whole_groups(batches):
-        start, weight, labels = pooled_groups(*(numbers(table, name) for name in ("first", "w", "wy")))
+        start, weight, labels = pooled_groups(*(array_of(table, name) for name in ("first", "w", "wy")))
         columns = [name for name in table.column_names if name not in ("first", "w", "wy")]
         found = table.select(columns).take(pa.array(start))
         yield from found.append_column("w", pa.array(weight)).append_column("wy", pa.array(labels)).to_batches()
@@ -156,8 +156,8 @@ def blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def means_of_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pool the sorted blocks of each slice: one row per slice, with the mean entropy and variance of the result."""
     for table in whole_groups(batches):
-        first = numbers(table, "first")
-        start, weight, labels = pooled_groups(first, numbers(table, "w"), numbers(table, "wy"))
+        first = array_of(table, "first")
+        start, weight, labels = pooled_groups(first, array_of(table, "w"), array_of(table, "wy"))
         of_slice = np.flatnonzero(first[start])
         mean, total = labels / weight, np.add.reduceat(weight, of_slice)
         found = table.drop_columns(["first", "bin", "score", "w", "wy"]).take(pa.array(np.flatnonzero(first)))
@@ -171,7 +171,7 @@ def whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Regroup sorted batches into tables that end with a group."""
     open_group: list[pa.RecordBatch] = []
     for batch in batches:
-        starts = np.flatnonzero(numbers(batch, "first"))
+        starts = np.flatnonzero(array_of(batch, "first"))
         if starts.size:
             last = int(starts[-1])
             whole = [*open_group, *([batch.slice(0, last)] if last else [])]
@@ -184,7 +184,7 @@ def whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(open_group)
 
 
-def numbers(table: pa.Table | pa.RecordBatch, name: str) -> Array:
+def array_of(table: pa.Table | pa.RecordBatch, name: str) -> Array:
     """A column as a NumPy array."""
     column = table.column(name)
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]

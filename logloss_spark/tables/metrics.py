@@ -44,13 +44,13 @@ def metrics_table(
     fields = [
         StructField(column, spark_type(OF_COLUMN[name], scalar=conventions.scalar)) for name, column in columns.items()
     ]
-    measure = partial(measured, conventions=conventions, reporting=reporting, of_rows=of_rows)
+    measure = partial(metrics_of_batch, conventions=conventions, reporting=reporting, of_rows=of_rows)
     table = map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE)
     table = reduce(lambda table, step: step(table), then, table)
     return in_reading_order(table, inner_names(by), ["rows", "n", *columns.values()])
 
 
-def measured(
+def metrics_of_batch(
     batch: pa.RecordBatch, *, conventions: Conventions, reporting: Reporting, of_rows: Collection[str]
 ) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_slice`."""

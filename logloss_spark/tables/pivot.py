@@ -37,7 +37,7 @@ PIECE = 256
 """Number of slices that are computed together. With clusters their sums by bucket and bin take some 100 MB."""
 
 
-def true_weight(weight: Column, conventions: Conventions) -> Column:
+def unscaled_weight(weight: Column, conventions: Conventions) -> Column:
     """A sum of weights in units of 1; null if it is beyond a double."""
     if not conventions.weight_exponent:
         return weight

@@ -21,7 +21,7 @@ from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import RELIABILITY, columns_of_loss
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.pivot import true_weight
+from logloss_spark.tables.pivot import unscaled_weight
 
 
 def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
@@ -56,7 +56,7 @@ def reliability_table(state: CheckedState, by: tuple[tuple[str, ...], ...], repo
         F.get(edges, F.col("place")).alias("bin_low"),
         F.get(edges, F.col("place") + 1).alias("bin_high"),
         "n",
-        true_weight(F.col("w"), conventions).alias("weight"),
+        unscaled_weight(F.col("w"), conventions).alias("weight"),
         rows.alias("n_eff"),
         prediction.alias("prediction_mean"),
         label.alias("label_mean"),
