@@ -1,7 +1,7 @@
 """Cross-entropy of one observation, and entropy of one forecast, in nats. NumPy only; every function is total.
 
-A row that the caller has found invalid (NaN, out of range, a class that does not exist) gets any number: no function
-here raises on it or warns.
+For invalid rows (NaN, out of range, a class that does not exist) the value is unspecified; nothing is raised and no
+warning is issued.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def _surprisal(p: Array, cap: float) -> Array:
 
 
 def share_of(share: Array, loss: Array) -> Array:
-    """What a class adds to a loss: share * loss, and nothing where it has no share, even of an infinite loss."""
+    """The contribution of a class to a loss: share * loss, and 0 if the share is 0, even if the loss is infinite."""
     return np.where(share == 0.0, 0.0, share * loss)
 
 

@@ -65,7 +65,7 @@ def binary_kl(q: Array, p: Array) -> Array:
 
     Returns
     -------
-    array of shape (n,), nats, in [0, inf]; infinite where `q` gives a share to what `p` rules out
+    array of shape (n,), nats, in [0, inf]; infinite where `q` is positive and `p` is 0
 
     Examples
     --------
@@ -99,7 +99,7 @@ def kl(q: Array, p: Array) -> Array:
 
     Returns
     -------
-    array of shape (n,), nats, in [0, inf]; infinite where `q` gives a share to what `p` rules out
+    array of shape (n,), nats, in [0, inf]; infinite where `q` is positive and `p` is 0
 
     Examples
     --------

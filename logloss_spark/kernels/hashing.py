@@ -39,7 +39,7 @@ def splitmix64(count: Bits) -> Bits:
 
 
 def mixed(bits: Bits) -> Bits:
-    """Bits each of which depends on all of the given ones: the finalizer of SplitMix64."""
+    """Mix the bits of each number, so that each depends on all of them: the finalizer of SplitMix64."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
@@ -94,7 +94,7 @@ def xxhash64_of_doubles(values: Array, seed: int = SEED) -> npt.NDArray[np.int64
 def xxhash64_of_bytes(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer], seed: int = SEED
 ) -> npt.NDArray[np.int64]:
-    """Hash of strings of bytes, which lie one after the other as in an Arrow array.
+    """Hash of strings, whose bytes stand one after the other as in an Arrow array.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _of_stripes(
 
 
 def _read(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], size: int) -> Bits:
-    """Little-endian numbers of so many bytes, wherever they begin."""
+    """Little-endian numbers of `size` bytes that begin at these offsets."""
     taken = np.zeros((len(at), _WORD), dtype=np.uint8)
     taken[:, :size] = data[at[:, np.newaxis] + np.arange(size)]
     return taken.view("<u8")[:, 0].astype(np.uint64)

@@ -1,7 +1,7 @@
 """Loss, gradient and Hessian of logistic regression over a block of rows. NumPy only; every function is total.
 
-Features are standardised in thought: a block holds x - c for a centre c of its own (0 for sparse rows), and what is
-fitted is the coefficient of (x - mean) scale. The products need no more than scaled coefficients and a moved intercept.
+Features are never standardised in memory. A block holds x - c for a centre c of its own (0 for sparse rows), and the
+fitted coefficients belong to (x - mean) scale. The products use scaled coefficients and a moved intercept instead.
 """
 
 from collections.abc import Iterable
@@ -122,7 +122,7 @@ def loss_and_gradient(block: Block, theta: Array, standard: Standardization) -> 
 
 
 def loss_gradient_and_hessian(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
-    """What `loss_and_gradient` sums, and the `hessian` of shape (C (d + 1), C (d + 1)): for few columns."""
+    """The sums of `loss_and_gradient` and the `hessian`, of shape (C (d + 1), C (d + 1)): for few columns."""
     size, width = theta.shape
     hessian = np.zeros((size, width, size, width))
     sums = summed(block, theta, standard, dense_chunks(block.x), hessian=hessian)

@@ -1,4 +1,6 @@
-"""Losses of one observation other than cross-entropy: of its margin, and of what its classes lose. NumPy only, total.
+"""Losses of one observation other than cross-entropy: functions of its margin, or of the losses of its classes.
+
+NumPy only; every function is total.
 
 The margin of a binary forecast is v = (2y - 1) z, with z the logit: how far it leans to what happened. Log loss is the
 margin loss ln(1 + e^-v). The other losses of the literature are taken of the same v, so that all of them judge the same
@@ -16,7 +18,7 @@ FOCUS = 2.0
 """The exponent of the focal loss; the one with which Lin et al. report their results."""
 
 SMOOTHING = 0.1
-"""The part of a label that goes to all classes alike; that of Szegedy et al."""
+"""The share of a label that is spread evenly over all classes; the value of Szegedy et al."""
 
 
 def hinge(v: Array) -> Array:
@@ -234,7 +236,7 @@ MARGIN_LOSSES: Mapping[str, Callable[[Array], Array]] = {
 """Functions of the margin, which a binary forecast alone has."""
 
 CLASS_LOSSES: Mapping[str, Callable[[Array, Array], Array]] = {"focal": focal, "label_smoothed": label_smoothed}
-"""Functions of the label and of what each class loses, for two classes or K."""
+"""Functions of the label and of the losses of the classes, for two classes or K."""
 
 
 def margin_loss(loss: Callable[[Array], Array], y: Array, z: Array) -> Array:

@@ -33,7 +33,7 @@ MEANING: Mapping[str, str] = {
     "negative_weight": "The weight is below 0.",
     "null_cluster": "The cluster is null.",
 }
-"""What each status says of a row. The order is the one in which reasons are looked for."""
+"""The meaning of each status. A row gets the first of these reasons that applies, in this order."""
 
 
 STATUSES = tuple(MEANING)
@@ -91,7 +91,7 @@ def statuses(
         of the positive class, or one share per class
     prediction : the probability or logit of the positive class, (n,); one of each class, (n, K); or a margin, (n,) or
         (n, 2)
-    kind : what the prediction is
+    kind : the kind of the prediction
     soft_labels : whether labels are shares
     slack : how far the entries of a distribution may lie outside [0, 1], and their sum off 1
     weight, null_cluster : weights, and which clusters are null, where there are any
@@ -117,14 +117,14 @@ def statuses(
 
 
 def class_reasons(label: Numbers, size: int) -> Reasons:
-    """What can be wrong with the index of a class."""
+    """The reasons why the index of a class cannot be scored, each with its rows."""
     with np.errstate(invalid="ignore"):
         known = (label.values >= 0) & (label.values < size)
     return {"null_label": label.null, "nan_label": label.nan, "unknown_label": ~known}
 
 
 def share_reasons(label: Numbers, slack: float) -> Reasons:
-    """What can be wrong with a soft label, a share or a distribution."""
+    """The reasons why a soft label, a share or a distribution, cannot be scored."""
     reasons = {"null_label": label.null, "nan_label": label.nan}
     if label.values.ndim == 1:
         return reasons | {"label_range": outside_unit_interval(label.values)}
@@ -136,7 +136,7 @@ def share_reasons(label: Numbers, slack: float) -> Reasons:
 
 
 def prediction_reasons(prediction: Numbers, kind: str, slack: float) -> Reasons:
-    """What can be wrong with a prediction."""
+    """The reasons why a prediction cannot be scored."""
     values = prediction.values
     reasons = {"null_prediction": prediction.null, "nan_prediction": prediction.nan}
     if values.ndim == 1:
@@ -151,7 +151,7 @@ def prediction_reasons(prediction: Numbers, kind: str, slack: float) -> Reasons:
 
 
 def weight_reasons(weight: Numbers) -> Reasons:
-    """What can be wrong with a weight."""
+    """The reasons why a weight cannot be used."""
     with np.errstate(invalid="ignore"):
         negative = weight.values < 0
     return {"null_weight": weight.null, "nan_weight": ~np.isfinite(weight.values), "negative_weight": negative}

@@ -1,6 +1,7 @@
-"""The terms of each row of a batch that sums are made of: the reference for what every engine computes. NumPy only.
+"""The terms of each row of a batch, of which a state holds the sums. They are the reference of every engine.
 
-Every function is total. Rows whose status is not `ok` get any number; nothing is raised, and no warning is issued.
+NumPy only; every function is total. For rows whose status is not `ok` the values are unspecified; nothing is raised and
+no warning is issued.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ Terms = dict[str, npt.NDArray[Any]]
 
 
 def score_of(prediction: Array, kind: Literal["probability", "logit", "margin"]) -> Array:
-    """What is scored of a prediction: of a margin the logit, of a distribution its entries held within [0, 1].
+    """The score of a prediction: the logit of a margin, a distribution clipped to [0, 1], anything else as it is.
 
     Parameters
     ----------
@@ -62,8 +63,8 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
     dict of arrays of shape (n,)
         loss : cross-entropy, nats
         brier : (p - y)^2
-        entropy : the loss that the forecast itself expects, nats
-        y, score : as they came
+        entropy : entropy of the forecast, which is the loss that it expects, nats
+        y, score : the arguments
         tail : min(p, 1 - p), with its digits where p is near 1
         upper : whether p is 1/2 or more
         bin : the bin of the score grid
@@ -92,7 +93,7 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
         shares = np.stack([np.where(upper, tail, 1.0 - tail), np.where(upper, 1.0 - tail, tail)], axis=1)
         labels = np.stack([1.0 - y, y], axis=1)
         loss = share_of(labels, np.minimum(losses, cap)).sum(axis=1)
-        # p - y as it is, but of a class that happened for certain the other's share, which has more digits.
+        # p - y; where y is 1 it is the share of the other class, which has more digits than 1 - p.
         error = np.where(y == 1.0, shares[:, 0], shares[:, 1] - y)
         variance = tail * (1.0 - tail)
         return {
@@ -113,7 +114,7 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
 def class_terms(
     label: npt.NDArray[Any], score: Array, kind: Score, *, eps: float = 1e-15, cap: float = np.inf
 ) -> Terms:
-    """The terms of forecasts that are one number per class. The top class is the likeliest, of equals the first.
+    """The terms of forecasts that are one number per class. The top class is the likeliest, the first among equals.
 
     Parameters
     ----------
@@ -128,13 +129,14 @@ def class_terms(
     dict of arrays of shape (n,), but for the last two
         loss : cross-entropy, nats
         brier : sum over the classes of (p - y)^2
-        entropy : the loss that the forecast itself expects, nats
-        y : whether the top class happened; of soft labels its share
+        entropy : entropy of the forecast, which is the loss that it expects, nats
+        y : whether the top class happened; for soft labels its share
         tail : min(p, 1 - p) of the top class
         upper : whether its p is 1/2 or more
         bin : the bin of the score grid that its p lies in
         clipped, zero : whether a class that happened had a probability below eps; of 0
-        rank : how many classes come before the one that happened, of equals the earlier ones; hard labels only
+        rank : how many classes have a higher score than the one that happened, or an equal one and a lower index; for
+            hard labels only
         probabilities, labels : of shape (n, K)
 
     Examples
@@ -174,7 +176,7 @@ def class_terms(
 
 
 def softmax(z: Array) -> tuple[Array, Array]:
-    """Probabilities of logits, (n, K), and what the largest of them lacks of 1, (n,), with its digits.
+    """Probabilities of logits, (n, K), and 1 minus the largest one, (n,), with all its digits.
 
     Examples
     --------
@@ -194,9 +196,9 @@ def softmax(z: Array) -> tuple[Array, Array]:
 
 
 def rare(labels: Array, probabilities: Array, loss: Array, kind: Score, eps: float) -> Mapping[str, npt.NDArray[Any]]:
-    """Whether a class that happened had hardly any probability, or none.
+    """Whether a class that happened had a probability below eps, and whether it had probability 0.
 
-    A logit is never clipped, and of probability 0 only where it is infinite: e^-800 is 0 to a double, but not to us.
+    Logits are never clipped, and only an infinite one has probability 0: e^-800 is positive, though not as a double.
     """
     if kind == "logit":
         return {"clipped": np.zeros(len(loss), bool), "zero": np.isposinf(loss)}
@@ -205,7 +207,7 @@ def rare(labels: Array, probabilities: Array, loss: Array, kind: Score, eps: flo
 
 
 def rank_of(k: npt.NDArray[np.integer], score: Array) -> npt.NDArray[np.int64]:
-    """How many classes come before class `k` by their score, of equals the earlier ones.
+    """How many classes have a higher score than class `k`, or an equal score and a lower index.
 
     Examples
     --------

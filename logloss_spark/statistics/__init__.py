@@ -1,1 +1,1 @@
-"""Functions of sums, in NumPy: metrics, their errors and intervals, and the catalogue of what there is."""
+"""Metrics with their errors and intervals, computed in NumPy from the sums of a state, and the catalogue of metrics."""

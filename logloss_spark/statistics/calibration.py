@@ -1,7 +1,7 @@
-"""Do forecasts mean what they say, and where does their loss come from: from the cells of a state. NumPy only.
+"""Calibration, and the decomposition of a loss, from the cells of a state. NumPy only.
 
-Arrays are of shape (n, bins), a row per slice, unless it says otherwise; metrics are of shape (n,), NaN where a slice
-has no weight.
+Arrays have one row per slice: sums have the shape (n, bins) unless stated, metrics have the shape (n,). A metric is NaN
+where a slice has no weight.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,14 +20,15 @@ MOST_CERTAIN = 745.0
 """ln of the smallest double: no logit of a cell is further from 0."""
 
 COX_STEPS = 50
-"""Newton steps after which two coefficients that have not settled never will: the classes are separated."""
+"""Most Newton steps. Coefficients that have not converged by then diverge: the classes are separated."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Sums over the rows of n slices by bin of the score; 0 where a bin is empty.
+    """Sums over the rows of n slices by bin of the score, (n, bins); 0 where a bin is empty.
 
-    `bins` are the bins of the grid, ascending, `of_other` the sum of w(1 - p), which is as exact as that of w p.
+    `bins` are the indices of the bins in the grid, ascending. `predictions` is the sum of w p and `of_other` the sum of
+    w(1 - p); each keeps its own digits.
     """
 
     bins: npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class Cells:
 
     @staticmethod
     def of_state(bins: npt.NDArray[np.int64], sums: Mapping[str, Array]) -> "Cells":
-        """The cells of a state, in which `wp` above one half is the sum of w(1 - p)."""
+        """The cells of a state. A state stores the sum of w(1 - p) as `wp` for bins above one half."""
         w, tail, upper = sums["w"], sums["wp"], bins >= HALF
         return Cells(
             bins=bins,
@@ -64,14 +65,14 @@ class Cells:
             return self.labels / self.weight
 
     def merged(self, group: npt.NDArray[np.int64]) -> "Cells":
-        """The same sums by fewer bins: those of one group, groups ascending, become one."""
+        """The same sums over fewer bins. `group` gives each bin its group, ascending; the bins of a group are added."""
         if not group.size:
             return self
         sums = self.weight, self.squares, self.labels, self.squared_labels, self.predictions, self.of_other
         return Cells(group[firsts(group)], *(grouped(of_bins, group) for of_bins in sums))
 
     def equal_width(self, count: int) -> "Cells":
-        """The same sums by equal-width bins."""
+        """The same sums over bins of equal width."""
         return self.merged(coarse_bin(self.bins, count))
 
 
@@ -79,7 +80,7 @@ class Cells:
 class ClassCells:
     """Sums over the rows of n slices by class and bin of the class's probability, (n, K, bins).
 
-    `labels` is the weight of the rows in which the class happened. A state that has no such sums has none: K is 0.
+    `labels` is the weight of the rows in which the class happened. K is 0 if the state has no sums by class and bin.
     """
 
     weight: Array
@@ -88,7 +89,7 @@ class ClassCells:
 
 @dataclass(frozen=True)
 class Scores:
-    """Sums over the rows of n slices by their scores, ascending, (n, scores): what `Cells` are, of one score each."""
+    """Sums over the rows of n slices by distinct score, ascending, (n, scores): `Cells` that hold one score each."""
 
     weight: Array
     squares: Array
@@ -102,7 +103,7 @@ def grouped(sums: Array, group: npt.NDArray[np.int64]) -> Array:
 
 
 def firsts(group: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Where each group begins."""
+    """The index at which each group begins."""
     return np.flatnonzero(np.diff(group, prepend=-1))
 
 
@@ -147,14 +148,14 @@ def binned_decomposition(
 
     Parameters
     ----------
-    cells : those of the bins
+    cells : sums over the bins
     scores : (n, bins), the score of each bin's mean label under its mean prediction
     uncertainty : the score of a share under itself: `binary_entropy`, or `variance` for Brier
     loss : (n,), the mean score of the rows
 
     Returns
     -------
-    `resolution`, `reliability`, both at least 0 but for rounding, and `rest`, of any sign: what varies within bins
+    `resolution` and `reliability`, at least 0 up to rounding, and `rest`, of either sign, which varies within bins
 
     References
     ----------
@@ -176,7 +177,7 @@ def corp_decomposition(
     Parameters
     ----------
     cells, scores, uncertainty, loss :
-        As in `binned_decomposition`, by the finest bins.
+        As in `binned_decomposition`, over the finest bins.
     pooled_labels : (n, bins), the isotonic label means
 
     References
@@ -197,7 +198,7 @@ def corp_decomposition(
 def corp_of_rows(
     scores: Scores, uncertainty: Callable[[Array], Array], pooled_labels: Array, loss: Array
 ) -> dict[str, Array]:
-    """The decomposition of CORP by the rows' own scores, which leaves no rest; as `corp_decomposition`."""
+    """As `corp_decomposition`, from the scores of the rows themselves. This leaves no rest."""
     with np.errstate(all="ignore"):
         overall = uncertainty(scores.labels.sum(axis=1) / scores.weight.sum(axis=1))
         recalibrated = mean_over(scores, uncertainty(pooled_labels))
@@ -240,7 +241,7 @@ def pooled(weight: Array, labels: Array) -> Array:
 
 
 def pooled_groups(first: npt.NDArray[Any], weight: Array, labels: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
-    """The blocks that adjacent violators are pooled into, within groups of rows.
+    """Pool adjacent violators within groups of rows, and return the blocks.
 
     Parameters
     ----------
@@ -273,16 +274,17 @@ def pooled_groups(first: npt.NDArray[Any], weight: Array, labels: Array) -> tupl
 
 
 def calibration_errors(cells: Cells) -> dict[str, Array]:
-    """Expected and maximum calibration error, and the one whose bias is taken off.
+    """Expected and maximum calibration error, and the debiased root mean square error.
 
     Parameters
     ----------
-    cells : those of equal-width bins
+    cells : sums over bins of equal width
 
     Returns
     -------
-    `ece`, the mean of |mean label - mean prediction| over bins, in [0, 1]; `mce`, its maximum; `ece_debiased`, the root
-    of the mean square less what chance alone adds to it, ȳ(1 - ȳ)/(n_eff - 1) a bin; 0 where chance explains all
+    `ece`, the mean over the bins of |mean label - mean prediction|, in [0, 1]; `mce`, its maximum; `ece_debiased`, the
+    root of the mean square after the part that chance adds, ȳ(1 - ȳ)/(n_eff - 1) per bin, is subtracted; 0 if that
+    leaves nothing
 
     References
     ----------
@@ -320,9 +322,10 @@ def adaptive_calibration_error(cells: Cells, count: int) -> Array:
 
 
 def expectation_tests(moments: Mapping[str, Array]) -> dict[str, Array]:
-    """Whether Brier score and log loss are what the forecasts themselves expect, as z with its two-sided p-value.
+    """Test whether the Brier score and the log loss are as the forecasts expect: z and its two-sided p-value.
 
-    Both sum up how far a row's score is from its expectation, over the root of the variance that the forecasts imply.
+    Each z is the sum over the rows of score minus expected score, divided by the root of the variance that the
+    forecasts imply.
 
     References
     ----------
@@ -346,9 +349,9 @@ def _standardised(excess: Array, square: Array) -> Array:
 def cox(cells: Cells, cap: float) -> dict[str, Array]:
     """Cox's calibration: intercept and slope of the logistic regression of the label on the forecast's logit.
 
-    (0, 1) where forecasts mean what they say; a slope below 1 says that they are too extreme. Each cell stands at the
-    logit of its mean prediction, whose certain ends are drawn in to `cap`. NaN where there is no maximum: one class,
-    one cell, or classes that the score separates.
+    Calibrated forecasts have intercept 0 and slope 1; a slope below 1 means that they are too extreme. Each cell counts
+    with the logit of its mean prediction, limited to ±`cap`. The result is NaN if the likelihood has no maximum: with
+    one class, with one cell, or if the score separates the classes.
 
     References
     ----------

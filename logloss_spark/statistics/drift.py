@@ -1,10 +1,10 @@
 """Two populations of forecasts, and how far the scores and the classes of one are from those of the other. NumPy only.
 
-Divergences are between the shares of weight in bins of the score, which are made of the cells of the reference: from
-low to high, each as soon as it holds a twentieth of the reference's weight. So a bin is never rare in the reference,
-and there are at most 20. Half a row is added to each bin of both sides (Krichevsky & Trofimov 1981): no share is 0.
+Divergences compare the shares of weight in bins of the score. The bins are merged from the grid's cells, from low to
+high: a bin ends as soon as it holds a twentieth of the reference's weight. So no bin is rare in the reference, and
+there are at most 20. Half a row is added to each bin of both sides (Krichevsky & Trofimov 1981), so no share is 0.
 
-Arrays have a row per slice; what a slice does not have is 0, and results are NaN where either side has no rows.
+Arrays have one row per slice. Sums that a slice does not have are 0; results are NaN if either side has no rows.
 """
 
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from logloss_spark.statistics.homogeneity import (
 from logloss_spark.statistics.intervals import centred_square, standard_error
 
 MOST_BINS = 20
-"""A bin holds at least one part in so many of the reference's weight."""
+"""The most bins: each holds at least this fraction of the reference's weight, one twentieth."""
 
 SLACK = 1e-12
-"""Sums agree to this, relatively: a bin that holds just enough is closed whatever order its weights were added in."""
+"""Relative rounding of sums. It lets a bin that holds just enough end whatever the order its weights were added in."""
 
 WORST = 3
-"""Bins that are named."""
+"""The number of worst bins that are listed."""
 
 LOW: Array = np.concatenate([[0.0], EDGES])
 HIGH: Array = np.concatenate([[0.0], EDGES[1:], [1.0]])
@@ -175,14 +175,14 @@ def common_shares(reference: Population, current: Population, shares: list[Array
 
 
 def row_sizes(side: Population, sums: Array, squares: Array) -> Array:
-    """What a row of each category brings: its mean weight over the side's, 1/n without weights, (n, G)."""
+    """The mean weight of a row of each category over the weight of the side, (n, G); 1/n without weights."""
     with np.errstate(all="ignore"):
         typical = (side.w2 / side.w)[:, np.newaxis]
         return np.where(sums > 0.0, squares / sums, typical) / side.w[:, np.newaxis]
 
 
 def chance_of_scores(reference: Population, current: Population, starts: Bins, shares: list[Array]) -> Chance:
-    """What chance makes of psi where rows are independent."""
+    """The distribution of psi by chance if rows are independent."""
     sizes = [
         row_sizes(side, in_bins(side.cells, starts), in_bins(side.squares_of_cells, starts))
         for side in (reference, current)
@@ -191,10 +191,10 @@ def chance_of_scores(reference: Population, current: Population, starts: Bins, s
 
 
 def clustered_scores(reference: Population, current: Population, independent: Chance) -> dict[str, Array]:
-    """The p-value and the expectation of psi where rows hang together.
+    """The p-value and the expectation of psi if rows of a cluster depend on each other.
 
-    Buckets are counted in coarser bins, and the p-value is that of psi over these. The expectation of psi is that of
-    independent rows, stretched as it is over the coarser bins.
+    States count buckets in coarser bins, and the p-value belongs to psi over those. The expectation for independent
+    rows is multiplied by the factor that clusters bring over the coarser bins.
     """
     thin = [side.bucket_cells.sum(axis=1) for side in (reference, current)]
     starts = merged_bins(thin[0])
@@ -213,14 +213,15 @@ def clustered_scores(reference: Population, current: Population, independent: Ch
 
 
 def fewest_buckets(reference: Population, current: Population) -> Array:
-    """The buckets of clusters that hold rows, of the side that fills fewer, (n,)."""
+    """The number of buckets of clusters that hold rows, on the side that fills fewer, (n,)."""
     return np.minimum(reference.filled_buckets, current.filled_buckets)
 
 
 def label_p_value(reference: Population, current: Population) -> Array:
     """The probability that chance alone moves the shares of the classes as far, (n,); NaN for soft labels of K classes.
 
-    Pearson's chi-square; of soft labels, whose variance no share tells, the z of their difference.
+    Pearson's chi-square. A share does not determine the variance of soft labels, so for them it is the z of the
+    difference.
     """
     difference = current.class_shares - reference.class_shares
     common = common_shares(reference, current, [reference.class_shares, current.class_shares])

@@ -4,7 +4,7 @@ A divergence of two samples is near sum_g (c_g - r_g)^2 / p_g where they differ 
 alone this is a sum of chi-squares, whose weights are the eigenvalues of D^-1 V: D has the common shares p on its
 diagonal, and V is the covariance of the difference c - r. Its mean and variance are those of a chi-square times a
 constant (Rao & Scott 1984), or where V comes from the spread of buckets of clusters of an F (Thomas & Rao 1987).
-NumPy only; arrays have a row per slice.
+NumPy only; arrays have one row per slice.
 
 References
 ----------
@@ -24,10 +24,10 @@ from logloss_spark.statistics.intervals import NOISE, difference_of_sums
 
 @dataclass(frozen=True)
 class Chance:
-    """What chance alone makes of a divergence, (n,) each.
+    """The distribution of a divergence by chance alone, each (n,).
 
-    `mean` is its expectation, `df` the degrees of freedom of divergence / mean * df, and `df_of_mean` those with which
-    the mean is known: infinite where rows are independent.
+    `mean` is its expectation, `df` the degrees of freedom of divergence / mean * df, and `df_of_mean` the degrees of
+    freedom with which the mean is known: infinite if rows are independent.
     """
 
     mean: Array
@@ -36,7 +36,7 @@ class Chance:
 
 
 def chance_of_rows(row_sizes: Array, shares: Array) -> Chance:
-    """What chance makes of a divergence between samples of independent rows.
+    """The distribution by chance of a divergence between samples of independent rows.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ def chance_of_rows(row_sizes: Array, shares: Array) -> Chance:
 
 
 def chance_of_buckets(influences: Array, shares: Array, buckets: Array) -> Chance:
-    """What chance makes of a divergence between samples whose rows hang together by clusters, in buckets.
+    """The distribution by chance of a divergence between samples whose rows depend on each other by clusters.
 
     Parameters
     ----------
-    influences : (n, B, G), what the rows of a bucket add to the difference of the shares, c - r, over both samples: a
-        cluster that is in both is in one bucket, and what it has in common in both cancels
+    influences : (n, B, G), the contribution of the rows of each bucket, in both samples, to the difference of the
+        shares c - r. A cluster has one bucket in both samples, so its common part cancels
     shares : (n, G), as in `chance_of_rows`
-    buckets : (n,), the buckets that hold rows, of the sample that fills fewer
+    buckets : (n,), the number of buckets that hold rows, in the sample that fills fewer
     """
     with np.errstate(all="ignore"):
         scaled = influences / np.sqrt(np.where(shares > 0.0, shares, np.inf))[:, np.newaxis, :]
@@ -81,7 +81,7 @@ def chance_of_buckets(influences: Array, shares: Array, buckets: Array) -> Chanc
 def p_value(divergence: Array, chance: Chance) -> Array:
     """The probability that chance alone makes as large a divergence, (n,).
 
-    Without any spread a divergence of 0 is just that, p = 1, and of any other there is no telling: NaN.
+    If chance has no spread, p is 1 for a divergence of 0 and NaN for any other.
     """
     with np.errstate(all="ignore"):
         ratio = divergence / chance.mean
@@ -92,7 +92,7 @@ def p_value(divergence: Array, chance: Chance) -> Array:
 
 
 def influences_of_buckets(sums: Array, totals: Array, weight: Array) -> Array:
-    """What each bucket adds to the shares of one sample, (n, B, G).
+    """The contribution of each bucket to the shares of one sample, (n, B, G).
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 An estimate that is a ratio of sums has influences e_i that sum to 0; its variance is n/(n-1) sum e_i^2 when rows are
 independent (the linearisation of survey statistics; Särndal, Swensson & Wretman 1992, section 5.5). The sums of
-squares come from the moments of a state, so that no row is read again. Where rows hang together by clusters, each
+squares come from the moments of a state, so that no row is read again. If rows depend on each other by clusters, each
 cluster belongs to one of 64 buckets by a hash, and buckets are independent: B/(B-1) sum_b (sum of e_i in b)^2.
 """
 
@@ -15,7 +15,7 @@ from logloss_spark.kernels.sums import Array
 from logloss_spark.statistics.distributions import normal_quantile, student_quantile
 
 FEW_ROWS = 30
-"""Below this many rows of the rarer class, as far as weights let them count, intervals do not cover what they claim."""
+"""Below this many rows of the rarer class, reduced if weights are uneven, intervals cover less than they claim."""
 
 FEW_BUCKETS = 30
 """Below this many buckets of clusters, which some 40 clusters fill, intervals do not cover either. Where clusters vary
@@ -34,7 +34,7 @@ def centred_square(square: Array, product: Array, weight: Array, mean: Array) ->
     """Sum of w^2 (x - mean)^2 from the sums of w^2 x^2, w^2 x and w^2; at least 0."""
     with np.errstate(all="ignore"):
         centred = square_of_terms(square, -2.0 * mean * product, mean * mean * weight)
-        # Where all x are 0 so is their mean, but for the rounding of what it was computed from.
+        # If all x are 0 so is their mean, but it may have been computed as the rounded difference of two sums.
         return np.where(square == 0.0, 0.0, centred)
 
 
@@ -53,7 +53,7 @@ def standard_error(sum_of_squares: Array, rows: Array) -> Array:
 
 
 def difference_of_sums(sums: Array, expected: Array) -> Array:
-    """A sum less what it was to be, and exactly 0 where nothing but rounding is left."""
+    """A sum less its expected value, and exactly 0 where nothing but rounding is left."""
     with np.errstate(all="ignore"):
         difference = sums - expected
         return np.where(np.abs(difference) <= NOISE * np.abs(sums), 0.0, difference)
@@ -89,7 +89,7 @@ def bootstrap_error(estimate: Callable[[Array], Array], buckets: Array) -> Array
 
 
 def poisson_copies(replicates: int, buckets: int) -> Array:
-    """Poisson(1) numbers that depend on replicate and bucket alone, by a hash: of any version of NumPy the same.
+    """Poisson(1) numbers, (replicates, buckets). They come from a hash, so every version of NumPy gives the same.
 
     Examples
     --------
@@ -110,5 +110,5 @@ def with_interval(name: str, estimate: Array, error: Array, quantile: Array | fl
 
 
 def quantile_of(confidence: float, buckets: Array | None) -> Array | float:
-    """The quantile of an interval: normal, or of Student's t for so many buckets of clusters, one degree fewer."""
+    """The quantile of an interval: normal, or Student's t with one degree of freedom fewer than filled buckets."""
     return normal_quantile(confidence) if buckets is None else student_quantile(confidence, buckets - 1.0)

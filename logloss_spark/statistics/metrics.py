@@ -1,4 +1,7 @@
-"""Metrics: functions of a state's sums, and of nothing else. NumPy only; arrays of one entry per slice."""
+"""The metrics of an evaluation, computed from the sums of a state and nothing else. NumPy only.
+
+To add a metric, return it from `metrics_of` and add its entry to `statistics.catalogue`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,12 +58,18 @@ LN2 = float(np.log(2.0))
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums of n slices, as arrays by the names of `states.schema`; sums in two columns are full in the first.
+    """The sums of n slices, as arrays by their names in `states.schema`. A sum that a slice does not have is 0.
 
-    `moments` are of shape (n,); `classes` (n, K), of which binary forecasts have only the counts; `ranks` (n, 5);
-    `clipped` and `zero` (n,). `buckets` are of shape (n, 64, thin bins) and `bucket_classes` (n, 64, K), of which there
-    are none without clusters; `thin` are the thin bins that there are. What a slice does not have is 0. `ranked` and
-    `pooled` are the rows' own scores where ranking and CORP are read off these, and None where off the cells.
+    A sum that a state keeps in two columns is the nearest double here, and `<name>_low` is the rest.
+
+    Attributes
+    ----------
+    moments, clipped, zero : arrays of shape (n,)
+    classes : arrays of shape (n, K); binary forecasts have the counts only
+    ranks : arrays of shape (n, 5)
+    buckets, bucket_classes : arrays of shape (n, 64, thin bins) and (n, 64, K); (n, 0, ...) without clusters
+    thin : the indices of the thin bins of `buckets`
+    ranked, pooled : the scores of the rows, if ranking and CORP are computed from them; None if from the cells
     """
 
     moments: Mapping[str, Array]
@@ -137,9 +146,9 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
 
 
 def few(sums: Sums, minority: Array, n_eff: Array) -> Array:
-    """Return 1 where there is too little to go by for intervals that cover what they claim, else 0.
+    """Return 1 where intervals cover less than they claim, because rows or clusters are too few, else 0.
 
-    Uneven weights leave as little to go by as few rows do, and so do few clusters.
+    Very uneven weights carry as little information as few rows, so the effective number of rows counts.
     """
     enough = minority * np.minimum(n_eff / sums.moments["n"], 1.0) >= FEW_ROWS
     if sums.clustered:
@@ -157,7 +166,7 @@ def class_means(sums: Sums) -> tuple[Array, Array]:
 
 
 def mean_of(sums: Mapping[str, Array], weight: Mapping[str, Array], name: str) -> Array:
-    """The mean of what was summed in two columns, with all its digits."""
+    """The mean of a sum that is kept in two columns, rounded once."""
     return ratio_of_sums(sums[name], sums[f"{name}_low"], weight["w"], weight["w_low"])
 
 
@@ -176,7 +185,7 @@ def estimated(
     ----------
     estimate : (n,) or (n, K)
     squares : the same shape, the sum of the squared influences of its rows
-    of_bucket : (n, 64) or (n, 64, K), the sum of the influences of each bucket; looked at where there are clusters
+    of_bucket : (n, 64) or (n, 64, K), the sum of the influences of each bucket; used if there are clusters
     """
     units = (sums.filled_buckets if sums.clustered else sums.moments["n"]).reshape(-1, *[1] * (estimate.ndim - 1))
     squares = np.sum(of_bucket**2, axis=1) if sums.clustered else squares
@@ -185,7 +194,7 @@ def estimated(
 
 
 def loss_metrics(sums: Sums, loss: Array, reporting: Reporting) -> dict[str, Array]:
-    """The mean loss with its interval, which ends where no loss is less."""
+    """The mean loss with its interval. The lower end is not below the least loss that there can be."""
     weight = sums.moments["w"]
     squares = squared_deviation_of_loss(sums, loss) / weight**2
     interval = estimated(sums, reporting, "log_loss", loss, squares, excess_by_bucket(sums, "wl", loss))
@@ -201,7 +210,7 @@ def excess_by_bucket(sums: Sums, name: str, mean: Array) -> Array:
 def squared_deviation_of_loss(sums: Sums, loss: Array) -> Array:
     """Sum of w^2 (l - L)^2.
 
-    Squares around 0 keep the digits of small losses, those around ln K the digits of forecasts that know little.
+    Squares about 0 keep the digits of small losses; squares about ln K keep them for forecasts near the class shares.
     """
     m = sums.moments
     about_zero = m["w2ll"], m["w2l"], loss
@@ -257,8 +266,8 @@ def squared_influence_of_ratio(
 ) -> Array:
     """Sum of e^2 of loss / denominator, e = w[(l - L) + ratio * (g - G)] / (W * denominator), g = sum ln share_k y_k.
 
-    With two classes g is linear in y. With more, hard labels make it constant within a class; of soft labels the state
-    lacks the products of two classes, and the answer is NaN.
+    With two classes g is linear in y. With more, hard labels make g constant within a class. For soft labels a state
+    has no products of two classes, and the result is NaN.
     """
     m = sums.moments
     logs = np.where(shares > 0.0, np.log(shares), 0.0)
@@ -330,7 +339,7 @@ def bootstrapped(sums: Sums, estimate: Callable[[Array], Array], names: Sequence
 
 
 def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Reporting) -> dict[str, Array]:
-    """Where log loss and Brier score come from, by bins and by CORP; and what else only binary forecasts have."""
+    """The decompositions of log loss and Brier score, and the other metrics that only binary forecasts have."""
     if not sums.scalar:
         return {}
     cells = sums.cells
@@ -351,7 +360,7 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
 
 
 def ranking_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
-    """How well binary forecasts rank, with the error of the AUC; of K classes the AUC of each against the rest."""
+    """How well binary forecasts rank, with the error of the AUC; for K classes the AUC of each against the rest."""
     undefined = np.full(len(sums.moments["w"]), np.nan)
     if not sums.scalar:
         few_classes = sums.class_cells.weight.shape[1] > 0
@@ -375,7 +384,7 @@ def ranking_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
 
 
 def accuracies(sums: Sums) -> dict[str, Array]:
-    """The share of rows whose likeliest class happened, of K classes also whether it was among the first k."""
+    """The share of rows whose likeliest class happened, and for K classes of those whose class is in the first k."""
     cells, total = sums.cells, sums.moments["w"]
     if sums.scalar:
         right = np.where(cells.bins >= HALF, cells.labels, cells.weight - cells.labels)

@@ -31,7 +31,7 @@ def ranking(cells: Cells | Scores) -> dict[str, Array]:
     of scikit-learn: precision at each threshold, weighted by the recall it adds.
     """
     positive, negative = cells.labels, cells.weight - cells.labels
-    # From the highest score down: what is at or above a cell, and what is above it.
+    # From the highest score down: the sums at or above a cell, and above it.
     positive, negative = positive[:, ::-1], negative[:, ::-1]
     true, false = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
     true_above, false_above = true - positive, false - negative
@@ -47,7 +47,7 @@ def ranking(cells: Cells | Scores) -> dict[str, Array]:
         first_negative = np.abs(true_above / positives[:, np.newaxis] - false / negatives[:, np.newaxis])
         ks = gap.max(axis=1, initial=0.0)
         most = np.maximum(first_positive, first_negative).max(axis=1, initial=0.0)
-        # A slice without one of the classes has no order to speak of.
+        # Without one of the classes there are no pairs to rank.
         defined = np.where(pairs > 0, 1.0, np.nan)
         return {
             "auc": area_under_curve(cells.labels, cells.weight - cells.labels),
@@ -60,7 +60,7 @@ def ranking(cells: Cells | Scores) -> dict[str, Array]:
 
 
 def ranking_of_rows(scores: Scores) -> dict[str, Array]:
-    """What `ranking` returns, by the rows' own scores: no bin holds two scores, so the bounds are 0."""
+    """As `ranking`, from the scores of the rows themselves. No bin holds two scores, so the bounds are 0."""
     found = ranking(scores)
     return found | {f"{name}_bound": np.where(np.isnan(found[name]), np.nan, 0.0) for name in RANKING}
 
@@ -71,7 +71,7 @@ def one_vs_rest(cells: ClassCells) -> dict[str, Array]:
     Returns
     -------
     `class_auc` and `class_auc_bound` of shape (n, K), NaN for a class that always or never happened; `auc` and
-    `auc_bound` of shape (n,), NaN where there is such a class, and of two classes those of the second
+    `auc_bound` of shape (n,), NaN if there is such a class; with two classes they belong to the second
 
     References
     ----------
@@ -133,7 +133,7 @@ def _ratio(part: Array, whole: Array) -> Array:
 
 
 def _area_behind_the_negatives(true: Array, false: Array, positive: Array) -> Array:
-    """The least that the precision sums up to over a cell's positives: all of its negatives come first.
+    """The smallest sum of precision over a cell's positives: all of the cell's negatives come first.
 
     It is the integral of (true + t) / (true + false + t) for t up to `positive`; sums at the ends of steps exceed it.
     """
