@@ -8,34 +8,34 @@ import numpy.typing as npt
 
 from logloss_spark.kernels.status import Numbers, statuses
 from logloss_spark.kernels.terms import binary_terms, class_terms, score_of
-from logloss_spark.scoring import allowed, cap_of
+from logloss_spark.scoring import Scoring, allowed
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
 
 def terms_of(
-    label: Column,
-    prediction: Column,
-    weight: Column | None = None,
-    *,
-    kind: Any = "probability",
-    classes: Sequence[Any] | None = None,
-    soft_labels: bool = False,
-    clip: str = "eps",
-    eps: float = 1e-15,
-    sum_tolerance: float = 1e-5,
+    label: Column, prediction: Column, weight: Column | None = None, **asked: Any
 ) -> dict[str, npt.NDArray[Any]]:
-    """The status and the terms of rows that come as arrays, or as lists of what Spark would hold (None is null)."""
-    classes = (0, 1) if classes is None else classes
+    """The status and the terms of rows that come as arrays, or as lists of what Spark would hold (None is null).
+
+    `asked` has the arguments of a `Scoring`.
+    """
+    scoring = Scoring(**asked)
+    classes = scoring.classes or (0, 1)
     scores = numbers_of(prediction, len(classes))
-    labels = numbers_of(label, len(classes)) if soft_labels else classes_of(label, classes)
-    slack = allowed(sum_tolerance, len(classes)) if scores.values.ndim == 2 else 0.0
-    weights = None if weight is None else numbers_of(weight, 1)
-    status = statuses(labels, scores, kind=kind, soft_labels=soft_labels, slack=slack, weight=weights)
-    score, of_kind = score_of(scores.values, kind), "probability" if kind == "probability" else "logit"
+    labels = numbers_of(label, len(classes)) if scoring.soft_labels else classes_of(label, classes)
+    status = statuses(
+        labels,
+        scores,
+        kind=scoring.kind,
+        soft_labels=scoring.soft_labels,
+        slack=allowed(scoring.sum_tolerance, len(classes)),
+        weight=None if weight is None else numbers_of(weight, 1),
+    )
+    score = score_of(scores.values, scoring.kind)
     terms = binary_terms if score.ndim == 1 else class_terms
-    shares = np.clip(labels.values, 0.0, 1.0) if soft_labels else labels.values
-    return {"status": status} | terms(shares, score, of_kind, eps=eps, cap=cap_of(kind, clip, eps))  # type: ignore[arg-type]
+    shares = np.clip(labels.values, 0.0, 1.0) if scoring.soft_labels else labels.values
+    return {"status": status} | terms(shares, score, scoring.score, eps=scoring.eps, cap=scoring.cap)
 
 
 def numbers_of(column: Column, size: int) -> Numbers:
