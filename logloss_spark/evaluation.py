@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState
-from logloss_spark.io.caching import cache_or_collect
+from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by, plain
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
@@ -96,7 +96,7 @@ class Evaluation(HeldState):
     def close(self) -> None:
         """Free all that is cached or collected; the next use computes it again."""
         if "_scores" in self.__dict__:
-            self._scores.unpersist()
+            uncache(self._scores)
             del self.__dict__["_scores"]
         super().close()
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from logloss_spark.errors import LogLossError
-from logloss_spark.io.caching import cache_or_collect
+from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
 from logloss_spark.rows.inputs import Rows
@@ -65,7 +65,7 @@ class HeldState(ABC):
                     self._rows = rescaled(self._rows, exponent)
                     state = cache_or_collect(self._table())
         except LogLossError:
-            state.unpersist()
+            uncache(state)
             raise
         self._counts = {status: found[status] for status in STATUSES}
         return State.from_checked(CheckedState(state, self._conventions, frozenset([self._source])))

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 
 from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
-from logloss_spark.io.caching import cache_or_collect
+from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.places import folders_of_files
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
@@ -126,7 +126,7 @@ class State:
 
     def unpersist(self) -> None:
         """Free the cached sums."""
-        self.table.unpersist()
+        uncache(self.table)
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
         """Check the state, and write it to a path as Parquet.

@@ -7,32 +7,43 @@ from functools import cache
 from typing import TextIO
 
 
-def say(text: str, stream: TextIO | None) -> str | None:
+def say(text: str, stream: TextIO | None, instead: int | None = None) -> str | None:
     """Print a text and a line break. Characters that the stream's encoding lacks are written as Python escapes.
+
+    Parameters
+    ----------
+    text : str
+    stream : stream, or None where Python found it closed
+    instead : int, optional
+        The number of an open file that takes the place of a stream that cannot be written to; by default its text is
+        lost.
 
     Returns
     -------
     str, why it could not be printed; None if it was
     """
-    if stream is None:  # Python's word for one that was closed when it started
+    if stream is None:
         return "it is closed"
     encoding = stream.encoding or "utf-8"
+    line = f"{text}\n".encode(encoding, "backslashreplace")
     try:
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(line.decode(encoding))
         stream.flush()
     except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):  # what waits in its buffer would fail once more at the end of the process
+        with suppress(OSError, ValueError):
+            # What may wait in the stream's buffer would fail once more at the end of the process.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            stream.flush()
+            if instead is not None:
+                os.dup2(instead, stream.fileno())
+                os.write(instead, line)
         return getattr(error, "strerror", None) or str(error)
     return None
 
 
 def tell(text: str) -> None:
     """Print a line on stderr, or where that is gone on the stderr of the spark-submit that runs us."""
-    reason, number = say(text, sys.stderr), submitters_stderr()
-    if reason and number is not None:
-        with suppress(OSError):
-            os.write(number, f"{text}\n".encode(errors="backslashreplace"))
+    say(text, sys.stderr, submitters_stderr())
 
 
 @cache

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.sections import Input, Renaming
 from logloss_spark.errors import MissingInputError, SpecError
-from logloss_spark.io.caching import cache_or_collect
+from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.places import folders
 from logloss_spark.io.source import read_table
 from logloss_spark.wording import did_you_mean
@@ -59,4 +59,4 @@ def cached(table: DataFrame) -> Iterator[DataFrame]:
     try:
         yield computed_once
     finally:
-        computed_once.unpersist()
+        uncache(computed_once)

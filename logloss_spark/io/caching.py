@@ -5,6 +5,8 @@ import warnings
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
+from logloss_spark.io.spark_errors import from_spark
+
 HELD_ROWS = 1_000_000
 """If Spark refuses to cache a state of at most this many rows (some 200 MB), it goes to the driver and back."""
 
@@ -26,3 +28,12 @@ def cache_or_collect(state: DataFrame) -> DataFrame:
         stacklevel=3,
     )
     return state
+
+
+def uncache(table: DataFrame) -> None:
+    """Free a cached table. If Java has ended nothing is cached, and that error must not hide the one before it."""
+    try:
+        table.unpersist()
+    except Exception as error:
+        if not from_spark(error) and not isinstance(error, OSError):
+            raise

@@ -6,6 +6,7 @@ as in `[PATH_NOT_FOUND]`; so this module reads the text.
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from pyspark.errors import PySparkException
@@ -40,7 +41,8 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
         "it is truncated, corrupt or of another format; restore it or take it away",
     ),
     (
-        r"Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving",
+        r"Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving"
+        r"|SparkContext (?:was|has been) shut ?down|stopped SparkContext|SparkEnv.*is null|RejectedExecutionException",
         LogLossError,
         "Java runs as long as a job does, and it has ended: it was terminated, or ran out of memory "
         "(spark.driver.memory)",
@@ -110,6 +112,8 @@ def translated(error: BaseException) -> LogLossError:
     LogLossError: DataError, SpecError, or its base where all that is known is that Spark failed
     """
     text = str(error)
+    if "[INTERNAL_ERROR]" in text:  # what Spark takes for a bug has its cause behind it
+        text = "\n".join(map(str, causes(error)))
     for pattern, kind, line in KNOWN:
         found = re.search(pattern, text, re.DOTALL)
         if found:
@@ -118,6 +122,13 @@ def translated(error: BaseException) -> LogLossError:
     state = re.search(r"SQLSTATE: (\w\w)", text)
     kind = BY_STATE.get(state[1], LogLossError) if state else LogLossError
     return kind(said(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Return an error of Spark's and those that caused it in Java."""
+    while error is not None:
+        yield error
+        error = getattr(error, "_cause", None)
 
 
 def said(error: BaseException) -> str:

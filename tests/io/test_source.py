@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.errors import DataError, LogLossError, SpecError
 from logloss_spark.io.source import Source, read_table
-from logloss_spark.io.spark_errors import readable, said, translated
+from logloss_spark.io.spark_errors import path_of, said, translated
 
 pytestmark = pytest.mark.connect
 
@@ -53,8 +53,8 @@ def test_what_spark_said_is_told_without_names_of_java_stacks_and_plans(text: st
 
 
 def test_a_file_is_named_as_a_person_writes_it() -> None:
-    assert readable("file:///data/a%20b/part.parquet") == "/data/a b/part.parquet"
-    assert readable("s3a://bucket/part.parquet") == "s3a://bucket/part.parquet"
+    assert path_of("file:///data/a%20b/part.parquet") == "/data/a b/part.parquet"
+    assert path_of("s3a://bucket/part.parquet") == "s3a://bucket/part.parquet"
 
 
 def test_a_schema_keeps_the_text_of_a_partition_and_the_type_of_a_column(spark: SparkSession, tmp_path: Path) -> None:
