@@ -25,6 +25,7 @@ from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.metrics import metrics_table
 from logloss_spark.tables.reliability import reliability_table
+from logloss_spark.wording import visible
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -275,7 +276,12 @@ class State:
         return self.checked
 
     def __repr__(self) -> str:
-        return f"State({', '.join(self.table.columns)})"
+        if "checked" not in self.__dict__:
+            return "State that was not checked yet; .conventions says what it holds"
+        by = f" by {', '.join(map(visible, self.slices))}" if self.slices else ""
+        if self.conventions.models:
+            return f"State of a comparison{by}; .comparison() computes its table"
+        return f"State of an evaluation{by}; .metrics() computes its metrics"
 
 
 def merge(*states: State) -> State:

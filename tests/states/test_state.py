@@ -339,6 +339,14 @@ def test_a_state_cut_by_its_slices_is_read_and_merges_with_whole_ones(small, par
     assert found.first().n == parts[0].metrics().first().n + 2
 
 
+def test_a_state_says_what_it_is_and_reads_nothing_for_that(small, whole):
+    assert repr(whole.state) == "State of an evaluation by a, b; .metrics() computes its metrics"
+    stored = ls.State(small)
+    assert repr(stored) == "State that was not checked yet; .conventions says what it holds"
+    assert stored.slices == ("a", "b")
+    assert repr(stored) == repr(whole.state)
+
+
 def test_a_cut_is_made_of_slices_and_of_nothing_else(small):
     state = ls.State(small)
     with pytest.raises(SpecError, match=r"where must be a condition on the slice columns of the state \(a, b\)"):
