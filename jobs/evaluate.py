@@ -1,6 +1,6 @@
 """Run the command that this file is named after: spark-submit jobs/evaluate.py --config conf/evaluate.toml.
 
-The other jobs are links to this file.
+All jobs are copies of one file, not links to it: spark-submit follows a link, and the command would be another.
 """
 
 import sys

@@ -1,9 +1,11 @@
 """The files that spark-submit runs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyspark
 import pytest
 
 from logloss_spark.app.commands import COMMANDS
@@ -13,6 +15,16 @@ JOBS = Path(__file__).parents[2] / "jobs"
 
 def test_each_command_has_a_job_of_its_name() -> None:
     assert {job.stem for job in JOBS.glob("*.py")} == set(COMMANDS)
+    assert len({job.read_text() for job in JOBS.glob("*.py")}) == 1
+
+
+@pytest.mark.slow
+def test_spark_submit_runs_the_command_that_a_job_is_named_after() -> None:
+    submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
+    env = {**os.environ, "PYTHONPATH": str(JOBS.parent), "PYSPARK_DRIVER_PYTHON": sys.executable}
+    ran = subprocess.run([submit, JOBS / "drift.py", "--help"], env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "logloss-spark drift " in ran.stdout
 
 
 @pytest.mark.parametrize("command", ["evaluate", "merge"])
