@@ -436,7 +436,7 @@ WIDE = {"label": "label", "predictions": MODELS, "baseline": "a"}
 LONG = {"label": "label", "prediction": "p_a", "model": "model", "keys": ["id"], "baseline": "a"}
 REFUSED = {
     "absent column": (WIDE | {"predictions": {"a": "p_a", "b": "p_c"}}, "'p_c' is not in the table; .* Did you mean"),
-    "absent baseline": (WIDE | {"baseline": "A"}, "'A' is not; it has: a, b. Did you mean 'a'?"),
+    "absent baseline": (WIDE | {"baseline": "A"}, "baseline must be 'a' or 'b', got 'A'. Did you mean 'a'?"),
     "one model": (WIDE | {"predictions": {"a": "p_a"}}, "compared with other models, got 'a' alone"),
     "other classes": (
         WIDE | {"predictions": {"a": "p_a", "b": ["p_a", "p_b", "w"]}},

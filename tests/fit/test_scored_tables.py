@@ -85,7 +85,7 @@ def test_rows_that_cannot_be_fitted_on_keep_all_columns_and_an_old_status_gives_
 
 def test_a_feature_of_which_a_table_has_two_is_told_in_one_line(table) -> None:
     twice = table.select("*", F.col("x0"))
-    with pytest.raises(SpecError, match="feature column 'x0' is in the table 2 times") as raised:
+    with pytest.raises(SpecError, match="feature column 'x0' must be in the table once, got 2") as raised:
         MODEL.transform(twice)
     assert "\n" not in str(raised.value)
 

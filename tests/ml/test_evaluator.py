@@ -160,7 +160,12 @@ def test_a_search_over_folds_that_lack_the_last_class_counts_its_events(spark, l
             DataError,
             "two classes or more, got 0 in 'probability'",
         ),
-        ("label double, probability string", (1.0, "x"), SpecError, "prediction column 'probability' must be a number"),
+        (
+            "label double, probability string",
+            (1.0, "x"),
+            SpecError,
+            "prediction column 'probability' must hold numbers",
+        ),
         ("label string, probability double", ("a", 0.5), SpecError, "label column 'label' is string"),
         ("labels double, probability double", (1.0, 0.5), SpecError, "label column 'label' is not in the table"),
     ],

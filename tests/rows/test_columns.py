@@ -125,9 +125,9 @@ def test_comparisons_and_bare_numbers_take_crowded_tables(crowded):
 
 
 def test_names_that_differ_in_case_are_the_same_unless_spark_tells_them_apart(spark, crowded):
-    with pytest.raises(SpecError, match="'id' is in the table 2 times"):
+    with pytest.raises(SpecError, match="'id' must be in the table once, got 2"):
         ls.evaluate(crowded, label="label", prediction="id")
-    with pytest.raises(SpecError, match=r"'ID' is in the table 3 times \('id', 'id', 'Id'\)"):
+    with pytest.raises(SpecError, match=r"'ID' must be in the table once, got 3 \('id', 'id', 'Id'\)"):
         ls.evaluate(crowded, label="label", prediction="ID")
     spark.conf.set(CASE, "true")
     try:

@@ -195,16 +195,16 @@ BAD = {
     "one of several columns missing": ({"prediction": ["p", "q"]}, "prediction column 'q' is not in the table"),
     "a slice that is not there": ({"by": [["dayy"]]}, "slice column 'dayy' is not in the table"),
     "text as prediction": ({"prediction": "word"}, "must hold numbers, arrays of numbers or ML vectors, got string"),
-    "a date as prediction": ({"prediction": "day"}, "not date"),
-    "a boolean as prediction": ({"prediction": "flag"}, "not boolean"),
-    "words as prediction": ({"prediction": "words"}, "not array<string>"),
+    "a date as prediction": ({"prediction": "day"}, "ML vectors, got date"),
+    "a boolean as prediction": ({"prediction": "flag"}, "ML vectors, got boolean"),
+    "words as prediction": ({"prediction": "words"}, "ML vectors, got array<string>"),
     "text among the columns": ({"prediction": ["p", "word"]}, "'word' must be numeric, got string"),
-    "an array among the columns": ({"prediction": ["p", "ps"]}, "'ps' must hold numbers"),
+    "an array among the columns": ({"prediction": ["p", "ps"]}, "'ps' must be numeric, got array<double>"),
     "one column for all classes": ({"prediction": ["p"]}, "two or more"),
     "no column": ({"prediction": []}, "two or more"),
     "text as weight": ({"weight": "weight_text"}, "must be numeric, got string"),
     "a boolean as weight": ({"weight": "flag"}, "must be numeric, got boolean"),
-    "an array as weight": ({"weight": "ps"}, "must hold numbers"),
+    "an array as weight": ({"weight": "ps"}, "must be numeric, got array<double>"),
     "text as label, without classes": ({"label": "word"}, "can never equal the class 0"),
     "a date as label": ({"label": "day"}, "is date, which can never equal"),
     "text classes of numbers": ({"classes": ("no", "yes")}, "can never equal the class 'no'"),
@@ -219,9 +219,12 @@ BAD = {
     "three classes of two columns": ({"prediction": ["p", "share"], "classes": (0, 1, 2)}, "2 columns"),
     "a share for a distribution": (
         {"label": "share", "prediction": "ps", "soft_labels": True},
-        "the form of its prediction",
+        "a soft label and its prediction must both be numbers or both be distributions",
     ),
-    "a distribution for a share": ({"label": "ps", "soft_labels": True}, "the form of its prediction"),
+    "a distribution for a share": (
+        {"label": "ps", "soft_labels": True},
+        "a soft label and its prediction must both be numbers or both be distributions",
+    ),
     "three columns of shares for two classes": (
         {"label": ["share", "p", "share"], "prediction": ["p", "share"], "soft_labels": True},
         "label must have one column per class, got 3 columns for 2 classes",
@@ -238,7 +241,7 @@ BAD = {
     "one label in a list": ({"label": ["label"]}, "label must be one column, given without a list"),
     "by as numbers": ({"by": [[1]]}, "by must be a list of names, got [1]"),
     "another kind": ({"kind": "probabilty"}, "Did you mean 'probability'?"),
-    "another clip": ({"clip": "epsilon"}, "it has: eps, none"),
+    "another clip": ({"clip": "epsilon"}, "clip must be 'eps' or 'none', got 'epsilon'"),
     "another engine": ({"engine": "panda"}, "Did you mean 'pandas'?"),
     "eps of 0": ({"eps": 0.0}, "eps must lie between 0 and 0.5"),
     "eps of text": ({"eps": "1e-15"}, "got '1e-15'"),
@@ -275,7 +278,7 @@ def test_spark_columns_in_place_of_names_are_refused_in_one_line(wide):
 
 
 def test_a_name_that_two_columns_have_is_refused(wide):
-    with pytest.raises(SpecError, match="'p' is in the table 2 times"):
+    with pytest.raises(SpecError, match="'p' must be in the table once, got 2"):
         ls.evaluate(wide.select("label", "p", "share").toDF("label", "p", "p"), label="label", prediction="p")
 
 
