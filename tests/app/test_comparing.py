@@ -125,7 +125,7 @@ def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_base
             "prediction column 'shrp' is not in the table; it has: row, y, side, blunt, sharp. Did",
         ),
         ("models.dull=3", 2, "[models] dull must be a string or a list (each a string), got 3"),
-        ("compare.baseline=blnt", 2, "'blnt' is not; it has: blunt, sharp. Did you mean 'blunt'?"),
+        ("compare.baseline=blnt", 2, "baseline must be 'blunt' or 'sharp', got 'blnt'. Did you mean 'blunt'?"),
         ("compare.rows=share", 2, "[compare] rows must be 'all' or 'shared', got 'share'. Did you mean 'shared'?"),
         ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),
         ("compare.on_invalid=quarantine", 2, "[compare] on_invalid must be 'count' or 'fail', got 'quarantine'"),
