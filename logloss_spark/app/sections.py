@@ -21,9 +21,13 @@ TYPELESS = ("csv", "json", "xml")
 
 @dataclass(frozen=True, kw_only=True)
 class Input(Source):
-    """Where the rows are. Errors call this section by the name `section`."""
+    """Where the rows are: a path in one of Spark's formats, with options of its reader, or a table of the catalog.
+
+    `schema` gives columns of a path their types where Spark would guess others, and `where` is a condition in SQL.
+    """
 
     section: ClassVar[str] = "input"
+    """What errors call this section."""
 
     def __post_init__(self) -> None:
         if bool(self.path) == bool(self.table):

@@ -27,7 +27,7 @@ from logloss_spark.wording import PATH, visible
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOff(Slices):
-    """Which metrics to read off a state, and by which slices: arguments of `logloss_spark.metrics`.
+    """Which metrics to read off a state, and by which slices: arguments of `State.metrics`.
 
     `metrics` names the metrics to keep, all by default; `loss` is what the state is of.
     """
