@@ -30,7 +30,7 @@ def test_columns_and_classes_are_no_secrets() -> None:
     ],
 )
 def test_the_secret_in_an_override_is_known_however_malformed_it_is(override: str) -> None:
-    message = f"an override is section.key=value, and {override!r} came"
+    message = f"an override must be section.key=value, got {override!r}"
     assert "hush!" not in redacted(message, list(secrets_in_text(override)))
 
 
