@@ -60,8 +60,8 @@ class Evaluation(HeldState):
     does leaving a `with` block.
     """
 
-    def __init__(self, df: DataFrame, rows: Rows, reporting: Reporting) -> None:
-        self._df, self._rows, self._reporting = df, rows, reporting
+    def __init__(self, rows: Rows, reporting: Reporting) -> None:
+        self._rows, self._reporting = rows, reporting
         self._sources = sources_of(rows, reporting)
         check_loss(rows)
         check_logits(rows)
@@ -123,7 +123,7 @@ class Evaluation(HeldState):
     @property
     def invalid(self) -> DataFrame:
         """The rows that were not scored, with the reason in `row_status`, which replaces a column of this name."""
-        return invalid_rows(self._df, self._rows)
+        return invalid_rows(self._rows)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """How more rows can be scored, from the counts of rows by status, as in a row of metrics."""
@@ -337,7 +337,7 @@ def evaluate(
     )
     reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline, auc=auc, calibration=calibration)
     roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by)
-    return Evaluation(df, rows_of(df, roles, scoring, engine=engine), reporting)
+    return Evaluation(rows_of(df, roles, scoring, engine=engine), reporting)
 
 
 SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibration": with_pooling}

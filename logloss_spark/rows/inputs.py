@@ -37,11 +37,13 @@ class Rows:
 
     Attributes
     ----------
+    source : DataFrame
+        The user's table.
     table : DataFrame
         The columns `slice_0` …, `label`, `prediction`, and `weight` and `bucket` where there are any. Of a margin
         `prediction` holds both entries, [-z, z], until the status of its row is known.
     roles : Roles
-        The columns of the user's table that these were.
+        Which columns of the user's table they are.
     scoring : Scoring
         How they are scored.
     form : Form
@@ -57,6 +59,7 @@ class Rows:
         The rows that they are compared on.
     """
 
+    source: DataFrame
     table: DataFrame
     roles: Roles
     scoring: Scoring
@@ -113,7 +116,7 @@ def rows_of(
         columns["bucket"] = bucket(fields[roles.cluster].type, fields[roles.cluster].column)
     columns |= beside(find) if beside else {}
     table = with_index_names(df).select(*[column.alias(name) for name, column in columns.items()])
-    return Rows(table=table, roles=roles, scoring=scoring, form=form, engine=engine)
+    return Rows(source=df, table=table, roles=roles, scoring=scoring, form=form, engine=engine)
 
 
 def bucket(type_: DataType, cluster: Column) -> Column:

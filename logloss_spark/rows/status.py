@@ -37,17 +37,12 @@ def status_name(code: Column) -> Column:
     return F.element_at(F.array(*[F.lit(status) for status in STATUSES]), code + 1)
 
 
-def invalid_rows(df: DataFrame, rows: Rows) -> DataFrame:
-    """The rows of a table that cannot be scored, with all their columns and `row_status`, which says why.
+def invalid_rows(rows: Rows) -> DataFrame:
+    """The rows of the user's table that cannot be scored, with all their columns and `row_status`, which says why.
 
     An existing column of that name is replaced: rows that were invalid before have one.
-
-    Parameters
-    ----------
-    df : DataFrame
-    rows : Rows
-        The same table, made ready.
     """
+    df = rows.source
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
     columns = [F.col(index_name(place)) for place in kept]
     whole = rows_of(df, rows.roles, rows.scoring, engine=rows.engine, beside=lambda _: {"row": F.struct(*columns)})

@@ -100,7 +100,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     source = read_input(spark, config.input, config.columns)
     asked = config.evaluate
     rows = rows_of(source, config.roles, asked, engine=asked.engine)
-    evaluation = Evaluation(source, rows, asked)
+    evaluation = Evaluation(rows, asked)
     quarantined, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
     targets = output.targets(outputs)
     with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation:
