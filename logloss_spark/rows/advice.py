@@ -20,7 +20,7 @@ LARGEST_TOLERANCE = 0.1
 def advice(counts: Mapping[Any, Any], rows: Rows) -> str:
     """How to get rows scored that were not, for the most frequent reason; "" where the reason does not tell.
 
-    Reads the rows again if half of them or more were not scored, and their numbers may tell why.
+    Reads the rows again if more than half of them were not scored and their numbers may tell why.
 
     Parameters
     ----------
