@@ -6,7 +6,6 @@ as in `[PATH_NOT_FOUND]`; so this module reads the text.
 """
 
 import re
-from collections.abc import Iterator
 from urllib.parse import unquote
 
 from pyspark.errors import PySparkException
@@ -112,8 +111,6 @@ def translated(error: BaseException) -> LogLossError:
     LogLossError: DataError, SpecError, or its base where all that is known is that Spark failed
     """
     text = str(error)
-    if "[INTERNAL_ERROR]" in text:  # what Spark takes for a bug has its cause behind it
-        text = "\n".join(map(str, causes(error)))
     for pattern, kind, line in KNOWN:
         found = re.search(pattern, text, re.DOTALL)
         if found:
@@ -122,13 +119,6 @@ def translated(error: BaseException) -> LogLossError:
     state = re.search(r"SQLSTATE: (\w\w)", text)
     kind = BY_STATE.get(state[1], LogLossError) if state else LogLossError
     return kind(said(error))
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Return an error of Spark's and those that caused it in Java."""
-    while error is not None:
-        yield error
-        error = getattr(error, "_cause", None)
 
 
 def said(error: BaseException) -> str:
@@ -143,6 +133,9 @@ def said(error: BaseException) -> str:
     python = re.findall(r"^\w[\w.]*(?:Error|Exception): .+$", text.partition("Driver stacktrace")[0], re.MULTILINE)
     if "Traceback (most recent call last)" in text and python:
         return str(python[-1]).strip()
+    caused = re.findall(r"^Caused by: (.+)$", text, re.MULTILINE)
+    if "[INTERNAL_ERROR]" in text and caused:  # Spark calls it a bug of its own, whatever the cause
+        text = caused[-1]
     text = re.split(r"\n\s*at |\n\nJVM stacktrace|\n== SQL|;?\n['+]|\s*\(?SQLSTATE:", text)[0]
     text = re.sub(r"^An error occurred while calling \S+\.\s*: ", "", text)
     text = re.sub(r"^Job aborted.*?\(TID.*?\) \(.*?\): ", "", re.sub(r"^\(?[\w.$]+(?:Exception|Error)\)?:? ", "", text))

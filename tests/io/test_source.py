@@ -46,6 +46,11 @@ def test_an_error_that_is_not_known_is_judged_by_its_state(text: str, kind: type
         ),
         ("[SOME_CONDITION.OF_SPARK] No disk. SQLSTATE: 58030;\n'Filter (p > 1)\n+- Relation", "No disk"),
         ("Traceback (most recent call last):\n  File 'a'\nZeroDivisionError: by zero\n", "ZeroDivisionError: by zero"),
+        (
+            ": org.apache.spark.SparkException: [INTERNAL_ERROR] You hit a bug in Spark. SQLSTATE: XX000\n\tat a\n"
+            "Caused by: java.io.IOException: No disk\n\tat a.b(C.java:1)",
+            "No disk",
+        ),
     ],
 )
 def test_what_spark_said_is_told_without_names_of_java_stacks_and_plans(text: str, line: str) -> None:
