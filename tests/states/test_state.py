@@ -367,8 +367,9 @@ def test_a_state_that_is_rolled_up_is_that_of_the_coarser_evaluation(whole, tabl
 
 def test_a_slice_is_added_to_states_that_are_told_apart_by_it(parts):
     days = [state.with_slice("part of", F.lit(place)) for place, state in enumerate(parts)]
-    found = ls.merge(*days).metrics(by=[["part of"]]).toPandas().set_index("slice")["n"]
-    assert found.drop("all").tolist() == [state.metrics().first().n for state in parts]
+    found = ls.merge(*days).metrics(by=[["part of"]]).toPandas().set_index("slice")["n"].to_dict()
+    counts = [state.metrics().first().n for state in parts]
+    assert found == {f"part of={place}": n for place, n in enumerate(counts)} | {"all": sum(counts)}
 
 
 def test_a_state_is_saved_where_nothing_is_or_over_another(parts, tmp_path):
