@@ -53,11 +53,15 @@ def new_source() -> int:
 
 def added(parts: DataFrame, conventions: Conventions) -> DataFrame:
     """The table of one state, from rows of one or more whose slice columns are called `slice_0`, ..."""
-    columns = slice_columns(conventions)
-    inner = [slice_name(place) for place in range(len(columns))]
-    table = parts.groupBy(*inner, *KEYS).agg(*sum_columns(conventions))
-    named = [F.col(key).alias(name) for key, name in zip(inner, columns.values(), strict=True)]
-    return table.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
+    inner = [slice_name(place) for place in range(len(conventions.slices))]
+    return as_stored(parts.groupBy(*inner, *KEYS).agg(*sum_columns(conventions)), conventions)
+
+
+def as_stored(sums: DataFrame, conventions: Conventions) -> DataFrame:
+    """The table of a state, from its sums by `slice_0`, ...: slices under their names, and the fingerprint."""
+    columns = slice_columns(conventions).values()
+    named = [F.col(slice_name(place)).alias(name) for place, name in enumerate(columns)]
+    return sums.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
 
 
 def known_as(spark: SparkSession, source: int) -> DataFrame:
@@ -139,7 +143,7 @@ def sliced(state: CheckedState, name: str, value: Column) -> CheckedState:
     keys = keyed(state.table, state.conventions).withColumn(
         slice_name(len(wider.slices) - 1), F.when(~F.col("part").isin(*WHOLE), value)
     )
-    return CheckedState(added(keys, wider), wider, state.sources)
+    return CheckedState(as_stored(keys, wider), wider, state.sources)
 
 
 def merged(states: Sequence[CheckedState]) -> CheckedState:
@@ -152,10 +156,10 @@ def merged(states: Sequence[CheckedState]) -> CheckedState:
         or as part of another.
     """
     conventions = common_conventions([state.conventions for state in states])
-    types = [[state.slice_types[name] for name in conventions.slices] for state in states]
-    other = next((row for row in types if row != types[0]), None)
+    first, *others = (state.slice_types for state in states)
+    other = next((types for types in others if types != first), None)
     if other is not None:
-        raise SpecError(f"slice columns must have the same types in all states, got {types[0]} and {other}")
+        raise SpecError(f"slice columns must have the same types in all states, got {first} and {other}")
     sources = frozenset[int]().union(*(state.sources for state in states))
     check_sources(len(sources), sum(len(state.sources) for state in states))
     together = union_of([rescaled(state, conventions) for state in states])
