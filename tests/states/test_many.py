@@ -15,20 +15,17 @@ def days(spark, tmp_path_factory):
     df = spark.createDataFrame([("x", 1, 0.9), ("y", 0, 0.2)], "a string, label int, p double")
     folder = tmp_path_factory.mktemp("days")
     with ls.evaluate(df, label="label", prediction="p", by=[["a"]], engine="native") as evaluation:
-        table = pa.Table.from_pandas(evaluation.state.table.toPandas(), preserve_index=False)
-    table = table.set_column(table.schema.get_field_index("target"), "target", pa.nulls(len(table), pa.string()))
-    table = table.set_column(table.schema.get_field_index("model"), "model", pa.nulls(len(table), pa.string()))
+        table = evaluation.state.table.toArrow()
     at, parts = table.schema.get_field_index("place"), table["part"].to_pylist()
 
     def stored(count):
         for day in range(count):
             places = zip(parts, table["place"].to_pylist(), strict=True)
             own = [day if part == "source" else place for part, place in places]
-            (folder / str(day)).mkdir(exist_ok=True)
-            pq.write_table(
-                table.set_column(at, "place", pa.array(own, pa.int64())), folder / str(day) / "state.parquet"
-            )
-        return [str(folder / str(day)) for day in range(count)]
+            path = folder / str(count) / str(day)
+            path.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table.set_column(at, "place", pa.array(own, pa.int64())), path / "state.parquet")
+        return [str(folder / str(count) / str(day)) for day in range(count)]
 
     return stored
 
@@ -48,6 +45,11 @@ def test_the_number_of_states_does_not_change_the_number_of_jobs(spark, days):
     ten, many = jobs_of(spark, "ten", lambda: ls.merge(*states[2:]))
     assert 0 < many == few
     assert (two + ten).metrics().first().n == 24
+
+
+def test_a_pattern_that_matches_many_states_gives_their_sum(days):
+    paths = days(12)
+    assert ls.read_state(paths[0].rpartition("/")[0] + "/*").metrics().first().n == 24
 
 
 def test_what_was_checked_is_not_checked_again(spark, days):
