@@ -25,6 +25,7 @@ def table(spark: SparkSession, folder: Path) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")  # Spark's own
 @pytest.mark.parametrize(
     "page",
     [
