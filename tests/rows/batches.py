@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.roles import Roles
+from logloss_spark.rows.arrow import numbers
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.terms import scored, with_loss
 from logloss_spark.scoring import Scoring
@@ -81,10 +82,10 @@ def collected(tables: dict[str, DataFrame]) -> dict[str, dict[str, Array]]:
 
 
 def as_numpy(column: pa.ChunkedArray) -> Array:
-    """A column as NumPy: lists become a matrix."""
+    """A column as NumPy: lists become a matrix, whose rows are NaN where a list is shorter or longer than most."""
     values = column.combine_chunks()
     if pa.types.is_list(values.type):
-        return values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
+        return numbers(values, int(np.bincount(values.value_lengths().fill_null(0)).argmax()))
     return values.to_numpy(zero_copy_only=False)
 
 
