@@ -24,9 +24,9 @@ class Outcome:
     inputs : sequence of str
         What was read: paths, or tables of the catalog.
     counts : mapping from str to int
-        How much was read and used: "read" and "scored" (`evaluate`), "read" and "compared" (`compare`; with
-        rows = "shared" "compared" counts pairs of a row and a challenger), "read", "fitted" and "held_out" rows
-        (`fit`), "states" and "missing" (`metrics` and `merge`). Empty where nothing is counted.
+        Rows that were "read", and those that were "scored" (`evaluate`, `metrics`), "compared" (`compare`; with
+        rows = "shared" these are pairs of a row and a challenger), or "fitted" and "held_out" (`fit`). The "states"
+        that were read, and those that are "missing" (`metrics`, `merge`). Empty where nothing is counted.
     invalid : mapping from str to int
         Rows that could not be used, by reason.
     slices : sequence of records

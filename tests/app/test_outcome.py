@@ -139,7 +139,9 @@ def test_every_command_says_what_it_found_as_json(folder: Path, capsys: pytest.C
     assert evaluated["details"] == {"sources": {"auc": "rows", "calibration": "rows"}}
     assert compared["counts"] == {"read": 40, "compared": 39}
     assert compared["slices"][0]["challenger"] == "b"
-    assert found["metrics"]["counts"] == found["merge"]["counts"] | {"missing": 1} == {"states": 2, "missing": 1}
+    assert found["merge"]["counts"] == {"states": 2, "missing": 0}
+    assert found["metrics"]["counts"] == {"states": 2, "missing": 1, "read": 40, "scored": 39}
+    assert found["metrics"]["invalid"] == {"null_label": 1}
     assert found["metrics"]["slices"][0]["rows"] == 40
     assert found["metrics"]["written"] == {}
     assert found["drift"]["slices"][0]["worst"][0].keys() >= {"low", "high", "reference_share", "current_share"}

@@ -20,6 +20,7 @@ from logloss_spark.app.sections import Slices, TableFormat
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import first_slices, view_of
 from logloss_spark.roles import slices_of
+from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import LossName
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.wording import PATH, visible
@@ -99,10 +100,14 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
         }
         tables = {name: make() for name, make in made.items() if name in outputs}
         write_tables(reservation, with_run_date(tables, outputs, given.run_date))
+    overall = first.frame.iloc[0].to_dict()
+    invalid = reasons_in(overall)
+    read = int(overall["rows"])
     return Outcome(
         command="metrics",
         inputs=tuple(states.found),
-        counts=states.counts,
+        counts=states.counts | {"read": read, "scored": read - sum(invalid.values())},
+        invalid=invalid,
         slices=records_of(first, asked.metrics),
         written=outputs,
         view=view,
