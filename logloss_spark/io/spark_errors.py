@@ -41,7 +41,8 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
     ),
     (
         r"Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving"
-        r"|SparkContext (?:was|has been) shut ?down|stopped SparkContext|SparkEnv.*is null|RejectedExecutionException",
+        r"|SparkContext (?:was|has been) shut ?down|stopped SparkContext"
+        r'|value of "org\.apache\.spark\.Spark(?:Context|Env)[^"]*" is null|RejectedExecutionException',
         LogLossError,
         "Java runs as long as a job does, and it has ended: it was terminated, or ran out of memory "
         "(spark.driver.memory)",

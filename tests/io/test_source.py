@@ -97,3 +97,12 @@ def test_a_schema_that_does_not_fit_is_refused_in_one_line(
         read_table(spark, Source(**{"path": str(tmp_path / "table")} | given))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_what_java_can_no_longer_do_when_it_ends_is_told_as_its_end() -> None:
+    text = (
+        ": org.apache.spark.SparkException: [INTERNAL_ERROR] You hit a bug in Spark. SQLSTATE: XX000\n\tat a\n"
+        'Caused by: java.lang.NullPointerException: Cannot invoke "org.apache.spark.scheduler.DAGScheduler.runJob()" '
+        'because the return value of "org.apache.spark.SparkContext.dagScheduler()" is null\n\tat a.b(C.java:1)'
+    )
+    assert str(translated(ValueError(text))).startswith("Java runs as long as a job does, and it has ended")
