@@ -273,7 +273,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(wide, case):
 
 def test_spark_columns_in_place_of_names_are_refused_in_one_line(wide):
     for given in ({"prediction": wide.p}, {"weight": wide.w8}, {"by": [[wide.day]]}):
-        with pytest.raises(SpecError, match=r"names? of|name of a column"):
+        with pytest.raises(SpecError, match=r"a list of names|name of a column"):
             ls.evaluate(wide, **{"label": "label", "prediction": "p"} | given)
 
 
