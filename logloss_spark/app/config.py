@@ -21,12 +21,13 @@ class JobConfig:
 
     `DATED` names the sections that hold paths and filters, in which `{run_date}` is filled in. A command may use the
     file of another one: `OTHER` is the config of that command, whose sections and keys may stand there and are passed
-    over, and so are the sections that `PASSED_OVER` names.
+    over, and so are the sections that `PASSED_OVER` names. Overrides of what is passed over are errors if `REFUSES`.
     """
 
     DATED: ClassVar[tuple[str, ...]] = ("input", "output")
     OTHER: ClassVar["type[JobConfig] | None"] = None
     PASSED_OVER: ClassVar[tuple[str, ...]] = ()
+    REFUSES: ClassVar[bool] = True
 
 
 Config = TypeVar("Config", bound=JobConfig)
@@ -56,7 +57,7 @@ def read_config(
     if run_date is not None:
         check_date(run_date)
     changes = [overriding(override) for override in overrides]
-    for change in changes:
+    for change in changes if of.REFUSES else ():
         check_read(change, of)
     try:
         return structured(reduce(overlaid, changes, {} if path is None else parsed(path)), of, run_date)
@@ -180,8 +181,9 @@ def check_known(given: Mapping[str, Any], of: type[JobConfig]) -> None:
             raise SpecError(f"unknown section [{name}]; {did_you_mean(name, sections)}")
         if not isinstance(section, dict):
             raise SpecError(f"{name} must be a section with keys of its own, got {section!r}")
+    for name in (name for name in given if name not in of.PASSED_OVER):
         known = keys_of(of, name) | (keys_of(of.OTHER, name) if of.OTHER else {})
-        for key in section:
+        for key in given[name]:
             if known and key not in known:
                 raise SpecError(f"unknown key {key!r} in [{name}]; {did_you_mean(key, known)}")
 

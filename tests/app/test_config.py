@@ -278,8 +278,6 @@ def test_a_command_asks_for_no_section_that_it_passes_over(
         (MergeConfig, "evaluate.by=[['day']]", r"got evaluate\.by; it reads no \[evaluate\]"),
         (DriftConfig, "columns.wieght=w", r"unknown key 'wieght' in \[columns\]; .* Did you mean 'weight'\?"),
         (FitConfig, "score.path=elsewhere", r"got score\.path; it reads no \[score\]"),
-        (ScoreConfig, "fit.solver=newton", r"got fit\.solver; it reads no \[fit\]"),
-        (ScoreConfig, "columns.label=y", r"got columns\.label; of \[columns\] it reads: rename"),
     ],
 )
 def test_an_override_that_a_command_would_pass_over_is_refused(of: type[JobConfig], override: str, line: str) -> None:

@@ -55,6 +55,7 @@ class ScoreConfig(JobConfig):
 
     DATED: ClassVar[tuple[str, ...]] = ("score", "output")
     OTHER: ClassVar[type[JobConfig] | None] = FitConfig
+    REFUSES: ClassVar[bool] = False  # the same overrides may be given to both
 
     score: ScoreInput
     columns: Renaming = field(default_factory=Renaming)
