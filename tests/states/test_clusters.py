@@ -79,7 +79,7 @@ def evaluated(df, form, **more):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("4 probabilities", marks=pytest.mark.connect), *FORMS.keys() - {"4 probabilities"}]
+    "name", [pytest.param("4 probabilities", marks=pytest.mark.connect), *sorted(FORMS.keys() - {"4 probabilities"})]
 )
 def test_errors_are_those_of_the_influences_of_each_bucket(tables, name):
     form, df, case, buckets, day = tables[name]
