@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.io.session import session
 
+os.environ["COLUMNS"] = "100"  # of the terminal: processes side by side would have 80
 MODE = os.environ.get("LOGLOSS_SPARK_MODE", "classic")
 BUILD = Path("build", os.environ.get("PYTEST_XDIST_WORKER", "tests"))
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -533,7 +533,7 @@ def test_what_is_no_mapping_of_models_or_no_state_is_told_in_one_line(spark):
 def test_a_model_that_no_row_of_a_long_table_has_is_told(spark):
     df = spark.createDataFrame([(1, "a", 1, 0.9), (1, "b", 1, 0.8)], "id int, model string, y int, p double")
     asked = {"label": "y", "prediction": "p", "model": "model", "keys": "id", "baseline": "a", "engine": "native"}
-    with pytest.raises(SpecError, match="'zz' is not in it"):
+    with pytest.raises(SpecError, match="got 'zz', which it does not hold"):
         ls.compare(df, models=["a", "zz"], **asked)
     assert ls.compare(df, models=["a", "b"], **asked).to_pandas().n.tolist() == [1]
 

@@ -96,7 +96,7 @@ def test_labels_that_are_no_classes_end_a_job_before_it_writes(job: SimpleNamesp
     path = f"input.path={job.folder / 'signs'}"
     ran = job.run(path)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert "its labels are -1 and 1: give classes=(-1, 1)" in ran.err
+    assert "got labels -1 and 1: give classes=(-1, 1)" in ran.err
     assert not job.out.exists()
     assert job.run(path, "evaluate.classes=[-1, 1]").code == 0
 

@@ -110,7 +110,7 @@ def test_an_infinite_loss_stays_infinite_and_so_when_it_is_merged(spark):
     row = ls.merge(*states).metrics().first()
     assert row.log_loss == math.inf
     assert row.brier == pytest.approx(0.3 + 0.7 / 4, rel=1e-15)
-    assert states[0].where("wl_low = 'NaN'").count() == 0
+    assert states[0].table.where("wl_low = 'NaN'").count() == 0
     assert ls.log_loss(df, "label", "p", weight="w", clip="none") == math.inf
 
 
