@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 
+pytestmark = pytest.mark.slow  # whole published tables, each evaluated with the references of scikit-learn
+
 SKLEARN_EPS = np.finfo(np.float64).eps
 """Where scikit-learn clips float64 forecasts, 2.2e-16; ours is 1e-15 unless told."""
 
