@@ -484,11 +484,13 @@ def test_a_key_that_lacks_a_model_is_a_row_without_its_prediction(small, capsys)
         found = comparison.to_pandas().iloc[0]
         assert (found["rows"], found["n"], found["null_prediction"]) == (2, 1, 1)
         comparison.show()
+        remarks = comparison.remarks()
     # Of one row there is a difference, and no interval to show.
-    assert capsys.readouterr().out.splitlines()[-2:] == [
+    assert remarks == [
         "no evidence that b is better or worse than a: difference 0.00000",
         "1 row of 2 not scored by all models: null_prediction 1",
     ]
+    assert capsys.readouterr().out.splitlines()[-2:] == remarks
 
 
 @pytest.mark.parametrize(

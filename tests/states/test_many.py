@@ -1,7 +1,5 @@
 """States of many days are merged by as many queries as those of two."""
 
-import time
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -59,13 +57,11 @@ def test_what_was_checked_is_not_checked_again(spark, days):
 
 
 @pytest.mark.slow
-def test_the_states_of_a_year_are_merged_and_planned_in_seconds(spark, days, capsys):
+def test_a_year_of_states_is_merged_by_as_many_jobs_as_two_days_and_planned_as_one_union(spark, days, capsys):
     states = [ls.read_state(path) for path in days(365)]
     _, few = jobs_of(spark, "pair", lambda: ls.merge(*states[:2]))
     year, many = jobs_of(spark, "year", lambda: ls.merge(*states[2:]))
     assert many == few
-    start = time.monotonic()
     year.table.explain()
-    assert time.monotonic() - start < 30  # a second or two where nothing else runs
     assert capsys.readouterr().out.count("FileScan parquet") == 363
     assert year.metrics().first().n == 726
