@@ -13,6 +13,10 @@ PATIENCE = 0.3
 """Seconds between two requests to end what Spark does: a request that comes before the work began has no effect."""
 
 
+SOON = 0.05
+"""Seconds after which a signal is delivered again: by then a callback has ended."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal ended the job. `stands` says what the job has written; code that knows more than the default sets it.
 
@@ -43,13 +47,39 @@ def interruption(error: BaseException | None) -> Interrupted | None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let a signal that comes within this block raise `Interrupted`."""
-    with handled_by(interrupt):
+    with handled_by(interrupt), delivered_again():
         yield
 
 
 def interrupt(number: int, _: FrameType | None) -> None:
     """Raise `Interrupted`, as the handler of a signal."""
     raise Interrupted(number)
+
+
+@contextmanager
+def delivered_again() -> Iterator[None]:
+    """Deliver a signal once more if Python could not raise its exception within this block.
+
+    Python calls weakref callbacks, as py4j has one for each Java object, between any two lines of a program. An
+    exception that a signal raises there is printed and lost.
+    """
+    before, timers = sys.unraisablehook, list[threading.Timer]()
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        stop = unraisable.exc_value
+        if isinstance(stop, Interrupted):
+            timers.append(threading.Timer(SOON, signal.pthread_kill, [threading.main_thread().ident, stop.number]))
+            timers[-1].start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ each. On other file systems Spark cannot rename: it writes a table in its place,
 became of the old one.
 """
 
+import atexit
 import os
 import re
 import shutil
@@ -128,6 +129,11 @@ def reserved(
             check_target(spark, name, target, places[name], mode)
         try:
             yield Reservation(spark, mode, targets, places, prepared)
+        except BaseException:
+            # Tasks that Spark has cancelled may write for a moment longer: look again when this process ends.
+            for folder in prepared.values():
+                atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            raise
         finally:
             with held_back():
                 for folder in prepared.values():
