@@ -115,8 +115,17 @@ def quiet(spark: SparkSession) -> None:
     """
     for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):  # each error again, its trace as JSON
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
-    if not is_remote() and not spark.sparkContext.getConf().contains("spark.log.level"):
+    if is_remote():
+        return
+    if not spark.sparkContext.getConf().contains("spark.log.level"):
         spark.sparkContext.setLogLevel("FATAL")  # at ERROR each failed task logs its trace
+    accumulators = getattr(spark.sparkContext, "_accumulatorServer", None)
+    if accumulators is not None:
+        accumulators.handle_error = print_nothing
+
+
+def print_nothing(*_: object) -> None:
+    """Take the place of what prints a trace when Java ends before Python: the job's own error says so in one line."""
 
 
 def _connect(app_name: str) -> SparkSession:
