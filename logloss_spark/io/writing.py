@@ -67,6 +67,7 @@ class Reservation:
     """Targets that a job may write to, by name. They were checked, and are locked where they are on this machine.
 
     `places` are their addresses; `prepared` are the folders in which tables are written before they are swapped in.
+    `written` are the names of those that were written.
     """
 
     spark: SparkSession
@@ -74,6 +75,7 @@ class Reservation:
     targets: Mapping[str, Target]
     places: Mapping[str, str]
     prepared: Mapping[str, str]
+    written: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -127,9 +129,12 @@ def reserved(
                 ) from error
         for name, target in targets.items():
             check_target(spark, name, target, places[name], mode)
+        reservation = Reservation(spark, mode, targets, places, prepared)
         try:
-            yield Reservation(spark, mode, targets, places, prepared)
-        except BaseException:
+            yield reservation
+        except BaseException as error:
+            if isinstance(error, Interrupted) and reservation.written:
+                error.stands = standing(reservation, list(targets), reservation.written, begun=None)
             # Tasks that Spark has cancelled may write for a moment longer: look again when this process ends.
             for folder in prepared.values():
                 atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -157,8 +162,7 @@ def write_tables(reservation: Reservation, tables: Mapping[str, DataFrame]) -> N
     """
     spark, prepared = reservation.spark, reservation.prepared
     names = [name for name in tables if name in reservation.targets]
-    written: list[str] = []
-    name = ""
+    written, name = reservation.written, ""
     try:
         # What is swapped is prepared first, so that all else is only touched when that has gone well.
         for name in sorted(names, key=lambda name: name not in prepared):

@@ -103,7 +103,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     evaluation = Evaluation(rows, asked)
     quarantined, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
     targets = output.targets(outputs)
-    with evaluation, reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation:
+    with reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation, evaluation:
         counts, sources = evaluation.counts, evaluation.sources
         check_any(sum(counts.values()), config.input)
         check_tolerated(counts, config.evaluate, evaluation.advice)
