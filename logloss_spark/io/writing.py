@@ -133,7 +133,7 @@ def reserved(
         try:
             yield reservation
         except BaseException as error:
-            if isinstance(error, Interrupted) and reservation.written:
+            if isinstance(error, Interrupted) and reservation.written and set(reservation.written) == set(targets):
                 error.stands = standing(reservation, list(targets), reservation.written, begun=None)
             # Tasks that Spark has cancelled may write for a moment longer: look again when this process ends.
             for folder in prepared.values():
