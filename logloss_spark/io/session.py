@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,9 @@ PACKAGES = ("numpy", "pandas", "pyarrow")
 """What a Python worker needs; our own package travels with the functions."""
 
 PROGRESS = "spark.ui.showConsoleProgress"
+
+FAILED_COLLECTING = "toPandas attempted Arrow optimization .* can not continue"
+"""The warning in which PySpark repeats an error that it also raises."""
 
 # Spark 4.3 hands columns to Pandas UDFs as they were stored; a plan that reads an ML vector from Parquet then dies with
 # UNSUPPORTED_DATATYPE as soon as a Pandas UDF runs above it, even on another column.
@@ -115,6 +119,7 @@ def quiet(spark: SparkSession) -> None:
     """
     for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):  # each error again, its trace as JSON
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", FAILED_COLLECTING)
     if is_remote():
         return
     if not spark.sparkContext.getConf().contains("spark.log.level"):

@@ -122,12 +122,11 @@ def last_words(process: subprocess.Popen[str]) -> str:
         raise
 
 
-def said(err: str, *, with_java: bool = False) -> list[str]:
-    """The lines that are ours; Java's own first words are another matter, and so are its last ones if it was killed."""
-    if not with_java:
-        assert "Traceback" not in err
-        assert "py4j" not in err
-        assert "\tat " not in err
+def said(err: str) -> list[str]:
+    """The lines that are ours; Java's own first words are another matter."""
+    assert "Traceback" not in err
+    assert "py4j" not in err
+    assert "\tat " not in err
     return [line for line in err.splitlines() if line.startswith("logloss-spark")]
 
 
@@ -151,7 +150,7 @@ def test_a_job_that_is_killed_leaves_each_table_whole(job: Job, moment: int) -> 
             (os.killpg if with_java else os.kill)(process.pid, number)
         err = last_words(process)
     found = set(job.found().values())
-    lines = said(err, with_java=with_java)
+    lines = said(err)
     if process.returncode == -signal.SIGKILL:
         if len(found) == 1:  # else it came between two renames
             job.day = found.pop()
