@@ -19,6 +19,6 @@ if __name__ == "__main__":
             file=sys.stderr,
         )
         sys.exit(2)
-    from logloss_spark.app.cli import main
+    from logloss_spark.app.cli import process
 
-    sys.exit(main([Path(__file__).stem, *sys.argv[1:]]))
+    process([Path(__file__).stem, *sys.argv[1:]])

@@ -1,8 +1,6 @@
 """Run the command line as `python -m logloss_spark`."""
 
-import sys
-
-from logloss_spark.app.cli import main
+from logloss_spark.app.cli import process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process()

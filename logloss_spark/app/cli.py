@@ -18,9 +18,14 @@ from logloss_spark.app.printing import open_standard_streams, say, tell
 from logloss_spark.errors import MESSAGE, LogLossError, SpecError
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
-from logloss_spark.io.signals import Interrupted, held_back, interruptible, interruption
+from logloss_spark.io.signals import Interrupted, end_process, held_back, interruptible, interruption
 from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.wording import visible
+
+
+def process(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line as a process, and end it; the arguments are those of `main`."""
+    end_process(lambda: main(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

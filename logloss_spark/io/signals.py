@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -54,6 +55,24 @@ def interruptible() -> Iterator[None]:
 def interrupt(number: int, _: FrameType | None) -> None:
     """Raise `Interrupted`, as the handler of a signal."""
     raise Interrupted(number)
+
+
+def end_process(work: Callable[[], int]) -> NoReturn:
+    """Do work that handles signals itself, and end the process with its exit code; a signal that comes then is late.
+
+    Without it a signal that comes when all is written, while Python ends, would make a failure of a job that is done.
+    """
+    handle_by(lambda *_: None)
+    code = work()
+    handle_by(signal.SIG_IGN)  # Python forgets its own handlers before it has ended
+    sys.exit(code)
+
+
+def handle_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Handle signals by a function from now on. One that is ignored stays so, as a shell does for the background."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -119,12 +138,9 @@ def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # A signal that is ignored stays so: a shell ignores SIGINT for what it runs in the background.
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        for number, earlier in before.items():
-            if earlier is not signal.SIG_IGN:
-                signal.signal(number, handler)
+        handle_by(handler)
         yield
     finally:
         for number, earlier in before.items():

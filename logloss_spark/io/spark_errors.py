@@ -40,7 +40,7 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
         "it is truncated, corrupt or of another format; restore it or take it away",
     ),
     (
-        r"Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving"
+        r"^\[Errno \d+\] (?:Connection|Broken pipe)|Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving"
         r"|SparkContext (?:was|has been) shut ?down|stopped SparkContext"
         r'|value of "org\.apache\.spark\.Spark(?:Context|Env)[^"]*" is null|RejectedExecutionException',
         LogLossError,
@@ -95,8 +95,8 @@ BY_STATE = {"42": SpecError, "22": DataError, "KD": DataError}
 
 
 def from_spark(error: BaseException) -> bool:
-    """Whether an exception comes from Spark."""
-    return isinstance(error, PySparkException) or type(error).__module__.startswith("py4j.")
+    """Whether an exception comes from Spark. Only PySpark connects to anything here, with sockets of its own, too."""
+    return isinstance(error, PySparkException | ConnectionError) or type(error).__module__.startswith("py4j.")
 
 
 def translated(error: BaseException) -> LogLossError:

@@ -45,7 +45,7 @@ class Job:
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self, day: int) -> subprocess.Popen[str]:
-        program = "import sys; from logloss_spark.app.cli import main; sys.exit(main())"
+        program = "from logloss_spark.app.cli import process; process()"
         arguments = ["evaluate", "--config", str(self.folder / "evaluate.toml"), "--set", f"input.where=day = {day}"]
         return subprocess.Popen(
             [sys.executable, "-c", program, *arguments],

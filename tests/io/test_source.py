@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.errors import DataError, LogLossError, SpecError
 from logloss_spark.io.source import Source, read_table
-from logloss_spark.io.spark_errors import path_of, said, translated
+from logloss_spark.io.spark_errors import from_spark, path_of, said, translated
 
 pytestmark = pytest.mark.connect
 
@@ -106,3 +106,11 @@ def test_what_java_can_no_longer_do_when_it_ends_is_told_as_its_end() -> None:
         'because the return value of "org.apache.spark.SparkContext.dagScheduler()" is null\n\tat a.b(C.java:1)'
     )
     assert str(translated(ValueError(text))).startswith("Java runs as long as a job does, and it has ended")
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionRefusedError(111, "Connection refused"), BrokenPipeError(32, "Broken pipe")]
+)
+def test_a_socket_that_java_no_longer_answers_on_is_told_as_its_end(error: OSError) -> None:
+    assert from_spark(error)
+    assert str(translated(error)).startswith("Java runs as long as a job does, and it has ended")
