@@ -40,7 +40,8 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
         "it is truncated, corrupt or of another format; restore it or take it away",
     ),
     (
-        r"^\[Errno \d+\] (?:Connection|Broken pipe)|Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving"
+        r"^\[Errno \d+\] (?:Connection|Broken pipe)"
+        r"|Answer from Java side is empty|trying to connect to the Java server|Error while sending or receiving"
         r"|SparkContext (?:was|has been) shut ?down|stopped SparkContext"
         r'|value of "org\.apache\.spark\.Spark(?:Context|Env)[^"]*" is null|RejectedExecutionException',
         LogLossError,
