@@ -43,6 +43,10 @@ class MissingInputError(DataError):
     exit_code = 5
 
 
+class UnreadableError(LogLossError):
+    """Python workers cannot read a file of the input, or not exactly as Spark does. Spark itself may read it."""
+
+
 class BusyError(LogLossError):
     """Another job is writing what this one would write: run again when it is done."""
 
