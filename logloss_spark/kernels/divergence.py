@@ -1,27 +1,28 @@
-"""Kullback-Leibler divergence of one row, in nats, with its digits kept where both distributions nearly agree."""
+"""Kullback-Leibler divergence of one row, in nats. It keeps its digits where both distributions nearly agree."""
 
 import numpy as np
 
 from logloss_spark.kernels.cross_entropy import class_losses_from_logits
 from logloss_spark.kernels.sums import Array, compensated_sum, sum_with_error, two_product, two_sum
 
-# Where |b - a| < (a + b) / 5, that is 2/3 < b/a < 3/2, the series takes 12 terms to reach the last bit. Outside of it
-# b - a - a ln(b/a) cancels so little that it stays within 20 ulp.
+# The series is used if |b - a| < (a + b) / 5, that is 2/3 < b/a < 3/2; there 12 terms suffice for the last bit.
+# Otherwise b - a - a ln(b/a) cancels so little that it stays within 20 ulp.
 _SERIES_RADIUS = 0.2
 _SERIES_TERMS = 12
 
-# b/a reaches 2**±1074 and would overflow or lose bits as a subnormal; beyond this ln b - ln a cancels nothing.
+# b/a can reach 2**±1074, where it overflows or loses bits as a subnormal. Beyond this ratio, ln b - ln a is used: there
+# nothing cancels.
 _FAR_RATIO = 2.0**1000
 
-# Where the largest entry of a row is put before products are split into a double and its rounding error: high enough
-# that the errors of a share of 5e-324 do not underflow, low enough that the square of the largest does not overflow.
+# Rows are scaled until their largest entry has this binary exponent, so that products can be split into a double and its
+# rounding error: those of a share of 5e-324 do not underflow, and the square of the largest entry does not overflow.
 _TOP_EXPONENT = 256
 
 
 def _scaled(q: Array, p: Array) -> tuple[Array, Array]:
-    """Rows times powers of two, which cost no rounding and which a divergence of normalised rows does not see."""
+    """The rows multiplied by powers of two: that is exact, and does not change the divergence of normalised rows."""
     q_exponent, p_exponent = (np.frexp(x.max(axis=1, keepdims=True, initial=0.0))[1] for x in (q, p))
-    # Rows that nearly agree have to stay so, also where only one of them reaches the next power of two.
+    # Rows that nearly agree must get the same factor, even if only one of them reaches the next power of two.
     p_exponent = np.where(np.abs(p_exponent - q_exponent) <= 1, q_exponent, p_exponent)
     return np.ldexp(q, _TOP_EXPONENT - q_exponent), np.ldexp(p, _TOP_EXPONENT - p_exponent)
 
@@ -36,9 +37,14 @@ def _log_ratio(a: Array, b: Array) -> Array:
 def _bregman(a: Array, b: Array, difference: Array, log_ratio: Array) -> Array:
     """Bregman divergence of x ln x: a ln(a/b) - a + b, never negative.
 
-    It is a * phi((b - a) / a), phi(t) = t - log1p(t). `difference` is b - a, which the caller knows to more digits
-    than subtracting `a` from `b` would give. With s = (b - a)/(a + b), ln(b/a) = 2 atanh(s), hence
-    phi = s * (t - 2 s^2 (1/3 + s^2/5 + s^4/7 + ...)), in which nothing cancels. `log_ratio` is ln(b/a).
+    It is a * phi((b - a) / a), where phi(t) = t - log1p(t). With s = (b - a)/(a + b), ln(b/a) = 2 atanh(s), hence
+    phi = s * (t - 2 s^2 (1/3 + s^2/5 + s^4/7 + ...)), in which nothing cancels.
+
+    Parameters
+    ----------
+    a, b : arrays of one shape, not negative
+    difference : b - a, which the caller knows to more digits than subtracting `a` from `b` would give
+    log_ratio : ln(b/a)
     """
     s = difference / (a + b)
     s_squared = s * s
@@ -48,15 +54,15 @@ def _bregman(a: Array, b: Array, difference: Array, log_ratio: Array) -> Array:
     near = s * (difference - 2.0 * a * s_squared * tail)
     far = difference - a * log_ratio
 
-    # At a = 0 the limit is b, also for b = 0.
+    # At a = 0 the limit is b, even if b is 0.
     return np.where(a == 0.0, b, np.where(np.abs(s) < _SERIES_RADIUS, near, far))
 
 
 def binary_kl(q: Array, p: Array) -> Array:
     """KL(q || p) of two binary distributions, given by the probabilities of the positive class.
 
-    q ln(q/p) + (1 - q) ln((1 - q)/(1 - p)), as the sum of two terms that are never negative: cross-entropy minus
-    entropy has no digit left at q/p - 1 = 1e-8.
+    It is q ln(q/p) + (1 - q) ln((1 - q)/(1 - p)), computed as the sum of two terms that are never negative.
+    Cross-entropy minus entropy would have no digit left at q/p - 1 = 1e-8.
 
     Parameters
     ----------
@@ -80,17 +86,17 @@ def binary_kl(q: Array, p: Array) -> Array:
     q, p = np.asarray(q, dtype=np.float64), np.asarray(p, dtype=np.float64)
     with np.errstate(all="ignore"):
         difference = p - q
-        # (1 - p) - (1 - q) is q - p, whatever rounding 1 - p and 1 - q went through.
+        # (1 - p) - (1 - q) is computed as q - p, so that the rounding of 1 - p and 1 - q does not enter.
         positive = _bregman(q, p, difference, _log_ratio(q, p))
         return positive + _bregman(1.0 - q, 1.0 - p, -difference, _log_ratio(1.0 - q, 1.0 - p))
 
 
 def kl(q: Array, p: Array) -> Array:
-    """KL(q || p) of two distributions over K classes, both normalised first, whatever their sums.
+    """KL(q || p) of two distributions over K classes. Both are normalised first, so they may have any sums.
 
-    With Q and P the sums of a row, sum_k (q_k/Q) ln(q_k P / (p_k Q)), as terms that are never negative. They need
-    the differences p_k Q - q_k P, which are computed in twice the working precision: the rounding of Q, P and the
-    products would otherwise be as large as they are.
+    With Q and P the sums of a row, it is sum_k (q_k/Q) ln(q_k P / (p_k Q)), computed as terms that are never negative.
+    They need the differences p_k Q - q_k P, which are computed in twice the working precision: otherwise the rounding
+    of Q, P and the products would be as large as the differences.
 
     Parameters
     ----------
@@ -121,11 +127,11 @@ def kl(q: Array, p: Array) -> Array:
         total_excess, total_excess_error = (
             part[:, np.newaxis] for part in two_sum(total_excess, total_excess_error + compensated_sum(excess_error))
         )
-        # p_k Q - q_k P = (p_k - q_k) Q - q_k (P - Q), with errors relative to the excess and not to p_k.
+        # p_k Q - q_k P is computed as (p_k - q_k) Q - q_k (P - Q): its errors are relative to the excess, not to p_k.
         gained, gained_error = two_product(excess, q_total)
         owed, owed_error = two_product(q, total_excess)
         difference, difference_error = two_sum(gained, -owed)
-        # Equal errors cancel exactly only if they meet each other before anything else.
+        # Equal errors cancel exactly only if they are subtracted from each other before anything else is added.
         small = (gained_error - owed_error) + (excess * q_total_error - q * total_excess_error) + excess_error * q_total
         difference = difference + (difference_error + small)
         p_total = compensated_sum(p)[:, np.newaxis]
@@ -135,16 +141,17 @@ def kl(q: Array, p: Array) -> Array:
 
 
 def kl_from_logits(z: Array, v: Array) -> Array:
-    """KL of two distributions given by their logits: `z` of the reference, and `v`.
+    """KL of two distributions given by their logits: `z` are those of the reference.
 
-    sum_k of a_k ln(a_k/b_k) - a_k + b_k with a and b the softmax of `z` and `v`, as terms that are never negative.
-    Their logarithms are taken from the logits, so that a probability too small for a double is not one of 0. A ratio
-    is known to the rounding of the surprisals: for logits that are 1e-8 apart 7 digits of the divergence are right.
+    It is sum_k of a_k ln(a_k/b_k) - a_k + b_k, where a and b are the softmax of `z` and `v`, computed as terms that are
+    never negative. The logarithms come from the logits, so a probability that is too small for a double does not count
+    as 0. A ratio is known to the rounding of the surprisals: for logits that are 1e-8 apart, 7 digits of the divergence
+    are right.
 
     Parameters
     ----------
-    z, v : arrays of shape (n,), any float, of the positive one of two classes; or (n, K), K at least 1, one per class,
-        where one +inf is a certain class, -inf an impossible one
+    z, v : arrays of shape (n,), the logit of the positive one of two classes; or (n, K), K at least 1, one per class
+        Any float. +inf, once in a row, makes a class certain; -inf makes it impossible.
 
     Returns
     -------

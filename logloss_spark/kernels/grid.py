@@ -1,10 +1,10 @@
-"""The grid of scores: the bins that the cells of a state are counted in, by probability or by logit.
+"""The grid of scores: the bins of probabilities and of logits by which a state counts rows in cells.
 
-Bins are [a, b). Their edges are k/200 and k/15, united with 40 per decade from 1e-9 to 0.1 and the mirror image of
-those above one half. Exactly 0 and exactly 1 are bins of their own. The edges are data, not formulas: log10, pow and
-log differ in the last bit between libraries, and two engines must put every double into the same bin.
+Bins are [a, b). Their edges are k/200 and k/15, 40 edges per decade from 1e-9 to 0.1, and the mirror images of these
+above one half. Exactly 0 and exactly 1 have bins of their own. The edges are data and not formulas, because log10, pow
+and log differ in the last bit between libraries, and all engines must put every double into the same bin.
 
-Equal edges serve both scales: a bin of the logit is delimited by the logits of the bin of the probability.
+Logits have the same bins: the edges are the logits of the edges of the probabilities.
 """
 
 import numpy as np
@@ -14,13 +14,13 @@ from logloss_spark.kernels.sums import Array
 
 Bins = npt.NDArray[np.int64]
 
-# States of different versions cannot be merged. It changes with any edge.
+# The version of the grid. It changes when an edge does, and states of different versions cannot be merged.
 VERSION = 2
 
-# The equal-width edges are k over these. 15 bins are the default of much of the literature on calibration.
+# The equal-width edges are k divided by these numbers. Much of the literature on calibration uses 15 bins.
 _EQUAL_WIDTHS = (15, 200)
 
-# 10^(j/40), j = -360 to -40, from 100 digits rounded once.
+# 10^(j/40) for j = -360 to -40, computed with 100 digits and rounded once.
 _DECADES_AS_TEXT = """
 1e-09 1.0592537251772888e-09 1.1220184543019634e-09 1.1885022274370185e-09 1.2589254117941673e-09 1.333521432163324e-09
 1.4125375446227542e-09 1.4962356560944333e-09 1.5848931924611134e-09 1.6788040181225603e-09 1.7782794100389228e-09
@@ -88,8 +88,8 @@ _DECADES_AS_TEXT = """
 """
 _DECADES: Array = np.array(_DECADES_AS_TEXT.split(), dtype=np.float64)
 
-# ln(e/(1 - e)) of the exact double e, for each edge e from 1e-9 up to, but not including, 1/2; from 100 digits rounded
-# once.
+# ln(e/(1 - e)) of the exact double e, for each edge e from 1e-9 up to, but not including, 1/2; computed with 100 digits
+# and rounded once.
 _LOGITS_BELOW_HALF_AS_TEXT = """
 -20.72326583594641 -20.665701208562307 -20.60813658117469 -20.550571953783354 -20.49300732638808 -20.435442698988634
 -20.377878071584767 -20.320313444176218 -20.26274881676271 -20.205184189343946 -20.14761956191962 -20.090054934489398
@@ -168,29 +168,30 @@ _LOGITS_BELOW_HALF: Array = np.array(_LOGITS_BELOW_HALF_AS_TEXT.split(), dtype=n
 
 
 def _equal_width_edges(count: int) -> Array:
-    # A quotient of integers is rounded correctly wherever IEEE rules, so that i/count and its multiple k/200 or k/15
-    # are one double. A product i * (1/count) is not, nor is 1 - k/200 (which is 0.5900000000000001 for 0.59).
+    # IEEE 754 rounds a quotient of integers correctly, so i/count and the equal k/200 or k/15 are the same double.
+    # That does not hold for i * (1/count), nor for 1 - k/200 (which gives 0.5900000000000001 for 0.59).
     return np.arange(1, count, dtype=np.float64) / count
 
 
-# Bin b holds the p with EDGES[b-1] <= p < EDGES[b]. The first edge is the smallest positive double, so that bin 0 is
-# exactly 0, the last one is 1, so that the last bin is exactly 1.
+# Bin b holds each p with EDGES[b-1] <= p < EDGES[b]. The first edge is the smallest positive double, so bin 0 holds
+# exactly 0; the last edge is 1, so the last bin holds exactly 1.
 EDGES: Array = np.concatenate(
     [[5e-324], np.unique(np.concatenate([_DECADES, *map(_equal_width_edges, _EQUAL_WIDTHS), 1.0 - _DECADES])), [1.0]]
 )
 
-# The logits of EDGES. A finite logit is a probability strictly inside (0, 1), hence the outermost two.
+# The logits of EDGES. A finite logit means a probability strictly inside (0, 1), so the outermost edges are the least
+# finite double and infinity.
 LOGIT_EDGES: Array = np.concatenate(
     [[-np.finfo(np.float64).max], _LOGITS_BELOW_HALF, [0.0], -_LOGITS_BELOW_HALF[::-1], [np.inf]]
 )
 
 BINS: int = EDGES.size + 1
 
-# The first bin at or above one half.
+# The first bin that starts at one half or above.
 HALF: int = int(np.searchsorted(EDGES, 0.5)) + 1
 
-# Of these edges are the bins that sums of clusters are counted in, which 64 buckets multiply: twentieths, and five per
-# decade with their mirror image. A standard error needs no finer ones.
+# The edges of thin bins, by which sums of clusters are kept: twentieths, five edges per decade, and their mirror images.
+# Each bin has 64 buckets, so the grid itself would be too large, and a standard error needs no finer bins.
 _THIN_EQUAL_WIDTH = 20
 _THIN_EDGES: Array = np.concatenate(
     [
@@ -200,7 +201,7 @@ _THIN_EDGES: Array = np.concatenate(
     ]
 )
 
-# The thin bin that each bin of the grid lies in.
+# For each bin of the grid, the thin bin that contains it.
 THIN_BIN: Bins = np.searchsorted(_THIN_EDGES, np.concatenate([[0.0], EDGES]), side="right")
 THIN_BINS: int = _THIN_EDGES.size + 1
 THIN_HALF: int = int(THIN_BIN[HALF])
@@ -211,7 +212,7 @@ LOGIT_EDGES.setflags(write=False)
 
 
 def bin_of_probability(p: Array) -> Bins:
-    """Bin of the grid that each probability lies in.
+    """The bin of each probability.
 
     Parameters
     ----------
@@ -219,7 +220,7 @@ def bin_of_probability(p: Array) -> Bins:
 
     Returns
     -------
-    integer array of shape (n,), in 0..BINS-1: the number of EDGES at or below `p`
+    integer array of shape (n,), in 0..BINS-1: how many EDGES are at or below `p`
 
     Examples
     --------
@@ -230,7 +231,7 @@ def bin_of_probability(p: Array) -> Bins:
 
 
 def bin_of_logit(z: Array) -> Bins:
-    """Bin of the grid that each logit lies in.
+    """The bin of each logit.
 
     Parameters
     ----------
@@ -238,7 +239,7 @@ def bin_of_logit(z: Array) -> Bins:
 
     Returns
     -------
-    integer array of shape (n,), in 0..BINS-1: the number of LOGIT_EDGES at or below `z`
+    integer array of shape (n,), in 0..BINS-1: how many LOGIT_EDGES are at or below `z`
 
     Examples
     --------
@@ -249,7 +250,7 @@ def bin_of_logit(z: Array) -> Bins:
 
 
 def coarse_edges(count: int) -> Array:
-    """Edges of the equal-width bins that the grid can be merged into.
+    """The edges of equal-width bins into which the grid can be merged.
 
     Parameters
     ----------
@@ -261,7 +262,7 @@ def coarse_edges(count: int) -> Array:
 
     Raises
     ------
-    ValueError : if `count` divides neither: an edge would then cut a bin of the grid in two
+    ValueError : `count` divides neither, so an edge would cut a bin of the grid in two
 
     Examples
     --------
@@ -275,7 +276,9 @@ def coarse_edges(count: int) -> Array:
 
 
 def coarse_bin_of_thin(count: int) -> Bins | None:
-    """Equal-width bin that each thin bin lies in; None where `count` does not divide 20, whose edges cut thin bins.
+    """For each thin bin, the equal-width bin that contains it.
+
+    None if `count` does not divide 20: edges of equal-width bins would then cut thin bins in two.
 
     Examples
     --------
@@ -288,7 +291,7 @@ def coarse_bin_of_thin(count: int) -> Bins | None:
 
 
 def coarse_bin(bins: Bins, count: int) -> Bins:
-    """Equal-width bin that each bin of the grid lies in.
+    """For each bin of the grid, the equal-width bin that contains it.
 
     Parameters
     ----------
@@ -297,11 +300,11 @@ def coarse_bin(bins: Bins, count: int) -> Bins:
 
     Returns
     -------
-    integer array of shape (n,), in 0..count-1; bin i is [i/count, (i+1)/count), exactly 1 belongs to the last
+    integer array of shape (n,), in 0..count-1; bin i is [i/count, (i+1)/count), and exactly 1 belongs to the last bin
 
     Raises
     ------
-    ValueError : if `count` divides neither
+    ValueError : `count` divides neither
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Products with a block's features, dense or sparse. NumPy; SciPy's sparse products where a worker has them."""
+"""Products with a block's features, dense or sparse. NumPy only; sparse products use SciPy if the worker has it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from logloss_spark.kernels.sums import Array
 
 DENSE_CHUNK = 2**17
-"""Numbers of a chunk of rows: 1 MB, which a core's cache keeps between the two products of a pass."""
+"""How many numbers a chunk of rows holds: 1 MB, which a core's cache keeps between the two products of a pass."""
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """Rows in compressed form: row i has the `values` from `indptr[i]` to `indptr[i + 1]`, at the columns `indices`."""
+    """Rows in compressed form: row i has the `values` and column `indices` from `indptr[i]` to `indptr[i + 1]`."""
 
     indptr: npt.NDArray[Any]
     indices: npt.NDArray[Any]
@@ -24,7 +24,7 @@ class Sparse:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """The numbers of rows and columns."""
         return len(self.indptr) - 1, self.width
 
 
@@ -32,12 +32,12 @@ Matrix = Array | Sparse
 
 
 def chunks(x: Matrix) -> Iterator[slice]:
-    """The rows of a matrix in slices that stay in the cache; a sparse one, which is bound by its columns, whole."""
+    """Slices of a matrix's rows that fit into the cache. A sparse matrix is one slice: its columns bound the speed."""
     return iter([slice(0, x.shape[0])]) if isinstance(x, Sparse) else dense_chunks(x)
 
 
 def dense_chunks(x: Matrix) -> Iterator[slice]:
-    """The rows of a matrix in slices that stay in the cache when they are dense."""
+    """Slices of a matrix's rows that fit into the cache as dense arrays."""
     rows, width = x.shape
     step = max(DENSE_CHUNK // max(width, 1), 64)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
@@ -100,7 +100,7 @@ def transposed_times(x: Matrix, r: Array) -> Array:
 
 
 def dense(x: Matrix) -> Array:
-    """A matrix with its zeros; entries of the same place add."""
+    """A matrix as a dense array. Entries with the same row and column are added."""
     if not isinstance(x, Sparse):
         return x
     filled = np.zeros(x.shape)
@@ -109,22 +109,23 @@ def dense(x: Matrix) -> Array:
 
 
 def largest(x: Matrix, shift: Array) -> Array:
-    """The largest size of x - shift in each column; of compressed rows only entries that are there count."""
+    """The largest absolute value of x - shift in each column; in compressed rows only stored entries count."""
     if not isinstance(x, Sparse):
         return np.asarray(np.abs(x - shift).max(axis=0, initial=0.0))
-    found = np.zeros(x.width)
-    np.maximum.at(found, x.indices, np.abs(x.values - shift[x.indices]))
-    return found
+    sizes = np.zeros(x.width)
+    np.maximum.at(sizes, x.indices, np.abs(x.values - shift[x.indices]))
+    return sizes
 
 
 def limits(x: Sparse) -> tuple[Array, Array]:
-    """The least and the greatest number of each column, zeros that are not stored included.
+    """The least and the greatest number of each column, including zeros that are not stored.
 
-    A sum of squares cannot tell a constant column of compressed rows: it is not centred, and cancels.
+    They tell whether a column is constant. Sums of squares cannot: compressed rows are not centred, so the difference
+    of such sums cancels.
 
     Returns
     -------
-    low, high : arrays of shape (d,); inf and -inf where there is no row
+    low, high : arrays of shape (d,); inf and -inf if there are no rows
     """
     absent = np.bincount(x.indices, minlength=x.width) < x.shape[0]
     low, high = np.where(absent, 0.0, np.inf), np.where(absent, 0.0, -np.inf)
@@ -134,18 +135,18 @@ def limits(x: Sparse) -> tuple[Array, Array]:
 
 
 def row_sums(entries: Array, indptr: npt.NDArray[np.int64]) -> Array:
-    """Sums of the entries of each row; a row without entries sums to 0."""
+    """The sum of each row's entries; 0 for a row without entries."""
     total = np.zeros((len(indptr) - 1, *entries.shape[1:]))
-    filled = np.flatnonzero(np.diff(indptr))  # reduceat gives an empty range its first entry
+    filled = np.flatnonzero(np.diff(indptr))  # for an empty range, reduceat would return the entry at its start
     if len(filled):
         total[filled] = np.add.reduceat(entries, indptr[filled], axis=0)
     return total
 
 
 def scipy_matrix(x: Sparse) -> Any:
-    """The same matrix as SciPy's, without a copy; None where there is no SciPy.
+    """The matrix as a SciPy array that shares its memory; None if SciPy is not installed.
 
-    Imported here, and not above: a worker need not have what the driver has.
+    SciPy is imported inside the function because a worker may lack it.
     """
     try:
         from scipy.sparse import csr_array
