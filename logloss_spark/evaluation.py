@@ -355,9 +355,7 @@ def sources_of(rows: Rows, reporting: Reporting) -> dict[str, Exactness]:
                 "give the positive class's as a number"
             )
     if reporting.calibration == "exact" and loss != "cross_entropy":
-        raise SpecError(
-            f'calibration="exact" decomposes cross-entropy, and the loss is {loss!r}: leave one of them out'
-        )
+        raise SpecError(f'calibration="exact" needs the loss cross_entropy, got {loss!r}: leave one of them out')
     if not rows.form.scalar:
         return {}
     return asked if loss == "cross_entropy" else asked | {"calibration": "cells"}

@@ -151,7 +151,7 @@ def drift(
     sets = grouping_sets(by)
     common = slices_of(sets)
     if partition in common:
-        raise SpecError(f"the reference is one for all partitions: {partition!r} is the partition, leave it out of by")
+        raise SpecError(f"by must not name the partition, got {partition!r}: all partitions have the same reference")
     of_partition = () if partition is None else (column_name("partition", partition),)
     check_slices(both[0], sets)
     check_slices(both[1], [*sets, of_partition])

@@ -7,14 +7,14 @@ from typing import Any
 from logloss_spark.app.sections import Tolerance
 from logloss_spark.errors import DataError
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.wording import listed
+from logloss_spark.wording import counted, listed
 
 Advice = Callable[[Mapping[Any, Any]], str]
 """Says, from the counts of rows by status, what lets more rows be scored."""
 
 
 def check_tolerated(counts: Mapping[str, int], asked: Tolerance, advice: Advice) -> None:
-    """Raise DataError where more rows are invalid than a config tolerates, or all are for a cause that is known."""
+    """Raise DataError if more rows are invalid than a config tolerates, or if all are, for a cause that is known."""
     reasons, total = reasons_in(counts), sum(counts.values())
     invalid = sum(reasons.values())
     way_out = advice(counts) if invalid > asked.tolerance * total or not counts["ok"] else ""
@@ -23,6 +23,7 @@ def check_tolerated(counts: Mapping[str, int], asked: Tolerance, advice: Advice)
     if invalid > asked.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4
         raise DataError(
-            f"tolerated_share of invalid rows is {asked.tolerance:g}, and {invalid:,} of {total:,} are: "
-            f"{listed(reasons)}; {way_out or f'mend them, or tolerate {enough:g}'}"
+            f"the share of invalid rows must be at most {asked.tolerance:g}, got {invalid:,} of "
+            f"{counted(total, 'row')}: {listed(reasons)}; "
+            f"{way_out or f'correct them, or set tolerated_share = {enough:g}'}"
         )

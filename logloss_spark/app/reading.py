@@ -24,15 +24,14 @@ def renamed(table: DataFrame, names: Mapping[str, str]) -> DataFrame:
     for name in names:
         if name not in table.columns:
             raise SpecError(
-                f"[columns] rename names columns of the table, got {name!r}; {did_you_mean(name, table.columns)}"
+                f"[columns] rename must name columns of the table, got {name!r}; {did_you_mean(name, table.columns)}"
             )
     columns = [names.get(name, name) for name in table.columns]
     folded = [name.casefold() for name in columns]  # as Spark compares names
     for new in names.values():
         if folded.count(new.casefold()) > 1:
             raise SpecError(
-                f"[columns] rename gives each column a name of its own, and {new!r} would be the name of two: "
-                "choose another"
+                f"[columns] rename must give each column a name of its own, got {new!r} for two: choose another"
             )
     return table.toDF(*columns)
 

@@ -40,12 +40,12 @@ class StoredStates:
 
 
 def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_missing: int) -> StoredStates:
-    """Read the states at these paths; raise MissingInputError where more are missing than are allowed to be."""
+    """Read the states at these paths; raise MissingInputError if more are missing than are allowed to be."""
     found: dict[str, DataFrame] = {}
     missing: dict[str, MissingInputError] = {}
     for path in paths:
         if path in found:
-            raise SpecError(f"each state is named once, and {path} is named again: its rows would count twice")
+            raise SpecError(f"each state must be named once, got {path} twice: its rows would count twice")
         try:
             found[path] = read_state_table(spark, path, format)
         except MissingInputError as error:
@@ -54,8 +54,8 @@ def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_mi
         if len(missing) == 1:
             raise next(iter(missing.values()))
         raise MissingInputError(
-            f"{counted(len(paths), 'state')} must be there, but for {allow_missing} (--allow-missing), "
-            f"and {len(missing)} are not: {', '.join(missing)}"
+            f"of {counted(len(paths), 'state')} at most {allow_missing} may be missing (--allow-missing), "
+            f"got {len(missing)} missing: {', '.join(missing)}"
         )
     return StoredStates(found, list(missing))
 

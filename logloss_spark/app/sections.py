@@ -83,8 +83,8 @@ class OutputWithState(Output):
     def __post_init__(self) -> None:
         if self.state and self.format.lower() in TYPELESS:
             raise SpecError(
-                f"a state is read again, and {self.format} does not keep its types: leave `state` out of [output], "
-                'or set format = "parquet"'
+                f"a state must be stored in a format that keeps its types, got {self.format}: leave `state` out of "
+                '[output], or set format = "parquet"'
             )
 
 

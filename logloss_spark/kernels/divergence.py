@@ -14,8 +14,8 @@ _SERIES_TERMS = 12
 # nothing cancels.
 _FAR_RATIO = 2.0**1000
 
-# Rows are scaled until their largest entry has this binary exponent, so that products can be split into a double and its
-# rounding error: those of a share of 5e-324 do not underflow, and the square of the largest entry does not overflow.
+# Rows are scaled until their largest entry has this binary exponent. Products are then split into a double and its
+# rounding error: the errors of a share of 5e-324 do not underflow, and the largest entry's square does not overflow.
 _TOP_EXPONENT = 256
 
 

@@ -190,7 +190,7 @@ BINS: int = EDGES.size + 1
 # The first bin that starts at one half or above.
 HALF: int = int(np.searchsorted(EDGES, 0.5)) + 1
 
-# The edges of thin bins, by which sums of clusters are kept: twentieths, five edges per decade, and their mirror images.
+# The edges of thin bins, by which sums of clusters are kept: twentieths, five edges per decade, and their mirrors.
 # Each bin has 64 buckets, so the grid itself would be too large, and a standard error needs no finer bins.
 _THIN_EQUAL_WIDTH = 20
 _THIN_EDGES: Array = np.concatenate(

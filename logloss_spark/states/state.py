@@ -190,8 +190,8 @@ def check_sources(distinct: int, added: int) -> None:
     """Raise SpecError if an evaluation was added more than once."""
     if added > distinct:
         raise SpecError(
-            "the same state is given twice, itself or as part of another, and its rows must count once: "
-            "leave one of them out"
+            "each state must be given once, got one twice, itself or as part of another: leave one of them out, "
+            "or its rows count twice"
         )
 
 

@@ -103,8 +103,8 @@ def check_has_fingerprint(table: object) -> None:
     """Raise SpecError unless this is a DataFrame with a column `fingerprint`."""
     if not isinstance(table, DataFrame):
         raise SpecError(
-            f"a state is made from a Spark DataFrame of sums, got a {kind_of(table)}: evaluations and comparisons have "
-            "theirs as .state"
+            f"a State must be made from a Spark DataFrame of sums, got a {kind_of(table)}: "
+            "evaluations and comparisons have theirs as .state"
         )
     if "fingerprint" not in table.columns:
         raise SpecError(f"a state must have a column 'fingerprint', and this table has only {', '.join(table.columns)}")

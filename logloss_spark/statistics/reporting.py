@@ -56,8 +56,8 @@ class Reporting:
             return None
         given = tuple(self.baseline) if isinstance(self.baseline, Sequence) else (1.0 - self.baseline, self.baseline)
         if len(given) != classes:
-            raise SpecError(f"baseline gives a share to each of {classes} classes, and {len(given)} came")
+            raise SpecError(f"baseline must have a share for each of {classes} classes, got {len(given)}")
         numbers = all(isinstance(share, (int, float)) for share in given)
         if not numbers or any(not 0.0 < share < 1.0 for share in given) or abs(sum(given) - 1.0) > 1e-9:
-            raise SpecError(f"baseline holds shares between 0 and 1 that sum to 1, not {list(given)}")
+            raise SpecError(f"baseline must hold shares between 0 and 1 that sum to 1, got {list(given)}")
         return given

@@ -226,7 +226,7 @@ BAD = {
         made={"words": {"y": [0, 1], "p": ["low", "high"]}},
     ),
     "unknown key": Bad("columns.wieght=w", 2, "unknown key 'wieght' in [columns]; it has: rename, label, prediction"),
-    "bad filter": Bad("input.where=p >", 2, "where is a condition in SQL over the columns, and 'p >' is not"),
+    "bad filter": Bad("input.where=p >", 2, "where must be a condition in SQL over the columns, got 'p >'"),
     "absent column in the filter": Bad("input.where=dya = 1", 2, "`dya` cannot be resolved. Did you mean"),
     "filter that is a number": Bad("input.where=p + 1", 2, "is not a boolean"),
     "no rows": Bad(
@@ -237,7 +237,7 @@ BAD = {
     "a folder without a file": Bad(
         "input.path={folder}/empty", 5, "a table has a file that tells its columns, and there is no", made={"empty": {}}
     ),
-    "absent path": Bad("input.path=no/such", 5, "no/such cannot be read: a path that is read must exist"),
+    "absent path": Bad("input.path=no/such", 5, "error: a path that is read must exist, and "),
     "pattern without a match": Bad("input.path=no/{{a,b}}/*", 5, "no/{a,b}/* does not"),
     "unknown file system": Bad("input.path=foo://a/b", 2, 'it lacks "foo"'),
     "unknown format": Bad("input.format=parqet", 2, "one that this Spark knows, and 'parqet' is not"),
@@ -287,7 +287,8 @@ BAD = {
     "intolerable rows": Bad(
         "evaluate.on_invalid=fail",
         4,
-        "tolerated_share of invalid rows is 0, and 1 of 2,000 are: null_label 1; mend them, or tolerate 0.0005",
+        "the share of invalid rows must be at most 0, got 1 of 2,000 rows: null_label 1; "
+        "correct them, or set tolerated_share = 0.0005",
     ),
     "output that is there": Bad(
         "input.path={folder}/predictions/day=1",
@@ -464,7 +465,7 @@ def test_metrics_are_written_as_csv_and_a_state_is_not(job: SimpleNamespace, spa
     assert [row["slice"] for row in written.collect()] == ["all"]
     refused = job.run("output.format=csv", outputs=["state"])
     assert refused.code == 2
-    assert "a state is read again, and csv does not keep its types" in refused.err
+    assert "a state must be stored in a format that keeps its types, got csv" in refused.err
 
 
 def test_no_secret_is_printed(job: SimpleNamespace, tmp_path: Path) -> None:

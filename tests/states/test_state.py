@@ -308,7 +308,7 @@ def test_a_sum_that_two_parts_hold_cannot_be_edited_in_one(small, part, name):
 
 
 def test_the_same_state_given_twice_is_refused(small, spark, parts, tmp_path):
-    says = "the same state is given twice"
+    says = "each state must be given once, got one twice"
     with pytest.raises(SpecError, match=says):
         ls.merge(ls.State(small), ls.State(small))
     with pytest.raises(SpecError, match=says):
@@ -327,7 +327,7 @@ def test_a_state_that_is_made_again_is_the_same_state(spark):
     table = evaluation.state.table
     before = spark.createDataFrame(table.collect(), table.schema)
     evaluation.close()
-    with pytest.raises(SpecError, match="the same state is given twice"):
+    with pytest.raises(SpecError, match="each state must be given once, got one twice"):
         ls.merge(ls.State(before), evaluation.state)
 
 

@@ -153,7 +153,7 @@ def test_what_is_exact_is_of_a_binary_number(spark):
     with pytest.raises(SpecError, match="give the positive class's as a number"):
         ls.evaluate(df, label="label", prediction="p", auc="exact")
     number = spark.createDataFrame([(1, 0.9)], "label int, p double")
-    with pytest.raises(SpecError, match="decomposes cross-entropy, and the loss is 'focal'"):
+    with pytest.raises(SpecError, match="needs the loss cross_entropy, got 'focal'"):
         ls.evaluate(number, label="label", prediction="p", calibration="exact", loss="focal")
     with pytest.raises(SpecError, match="Did you mean 'exact'"):
         ls.evaluate(df, label="label", prediction="p", calibration="exct")

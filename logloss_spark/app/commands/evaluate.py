@@ -78,7 +78,7 @@ class EvaluateConfig(JobConfig):
     def __post_init__(self) -> None:
         if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
             raise SpecError(
-                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
+                'on_invalid = "quarantine" needs a path for the invalid rows, got none: set `invalid` in [output]'
             )
         _ = self.roles  # they check themselves
 

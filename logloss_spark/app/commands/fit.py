@@ -89,7 +89,7 @@ class FitConfig(JobConfig):
     def __post_init__(self) -> None:
         if self.fit.on_invalid == "quarantine" and not self.output.invalid:
             raise SpecError(
-                'on_invalid = "quarantine" writes the invalid rows, and [output] has no path for them: invalid'
+                'on_invalid = "quarantine" needs a path for the invalid rows, got none: set `invalid` in [output]'
             )
         _ = self.training  # it checks what it is made of
 

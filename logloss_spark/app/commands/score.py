@@ -86,7 +86,7 @@ def run(spark: SparkSession, config: ScoreConfig, given: Namespace) -> Outcome:
     columns = source.columns + ([RUN_DATE] if given.run_date else [])
     for name in asked.partition_by:
         if name not in columns:
-            raise SpecError(f"partition_by names {name!r}, which is not in the table; {did_you_mean(name, columns)}")
+            raise SpecError(f"partition_by must name columns of the table, got {name!r}; {did_you_mean(name, columns)}")
     targets = {"scored": output.target(asked.output, asked.partition_by)}
     addresses = addresses_of(spark, source, asked) | {located(spark, config.model)}
     rows = with_run_date({"scored": source}, targets, given.run_date)["scored"]
