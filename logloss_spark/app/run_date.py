@@ -12,7 +12,7 @@ RUN_DATE = "run_date"
 
 
 def with_run_date(
-    tables: Mapping[str, DataFrame], outputs: Collection[str], run_date: str | None
+    tables: Mapping[str, DataFrame | State], outputs: Collection[str], run_date: str | None
 ) -> dict[str, DataFrame]:
     """Return the tables that are written, with the run date as their last column.
 
@@ -21,19 +21,19 @@ def with_run_date(
 
     Parameters
     ----------
-    tables : mapping from the names of outputs to tables
+    tables : mapping from the names of outputs to tables or states
     outputs : collection of str
         The tables that are written; the others are left out.
     run_date : str, as 2026-01-31, or None
         Without one the tables stay as they are.
     """
-    written = {name: table for name, table in tables.items() if name in outputs}
-    if run_date is None:
-        return written
+    return {name: dated(table, run_date) for name, table in tables.items() if name in outputs}
+
+
+def dated(rows: DataFrame | State, run_date: str | None) -> DataFrame:
+    """Return a table, or the table of a state, with the run date, unless there is none or it has one already."""
+    table = rows.table if isinstance(rows, State) else rows
+    if run_date is None or RUN_DATE in map(str.casefold, table.columns):
+        return table
     value = F.lit(date.fromisoformat(run_date))
-    for name, table in written.items():
-        if RUN_DATE not in map(str.casefold, table.columns):
-            is_state = name == "state"
-            dated = State(table).with_slice(RUN_DATE, value).table if is_state else table.withColumn(RUN_DATE, value)
-            written[name] = dated
-    return written
+    return rows.with_slice(RUN_DATE, value).table if isinstance(rows, State) else rows.withColumn(RUN_DATE, value)

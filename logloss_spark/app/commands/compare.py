@@ -4,7 +4,7 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import records_of
 from logloss_spark.app.command import Command
@@ -28,6 +28,7 @@ from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.inputs import ComparedRows
 from logloss_spark.rows.models import Models, compared_rows
 from logloss_spark.rows.status import reasons_in
+from logloss_spark.state import State
 from logloss_spark.wording import counted, listed, shortened
 
 
@@ -135,7 +136,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             first = first_slices_by_challenger(metrics)
             title = title_of_comparison(rows, config.input.name)
             view = view_of_comparison(first, slices_to_name(metrics), title, conventions, asked.confidence)
-            tables = {"state": comparison.state.table, "metrics": metrics}
+            tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"
     if conventions.rows == "shared":

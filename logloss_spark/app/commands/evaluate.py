@@ -21,6 +21,7 @@ from logloss_spark.report.evaluations import first_slices, title_of, view_of
 from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.status import reasons_in
+from logloss_spark.state import State
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.wording import counted
 
@@ -118,10 +119,10 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
                 way_out=evaluation.advice(first.frame.iloc[0].to_dict()),
             )
             # Spark takes a second to plan all of them: only those that are written are made.
-            made: dict[str, Callable[[], DataFrame]] = {
+            made: dict[str, Callable[[], DataFrame | State]] = {
                 # The rows are read again for these alone, and only if the counts say that there are any.
                 "invalid": lambda: evaluation.invalid if reasons_in(counts) else evaluation.invalid.limit(0),
-                "state": lambda: evaluation.state.table,
+                "state": lambda: evaluation.state,
                 "reliability": lambda: evaluation.reliability,
                 "by_class": lambda: evaluation.by_class,
                 "metrics": lambda: chosen_metrics(metrics, asked.metrics),
