@@ -1,7 +1,9 @@
 """The parts of the reference that are read off the code: Sphinx writes them before it reads the pages."""
 
 import dataclasses
+import inspect
 import os
+import re
 from argparse import _SubParsersAction
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -46,6 +48,9 @@ TABLES: Mapping[str, Iterable[Metric]] = {
     "Drift": DRIFT,
 }
 """The tables whose columns are in the catalogue of metrics."""
+
+PARAMETERS = "Parameters\n----------\n"
+"""The heading in a docstring below which parameters are described."""
 
 WIDTH = "100"
 """Columns of the help that argparse prints."""
@@ -106,10 +111,16 @@ def sections(of: Any) -> Iterator[str]:
             continue
         yield prose(section) + "\n"
         types = get_type_hints(section)
+        meanings = descriptions(section)
         yield table(
-            ("key", "value", "default"),
+            ("key", "value", "default", "meaning"),
             (
-                (code(key.name), type_in_words(types[key.name]), "required" if is_required(key) else code(default(key)))
+                (
+                    code(key.name),
+                    type_in_words(types[key.name]),
+                    "required" if is_required(key) else code(default(key)),
+                    meanings[key.name],
+                )
                 for key in dataclasses.fields(section)
             ),
         )
@@ -172,9 +183,19 @@ def first_line(of: Any) -> str:
     return (of.__doc__ or "").strip().splitlines()[0]
 
 
+def descriptions(of: type) -> dict[str, str]:
+    """What each parameter means, from the sections `Parameters` of a class and of the classes that it is made of."""
+    meanings: dict[str, str] = {}
+    for part in reversed(of.__mro__):
+        _, _, parameters = inspect.cleandoc(part.__doc__ or "").partition(PARAMETERS)
+        for entry in re.finditer(r"^(\w+) : .*\n((?:    .*\n?)+)", parameters, re.MULTILINE):
+            meanings[entry[1]] = " ".join(entry[2].split())
+    return meanings
+
+
 def prose(of: Any) -> str:
-    """A docstring as one paragraph for each of its own."""
-    paragraphs = (of.__doc__ or "").strip().split("\n\n")
+    """A docstring as one paragraph for each of its own, without its parameters."""
+    paragraphs = inspect.cleandoc(of.__doc__ or "").partition(PARAMETERS)[0].strip().split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 

@@ -40,12 +40,14 @@ class Scoring:
     kind : "probability", "logit" or "margin"
         What the prediction is. A margin is the logit of a binary forecast as Spark's `rawPrediction` holds it, [-z, z],
         or as a plain number.
-    classes : sequence, optional
-        The labels in the prediction's order, kept as a tuple. For a number: (negative, positive).
+    classes : sequence, optional, kept as a tuple
+        The labels in the prediction's order. For a number: (negative, positive).
     soft_labels : bool
         Whether the label is a share, or a distribution over the classes.
-    eps, clip :
-        Cross-entropy caps the loss of a class at -ln eps unless `clip` is "none". It never caps logits.
+    eps : float in (0, 0.5)
+        Cross-entropy caps the loss of a class at -ln eps. It never caps logits.
+    clip : "eps" or "none"
+        "none" lets the loss of a class be infinite.
     sum_tolerance : float
         How far the sum of a distribution may be from 1, and an entry outside [0, 1]. Such an entry counts as 0 or 1.
     loss : a name of `LOSSES`, or a function of labels and predictions

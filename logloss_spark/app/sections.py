@@ -21,10 +21,7 @@ TYPELESS = ("csv", "json", "xml")
 
 @dataclass(frozen=True, kw_only=True)
 class Input(Source):
-    """Where the rows are: a path in one of Spark's formats, with options of its reader, or a table of the catalog.
-
-    `schema` gives columns of a path their types where Spark would guess others, and `where` is a condition in SQL.
-    """
+    """Where the rows are: a path in one of Spark's formats, with options of its reader, or a table of the catalog."""
 
     section: ClassVar[str] = "input"
     """What errors call this section."""
@@ -40,7 +37,10 @@ class Input(Source):
 class Renaming:
     """A section [columns] that may rename columns of the input before any other key looks for them.
 
-    `rename` maps names in the table, after `where`, to those that the job uses.
+    Parameters
+    ----------
+    rename : table from name to name
+        Maps names of columns in the input to the names that the job uses. `where` is applied before.
     """
 
     rename: dict[str, str] = field(default_factory=dict)
@@ -53,7 +53,15 @@ class Renaming:
 
 @dataclass(frozen=True, kw_only=True)
 class TableFormat:
-    """The format in which tables are written, one of Spark's, with its writer's options."""
+    """The format in which tables are written.
+
+    Parameters
+    ----------
+    format : str
+        A format that Spark writes.
+    options : table from name to value
+        Options of Spark's writer, such as `{ compression = "zstd" }`.
+    """
 
     format: str = "parquet"
     options: dict[str, str | bool | int | float] = field(default_factory=dict)
@@ -69,14 +77,26 @@ class TableFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Output(TableFormat):
-    """How tables are written, and whether they replace what is there already."""
+    """How tables are written, and whether they replace what is there already.
+
+    Parameters
+    ----------
+    mode : "errorifexists" or "overwrite"
+        Whether it is an error if an output exists already, or whether a new table replaces it.
+    """
 
     mode: Mode = "errorifexists"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputWithState(Output):
-    """An [output] one of whose tables is a state: its columns must keep their types until it is read again."""
+    """An [output] one of whose tables is a state: its columns must keep their types until it is read again.
+
+    Parameters
+    ----------
+    state : str
+        The path of the state, whose sums can be added to other states and from which metrics can be read.
+    """
 
     state: str | None = None
 
@@ -90,10 +110,14 @@ class OutputWithState(Output):
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """What becomes of rows that cannot be scored.
+    """What becomes of invalid rows.
 
-    `tolerated_share` is the largest share of invalid rows with which the job still succeeds: by default 0 where
-    `on_invalid` is "fail", otherwise 1.
+    Parameters
+    ----------
+    on_invalid : "count", "quarantine" or "fail"
+        Whether invalid rows are counted by reason, also written to [output] `invalid`, or end the job.
+    tolerated_share : float from 0 to 1
+        The largest share of invalid rows with which the job succeeds. The default is 0 for "fail" and 1 otherwise.
     """
 
     on_invalid: OnInvalid = "count"
@@ -111,7 +135,13 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class Slices:
-    """The grouping sets by which a state is read."""
+    """The grouping sets of a result.
+
+    Parameters
+    ----------
+    by : str, or list of lists of str
+        The slices besides the whole table: one column, or a list of grouping sets, each a list of columns.
+    """
 
     by: list[list[str]] | list[str] | str = field(default_factory=list)
 
@@ -125,16 +155,22 @@ class Slices:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSection(Scoring, Tolerance):
-    """How rows are scored, by which slices, and by what: arguments of `logloss_spark.evaluate` and `compare`."""
+class ScoringSection(Scoring, Tolerance, Slices):
+    """How rows are scored, by which slices, and by what: arguments of `logloss_spark.evaluate` and `compare`.
 
-    by: list[list[str]] | list[str] | str = field(default_factory=list)
+    Parameters
+    ----------
+    engine : str
+        How the rows are read and summed; all engines give the same numbers.
+    """
+
     loss: LossName = "cross_entropy"
     engine: Engine = "pandas"
 
     def __post_init__(self) -> None:
         Scoring.__post_init__(self)
         Tolerance.__post_init__(self)
+        Slices.__post_init__(self)
         check_engine(self.engine, self)
 
     def roles(self, columns: Renaming, **others: Any) -> Roles:

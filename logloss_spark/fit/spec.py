@@ -17,8 +17,8 @@ ClassWeight = Literal["balanced"] | Mapping[Any, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """The roles of a training table's columns, the objective and the solver.
+class Settings:
+    """The objective, the solver, and how many rows may be invalid.
 
     The objective is Spark's: the weighted mean of the log loss, plus `reg_param ((1 - a)/2 |b|^2 + a |b|_1)`, where a
     is `elastic_net_param` and b are the coefficients, with `standardization` those of standardised features. The
@@ -27,22 +27,88 @@ class Training:
 
     Parameters
     ----------
-    features : str or tuple of str
-        A column of vectors or arrays, or columns of numbers and booleans.
-    label, weight, offset, validation : str
-        The class; the weight of a row; a number that is added to the logit; whether a row is held out for validation.
-    classes : tuple, optional
-        The labels, (negative, positive) or in the order of the model's rows. By default they are read from the table.
-    class_weight : "balanced" or mapping from class to factor, optional
     family : "auto", "binomial" or "multinomial"
+        A multinomial model has a row of coefficients for each class.
+    reg_param : float
+        The strength of the penalty.
+    elastic_net_param : float from 0 to 1
+        The share of L1 in the penalty.
+    fit_intercept : bool
+        Whether the model has an intercept.
+    standardization : bool
+        Whether the penalty is over the coefficients of standardised features.
     solver : "gd", "lbfgs" or "newton"
+        Gradient descent that a sample starts and preconditions; L-BFGS, for many features; or Newton, for few.
+    max_iter : int
+        The largest number of iterations.
     tol : float
         How far above the optimum the objective may end, as a share of the entropy of the labels.
     patience : int
         Iterations without a smaller loss on the validation rows, after which the fit stops.
-    on_invalid, tolerated_share :
-        Rows that cannot be fitted on are left out, up to this share of all rows: by default any, or with
-        `on_invalid="fail"` none. To the fit "quarantine" is the same as "count"; the job writes the rows.
+    on_invalid : "count", "quarantine" or "fail"
+        Whether rows that cannot be fitted on are counted by reason, also written by the job, or end the fit.
+    tolerated_share : float from 0 to 1
+        The largest share of invalid rows with which the fit goes on. The default is 0 for "fail" and 1 otherwise.
+
+    Raises
+    ------
+    SpecError
+        An argument has an invalid value.
+    """
+
+    family: Family = "auto"
+    reg_param: float = 0.0
+    elastic_net_param: float = 0.0
+    fit_intercept: bool = True
+    standardization: bool = True
+    solver: Solver = "gd"
+    max_iter: int = 100
+    tol: float = 1e-12
+    patience: int = 3
+    on_invalid: OnInvalid = "count"
+    tolerated_share: float | None = None
+
+    def __post_init__(self) -> None:
+        one_of("family", self.family, ("auto", "binomial", "multinomial"))
+        within("reg_param", self.reg_param, 0)
+        within("elastic_net_param", self.elastic_net_param, 0, 1)
+        for switch in ("fit_intercept", "standardization"):
+            if not isinstance(getattr(self, switch), bool):
+                raise SpecError(f"{switch} must be True or False, got {getattr(self, switch)!r}")
+        one_of("solver", self.solver, ("gd", "lbfgs", "newton"))
+        one_of("on_invalid", self.on_invalid, ("count", "quarantine", "fail"))
+        if self.tolerated_share is not None:
+            within("tolerated_share", self.tolerated_share, 0, 1)
+        within("max_iter", self.max_iter, 0, whole=True)
+        within("patience", self.patience, 1, whole=True)
+        between("tol", self.tol, 0.0, 1.0)
+
+    @property
+    def tolerance(self) -> float:
+        """The share of rows that may be invalid: `tolerated_share`, or by default what `on_invalid` implies."""
+        return self.tolerated_share if self.tolerated_share is not None else 0.0 if self.on_invalid == "fail" else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Settings):
+    """A fit as it was asked for: the roles of a training table's columns, the classes, and the settings.
+
+    Parameters
+    ----------
+    features : str or tuple of str
+        A column of vectors or arrays, or columns of numbers and booleans.
+    label : str
+        The column of the class.
+    weight : str, optional
+        The column of a row's weight.
+    offset : str, optional
+        The column of a number that is added to the logit.
+    validation : str, optional
+        The column that tells whether a row is held out for validation.
+    classes : tuple, optional
+        The labels, (negative, positive) or in the order of the model's rows. By default they are read from the table.
+    class_weight : "balanced" or mapping from class to factor, optional
+        Factors that multiply the weights; "balanced" makes all classes weigh the same.
 
     Raises
     ------
@@ -57,32 +123,12 @@ class Training:
     validation: str | None = None
     classes: tuple[Label, ...] | None = None
     class_weight: ClassWeight | None = None
-    family: Family = "auto"
-    reg_param: float = 0.0
-    elastic_net_param: float = 0.0
-    fit_intercept: bool = True
-    standardization: bool = True
-    solver: Solver = "gd"
-    max_iter: int = 100
-    tol: float = 1e-12
-    patience: int = 3
-    on_invalid: OnInvalid = "count"
-    tolerated_share: float | None = None
 
     def __post_init__(self) -> None:
         self._check_columns()
-        self._check_objective()
+        super().__post_init__()
+        self._check_offset()
         self._check_classes()
-        for switch in ("fit_intercept", "standardization"):
-            if not isinstance(getattr(self, switch), bool):
-                raise SpecError(f"{switch} must be True or False, got {getattr(self, switch)!r}")
-        one_of("solver", self.solver, ("gd", "lbfgs", "newton"))
-        one_of("on_invalid", self.on_invalid, ("count", "quarantine", "fail"))
-        if self.tolerated_share is not None:
-            within("tolerated_share", self.tolerated_share, 0, 1)
-        within("max_iter", self.max_iter, 0, whole=True)
-        within("patience", self.patience, 1, whole=True)
-        between("tol", self.tol, 0.0, 1.0)
 
     def _check_columns(self) -> None:
         for role in ("label", "weight", "offset", "validation"):
@@ -94,10 +140,7 @@ class Training:
                 raise SpecError("features must name a column or more, got none")
             distinct("features", self.features)
 
-    def _check_objective(self) -> None:
-        one_of("family", self.family, ("auto", "binomial", "multinomial"))
-        within("reg_param", self.reg_param, 0)
-        within("elastic_net_param", self.elastic_net_param, 0, 1)
+    def _check_offset(self) -> None:
         if self.offset is not None and (self.family == "multinomial" or len(self.classes or ()) > 2):
             raise SpecError(
                 "offset needs a model of two classes, whose one logit it is added to, got family multinomial"
@@ -115,11 +158,6 @@ class Training:
                 within(f"class_weight of {label!r}", factor, 0)
         elif self.class_weight is not None:
             raise SpecError(f"class_weight must be 'balanced' or map classes to factors, got {self.class_weight!r}")
-
-    @property
-    def tolerance(self) -> float:
-        """The share of rows that may be invalid: `tolerated_share`, or by default what `on_invalid` implies."""
-        return self.tolerated_share if self.tolerated_share is not None else 0.0 if self.on_invalid == "fail" else 1.0
 
     @property
     def feature_columns(self) -> tuple[str, ...]:

@@ -23,12 +23,16 @@ class Source:
 
     Parameters
     ----------
-    path, table : str
-        One of them. A path may be a pattern, as Spark reads it, unless there is something of this very name.
-    format, options :
-        Of Spark's reader.
+    path : str
+        A path, unless `table` is given. It may be a pattern, as Spark reads it, unless a file or folder has this name.
+    table : str
+        A table of the catalog, unless `path` is given.
+    format : str
+        The format of the files at the path, one that Spark reads.
+    options : dict from name to value
+        Options of Spark's reader, such as `mergeSchema`.
     schema : dict from column to type in SQL
-        Types of columns of a path, where Spark would find others: a partition `store=001` is read as 1 unless it is
+        Types of columns of a path where Spark would find others: a partition `store=001` is read as 1 unless it is
         a string. The values of partitions and of text are read as these types, all others are cast.
     where : str, optional
         A condition in SQL; rows that fail it are not read.

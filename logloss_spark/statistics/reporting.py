@@ -12,7 +12,7 @@ Exactness = Literal["auto", "cells", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reporting:
+class Reading:
     """How metrics are read off a state; none of it changes the state.
 
     Parameters
@@ -21,18 +21,14 @@ class Reporting:
         The coverage that the intervals aim at.
     ece_bins : int that divides 200 or 15
         The number of equal-width bins of ece, mce and the reliability table: [a, b), the last one with its end.
-    baseline : float or sequence of float, optional
-        The shares of the classes that normalized_entropy compares with, in (0, 1), kept as a tuple. Of two the positive
-        one suffices.
-    auc, calibration : "auto", "cells" or "exact"
-        What ranking and CORP come from: cells of the score, the rows themselves, or the rows where they are few.
+    baseline : float or sequence of float, optional, kept as a tuple
+        The shares of the classes that normalized_entropy compares with, in (0, 1). Of two classes the share of the
+        positive one suffices. The default is each slice's own shares.
     """
 
     confidence: float = 0.95
     ece_bins: int = 10
     baseline: float | Sequence[float] | None = None
-    auc: Exactness = "auto"
-    calibration: Exactness = "auto"
 
     def __post_init__(self) -> None:
         between("confidence", self.confidence, 0.0, 1.0)
@@ -42,8 +38,6 @@ class Reporting:
             coarse_edges(self.ece_bins)
         except ValueError as error:
             raise SpecError(f"ece_bins: {error}") from None
-        for name in ("auc", "calibration"):
-            one_of(name, getattr(self, name), get_args(Exactness))
         if isinstance(self.baseline, Iterable):
             object.__setattr__(self, "baseline", tuple(self.baseline))
 
@@ -61,3 +55,25 @@ class Reporting:
         if not numbers or any(not 0.0 < share < 1.0 for share in given) or abs(sum(given) - 1.0) > 1e-9:
             raise SpecError(f"baseline must hold shares between 0 and 1 that sum to 1, got {list(given)}")
         return given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting(Reading):
+    """How an evaluation is reported: from its state, and for some metrics from its rows.
+
+    Parameters
+    ----------
+    auc : "auto", "cells" or "exact"
+        What auc, average_precision and ks come from: cells of the score, the rows themselves, or the rows if they are
+        few.
+    calibration : "auto", "cells" or "exact"
+        The same for the CORP decomposition.
+    """
+
+    auc: Exactness = "auto"
+    calibration: Exactness = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("auc", "calibration"):
+            one_of(name, getattr(self, name), get_args(Exactness))

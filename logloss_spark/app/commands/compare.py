@@ -34,7 +34,23 @@ from logloss_spark.wording import counted, listed, shortened
 
 @dataclass(frozen=True, kw_only=True)
 class EventColumns(Renaming):
-    """Which columns mean what, besides those of [models]. `prediction`, `model` and `keys` are for a long table."""
+    """Which columns mean what, besides those of [models].
+
+    Parameters
+    ----------
+    label : str, or list of str
+        The class of a row; with `soft_labels` its share, or one column per class.
+    weight : str
+        The weight of a row; 1 by default.
+    cluster : str
+        The column that says which rows depend on each other. Intervals then take clusters as independent, not rows.
+    prediction : str, or list of str
+        In a long table, the column of the forecast, or one column per class.
+    model : str
+        In a long table, the column that names the model.
+    keys : list of str
+        In a long table, the columns that tell which rows forecast the same.
+    """
 
     label: str | list[str]
     weight: str | None = None
@@ -48,9 +64,20 @@ class EventColumns(Renaming):
 class Compare(ScoringSection):
     """What to compare with what, and how: the arguments of `logloss_spark.compare`.
 
-    `models` names the models of a long table to compare, all by default. A row is invalid if one of the models cannot
-    be scored. With rows = "shared" a row counts once for each challenger, and is invalid if the challenger or the
-    baseline cannot be scored.
+    A row is invalid if one of the models cannot be scored. With rows = "shared" a row counts once for each challenger,
+    and is invalid if the challenger or the baseline cannot be scored.
+
+    Parameters
+    ----------
+    baseline : str
+        The model with which all others are compared.
+    confidence : float in (0, 1)
+        The coverage that the intervals aim at. A verdict needs an adjusted p-value of at most 1 - confidence.
+    models : list of str
+        The models of a long table to compare, by default all.
+    rows : "all" or "shared"
+        Whether to compare on the rows that all models score, or each challenger on the rows that it and the baseline
+        score.
     """
 
     baseline: str
@@ -66,7 +93,13 @@ class Compare(ScoringSection):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOutput(OutputWithState):
-    """Where each table is written; a table without a path, or with an empty one, is not written."""
+    """Where each table is written; a table without a path, or with an empty one, is not written.
+
+    Parameters
+    ----------
+    metrics : str
+        The path of the comparison, one row per slice and challenger.
+    """
 
     metrics: str | None = None
 

@@ -24,7 +24,13 @@ from logloss_spark.state import State
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Slices):
-    """By which slices states are compared, and how sure a verdict must be: arguments of `logloss_spark.drift`."""
+    """By which slices states are compared, and how sure a verdict must be: arguments of `logloss_spark.drift`.
+
+    Parameters
+    ----------
+    confidence : float in (0, 1)
+        A verdict needs an adjusted p-value of at most 1 - confidence.
+    """
 
     confidence: float = 0.95
 

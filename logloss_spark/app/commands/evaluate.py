@@ -28,7 +28,19 @@ from logloss_spark.wording import counted
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionColumns(Renaming):
-    """Which columns mean what. A list names one column per class."""
+    """Which columns mean what.
+
+    Parameters
+    ----------
+    label : str, or list of str
+        The class of a row; with `soft_labels` its share, or one column per class.
+    prediction : str, or list of str
+        A column of numbers, arrays or ML vectors, or a list with one column per class.
+    weight : str
+        The weight of a row; 1 by default.
+    cluster : str
+        The column that says which rows depend on each other. Intervals then take clusters as independent, not rows.
+    """
 
     label: str | list[str]
     prediction: str | list[str]
@@ -40,7 +52,12 @@ class PredictionColumns(Renaming):
 class Evaluate(ScoringSection, Reporting):
     """How to score, by which slices, what to report, and what becomes of rows that cannot be scored.
 
-    Most keys are arguments of `logloss_spark.evaluate`. `metrics` names the metrics to keep, all by default.
+    Most keys are arguments of `logloss_spark.evaluate`.
+
+    Parameters
+    ----------
+    metrics : list of str
+        The names of the metrics to keep, by default all.
     """
 
     metrics: list[str] | None = None
@@ -53,7 +70,19 @@ class Evaluate(ScoringSection, Reporting):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOutput(OutputWithState):
-    """Where each table is written; a table without a path, or with an empty one, is not written."""
+    """Where each table is written; a table without a path, or with an empty one, is not written.
+
+    Parameters
+    ----------
+    metrics : str
+        The path of the metrics, one row per slice.
+    reliability : str
+        The path of the reliability table, one row per slice and bin of the score.
+    by_class : str
+        The path of the table with one row per slice and class.
+    invalid : str
+        The path of the rows that could not be scored, with the reason.
+    """
 
     metrics: str | None = None
     reliability: str | None = None

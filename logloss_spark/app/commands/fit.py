@@ -22,7 +22,7 @@ from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.report import SHOWN, fit_title, fit_view
 from logloss_spark.fit.solvers import Step
-from logloss_spark.fit.spec import Family, OnInvalid, Solver, Training, columns_or_one
+from logloss_spark.fit.spec import Settings, Training, columns_or_one
 from logloss_spark.fit.storage import lines_of
 from logloss_spark.fit.table import invalid_training_rows, training_table
 from logloss_spark.io.signals import Interrupted
@@ -33,7 +33,21 @@ from logloss_spark.wording import counted
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingColumns(Renaming):
-    """Which columns of a training table mean what."""
+    """Which columns of a training table mean what.
+
+    Parameters
+    ----------
+    features : str, or list of str
+        A column of vectors or arrays, or columns of numbers and booleans.
+    label : str
+        The class of a row: numbers, booleans or strings.
+    weight : str
+        The weight of a row; 1 by default.
+    offset : str
+        A number that is added to the logit of two classes.
+    validation : str
+        A boolean, true for rows that are held out for validation.
+    """
 
     features: str | list[str]
     label: str
@@ -43,28 +57,35 @@ class TrainingColumns(Renaming):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """What to fit, and how: the arguments of `logloss_spark.fit_logistic`."""
+class Fit(Settings):
+    """What to fit, and how: the arguments of `logloss_spark.fit_logistic`.
+
+    Parameters
+    ----------
+    classes : list
+        The labels, (negative, positive) or in the order of the model's rows. By default they are read from the table.
+    class_weight : "balanced" or table from class to factor
+        Factors that multiply the weights; "balanced" makes all classes weigh the same.
+    checkpoint : str
+        A folder that keeps each iteration, from which a fit that was killed resumes.
+    """
 
     classes: list[Label] | None = None
     class_weight: Literal["balanced"] | dict[str, float] | None = None
-    family: Family = "auto"
-    reg_param: float = 0.0
-    elastic_net_param: float = 0.0
-    fit_intercept: bool = True
-    standardization: bool = True
-    solver: Solver = "gd"
-    max_iter: int = 100
-    tol: float = 1e-12
-    patience: int = 3
     checkpoint: str | None = None
-    on_invalid: OnInvalid = "count"
-    tolerated_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOutput(Output):
-    """Where the model is written, and the rows that could not be fitted on."""
+    """Where the model is written, and the rows that could not be fitted on.
+
+    Parameters
+    ----------
+    model : str
+        The path of the model.
+    invalid : str
+        The path of the rows that could not be fitted on, with the reason.
+    """
 
     model: str
     invalid: str | None = None

@@ -22,27 +22,29 @@ from logloss_spark.report.evaluations import first_slices, view_of
 from logloss_spark.roles import slices_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import LossName
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.wording import PATH, visible
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOff(Slices):
+class ReadOff(Slices, Reading):
     """Which metrics to read off a state, and by which slices: arguments of `State.metrics`.
 
-    `metrics` names the metrics to keep, all by default; `loss` is what the state is of.
+    Parameters
+    ----------
+    metrics : list of str
+        The names of the metrics to keep, by default all.
+    loss : str
+        The loss of which the state has the sums.
     """
 
     metrics: list[str] | None = None
     loss: LossName = "cross_entropy"
-    confidence: float = 0.95
-    ece_bins: int = 10
-    baseline: float | list[float] | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Slices.__post_init__(self)
+        Reading.__post_init__(self)
         check_chosen(self.metrics, self.loss)
-        Reporting(confidence=self.confidence, ece_bins=self.ece_bins, baseline=self.baseline)  # it checks them
 
 
 @dataclass(frozen=True, kw_only=True)

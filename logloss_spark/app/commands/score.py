@@ -24,7 +24,20 @@ from logloss_spark.wording import did_you_mean
 class ScoreInput(Input):
     """What to score, as in [input]; where the scored table is written, and the names of its new columns.
 
-    `model` is the path of a stored model, by default that of [output], where `fit` writes it.
+    Parameters
+    ----------
+    output : str
+        The path of the scored table.
+    model : str
+        The path of a stored model, by default that of [output], where `fit` writes it.
+    partition_by : list of str
+        The columns by which the scored table is partitioned.
+    probability : str
+        The name of the new column of probabilities.
+    logit : str
+        The name of the new column of logits.
+    prediction : str
+        The name of the new column of the most probable class.
     """
 
     section: ClassVar[str] = "score"
@@ -44,7 +57,13 @@ class ScoreInput(Input):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredOutput(Output):
-    """How the scored table is written, and where `fit` wrote the model."""
+    """How the scored table is written, and where `fit` wrote the model.
+
+    Parameters
+    ----------
+    model : str
+        The path of the model, unless [score] has one.
+    """
 
     model: str | None = None
 
