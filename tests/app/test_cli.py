@@ -173,9 +173,9 @@ def test_every_table_has_the_run_date_and_a_weeks_states_are_read_by_it(
     ("names", "line"),
     [
         ({"nn": "n_days"}, "got 'nn'; it has: id, n. Did you mean 'n'?"),
-        ({"n": "id"}, "'id' would be the name of two"),
-        ({"n": "ID"}, "'ID' would be the name of two"),
-        ({"n": "x", "id": "X"}, "'x' would be the name of two"),
+        ({"n": "id"}, "got 'id' for two"),
+        ({"n": "ID"}, "got 'ID' for two"),
+        ({"n": "x", "id": "X"}, "got 'x' for two"),
     ],
 )
 def test_a_name_that_is_absent_or_would_stand_twice_is_refused(

@@ -143,7 +143,7 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
         ("metrics {0}/mon --by city", 2, "slice column 'city' is not in the state; it has: country"),
         ("metrics {0}/mon {0}/wed", 5, "a path that is read must exist, and {0}/wed does not"),
         ("metrics {0}/wed --allow-missing 1", 5, "{0}/wed does not: "),
-        ("metrics {0}/mon {0}/wed {0}/thu --allow-missing 1", 5, "and 2 are not: {0}/wed, {0}/thu"),
+        ("metrics {0}/mon {0}/wed {0}/thu --allow-missing 1", 5, "got 2 missing: {0}/wed, {0}/thu"),
         ("merge {0}/mon {0}/wed --to {1}/sum --allow-missing -1", 2, "must be a whole number, 0 or more, got '-1'"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_schema_keeps_the_text_of_a_csv_file(spark: SparkSession, tmp_path: Pa
     ("given", "says"),
     [
         ({"schema": {"idd": "string"}}, "got 'idd'; it has: id. Did you mean 'id'"),
-        ({"schema": {"id": "strng"}}, "such as string, bigint, double or date, got 'strng' for 'id'"),
+        ({"schema": {"id": "strng"}}, "such as string, bigint or date, got 'strng' for 'id'"),
         ({"table": "numbers", "path": None, "schema": {"id": "string"}}, "got a table of the catalog"),
     ],
 )
