@@ -1,9 +1,82 @@
-"""Tables that are nothing but Parquet files, so that Python workers can read the files themselves."""
+"""Recognise tables that are nothing but Parquet files, so that Python workers can read the files themselves.
 
-from dataclasses import dataclass
+Only public questions are asked of a DataFrame, so that classic sessions and Spark Connect are alike. Where a doubt
+remains, the answer is the reason, and Spark must read the table.
+"""
+
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
-from pyspark.sql.types import StructType
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    BooleanType,
+    ByteType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from logloss_spark.errors import SpecError
+from logloss_spark.io.places import QUERY, driver_is_here, literal, missing, without_scheme
+from logloss_spark.io.session import active_session
+from logloss_spark.io.source import Source, exact_path, unreadable
+from logloss_spark.io.spark_errors import from_spark
+from logloss_spark.wording import visible
+
+CASE = "spark.sql.caseSensitive"
+
+PLAIN = {
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.parquet.binaryAsString": "false",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.enableVectorizedReader": "true",
+    "spark.sql.parquet.fieldId.read.enabled": "false",
+    "spark.sql.parquet.int96AsTimestamp": "true",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96TimestampConversion": "false",
+    "spark.sql.sources.validatePartitionColumns": "true",
+}
+"""Settings that change which rows or values Spark reads, and how they must be for workers to read the same."""
+
+NULL = "__HIVE_DEFAULT_PARTITION__"
+"""The text of a path that stands for a partition column's null."""
+
+SCHEMES = ("s3", "s3a", "s3n", "gs", "abfs", "abfss", "hdfs", "viewfs")
+"""The schemes of addresses that workers can open, besides paths on local disk."""
+
+CALLS = re.compile(r"([\w.`]+)\s*\(")
+"""A name in SQL that is followed by a parenthesis."""
+
+SAFE_CALLS = {"add_months", "and", "between", "cast", "ceil", "coalesce", "concat", "current_date", "date", "date_add",
+    "date_format", "date_sub", "date_trunc", "datediff", "day", "dayofweek", "floor", "hour", "if", "in", "isnull",
+    "last_day", "length", "lower", "make_date", "month", "not", "now", "nullif", "or", "quarter", "regexp_like",
+    "substring", "timestamp", "to_date", "to_timestamp", "trim", "trunc", "try_cast", "upper", "weekofyear", "when",
+    "where", "year"}  # fmt: skip
+"""What may stand before a parenthesis in a condition that is decided once for all rows of a file."""
+
+INTEGERS: dict[type[DataType], int] = {ByteType: 7, ShortType: 15, IntegerType: 31, LongType: 63}
+"""The bits of integers, without that of the sign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +106,380 @@ class FileTable:
     schema : Spark's schema of the table, partition columns included
     partitions : the names of the partition columns, in the order of `File.values`
     files : the files that have any bytes
-    case_sensitive : whether the names of columns in a file must match the schema's to the letter
+    names : what each column of the schema is called in the files, where columns were renamed; else empty
+    case_sensitive : whether the names of columns in a file must match to the letter
     """
 
     schema: StructType
     partitions: tuple[str, ...]
     files: tuple[File, ...]
+    names: tuple[str, ...] = ()
     case_sensitive: bool = False
+
+
+class DoubtError(Exception):
+    """A table may be more than its files. Raised and caught in this module; its text is the reason."""
+
+
+@contextmanager
+def doubtful(reason: str) -> Iterator[None]:
+    """Raise DoubtError for whatever Spark cannot do."""
+    try:
+        yield
+    except Exception as error:
+        if not from_spark(error):
+            raise
+        raise DoubtError(reason) from error
+
+
+def files_of(df: DataFrame, paths: Sequence[str] = ()) -> FileTable | str:
+    """Return the files of a table that is nothing but Parquet files, or the reason why it may be more.
+
+    Parameters
+    ----------
+    df : DataFrame
+        A table that was read from a path, from several, or from the catalog, and whose columns were at most renamed.
+    paths : sequence of str
+        How the paths that it was read from may have been written. Others are tried, too.
+
+    Returns
+    -------
+    FileTable, or str
+    """
+    try:
+        with doubtful("Spark itself cannot read it"):
+            check_plain(df)
+            files = addresses_of(df)
+            roots, names = recognised(df, files, paths)
+            return file_table(df, files, roots, names)
+    except DoubtError as doubt:
+        return str(doubt)
+
+
+def files_of_source(df: DataFrame, source: Source) -> FileTable | str:
+    """Return the files of the table of a source, or the reason why it may be more.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The table as `read_table` returns it for the source without its `where`, with columns at most renamed.
+    source : Source
+        Its `where` may ask for partition columns alone: Spark decides it on a small table of their values.
+    """
+    table = files_of(df, [source.path] if source.path else [])
+    if isinstance(table, str) or source.where is None:
+        return table
+    try:
+        return filtered(df.sparkSession, table, source.where)
+    except DoubtError as doubt:
+        return str(doubt)
+
+
+def read_paths(paths: str | Sequence[str]) -> tuple[DataFrame, FileTable | str]:
+    """Read the Parquet files of a path, or of several, with the active session.
+
+    Returns
+    -------
+    the table, and its files or the reason why workers cannot read them
+
+    Raises
+    ------
+    SpecError
+        No session is active, there is no path, or one is a table of another format.
+    DataError
+        A path does not exist or holds no Parquet.
+    """
+    spark = active_session()
+    texts = [paths] if isinstance(paths, str) else list(paths)
+    if not texts:
+        raise SpecError("a table must be a DataFrame, a path or a list of paths, got an empty list")
+    try:
+        df = spark.read.parquet(*[exact_path(spark, text) for text in texts])
+        _ = df.schema  # over Connect nothing is looked at before
+    except Exception as error:
+        if not from_spark(error):
+            raise
+        raise unreadable(Source(path=", ".join(texts)), error) from error
+    try:
+        check_plain(df)
+        files = addresses_of(df)
+        roots = [root_of(text, files) for text in texts]
+        check_format(spark, roots)
+        return df, file_table(df, files, roots, ())
+    except DoubtError as doubt:
+        return df, str(doubt)
+
+
+def check_plain(df: DataFrame) -> None:
+    """Raise DoubtError where a table, or the session that reads it, has what workers do not know of."""
+    if df.isStreaming:
+        raise DoubtError("it is a stream")
+    if df.storageLevel.useMemory or df.storageLevel.useDisk:
+        raise DoubtError("it is cached, and its files may have changed since")
+    settings = df.sparkSession.conf.getAll
+    for key, value in PLAIN.items():
+        if settings.get(key, value).lower() != value.lower():
+            raise DoubtError(f"{key} is {settings[key]}")
+    names = [name.lower() for name in df.columns]
+    if len(set(names)) < len(names):
+        raise DoubtError("two of its columns have the same name")
+    for field in df.schema.fields:
+        if "EXISTS_DEFAULT" in field.metadata:
+            raise DoubtError(f"column '{visible(field.name)}' has a default value for files that lack it")
+        if isinstance(field.dataType, StringType) and field.dataType != StringType():
+            raise DoubtError(f"column '{visible(field.name)}' has a collation")
+
+
+def addresses_of(df: DataFrame) -> list[str]:
+    """Return the addresses of a table's files as a worker opens them: nothing in them is escaped."""
+    files = sorted(without_scheme(unquote(uri)) for uri in df.inputFiles())
+    if not files:
+        raise DoubtError("Spark names no files of it")
+    for file in files:
+        scheme = file.partition(":")[0]
+        if not file.startswith("/") and scheme not in SCHEMES:
+            raise DoubtError(f"workers cannot open files of {scheme}:")
+    return files
+
+
+def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the roots that a table was read from, and the names of its columns there if they are others.
+
+    Spark tells whether the table is the same as one that is read from these roots and not changed. It compares the
+    paths as they were written, the options, and each step of the query, but not the names of columns: so columns are
+    matched by their position.
+
+    Raises
+    ------
+    DoubtError
+        No such table is the same.
+    """
+    readings = list(possible_readings(files, paths))
+    for roots, texts in readings:
+        if is_same(df, texts, df.schema):
+            return roots, ()
+    with doubtful("its files are no Parquet"):
+        schema = df.sparkSession.read.parquet(*map(literal, readings[0][1])).schema
+    if schema != df.schema and [field.dataType for field in schema.fields] == [f.dataType for f in df.schema.fields]:
+        for roots, texts in readings:
+            if is_same(df, texts, schema):
+                return roots, tuple(schema.names)
+    raise DoubtError("Spark does not know it as its files alone: something was done to it, or its path is a pattern")
+
+
+def is_same(df: DataFrame, texts: Sequence[str], schema: StructType) -> bool:
+    """Whether a table is what Spark reads from some paths with a schema, but for the names of columns."""
+    try:
+        return df.sameSemantics(df.sparkSession.read.schema(schema).parquet(*map(literal, texts)))
+    except Exception as error:
+        if not from_spark(error):
+            raise
+        return False
+
+
+def possible_readings(files: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Return the roots that files may have been read from, each with the paths that may have been written for it.
+
+    One root is compared by the path as it was written; several are compared as addresses.
+    """
+    folders = sorted({posixpath.dirname(file) for file in files})
+    tops = ["/".join(posixpath.commonprefix([folder.split("/") for folder in folders]))]
+    while "=" in posixpath.basename(tops[-1]):
+        tops.append(posixpath.dirname(tops[-1]))
+    for root in [*tops, *files[:1]] if len(files) == 1 else tops:
+        for text in [*(path for path in paths if names_root(path, root)), *spellings(root)]:
+            yield [root], [text]
+    if len(folders) > 1:
+        yield folders, folders
+        bases = sorted({re.sub("(?:/[^/]*=[^/]*)+$", "", folder) for folder in folders})
+        if len(bases) > 1 and bases != folders:
+            yield bases, bases
+    if len(files) > 1:
+        yield list(files), list(files)
+
+
+def spellings(root: str) -> list[str]:
+    """Return how the path of a root may have been written, the most likely first."""
+    if not root.startswith("/"):
+        return [root, f"{root}/"]
+    inside = posixpath.relpath(root, os.getcwd())
+    relative = [] if inside.startswith("..") else [inside, f"{inside}/"]
+    return [root, *relative, f"{root}/", f"file:{root}", f"file://{root}"]
+
+
+def names_root(path: str, root: str) -> bool:
+    """Whether a path, which may be a relative one, can be that of a root."""
+    if path.partition("://")[0] in SCHEMES:
+        return root == path.rstrip("/")
+    plain = re.sub(r"^(\.\./)+", "", posixpath.normpath(without_scheme(path)))
+    return root == plain or (not plain.startswith("/") and root.endswith(f"/{plain}"))
+
+
+def root_of(path: str, files: Iterable[str]) -> str:
+    """Return the whole address of a path that some files were read from."""
+    places = set(files)
+    above = places
+    while above := {posixpath.dirname(place) for place in above} - places:
+        places = places | above
+    found = [place for place in places if names_root(path, place)]
+    if len(found) != 1:
+        raise DoubtError(f"{visible(path)} is a pattern, or may stand for several folders")
+    return found[0]
+
+
+def check_format(spark: SparkSession, roots: Sequence[str]) -> None:
+    """Raise SpecError if a path is that of a Delta or Hudi table, where not every file counts."""
+    for root in roots:
+        for kind, mark in (("Delta", "_delta_log"), ("Hudi", ".hoodie")):
+            place = f"{root}/{mark}"
+            here = root.startswith("/") and driver_is_here()
+            if os.path.isdir(place) if here else missing(spark, place) is None:
+                raise SpecError(
+                    f"a path must be that of plain Parquet files, and {root} is a {kind} table: "
+                    "read it with spark.read.format, and give the DataFrame"
+                )
+
+
+def file_table(df: DataFrame, files: Sequence[str], roots: Sequence[str], names: tuple[str, ...]) -> FileTable:
+    """Return the files of a table that was read from some roots, with their sizes and partition values."""
+    case_sensitive = df.sparkSession.conf.get(CASE, "false") == "true"
+    texts = partition_texts(files, roots)
+    fields = partition_fields(df, names, texts, case_sensitive=case_sensitive)
+    values = [partition_values(df, field, {pairs[i][1] for pairs in texts.values()}) for i, field in enumerate(fields)]
+    sizes = sizes_of(df.sparkSession, files, roots)
+    listed = tuple(
+        File(
+            path=file,
+            size=sizes[file][0],
+            modified=sizes[file][1],
+            values=tuple(known[text] for known, (_, text) in zip(values, texts[posixpath.dirname(file)], strict=True)),
+        )
+        for file in files
+        if sizes[file][0]  # Spark passes over files without any bytes
+    )
+    partitions = tuple(field.name for field in fields)
+    return FileTable(schema=df.schema, partitions=partitions, files=listed, names=names, case_sensitive=case_sensitive)
+
+
+def partition_texts(files: Sequence[str], roots: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return the names and the texts of the partition values in the path of each folder, as escaped there."""
+    bases = sorted((root.rstrip("/") for root in roots), key=len, reverse=True)
+    texts = {}
+    for folder in {posixpath.dirname(file) for file in files}:
+        base = next((base for base in bases if f"{folder}/".startswith(f"{base}/")), folder)
+        steps = [step.partition("=") for step in folder[len(base) :].strip("/").split("/") if step]
+        if not all(name and value for name, _, value in steps):
+            raise DoubtError(f"{visible(folder)} is no folder of a partition")
+        texts[folder] = [(unescaped(name), value) for name, _, value in steps]
+    return texts
+
+
+def partition_fields(
+    df: DataFrame, names: tuple[str, ...], texts: dict[str, list[tuple[str, str]]], *, case_sensitive: bool
+) -> list[StructField]:
+    """Return the fields of a table that its folders name."""
+    found = {tuple(name if case_sensitive else name.lower() for name, _ in pairs) for pairs in texts.values()}
+    columns = [name if case_sensitive else name.lower() for name in names or df.columns]
+    if len(found) > 1:
+        raise DoubtError("its folders do not all name the same partition columns")
+    (keys,) = found
+    if not set(keys) <= set(columns) or len(set(keys)) < len(keys):
+        raise DoubtError("its folders name a column that it does not have")
+    return [df.schema.fields[columns.index(key)] for key in keys]
+
+
+def unescaped(text: str) -> str:
+    """Return what a text in a path stands for: `%3A` is a colon."""
+    if re.search("%(?![0-9a-fA-F]{2})", text):
+        raise DoubtError(f"'{visible(text)}' in a path is not escaped as Spark does")
+    return re.sub("%(..)", lambda found: chr(int(found[1], 16)), text)
+
+
+def partition_values(df: DataFrame, field: StructField, texts: set[str]) -> dict[str, Any]:
+    """Return the values of a partition column by their texts in paths, as Spark reads them."""
+    values = {NULL: None} | {text: parsed(text, field.dataType) for text in texts - {NULL}}
+    asked = [text for text in sorted(texts - {NULL}) if values[text] is None]
+    if asked:
+        values |= cast_by_spark(df.sparkSession, field.dataType, asked)
+    if isinstance(field.dataType, TimestampType) and asked:
+        # Values depend on the time zone that the session had when the table was read.
+        column = F.col(f"`{field.name.replace('`', '``')}`")
+        if not df.where(column.isNotNull() & ~column.isin([values[text] for text in asked])).isEmpty():
+            raise DoubtError(f"partition column '{visible(field.name)}' was read in another time zone")
+    return values
+
+
+def parsed(text: str, type_: DataType) -> Any:
+    """Return the value of a text if there is but one way to read it, else None."""
+    if isinstance(type_, StringType):
+        return unescaped(text)
+    if type(type_) in INTEGERS and re.fullmatch("[+-]?[0-9]{1,19}", text):
+        if not -(1 << INTEGERS[type(type_)]) <= int(text) < 1 << INTEGERS[type(type_)]:
+            raise DoubtError(f"partition value {text} is no {type_.simpleString()}")
+        return int(text)
+    if isinstance(type_, DateType) and re.fullmatch("[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])", text):
+        return date.fromisoformat(text)
+    return None
+
+
+def cast_by_spark(spark: SparkSession, type_: DataType, texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values of texts as Spark casts them.
+
+    Raises
+    ------
+    DoubtError
+        Spark reads a partition of such a value in another way than by a cast, or refuses it.
+    """
+    if not isinstance(type_, DoubleType | DateType | TimestampType | TimestampNTZType | DecimalType | BooleanType):
+        raise DoubtError(f"not all partition values are {type_.simpleString()}")
+    plain = [unescaped(text) if isinstance(type_, TimestampType | TimestampNTZType) else text for text in texts]
+    cast = F.transform(F.from_json(F.lit(json.dumps(plain)), "array<string>"), lambda text: text.try_cast(type_))
+    array = spark.sql("SELECT 1").select(cast.alias("values")).toArrow()["values"].combine_chunks().flatten()
+    if isinstance(type_, TimestampType):
+        array = array.cast(pa.timestamp("us", tz="UTC"))
+    values = dict(zip(texts, array.to_pylist(), strict=True))
+    for text, value in values.items():
+        if value is None or not is_exact(text, value):
+            raise DoubtError(f"partition value '{visible(text)}' is no {type_.simpleString()}")
+    return values
+
+
+def is_exact(text: str, value: Any) -> bool:
+    """Whether Spark reads a partition's text as the value that a cast gives; it knows fewer words, and never rounds."""
+    if isinstance(value, bool):
+        return text.lower() in ("true", "false")
+    return not isinstance(value, Decimal) or Decimal(text) == value
+
+
+def sizes_of(spark: SparkSession, files: Sequence[str], roots: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return the size and the time of change of each file: asked of this machine's disk, or of Spark's listing."""
+    if files[0].startswith("/") and driver_is_here():
+        try:
+            found = {file: os.stat(file) for file in files}
+        except OSError as error:
+            raise DoubtError(f"its files cannot be listed: {error.strerror}") from error
+        return {file: (status.st_size, status.st_mtime_ns) for file, status in found.items()}
+    with doubtful("its files cannot be listed"):
+        listing = spark.read.format("binaryFile").option("recursiveFileLookup", True).load([*map(literal, roots)])
+        rows = listing.select("path", "length", F.unix_millis("modificationTime").alias("modified")).collect()
+    sizes = {without_scheme(row["path"]): (row["length"], row["modified"] * 1_000_000) for row in rows}
+    if not sizes.keys() >= set(files):
+        raise DoubtError("not all of its files can be listed")
+    return sizes
+
+
+def filtered(spark: SparkSession, table: FileTable, where: str) -> FileTable:
+    """Return a table with the files whose partition values meet a condition in SQL."""
+    calls = {name.lower() for name in CALLS.findall(where)}
+    if QUERY.search(where) or not calls <= SAFE_CALLS:
+        raise DoubtError("its condition may ask for more than partition columns")
+    fields = [table.schema[name] for name in table.partitions]
+    distinct = list(dict.fromkeys(file.values for file in table.files))
+    number = "number of the partition"
+    schema = StructType([StructField(number, LongType()), *fields])
+    partitions = spark.createDataFrame([(i, *values) for i, values in enumerate(distinct)], schema)
+    with doubtful("its condition asks for more than partition columns"):
+        kept = {distinct[row[0]] for row in partitions.where(where).select(f"`{number}`").collect()}
+    if not kept:
+        raise DoubtError("no partition meets its condition")
+    return replace(table, files=tuple(file for file in table.files if file.values in kept))

@@ -145,7 +145,11 @@ def overlap(place: str, other: str) -> bool:
     return place.startswith(other) or other.startswith(place)
 
 
+def driver_is_here() -> bool:
+    """Whether Spark's driver runs on this machine, so that its disk is ours."""
+    return not is_remote() or os.environ.get("SPARK_REMOTE", "").startswith("local")
+
+
 def on_this_machine(spark: SparkSession) -> bool:
-    """Whether Spark runs in this machine, so that its files are ours."""
-    server_is_ours = not is_remote() or os.environ.get("SPARK_REMOTE", "").startswith("local")
-    return server_is_ours and (spark.conf.get("spark.master", "") or "").startswith("local")
+    """Whether all of Spark runs on this machine."""
+    return driver_is_here() and (spark.conf.get("spark.master", "") or "").startswith("local")

@@ -62,9 +62,7 @@ def read_table(spark: SparkSession, source: Source) -> DataFrame:
         `schema` or `where` is not valid SQL or names a column that is not there; Spark does not know the format, or
         does not take one of the options.
     """
-    exact = source
-    if source.path and is_pattern(source.path) and missing(spark, source.path) is None:
-        exact = replace(source, path=literal(source.path))
+    exact = replace(source, path=exact_path(spark, source.path)) if source.path else source
     reader = spark.read.format(source.format).options(**source.options)
     try:
         found = reader.table(source.table) if source.table else reader.load(exact.path)
@@ -75,6 +73,11 @@ def read_table(spark: SparkSession, source: Source) -> DataFrame:
             raise
         raise unreadable(source, error) from error
     return found if source.where is None else filtered(found, source.where)
+
+
+def exact_path(spark: SparkSession, path: str) -> str:
+    """Return a path as Spark reads it: a pattern, unless there is something of this very name."""
+    return literal(path) if is_pattern(path) and missing(spark, path) is None else path
 
 
 def unreadable(source: Source, error: Exception) -> LogLossError:

@@ -123,9 +123,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Request:
-    """What is read of each file: the columns by name with their types, and in what form."""
+    """What is read of each file: the columns by name with their types, what files call them, and in what form."""
 
     columns: dict[str, DataType]
+    names: dict[str, str]
     dictionaries: frozenset[str]
     case_sensitive: bool
     rows: int
@@ -250,7 +251,8 @@ def read_batches(
     """
     types = {name: table.schema[name].dataType for name in columns}
     stored = {name: type_ for name, type_ in types.items() if name not in table.partitions}
-    request = Request(stored, frozenset(dictionaries), table.case_sensitive, rows)
+    names = dict(zip(table.schema.names, table.names or table.schema.names, strict=True))
+    request = Request(stored, names, frozenset(dictionaries), table.case_sensitive, rows)
     for piece in pieces:
         values = dict(zip(table.partitions, piece.file.values, strict=True))
         for count, arrays in read_piece(piece, request):
@@ -344,7 +346,7 @@ def start_of(metadata: FileMetaData, group: int) -> int:
 
 def found_column(name: str, type_: DataType, footer: Footer, request: Request) -> Stored | None:
     """Find a column in a file; return None if the file lacks it, so that its values are null."""
-    position = resolved(name, footer.schema.names, footer.path, case_sensitive=request.case_sensitive)
+    position = resolved(request.names[name], footer.schema.names, footer.path, case_sensitive=request.case_sensitive)
     if position is None:
         return None
     leaves = footer.leaves(position)
