@@ -202,15 +202,15 @@ def shares(before: int, size: int, total: int, count: int) -> Iterator[tuple[int
 
 
 def expected_rows(pieces: Sequence[Piece]) -> int:
-    """Return the rows of the files that begin in some pieces, as their footers count them; runs in a worker.
+    """Return the rows of some pieces as the footers of their files count them; runs in a worker.
 
-    Over all tasks these are the rows of the table, whoever read them: `read_batches` must have given as many.
+    `read_batches` has given as many when it ends: it makes sure of that itself.
     """
     rows = 0
     for piece in pieces:
-        if piece.start == 0:
-            with opened(piece.file) as source, named_faults(piece.file.path):
-                rows += read_metadata(source).num_rows
+        with opened(piece.file) as source, named_faults(piece.file.path):
+            metadata = read_metadata(source)
+            rows += sum(metadata.row_group(group).num_rows for group in groups_in(metadata, piece))
     return rows
 
 
@@ -335,6 +335,8 @@ def groups_in(metadata: FileMetaData, piece: Piece) -> list[int]:
     groups = range(metadata.num_row_groups)
     starts = [start_of(metadata, group) for group in groups]
     middles = [(start + end) // 2 for start, end in zip(starts, [*starts[1:], piece.file.size], strict=True)]
+    if not all(0 <= middle < piece.file.size for middle in middles):
+        raise pa.ArrowInvalid("a row group begins outside of its file")
     return [group for group in groups if piece.start <= middles[group] < piece.end]
 
 
