@@ -1,6 +1,5 @@
 """Compare models on the same rows: one state, and everything that is computed from it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,11 +20,9 @@ from logloss_spark.report.comparisons import (
     title_of_comparison,
     view_of_comparison,
 )
-from logloss_spark.report.evaluations import (
-    SHOWN_SLICES,
-)
-from logloss_spark.report.frames import Order, Ranked, order_by, plain
-from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.report.evaluations import SHOWN_SLICES
+from logloss_spark.report.frames import Order, Ranked, order_by
+from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.engines import Engine
@@ -37,7 +34,7 @@ from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.statistics.catalogue import COMPARISON, by_column
 from logloss_spark.tables.comparison import comparison_table
-from logloss_spark.wording import LISTED, counted, listed, visible
+from logloss_spark.wording import LISTED, counted, listed
 
 
 class Comparison(HeldState):
@@ -99,14 +96,6 @@ class Comparison(HeldState):
         """
         return self._in_order(limit, sort_by, ascending).frame
 
-    def to_json(self) -> str:
-        """Return the metrics as JSON, a list with an object per slice and challenger."""
-        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
-
-    def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
-        """Print the main metrics of the first slices of each grouping set, and what they say."""
-        print(as_text(self._view(limit, sort_by, ascending)))
-
     def remarks(self) -> list[str]:
         """Return what the comparison says: a line per challenger and grouping set, and one on rows not scored."""
         return conclusions(self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT), self._conventions)
@@ -127,12 +116,6 @@ class Comparison(HeldState):
     @property
     def _title(self) -> str:
         return title_of_comparison(self._rows)
-
-    def __repr__(self) -> str:
-        return f"Comparison: {visible(self._title, SENTENCE)}; .show() prints its metrics"
-
-    def _repr_html_(self) -> str:
-        return as_html(self._view())
 
 
 def compare(

@@ -1,6 +1,5 @@
 """Evaluate a table of predictions: one state, and everything that is computed from it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -13,8 +12,8 @@ from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
-from logloss_spark.report.frames import Order, Ranked, order_by, plain
-from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.report.frames import Order, Ranked, order_by
+from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.engines import Engine
@@ -30,7 +29,6 @@ from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
 from logloss_spark.tables.metrics import metrics_table
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
-from logloss_spark.wording import visible
 
 
 class Evaluation(HeldState):
@@ -167,14 +165,6 @@ class Evaluation(HeldState):
         """
         return self._in_order(limit, sort_by, ascending).frame
 
-    def to_json(self) -> str:
-        """Return the metrics as JSON: a list with an object per slice. Infinite numbers are written as in Spark."""
-        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
-
-    def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
-        """Print the main metrics of the first slices of each grouping set; the arguments are those of `to_pandas`."""
-        print(as_text(self._view(limit, sort_by, ascending)))
-
     def remarks(self) -> list[str]:
         """Return what a reader should know of the global row: rows that were not scored, an infinite loss."""
         overall = self._ranked(self._worst_first, 1).frame.iloc[0]
@@ -190,7 +180,6 @@ class Evaluation(HeldState):
         return worst_first(self._loss)
 
     def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> Ranked:
-        """The slices that a caller asks for, in the order that the caller asks for."""
         if limit is not None:
             at_least_one("limit", limit)
         order = self._worst_first if sort_by is None else order_by(self._schema, sort_by, ascending)
@@ -205,12 +194,6 @@ class Evaluation(HeldState):
     @property
     def _title(self) -> str:
         return title_of(self._rows)
-
-    def __repr__(self) -> str:
-        return f"Evaluation: {visible(self._title, SENTENCE)}; .show() prints its metrics"
-
-    def _repr_html_(self) -> str:
-        return as_html(self._view())
 
 
 def evaluate(

@@ -1,5 +1,6 @@
-"""What evaluations and comparisons share: a state that is cached, and metrics that are collected once."""
+"""What evaluations, comparisons and drifts share: how they show themselves, and a state that is computed once."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,16 +14,46 @@ from pyspark.sql.types import StructType
 from logloss_spark.errors import LogLossError
 from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
+from logloss_spark.report.evaluations import SHOWN_SLICES
+from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, plain, ranked, readable
+from logloss_spark.report.text import SENTENCE, View, as_html, as_text
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.state import CheckedState, new_source
+from logloss_spark.wording import visible
 
 
-class HeldState(ABC):
+class Shown(ABC):
+    """The base of what shows itself: in one line, as a table of a notebook, and as JSON."""
+
+    @property
+    @abstractmethod
+    def _title(self) -> str:
+        """What was computed, in words."""
+
+    @abstractmethod
+    def _view(self) -> View:
+        """What a person sees."""
+
+    @abstractmethod
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the metrics as pandas."""
+
+    def to_json(self) -> str:
+        """Return the metrics as JSON: a list with an object per row. Infinite numbers are strings, as Spark writes."""
+        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {visible(self._title, SENTENCE)}; .show() prints its metrics"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._view())
+
+
+class HeldState(Shown):
     """The base of what has one state. The first use computes and caches it, so that the rows are read once.
 
     Metrics are collected once. `close` frees both, and so does leaving a `with` block.
@@ -39,6 +70,21 @@ class HeldState(ABC):
     @abstractmethod
     def metrics(self) -> DataFrame:
         """The metrics of the state."""
+
+    @abstractmethod
+    def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> Ranked:
+        """The rows of metrics that a caller asks for, in the order that the caller asks for."""
+
+    @abstractmethod
+    def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
+        """What a person sees of the rows that a caller asks for."""
+
+    def show(self, limit: int = SHOWN_SLICES, *, sort_by: str | None = None, ascending: bool = False) -> None:
+        """Print the main metrics of the first slices of each grouping set, and what they say.
+
+        The arguments are those of `to_pandas`.
+        """
+        print(as_text(self._view(limit, sort_by, ascending)))
 
     @property
     def _conventions(self) -> Conventions:

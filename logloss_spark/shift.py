@@ -3,7 +3,6 @@
 `statistics.drift` has the definitions. No row is read again.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -14,10 +13,10 @@ from pyspark.sql import functions as F
 
 from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
+from logloss_spark.held import Shown
 from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
-from logloss_spark.report.frames import plain
-from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.report.text import View, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.state import State, check_states
@@ -34,22 +33,23 @@ from logloss_spark.tables.drift import (
     named_slices,
     with_measures,
 )
-from logloss_spark.wording import visible
 
 
-class Drift:
+class Drift(Shown):
     """The drift of a current state from a reference. `drift` makes it.
 
     Attributes
     ----------
     metrics : DataFrame
         One row per slice that either state has: see `drift`. It is lazy.
+    slices, classes : tuple
+        The slice columns, and the classes of the label.
 
     What `to_pandas`, `show` and the notebook's table have collected once is kept.
     """
 
     def __init__(self, metrics: DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> None:
-        self.metrics, self._slices, self._classes = metrics, tuple(slices), tuple(classes)
+        self.metrics, self.slices, self.classes = metrics, tuple(slices), tuple(classes)
 
     @cached_property
     def _collected(self) -> pd.DataFrame:
@@ -60,31 +60,24 @@ class Drift:
         """The metrics as pandas, the global row first; all of them, or the first `limit`."""
         return self._collected.head(len(self._collected) if limit is None else limit).copy()
 
-    def to_json(self) -> str:
-        """The metrics as JSON, a list with an object per slice."""
-        return json.dumps([plain(record) for record in self._collected.to_dict("records")], default=str)
-
     def show(self, limit: int = SHOWN_SLICES) -> None:
         """Print the main metrics of the first slices, and what all of them say."""
-        print(as_text(self.view(limit)))
+        print(as_text(self._view(limit)))
 
     def __str__(self) -> str:
         """What `show` prints."""
-        return as_text(self.view())
+        return as_text(self._view())
 
-    def view(self, limit: int = SHOWN_SLICES) -> View:
-        """Return what `show` prints, before it is laid out for a terminal or a notebook."""
-        return view_of_drift(self._collected, limit, self._slices, self._classes)
+    def _view(self, limit: int = SHOWN_SLICES) -> View:
+        return view_of_drift(self._collected, limit, self.slices, self.classes)
 
     def remarks(self) -> list[str]:
         """What moved, in a line for scores and labels of each grouping set; the slices that moved most are named."""
-        return remarks_on_drift(self._collected, self._slices, self._classes)
+        return remarks_on_drift(self._collected, self.slices, self.classes)
 
-    def __repr__(self) -> str:
-        return f"Drift: {visible(title_of_drift(self._slices), SENTENCE)}; .show() prints its metrics"
-
-    def _repr_html_(self) -> str:
-        return as_html(self.view())
+    @property
+    def _title(self) -> str:
+        return title_of_drift(self.slices)
 
 
 @explains(*SLICE, *DRIFT)

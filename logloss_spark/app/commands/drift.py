@@ -16,6 +16,7 @@ from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Slices, TableFormat
 from logloss_spark.checks import between
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.report.drifts import view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import plain
 from logloss_spark.shift import drift
@@ -80,8 +81,9 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
     by, confidence = sets_of(given, config.evaluate.sets), config.evaluate.confidence
     with reserved(spark, config.output.targets(outputs), mode=mode_of(given), apart_from=addresses) as reservation:
         moved = drift(State(reference), State(current), by=by, partition=given.partition, confidence=confidence)
-        view = moved.view()
-        first = tuple(map(plain, moved.to_pandas(SHOWN_SLICES).to_dict("records")))
+        frame = moved.to_pandas()
+        view = view_of_drift(frame, SHOWN_SLICES, moved.slices, moved.classes)
+        first = tuple(map(plain, frame.head(SHOWN_SLICES).to_dict("records")))
         write_tables(reservation, with_run_date({"drift": moved.metrics}, outputs, given.run_date))
     return Outcome(
         command="drift",
