@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 from logloss_spark.checks import at_least_one, between
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.held import HeldState
+from logloss_spark.io.local import LocalTable
 from logloss_spark.report.comparisons import (
     CLEAREST_FIRST,
     OF_CHALLENGER,
@@ -32,8 +34,9 @@ from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
+from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import COMPARISON, by_column
-from logloss_spark.tables.comparison import comparison_table
+from logloss_spark.tables.comparison import comparison_here, comparison_table
 from logloss_spark.wording import LISTED, counted, listed
 
 
@@ -63,6 +66,18 @@ class Comparison(HeldState):
     @property
     def metrics(self) -> DataFrame:
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
+        if self._found:
+            return self._found.table
+        return comparison_table(self._checked, self._rows.roles.sets, self._confidence)
+
+    @cached_property
+    def _found(self) -> LocalTable | None:
+        local = self._checked.local
+        return comparison_here(local, self._conventions, self._rows.roles.sets, self._confidence) if local else None
+
+    @property
+    def _checked(self) -> CheckedState:
+        """The state; DataError if a challenger is compared on shared rows, and none can be scored."""
         pairs = sum(self.counts.values())
         if self._conventions.rows == "shared" and pairs and not self.counts["ok"]:
             raise DataError(
@@ -70,7 +85,7 @@ class Comparison(HeldState):
                 f"{counted(pairs, 'pair')} of a row and a challenger can be scored: {listed(reasons_in(self.counts))}; "
                 f"{self.advice(self.counts) or 'compare models that forecast the same rows'}"
             )
-        return comparison_table(self.state.checked, self._rows.roles.sets, self._confidence)
+        return self.state.checked
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """How more rows can be scored, from the counts of rows by status and the forecasts of the baseline."""
@@ -98,7 +113,11 @@ class Comparison(HeldState):
 
     def remarks(self) -> list[str]:
         """Return what the comparison says: a line per challenger and grouping set, and one on rows not scored."""
-        return conclusions(self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT), self._conventions)
+        return conclusions(self.slices_to_name(), self._conventions)
+
+    def slices_to_name(self) -> Ranked:
+        """Return the first slices of each verdict, which conclusions name."""
+        return self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)
 
     def _in_order(self, limit: int | None, sort_by: str | None, ascending: bool) -> Ranked:
         if limit is not None:
@@ -110,7 +129,7 @@ class Comparison(HeldState):
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         shown = self._in_order(limit, sort_by, ascending)
-        named = self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)
+        named = self.slices_to_name()
         return view_of_comparison(shown, named, self._title, self._conventions, self._confidence)
 
     @property

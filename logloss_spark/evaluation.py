@@ -11,6 +11,7 @@ from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect, uncache
+from logloss_spark.io.local import LocalTable
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
@@ -20,15 +21,16 @@ from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import invalid_rows
+from logloss_spark.rows.terms import scored
 from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Reporting
-from logloss_spark.tables.by_class import class_table, class_table_columns
-from logloss_spark.tables.exact import SMALL, scores_of, with_pooling, with_ranking
-from logloss_spark.tables.metrics import metrics_table
-from logloss_spark.tables.reliability import reliability_columns, reliability_table
+from logloss_spark.tables.by_class import by_class_here, class_table, class_table_columns
+from logloss_spark.tables.exact import SMALL, score_rows, scores_of, with_pooling, with_ranking, with_scores
+from logloss_spark.tables.metrics import metrics_here, metrics_table
+from logloss_spark.tables.reliability import reliability_columns, reliability_here, reliability_table
 
 
 class Evaluation(HeldState):
@@ -69,7 +71,12 @@ class Evaluation(HeldState):
         check_names(self._conventions.slices, [*metrics, *others])
 
     def _table(self) -> DataFrame:
-        return state_of(self._rows, self._source)
+        return state_of(self._scored, self._rows, self._source)
+
+    @cached_property
+    def _scored(self) -> DataFrame:
+        """The rows with their terms; its plan takes hundreds of calls to the JVM."""
+        return scored(self._rows)
 
     @property
     def metrics(self) -> DataFrame:
@@ -77,19 +84,35 @@ class Evaluation(HeldState):
 
         `help(logloss_spark.State.metrics)` says what each column is.
         """
+        if self._found:
+            return self._found.table
         of_state = partial(metrics_table, self.state.checked, self._rows.roles.sets, self._reporting)
-        of_rows = [name for name, source in self.sources.items() if source == "rows"]
-        if not of_rows:
+        if not self._of_rows:
             return of_state()
         if self._is_small:
-            return of_state(scores=self._scores, of_rows=of_rows)
-        scores, inner = scores_of(self._rows), list(inner_names(self._rows.roles.sets).values())
-        return of_state(then=[partial(SORTED[name], scores=scores, slices=inner) for name in of_rows])
+            return of_state(scores=self._scores, of_rows=self._of_rows)
+        scores, inner = scores_of(self._scored, self._rows), list(inner_names(self._rows.roles.sets).values())
+        return of_state(then=[partial(SORTED[name], scores=scores, slices=inner) for name in self._of_rows])
+
+    @cached_property
+    def _found(self) -> LocalTable | None:
+        """The metrics, if the state is on the driver, and so are the scores that they need."""
+        local = self.state.checked.local
+        if local is None or (self._of_rows and not self._is_small):
+            return None
+        if self._of_rows:
+            local = with_scores(local, score_rows(self._scored, self._rows, self._conventions).toArrow())
+        return metrics_here(local, self._conventions, self._rows.roles.sets, self._reporting, self._of_rows)
+
+    @property
+    def _of_rows(self) -> list[str]:
+        """What is computed from the rows themselves."""
+        return [name for name, source in self.sources.items() if source == "rows"]
 
     @cached_property
     def _scores(self) -> DataFrame:
         """The scores of a small table, cached beside its state: further tables need not read the rows again."""
-        return cache_or_collect(scores_of(self._rows))
+        return cache_or_collect(scores_of(self._scored, self._rows))
 
     def close(self) -> None:
         """Free all that is cached or collected; the next use computes it again."""
@@ -111,12 +134,25 @@ class Evaluation(HeldState):
     @property
     def reliability(self) -> DataFrame:
         """One row per slice and bin of the score."""
-        return reliability_table(self.state.checked, self._rows.roles.sets, self._reporting)
+        local = self._reliability
+        return local.table if local else reliability_table(self.state.checked, self._rows.roles.sets, self._reporting)
+
+    @cached_property
+    def _reliability(self) -> LocalTable | None:
+        """The reliability table, if the state is on the driver."""
+        local, sets = self.state.checked.local, self._rows.roles.sets
+        return reliability_here(local, self._conventions, sets, self._reporting) if local else None
 
     @property
     def by_class(self) -> DataFrame:
         """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
-        return class_table(self.state.checked, self._rows.roles.sets)
+        return self._by_class.table if self._by_class else class_table(self.state.checked, self._rows.roles.sets)
+
+    @cached_property
+    def _by_class(self) -> LocalTable | None:
+        """The table by class, if the state is on the driver."""
+        local = self.state.checked.local
+        return by_class_here(local, self._conventions, self._rows.roles.sets) if local else None
 
     @property
     def invalid(self) -> DataFrame:

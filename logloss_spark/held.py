@@ -2,7 +2,8 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from pyspark.sql.types import StructType
 
 from logloss_spark.errors import LogLossError
 from logloss_spark.io.caching import cache_or_collect, uncache
+from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, plain, ranked, readable
@@ -22,6 +24,7 @@ from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions, conventions_of
+from logloss_spark.states.small import facts_of, held, release
 from logloss_spark.states.state import CheckedState, new_source
 from logloss_spark.wording import visible
 
@@ -61,10 +64,11 @@ class HeldState(Shown):
 
     _rows: Rows
     _counts: dict[str, int]
+    _cached: DataFrame | None = None
 
     @abstractmethod
-    def _table(self) -> DataFrame:
-        """The table of the state, from the rows; lazy."""
+    def _table(self) -> DataFrame | LocalTable:
+        """The table of the state, from the rows; lazy, or on the driver already."""
 
     @property
     @abstractmethod
@@ -98,23 +102,24 @@ class HeldState(Shown):
 
     @cached_property
     def state(self) -> State:
-        """The sums per slice, cached. They come from the rows, and need no check."""
-        state = cache_or_collect(self._table())
+        """The sums per slice, on the driver if they are few, else cached. They come from rows, and need no check."""
+        sums = held(self._table(), self._conventions)
         try:
-            found = first_look(state)
+            found = first_look(sums)
             if found["unknown_label"] and not found["first_class"]:
                 check_labels(self._rows)
             if self._rows.form.weighted and not in_range(found["w"], found["w2"], found["least_w2"]):
                 exponent = exponent_of(self._rows)
                 if exponent:
-                    state.unpersist()
+                    release(sums)
                     self._rows = rescaled(self._rows, exponent)
-                    state = cache_or_collect(self._table())
+                    self.__dict__.pop("_scored", None)
+                    sums = held(self._table(), self._conventions)
         except LogLossError:
-            uncache(state)
+            release(sums)
             raise
-        self._counts = {status: found[status] for status in STATUSES}
-        return State.from_checked(CheckedState(state, self._conventions, frozenset([self._source])))
+        self._counts = {status: int(found[status]) for status in STATUSES}
+        return State.from_checked(CheckedState(sums, self._conventions, frozenset([self._source])))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -122,27 +127,55 @@ class HeldState(Shown):
         _ = self.state  # making the state counts its rows
         return self._counts
 
+    @property
+    @abstractmethod
+    def _found(self) -> LocalTable | None:
+        """The metrics, if they are computed on the driver."""
+
+    @contextmanager
+    def measured(self) -> Iterator[DataFrame]:
+        """The metrics, computed once for all that is read off them within this block."""
+        if self._found:
+            yield self.metrics
+            return
+        self._cached = cache_or_collect(self.metrics)
+        try:
+            yield self._cached
+        finally:
+            uncache(self._cached)
+            self._cached = None
+
+    @property
+    def _measured(self) -> DataFrame:
+        """The metrics, from which several things may be read."""
+        return self.metrics if self._cached is None else self._cached
+
+    def first_slices(self) -> Ranked:
+        """The slices of each grouping set that are shown first."""
+        return self._in_order(SHOWN_SLICES, None, False)
+
     @cached_property
     def _schema(self) -> StructType:
         """The columns of the metrics, cached: building their plan takes a third of a second."""
-        return self.metrics.schema
+        return self._found.schema if self._found else self.metrics.schema
 
     @cached_property
     def _collected(self) -> pd.DataFrame | None:
         """All metrics, or None if they are too many for the driver."""
-        return kept_whole(self.metrics, len(self._conventions.classes))
+        return self._found.frame if self._found else kept_whole(self._measured, len(self._conventions.classes))
 
     def _ranked(self, order: Order, limit: int | None = None, sets: Sequence[str] = ("grouping_id",)) -> Ranked:
         """The metrics in order: all, or the first `limit` of each set, by default of each grouping set."""
         if self._collected is not None:
             return ranked(self._collected, order, limit, sets)
         if limit is not None:
-            return first_of_each_set(self.metrics, order, limit, sets)
-        return ranked(readable(self.metrics).toPandas(), order)
+            return first_of_each_set(self._measured, order, limit, sets)
+        return ranked(readable(self._measured).toPandas(), order)
 
     def close(self) -> None:
         """Free the cached state and the collected metrics; the next use computes them again."""
-        self.__dict__.pop("_collected", None)
+        for name in ("_collected", "_found", "_reliability", "_by_class"):
+            self.__dict__.pop(name, None)
         if "state" in self.__dict__:
             self.state.unpersist()
             del self.__dict__["state"]
@@ -154,14 +187,16 @@ class HeldState(Shown):
         self.close()
 
 
-def first_look(state: DataFrame) -> dict[str, Any]:
-    """Facts that show whether the state is what the caller meant, from one small job, the first that uses the state.
+def first_look(sums: DataFrame | LocalTable) -> dict[str, Any]:
+    """Facts that show whether the state is what the caller meant. If Spark has it, they take a small job.
 
     The rows of each status; of the scored rows those of the first class, `first_class`; and the sums `w` and `w2` of
     all slices, and `least_w2` of one.
     """
+    if isinstance(sums, LocalTable):
+        return facts_of(sums)
     scored = "part IN ('moments', 'pair') AND n > 0"
-    found = state.agg(
+    found = sums.agg(
         *[F.expr(f"coalesce(sum(n) FILTER (WHERE part = '{status}'), 0) AS {status}") for status in STATUSES],
         F.expr("coalesce(sum(n) FILTER (WHERE part = 'class' AND place = 0), 0) AS first_class"),
         F.expr(f"sum(w + w_low) FILTER (WHERE {scored}) AS w"),

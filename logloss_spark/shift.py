@@ -9,30 +9,20 @@ from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
 from logloss_spark.held import Shown
+from logloss_spark.io.local import LocalTable
 from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.text import View, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
-from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.state import State, check_states
-from logloss_spark.states.schema import WHOLE
-from logloss_spark.states.slices import check_names, check_slices, rolled_up, slice_columns
+from logloss_spark.states.slices import check_names, check_slices
 from logloss_spark.statistics.catalogue import DRIFT, SLICE, by_column
 from logloss_spark.statistics.reference import explains
-from logloss_spark.tables.drift import (
-    PARTS,
-    both_sides,
-    check_comparable,
-    check_types,
-    judged,
-    named_slices,
-    with_measures,
-)
+from logloss_spark.tables.drift import check_comparable, check_types, drift_here, drift_table
 
 
 class Drift(Shown):
@@ -48,12 +38,17 @@ class Drift(Shown):
     What `to_pandas`, `show` and the notebook's table have collected once is kept.
     """
 
-    def __init__(self, metrics: DataFrame, slices: Sequence[str], classes: Sequence[Any]) -> None:
-        self.metrics, self.slices, self.classes = metrics, tuple(slices), tuple(classes)
+    def __init__(self, found: DataFrame | LocalTable, slices: Sequence[str], classes: Sequence[Any]) -> None:
+        self._found, self.slices, self.classes = found, tuple(slices), tuple(classes)
+
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """One row per slice that either state has."""
+        return self._found.table if isinstance(self._found, LocalTable) else self._found
 
     @cached_property
     def _collected(self) -> pd.DataFrame:
-        frame = self.metrics.toPandas()
+        frame = self._found.frame if isinstance(self._found, LocalTable) else self._found.toPandas()
         return frame.sort_values(["grouping_id", "slice"], ascending=[False, True], ignore_index=True)
 
     def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
@@ -151,19 +146,6 @@ def drift(
     check_types(old.slice_types, new.slice_types, common)
     slices = (*of_partition, *common)
     check_names(slices, by_column(DRIFT))
-
-    before, after = (state.table.where(F.col("part").isin(*PARTS)) for state in (old, new))
-    reference = rolled_up(before, both[0], sets)
-    if partition is None:
-        current = rolled_up(after, both[1], sets)
-    else:
-        value = quoted(slice_columns(both[1])[partition]).alias(slice_name(0))
-        moved = {slice_name(place): slice_name(place + 1) for place in reversed(range(len(common)))}
-        for key, further in moved.items():
-            reference = reference.withColumnRenamed(key, further)
-        reference = reference.crossJoin(after.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
-        # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
-        of_each = rolled_up(after, both[1], [(*of_partition, *names) for names in ((), *sets)])
-        current = of_each.where(F.col("grouping_id") < 2 ** len(common))
-    found = judged(with_measures(both_sides(reference, current, slices), slices, both), confidence)
-    return Drift(named_slices(found, slices), slices, both[0].classes)
+    states = (old, new)
+    found = drift_here(states, sets, of_partition, confidence) or drift_table(states, sets, of_partition, confidence)
+    return Drift(found, slices, both[0].classes)

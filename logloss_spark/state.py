@@ -1,14 +1,13 @@
 """`State`: sums that add, and the tables that are computed from them without reading a row again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 
 from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
-from logloss_spark.io.caching import cache_or_collect, uncache
+from logloss_spark.io.caching import uncache
 from logloss_spark.io.places import folders_of_files
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
@@ -16,19 +15,19 @@ from logloss_spark.io.writing import Target, reserved, write_tables
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.columns import kind_of
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.small import held
 from logloss_spark.states.state import CheckedState, coarser, cut, merged, sliced
 from logloss_spark.states.stored import check_has_fingerprint, examine
 from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, METRICS, RELIABILITY, ROWS_READ, ROWS_SCORED, SLICE
 from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.by_class import class_table
-from logloss_spark.tables.comparison import comparison_table
-from logloss_spark.tables.metrics import metrics_table
-from logloss_spark.tables.reliability import reliability_table
+from logloss_spark.tables.by_class import by_class_here, class_table
+from logloss_spark.tables.comparison import comparison_here, comparison_table
+from logloss_spark.tables.metrics import metrics_here, metrics_table
+from logloss_spark.tables.reliability import reliability_here, reliability_table
 from logloss_spark.wording import visible
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class State:
     """A table of sums, and the conventions under which they were made. States add: state(A) + state(B) = state(A ∪ B).
 
@@ -58,17 +57,21 @@ class State:
     2
     """
 
-    table: DataFrame
-
-    def __post_init__(self) -> None:
-        check_has_fingerprint(self.table)
+    def __init__(self, table: DataFrame) -> None:
+        check_has_fingerprint(table)
+        self.__dict__["table"] = table
 
     @classmethod
     def from_checked(cls, checked: CheckedState) -> "State":
         """A state that needs no further check."""
-        state = cls(checked.table)
+        state = cls.__new__(cls)
         state.__dict__["checked"] = checked
         return state
+
+    @cached_property
+    def table(self) -> DataFrame:
+        """The sums as a DataFrame. Those of a small evaluation are on the driver until somebody asks for them here."""
+        return self.checked.table
 
     @cached_property
     def checked(self) -> CheckedState:
@@ -121,13 +124,17 @@ class State:
         return State.from_checked(sliced(self.checked, name, value))
 
     def persist(self) -> "State":
-        """The state with its sums cached, so that they are computed once; `unpersist` frees them."""
+        """Compute the sums once, and return the state that has them: on the driver if they are few, else cached."""
         checked = self.checked
-        return State.from_checked(CheckedState(cache_or_collect(checked.table), checked.conventions, checked.sources))
+        if checked.local:
+            return self
+        sums = held(checked.table, checked.conventions)
+        return State.from_checked(CheckedState(sums, checked.conventions, checked.sources))
 
     def unpersist(self) -> None:
-        """Free the cached sums."""
-        uncache(self.table)
+        """Free the sums if Spark has cached them; those on the driver are freed with the state itself."""
+        if "checked" not in self.__dict__ or not self.checked.local:
+            uncache(self.table)
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
         """Check the state, and write it to a path as Parquet.
@@ -190,7 +197,10 @@ class State:
         <BLANKLINE>
         """
         reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
-        return metrics_table(self._of_evaluation, grouping_sets(by), reporting)
+        state, sets = self._of_evaluation, grouping_sets(by)
+        if state.local:
+            return metrics_here(state.local, state.conventions, sets, reporting).table
+        return metrics_table(state, sets, reporting)
 
     @explains(*SLICE, *RELIABILITY)
     def reliability(self, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
@@ -212,7 +222,10 @@ class State:
             This is the state of a comparison, or it has no such slice column.
         """
         reporting = Reporting(confidence=confidence, ece_bins=ece_bins)
-        return reliability_table(self._of_evaluation, grouping_sets(by), reporting)
+        state, sets = self._of_evaluation, grouping_sets(by)
+        if state.local:
+            return reliability_here(state.local, state.conventions, sets, reporting).table
+        return reliability_table(state, sets, reporting)
 
     @explains(*SLICE, *BY_CLASS)
     def by_class(self, *, by: By = ()) -> DataFrame:
@@ -233,7 +246,8 @@ class State:
         SpecError
             This is the state of a comparison, or it has no such slice column.
         """
-        return class_table(self._of_evaluation, grouping_sets(by))
+        state, sets = self._of_evaluation, grouping_sets(by)
+        return by_class_here(state.local, state.conventions, sets).table if state.local else class_table(state, sets)
 
     @explains(*SLICE, *COMPARISON)
     def comparison(self, *, by: By = (), confidence: float = 0.95) -> DataFrame:
@@ -264,7 +278,10 @@ class State:
         between("confidence", confidence, 0.0, 1.0)
         if not self.conventions.models:
             raise SpecError("this is the state of an evaluation: read it with `metrics`")
-        return comparison_table(self.checked, grouping_sets(by), confidence)
+        state, sets = self.checked, grouping_sets(by)
+        if state.local:
+            return comparison_here(state.local, state.conventions, sets, confidence).table
+        return comparison_table(state, sets, confidence)
 
     @property
     def _of_evaluation(self) -> CheckedState:

@@ -15,6 +15,7 @@ import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report import frames as ranked
+from logloss_spark.states import small
 from logloss_spark.statistics.catalogue import METRICS, by_column
 from tests import hostile
 
@@ -79,9 +80,10 @@ def test_a_frame_begins_with_what_is_looked_at_first(evaluation: ls.Evaluation) 
     assert set(columns) == {*first, "grouping_id", *STATUSES, *by_column(METRICS)}
 
 
-def test_a_look_costs_a_job_once(
+def test_a_look_at_a_large_state_costs_a_job_once(
     table: DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(small, "SMALL_STATE", 0)
     collected: list[int] = []
     collect = type(table).toPandas
 
@@ -115,6 +117,7 @@ def test_a_look_costs_a_job_once(
 def test_of_too_many_slices_those_that_are_shown_are_collected_alone(
     table: DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(small, "SMALL_STATE", 0)
     # Slice columns may be called like what is counted on the way.
     renamed = table.withColumnRenamed("g", "size")
     compared = renamed.withColumn("q", F.lit(0.5))

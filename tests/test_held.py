@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 import logloss_spark as ls
 from logloss_spark.io import caching
+from logloss_spark.states import small
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_a_small_state_is_brought_to_the_driver_and_back(table: DataFrame) -> No
 @pytest.mark.usefixtures("refuses_to_cache")
 def test_a_large_state_is_read_again_and_says_so(table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching, "HELD_ROWS", 1)
+    monkeypatch.setattr(small, "SMALL_STATE", 0)
     with pytest.warns(UserWarning, match="refuses to cache.* reads the table again"):
         found = ls.evaluate(table, label="y", prediction="p").to_pandas()
     assert list(found["n"]) == [3]

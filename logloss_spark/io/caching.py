@@ -14,14 +14,22 @@ HELD_PARTITIONS = 32
 """Partitions of a cached state. It is small; with those of a shuffle each table of it would start 200 tasks."""
 
 
+def cache(table: DataFrame) -> DataFrame | None:
+    """Cache a table; None if Spark refuses to."""
+    try:
+        return table.coalesce(HELD_PARTITIONS).persist()
+    except PySparkException:
+        return None
+
+
 def cache_or_collect(state: DataFrame) -> DataFrame:
     """Cache a state; if Spark refuses to, bring it to the driver and back. If it is too large for that, warn."""
-    try:
-        return state.coalesce(HELD_PARTITIONS).persist()
-    except PySparkException:
-        table = state.limit(HELD_ROWS + 1).toArrow()
-        if table.num_rows <= HELD_ROWS:
-            return state.sparkSession.createDataFrame(table, state.schema)
+    cached = cache(state)
+    if cached is not None:
+        return cached
+    rows = state.limit(HELD_ROWS + 1).toArrow()
+    if rows.num_rows <= HELD_ROWS:
+        return state.sparkSession.createDataFrame(rows, state.schema)
     warnings.warn(
         f"this Spark refuses to cache, and the state has more than {HELD_ROWS:,} rows: each result reads the table "
         "again; save the state, and compute the metrics from the saved one",

@@ -4,23 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame
 
 from logloss_spark.report.evaluations import (
     FEW_REMARK,
-    SHOWN_SLICES,
     column_names,
     marked,
     not_scored,
     remarks_on_order,
     setting,
 )
-from logloss_spark.report.frames import Order, Ranked, first_of_each_set
+from logloss_spark.report.frames import Order, Ranked
 from logloss_spark.report.text import View, cells, estimates, p_values
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import set_name
-from logloss_spark.wording import LISTED, visible
+from logloss_spark.wording import visible
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
 """The order of a challenger's slices: the worst first, and slices of too few rows last."""
@@ -42,16 +40,6 @@ def title_of_comparison(rows: Rows, source: str | None = None) -> str:
     label = column_names(rows.roles.label)
     label += ", each on the rows that both score" if rows.compared_on == "shared" else ""
     return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(rows.roles, source)}"
-
-
-def first_slices_by_challenger(table: DataFrame) -> Ranked:
-    """Collect the slices of a table of metrics that are shown, where all of them would be too many for the driver."""
-    return first_of_each_set(table, WORST_FIRST, SHOWN_SLICES, OF_CHALLENGER)
-
-
-def slices_to_name(table: DataFrame) -> Ranked:
-    """Collect the slices of a table of metrics that conclusions name."""
-    return first_of_each_set(table, CLEAREST_FIRST, LISTED, OF_VERDICT)
 
 
 def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Conventions, confidence: float) -> View:

@@ -13,7 +13,6 @@ from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.form import Form
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.native import logarithm
-from logloss_spark.rows.terms import scored
 from logloss_spark.states.code import DECODED, grouping_code
 from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.schema import (
@@ -73,12 +72,13 @@ BINARY_OF_CLASSES = BINARY_OF_SHARES | {
 label-weighted sums are plain sums."""
 
 
-def state_of(rows: Rows, source: int) -> DataFrame:
-    """The state of a table. Spark reads its rows once (with one entry per class, twice) and sums at the finest grain.
+def state_of(table: DataFrame, rows: Rows, source: int) -> DataFrame:
+    """The state of a table with the terms of its rows, `terms.scored`.
 
-    `source` is the number that tells this state from others, so that adding it twice is an error.
+    Spark reads the rows once (with one entry per class, twice) and sums at the finest grain. `source` is the number
+    that tells this state from others, so that adding it twice is an error.
     """
-    conventions, form, keys, table = conventions_of(rows), rows.form, rows.slices, scored(rows)
+    conventions, form, keys = conventions_of(rows), rows.form, rows.slices
     # Group by `cell` first. Spark's hash of several columns collides often; starting with the column of most values
     # spreads rows best.
     by_cell = table.withColumn("cell", grouping_code(form)).groupBy("cell", *keys).agg(*sums_of_group(form))

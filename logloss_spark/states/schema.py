@@ -126,9 +126,10 @@ def totals_of(conventions: Conventions) -> tuple[str, ...]:
     return ("w", "w2", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
 
 
-def sum_columns(conventions: Conventions) -> list[Column]:
-    """The sum of each sum of a state. As SQL it takes a third of the calls to the JVM."""
-    return [F.expr(f"sum({name}) AS {name}") for name in columns_of(conventions)]
+def sums_column(conventions: Conventions) -> Column:
+    """The sum of each sum of a state, as fields of the column `sums`. As one SQL text it takes few calls to the JVM."""
+    sums = ", ".join(f"sum({name}) AS {name}" for name in columns_of(conventions))
+    return F.expr(f"struct({sums}) AS sums")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from logloss_spark.states.schema import (
     KEYS,
     WHOLE,
     columns_of,
-    sum_columns,
+    sums_column,
 )
 from logloss_spark.wording import did_you_mean
 
@@ -96,9 +96,8 @@ def slice_columns(conventions: Conventions) -> dict[str, str]:
     return found
 
 
-def slice_types(table: DataFrame, conventions: Conventions) -> dict[str, str]:
+def slice_types(schema: StructType, conventions: Conventions) -> dict[str, str]:
     """The type of each slice column of a state, in SQL."""
-    schema = table.schema
     return {name: schema[column].dataType.simpleString() for name, column in slice_columns(conventions).items()}
 
 
@@ -124,9 +123,9 @@ def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[
         )
         .agg(
             grouping_id(list(inner.values())),
-            *sum_columns(conventions),
+            sums_column(conventions),
         )
-        .select(*inner.values(), "keys.*", "grouping_id", *columns_of(conventions))
+        .select(*inner.values(), "keys.*", "grouping_id", "sums.*")
     )
     return rolled.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.errors import SpecError
+from logloss_spark.io.local import LocalTable
 from logloss_spark.io.spark_errors import said
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.inputs import quoted, slice_name
@@ -22,7 +23,7 @@ from logloss_spark.states.schema import (
     WHOLE,
     columns_of,
     reference_of,
-    sum_columns,
+    sums_column,
     totals_of,
     with_challenger,
 )
@@ -34,16 +35,29 @@ NEAR = 400
 
 @dataclass(frozen=True, eq=False)
 class CheckedState:
-    """A table of sums that fit together, their conventions, and the ids of the evaluations that were added up."""
+    """A table of sums that fit together, their conventions, and the ids of the evaluations that were added up.
 
-    table: DataFrame
+    The sums of a small state may be on the driver.
+    """
+
+    sums: DataFrame | LocalTable
     conventions: Conventions
     sources: frozenset[int]
 
     @property
+    def table(self) -> DataFrame:
+        """The sums as a DataFrame; sums on the driver go to Spark when they are first asked for."""
+        return self.sums.table if isinstance(self.sums, LocalTable) else self.sums
+
+    @property
+    def local(self) -> LocalTable | None:
+        """The sums, if they are on the driver."""
+        return self.sums if isinstance(self.sums, LocalTable) else None
+
+    @property
     def slice_types(self) -> dict[str, str]:
         """The type of each slice column, in SQL."""
-        return slice_types(self.table, self.conventions)
+        return slice_types(self.sums.schema, self.conventions)
 
 
 def new_source() -> int:
@@ -54,14 +68,17 @@ def new_source() -> int:
 def added(parts: DataFrame, conventions: Conventions) -> DataFrame:
     """The table of one state, from rows of one or more whose slice columns are called `slice_0`, ..."""
     inner = [slice_name(place) for place in range(len(conventions.slices))]
-    return as_stored(parts.groupBy(*inner, *KEYS).agg(*sum_columns(conventions)), conventions)
+    sums = parts.groupBy(*inner, *KEYS).agg(sums_column(conventions))
+    return as_stored(sums.select("*", "sums.*").drop("sums"), conventions)
 
 
 def as_stored(sums: DataFrame, conventions: Conventions) -> DataFrame:
     """The table of a state, from its sums by `slice_0`, ...: slices under their names, and the fingerprint."""
     columns = slice_columns(conventions).values()
-    named = [F.col(slice_name(place)).alias(name) for place, name in enumerate(columns)]
-    return sums.select(*named, *KEYS, *columns_of(conventions), F.lit(conventions.fingerprint()).alias("fingerprint"))
+    inner = [slice_name(place) for place in range(len(columns))]
+    named = [F.col(key).alias(name) for key, name in zip(inner, columns, strict=True)]
+    others = f"* EXCEPT ({', '.join(inner)})" if inner else "*"
+    return sums.select(*named, F.expr(others), F.lit(conventions.fingerprint()).alias("fingerprint"))
 
 
 def known_as(spark: SparkSession, source: int) -> DataFrame:

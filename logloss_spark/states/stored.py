@@ -80,7 +80,7 @@ def examine(tables: Sequence[DataFrame]) -> list[CheckedState]:
         check_columns(table, conventions)
     together: dict[tuple[Conventions, tuple[str, ...]], dict[int, DataFrame]] = {}
     for place, (table, conventions) in enumerate(zip(tables, found, strict=True)):
-        types = tuple(slice_types(table, conventions).values())
+        types = tuple(slice_types(table.schema, conventions).values())
         together.setdefault((conventions, types), {})[place] = table
     facts: dict[int, Row] = {}
     for (conventions, _), members in together.items():

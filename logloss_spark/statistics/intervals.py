@@ -112,3 +112,28 @@ def with_interval(name: str, estimate: Array, error: Array, quantile: Array | fl
 def quantile_of(confidence: float, buckets: Array | None) -> Array | float:
     """The quantile of an interval: normal, or Student's t with one degree of freedom fewer than filled buckets."""
     return normal_quantile(confidence) if buckets is None else student_quantile(confidence, buckets - 1.0)
+
+
+def true_weight(weight: Array, exponent: int) -> Array:
+    """A sum of weights that are in units of 2 to the power of `exponent`; NaN where it is beyond a double."""
+    found = np.ldexp(weight, exponent)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def few(minority: Array, rows: Array, n_eff: Array, buckets: Array | None) -> Array:
+    """Return 1 where intervals cover less than they claim, because rows or clusters are too few, else 0.
+
+    Very uneven weights carry as little information as few rows, so the effective number of rows counts. `buckets` is
+    how many buckets of clusters hold rows, or None where rows are independent.
+    """
+    with np.errstate(all="ignore"):
+        enough = minority * np.minimum(n_eff / rows, 1.0) >= FEW_ROWS
+    if buckets is not None:
+        enough &= buckets >= FEW_BUCKETS
+    return np.where(enough, 0.0, 1.0)
+
+
+def ratio(part: Array, whole: Array) -> Array:
+    """A quotient, NaN where the divisor is 0."""
+    with np.errstate(all="ignore"):
+        return np.where(whole == 0.0, np.nan, part / whole)

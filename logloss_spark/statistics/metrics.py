@@ -33,14 +33,14 @@ from logloss_spark.statistics.calibration import (
 )
 from logloss_spark.statistics.catalogue import METRICS, complete
 from logloss_spark.statistics.intervals import (
-    FEW_BUCKETS,
-    FEW_ROWS,
     bootstrap_error,
     centred_square,
     difference_of_sums,
+    few,
     quantile_of,
     square_of_terms,
     standard_error,
+    true_weight,
     with_interval,
 )
 from logloss_spark.statistics.ranking import (
@@ -120,10 +120,10 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
         labels, predictions = class_means(sums)
         minority, n_eff = sums.classes["n"].min(axis=1), m["w"] ** 2 / m["w2"]
         found = {
-            "weight": true_weight(m["w"], sums),
+            "weight": true_weight(m["w"], sums.weight_exponent),
             "n_eff": n_eff,
             "minority": minority,
-            "few": few(sums, minority, n_eff),
+            "few": few(minority, m["n"], n_eff, sums.filled_buckets if sums.clustered else None),
             "buckets": sums.filled_buckets,
             "log_loss_bits": loss / LN2,
             "perplexity": np.exp(loss),
@@ -143,17 +143,6 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             **share_of_loss("zero", sums.zero, sums),
         }
     return complete(found, METRICS, scalar=sums.scalar, n=len(loss))
-
-
-def few(sums: Sums, minority: Array, n_eff: Array) -> Array:
-    """Return 1 where intervals cover less than they claim, because rows or clusters are too few, else 0.
-
-    Very uneven weights carry as little information as few rows, so the effective number of rows counts.
-    """
-    enough = minority * np.minimum(n_eff / sums.moments["n"], 1.0) >= FEW_ROWS
-    if sums.clustered:
-        enough &= sums.filled_buckets >= FEW_BUCKETS
-    return np.where(enough, 0.0, 1.0)
 
 
 def class_means(sums: Sums) -> tuple[Array, Array]:
@@ -396,13 +385,11 @@ def accuracies(sums: Sums) -> dict[str, Array]:
     }
 
 
-def true_weight(weight: Array, sums: Sums) -> Array:
-    """A sum of weights in units of 1, NaN where that is beyond a double."""
-    found = np.ldexp(weight, sums.weight_exponent)
-    return np.where(np.isfinite(found), found, np.nan)
-
-
 def share_of_loss(name: str, part: Mapping[str, Array], sums: Sums) -> dict[str, Array]:
     """Rows, weight and share of the loss of a part of the rows; the share is 0 where they have no loss."""
     share = np.where(part["wl"] == 0.0, 0.0, part["wl"] / sums.moments["wl"])
-    return {name: part["n"], f"{name}_weight": true_weight(part["w"], sums), f"{name}_loss_share": share}
+    return {
+        name: part["n"],
+        f"{name}_weight": true_weight(part["w"], sums.weight_exponent),
+        f"{name}_loss_share": share,
+    }

@@ -1,27 +1,35 @@
 """The table of a comparison: a row per slice and challenger, with verdicts that look at all slices together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField
+from pyspark.sql.types import LongType, StringType, StructField
 
+from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.status import STATUSES
+from logloss_spark.kernels.sums import Array
 from logloss_spark.roles import slices_of
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.entries import Entries
 from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up, slice_text
+from logloss_spark.states.small import rolled_up_here
 from logloss_spark.states.state import CheckedState
-from logloss_spark.statistics.catalogue import COMPARISON, PAIRED, by_column
-from logloss_spark.statistics.intervals import FEW_BUCKETS, FEW_ROWS
+from logloss_spark.statistics.catalogue import COMPARISON, FEW, MINORITY, N_EFF, PAIRED, by_column
+from logloss_spark.statistics.intervals import few, ratio, true_weight
+from logloss_spark.statistics.multiplicity import adjusted_p_values
 from logloss_spark.statistics.paired import BucketSums, paired_metrics
-from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in, unscaled_weight
+from logloss_spark.tables.local import table_of_results, whole_numbers
+from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in
 from logloss_spark.tables.verdicts import with_adjusted
 
-MEASURED = by_column(PAIRED)
+MEASURED = by_column((*PAIRED, N_EFF, MINORITY, FEW))
 
 
 SUMMED = ("n", *PAIR)
@@ -30,27 +38,50 @@ SUMMED = ("n", *PAIR)
 def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
     """What `State.comparison` returns."""
     conventions = state.conventions
+    check_comparison(conventions, by)
+    wide = one_row_per_challenger(state.table, conventions, by)
+    kept = [*inner_names(by).values(), "grouping_id", "slice", "baseline", "challenger", "rows", *STATUSES, "n"]
+    fields = [StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()]
+    measure = partial(paired_metrics_of_batch, conventions=conventions, confidence=confidence)
+    judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), confidence)
+    return in_reading_order(judged, inner_names(by), list(by_column(COMPARISON)))
+
+
+def comparison_here(
+    state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...], confidence: float
+) -> LocalTable:
+    """What `comparison_table` returns, of a small state and computed on the driver."""
+    check_comparison(conventions, by)
+    parts = {**dict.fromkeys((*STATUSES, "class"), ("n",)), "pair": SUMMED}
+    rolled = rolled_up_here(state, conventions, by, parts)
+    found = measured(pairs_of(rolled.parts), conventions, confidence)
+    counts = {status: rolled.parts[status].totals()["n"] for status in STATUSES}
+    whole = counts | {"rows": np.sum(list(counts.values()), axis=0)}
+    grouping_id = rolled.keys["grouping_id"].to_numpy()
+    family = grouping_id * len(conventions.models) + rolled.challenger
+    adjusted = adjusted_p_values(found["p_value"], family)
+    verdict = np.where(found["difference"] < 0, "better", "worse")
+    models = pa.array(conventions.models)
+    columns = {name: arrow_metric(metric, found[name]) for name, metric in MEASURED.items()}
+    columns |= {name: whole_numbers(count) for name, count in whole.items()}
+    columns |= {
+        "baseline": pa.repeat(conventions.models[0], len(adjusted)),
+        "challenger": models.take(pa.array(rolled.challenger)),
+        "n": whole_numbers(rolled.parts["pair"].added()["n"]),
+        "p_adjusted": pa.array(adjusted, from_pandas=True),
+        "verdict": pa.array(np.where(adjusted <= 1.0 - confidence, verdict, "no evidence").tolist(), pa.string()),
+    }
+    types = {"slice": StringType()} | {
+        name: spark_type(metric, scalar=True) for name, metric in by_column(COMPARISON).items()
+    }
+    types |= dict.fromkeys(("grouping_id", *STATUSES), LongType())
+    return table_of_results(state, conventions, slices_of(by), rolled.keys, pa.table(columns), types)
+
+
+def check_comparison(conventions: Conventions, by: tuple[tuple[str, ...], ...]) -> None:
+    """Raise SpecError unless the state has these slices, and their names fit the table."""
     check_slices(conventions, by)
     check_names(slices_of(by), by_column(COMPARISON))
-    wide = one_row_per_challenger(state.table, conventions, by)
-    kept = [
-        *inner_names(by).values(),
-        "grouping_id",
-        "slice",
-        "baseline",
-        "challenger",
-        "rows",
-        *STATUSES,
-        "n",
-        "n_eff",
-        "minority",
-        "few",
-    ]
-    fields = [StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()]
-    measure = partial(paired_metrics_of_batch, clustered=conventions.buckets > 0, confidence=confidence)
-    judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), confidence)
-    judged = judged.withColumn("weight", unscaled_weight(F.col("weight"), conventions))
-    return in_reading_order(judged, inner_names(by), list(by_column(COMPARISON)))
 
 
 def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]]) -> DataFrame:
@@ -75,29 +106,39 @@ def one_row_per_challenger(state: DataFrame, conventions: Conventions, by: Seque
         of_part("class", "count(n)", "classes"),
         of_part("class", "min(n)", "rarest"),
     )
-    happen = 1 if conventions.soft_labels else len(conventions.classes)
-    minority = F.coalesce(F.when(F.col("classes") == happen, F.col("rarest")), F.lit(0))
-    counted = wide.fillna(0, ["n", *STATUSES]).withColumns(
+    return wide.fillna(0, ["n", *STATUSES]).withColumns(
         {
             "rows": F.expr(" + ".join(STATUSES)),
             "slice": slice_text(slices),
             "baseline": F.lit(conventions.models[0]),
             "challenger": F.col("model"),
-            "minority": minority,
-            "n_eff": F.expr("try_divide((w + w_low) * (w + w_low), w2)"),
         }
     )
-    # Very uneven weights carry as little information as few rows, and so do few clusters.
-    enough = F.col("minority") * F.least(F.try_divide("n_eff", "n"), F.lit(1.0)) >= FEW_ROWS
-    if conventions.buckets:
-        enough &= F.size("buckets") >= FEW_BUCKETS
-    return counted.withColumn("few", ~F.coalesce(enough, F.lit(False)))
 
 
-def paired_metrics_of_batch(batch: pa.RecordBatch, *, clustered: bool, confidence: float) -> list[pa.Array]:
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The sums of n slices and challengers.
+
+    Attributes
+    ----------
+    sums : arrays of shape (n,) by the names of `SUMMED`
+    buckets : the sums of buckets of clusters
+    classes, rarest : arrays of shape (n,)
+        How many classes happened, and how often the rarest of them did.
+    """
+
+    sums: Mapping[str, Array]
+    buckets: BucketSums
+    classes: Array
+    rarest: Array
+
+
+def paired_metrics_of_batch(batch: pa.RecordBatch, *, conventions: Conventions, confidence: float) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_challenger`."""
     sums = {name: sums_in(batch, name) for name in SUMMED}
-    found = paired_metrics(sums, buckets_in(batch.column("buckets")) if clustered else None, confidence)
+    pairs = Pairs(sums, buckets_in(batch.column("buckets")), sums_in(batch, "classes"), sums_in(batch, "rarest"))
+    found = measured(pairs, conventions, confidence)
     return [arrow_metric(metric, found[name]) for name, metric in MEASURED.items()]
 
 
@@ -106,6 +147,34 @@ def buckets_in(lists: pa.ListArray) -> BucketSums:
     entries = lists.flatten()
     weight, difference = (entries.field(name).to_numpy(zero_copy_only=False) for name in ("w", "wd"))
     return BucketSums(lists.value_lengths().to_numpy(zero_copy_only=False), weight, difference)
+
+
+def pairs_of(parts: Mapping[str, Entries]) -> Pairs:
+    """The sums of the parts of a small state."""
+    pair, classes = parts["pair"], parts["class"]
+    count = np.bincount(pair.row, minlength=pair.slices)
+    buckets = BucketSums(count, pair.sums["w"] + pair.sums[low_of("w")], pair.sums["wd"])
+    rarest = np.full(classes.slices, np.inf)
+    np.minimum.at(rarest, classes.row, classes.sums["n"])
+    happened = np.bincount(classes.row, minlength=classes.slices).astype(np.float64)
+    return Pairs(pair.added(), buckets, happened, rarest)
+
+
+def measured(pairs: Pairs, conventions: Conventions, confidence: float) -> dict[str, Array]:
+    """The columns of `MEASURED`."""
+    clustered = conventions.buckets > 0
+    found = paired_metrics(pairs.sums, pairs.buckets if clustered else None, confidence)
+    # With soft labels no single class happened, and all rows are in one.
+    happen = 1 if conventions.soft_labels else len(conventions.classes)
+    minority = np.where(pairs.classes == happen, pairs.rarest, 0.0)
+    n_eff = ratio(found["weight"] * found["weight"], pairs.sums["w2"])
+    filled = pairs.buckets.count.astype(np.float64) if clustered else None
+    return found | {
+        "weight": true_weight(found["weight"], conventions.weight_exponent),
+        "n_eff": n_eff,
+        "minority": minority,
+        "few": few(minority, pairs.sums["n"], n_eff, filled),
+    }
 
 
 def judge(table: DataFrame, confidence: float) -> DataFrame:

@@ -1,25 +1,42 @@
 """The table of a drift: two states side by side, one row per slice that either state has."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
 from logloss_spark.errors import SpecError
+from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.grid import BINS, THIN_BINS
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import slice_name
+from logloss_spark.roles import slices_of
+from logloss_spark.rows.inputs import quoted, slice_name
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.entries import Entries, Index
 from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of
-from logloss_spark.states.slices import map_slices, slice_text, with_names
+from logloss_spark.states.slices import OF_SLICE, map_slices, rolled_up, slice_columns, slice_text, with_names
+from logloss_spark.states.small import SMALL_STATE, RolledUp, rolled_up_here
+from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import DRIFT, OF_LABELS, OF_SCORES, by_column
 from logloss_spark.statistics.drift import BIN, WORST, Population, measures
-from logloss_spark.tables.pivot import arrow_metric, by_bucket, matrices, spark_type, unscaled_weight
+from logloss_spark.statistics.intervals import true_weight
+from logloss_spark.statistics.multiplicity import adjusted_p_values
+from logloss_spark.tables.local import table_of_results
+from logloss_spark.tables.pivot import (
+    arrow_metric,
+    by_bucket,
+    entries_in,
+    one_entry_each,
+    spark_type,
+    sums_in,
+)
 from logloss_spark.tables.verdicts import with_adjusted
 
 COMPARED = ("kind", "classes", "scalar", "grid")
@@ -41,10 +58,6 @@ SUMS = {
 """The sums of each part that are compared. A state need not have all of them."""
 
 
-OF_LABEL = {"wy": "weight", "w2y": "w2"}
-"""Maps the sums of the positive class to those of both classes; the negative class has the rest."""
-
-
 PIECE = 64
 """Number of slices that are computed together. With clusters their sums by bucket and bin take some 20 MB."""
 
@@ -56,6 +69,9 @@ COUNTED = tuple(f"{side}_{name}" for name in ("n", "weight") for side in SIDES)
 
 
 MEASURES = by_column((*OF_SCORES, *OF_LABELS))
+
+
+COMPUTED = by_column(metric for metric in DRIFT if metric.name in COUNTED) | MEASURES
 
 
 WORST_TYPE = ArrayType(StructType([StructField(name, DoubleType()) for name in BIN]))
@@ -87,6 +103,28 @@ def check_types(reference: Mapping[str, str], current: Mapping[str, str], slices
                 f"slice column {name!r} must have the same type in both states, got {reference[name]} and "
                 f"{current[name]}: cast it in one"
             )
+
+
+def drift_table(
+    both: Sequence[CheckedState], by: tuple[tuple[str, ...], ...], partition: tuple[str, ...], confidence: float
+) -> DataFrame:
+    """The result of `drift`. `partition` is the column whose values are compared with the one reference, if any."""
+    conventions, common = [state.conventions for state in both], slices_of(by)
+    before, after = (state.table.where(F.col("part").isin(*PARTS)) for state in both)
+    reference = rolled_up(before, conventions[0], by)
+    if partition:
+        value = quoted(slice_columns(conventions[1])[partition[0]]).alias(slice_name(0))
+        for place in reversed(range(len(common))):
+            reference = reference.withColumnRenamed(slice_name(place), slice_name(place + 1))
+        reference = reference.crossJoin(after.where(~F.col("part").isin(*WHOLE)).select(value).distinct())
+        # The partition's bit is the highest: once its total is gone, grouping_id is what the reference has.
+        of_each = rolled_up(after, conventions[1], [(*partition, *names) for names in ((), *by)])
+        current = of_each.where(F.col("grouping_id") < 2 ** len(common))
+    else:
+        current = rolled_up(after, conventions[1], by)
+    slices = (*partition, *common)
+    found = judged(with_measures(both_sides(reference, current, slices), slices, conventions), confidence)
+    return named_slices(found, slices)
 
 
 def both_sides(reference: DataFrame, current: DataFrame, slices: Sequence[str]) -> DataFrame:
@@ -121,13 +159,15 @@ def sums_of_side(side: str, names: Iterable[str]) -> list[Column]:
 
 def with_measures(wide: DataFrame, slices: Sequence[str], both: Sequence[Conventions]) -> DataFrame:
     """The measures of each slice of `both_sides`."""
-    wide = wide.withColumnsRenamed({f"{side}_w": f"{side}_weight" for side in SIDES})
-    kept = [*map(slice_name, range(len(slices))), "grouping_id", *COUNTED]
-    fields = [StructField(name, spark_type(metric, scalar=both[0].scalar)) for name, metric in MEASURES.items()]
-    fields += [StructField("worst", WORST_TYPE)]
-    table = map_slices(wide, partial(measures_of_batch, both=tuple(both)), kept=kept, fields=fields, piece=PIECE)
-    weights = {f"{side}_weight": conventions for side, conventions in zip(SIDES, both, strict=True)}
-    return table.withColumns({name: unscaled_weight(F.col(name), conventions) for name, conventions in weights.items()})
+    kept = [*map(slice_name, range(len(slices))), "grouping_id"]
+    fields = [StructField(name, type_) for name, type_ in types_of_measures(both[0]).items()]
+    return map_slices(wide, partial(measures_of_batch, both=tuple(both)), kept=kept, fields=fields, piece=PIECE)
+
+
+def types_of_measures(conventions: Conventions) -> dict[str, DataType]:
+    """The columns that NumPy computes, with their types."""
+    types = {name: spark_type(metric, scalar=conventions.scalar) for name, metric in COMPUTED.items()}
+    return types | {"worst": WORST_TYPE}
 
 
 def judged(table: DataFrame, confidence: float) -> DataFrame:
@@ -152,49 +192,164 @@ def named_slices(table: DataFrame, slices: Sequence[str]) -> DataFrame:
 
 def measures_of_batch(batch: pa.RecordBatch, *, both: Sequence[Conventions]) -> list[pa.Array]:
     """The measures of a batch of `both_sides`, the worst bins last."""
-    found, bins = measures(*(population(batch, place, both) for place in range(len(SIDES))))
-    worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
-    return [*(arrow_metric(metric, found[name]) for name, metric in MEASURES.items()), worst]
+    return list(measures_of_parts([side_in(batch, side) for side in SIDES], both).values())
 
 
-def population(batch: pa.RecordBatch, place: int, both: Sequence[Conventions]) -> Population:
-    """One side of a batch of slices as NumPy arrays. Clusters count only if both sides have them."""
-    side, conventions = SIDES[place], both[place]
+def measures_of_parts(sides: Sequence[Mapping[str, Entries]], both: Sequence[Conventions]) -> dict[str, pa.Array]:
+    """The measures of some slices, from the parts of both sides, by their columns."""
     clustered = all(one.buckets for one in both)
+    populations = [population(parts, one, clustered=clustered) for parts, one in zip(sides, both, strict=True)]
+    found, bins = measures(*populations)
+    for side, one, conventions in zip(SIDES, populations, both, strict=True):
+        found |= {f"{side}_n": one.n, f"{side}_weight": true_weight(one.w, conventions.weight_exponent)}
+    worst = arrow_bins(bins, np.where(np.isnan(found["psi"]), 0, found["bins"]))
+    return {name: arrow_metric(metric, found[name]) for name, metric in COMPUTED.items()} | {"worst": worst}
 
-    def moment(name: str) -> Array:
-        return np.asarray(batch.column(f"{side}_{name}").to_numpy(zero_copy_only=False), dtype=np.float64)
 
-    weight, classes, thin = moment("weight"), np.arange(len(conventions.classes)), np.arange(THIN_BINS)
-    cells = matrices(batch.column(f"{side}_cell"), SUMS["cell"], np.arange(BINS))
-    labels = {name: np.stack([moment(total) - moment(name), moment(name)], axis=1) for name, total in OF_LABEL.items()}
-    if not conventions.scalar:
-        labels = matrices(batch.column(f"{side}_class"), SUMS["class"], classes)
+def side_in(batch: pa.RecordBatch, side: str) -> dict[str, Entries]:
+    """The sums of one side of a batch of slices."""
+    parts = {}
+    for part, names in SUMS.items():
+        if part == "moments":
+            held = [name for name in names if f"{side}_{name}" in batch.schema.names]
+            parts[part] = one_entry_each({name: sums_in(batch, f"{side}_{name}") for name in held})
+        else:
+            lists = batch.column(f"{side}_{part}")
+            fields = [field.name for field in lists.type.value_type]
+            parts[part] = entries_in(lists, [name for name in names if name in fields])
+    return parts
+
+
+def population(parts: Mapping[str, Entries], conventions: Conventions, *, clustered: bool) -> Population:
+    """One side of some slices as NumPy arrays. Clusters count only if both sides have them."""
+    moments = parts["moments"].totals()
+    weight, classes, thin = moments["w"], np.arange(len(conventions.classes)), np.arange(THIN_BINS)
+    moments |= {name: np.zeros(len(weight)) for name in SUMS["moments"] if name not in moments}
+    cells = parts["cell"].matrices(SUMS["cell"], np.arange(BINS))
+    if conventions.scalar:
+        totals = {"wy": "w", "w2y": "w2"}
+        labels = {n: np.stack([moments[total] - moments[n], moments[n]], axis=1) for n, total in totals.items()}
+    else:
+        labels = parts["class"].matrices(SUMS["class"], classes)
     of_none = {name: np.zeros((len(weight), 0, 1)) for name in SUMS["bucket"]}
-    buckets = (
-        by_bucket(batch.column(f"{side}_bucket"), SUMS["bucket"], BUCKET_STRIDE, thin, conventions)
-        if clustered
-        else of_none
-    )
+    buckets = by_bucket(parts["bucket"], SUMS["bucket"], BUCKET_STRIDE, thin, conventions) if clustered else of_none
     positives = buckets["wy"].sum(axis=2, keepdims=True)
     bucket_labels = np.concatenate([buckets["w"].sum(axis=2, keepdims=True) - positives, positives], axis=2)
     if clustered and not conventions.scalar:
-        of_classes = batch.column(f"{side}_bucket_class")
-        bucket_labels = by_bucket(of_classes, SUMS["bucket_class"], len(classes), classes, conventions)["wy"]
+        of_classes = by_bucket(parts["bucket_class"], SUMS["bucket_class"], len(classes), classes, conventions)
+        bucket_labels = of_classes["wy"]
     return Population(
-        n=moment("n"),
+        n=moments["n"],
         w=weight,
-        w2=moment("w2"),
+        w2=moments["w2"],
         cells=cells["w"],
         squares_of_cells=cells["w2"],
         labels=labels["wy"],
         squares_of_labels=labels["w2y"],
-        squared_labels=moment("w2yy"),
+        squared_labels=moments["w2yy"],
         bucket_cells=buckets["w"],
         bucket_labels=bucket_labels,
         scalar=conventions.scalar,
         soft_labels=conventions.soft_labels,
     )
+
+
+def drift_here(
+    both: Sequence[CheckedState], by: tuple[tuple[str, ...], ...], partition: tuple[str, ...], confidence: float
+) -> LocalTable | None:
+    """What `drift_table` returns, computed on the driver; None if a state, or the result, is too large for that."""
+    conventions, (old, new) = [state.conventions for state in both], (state.local for state in both)
+    if old is None or new is None:
+        return None
+    reference = side_here(old, conventions[0], by)
+    current = side_here(new, conventions[1], [(*partition, *names) for names in ((), *by)])
+    common = len(slices_of(by))
+    keys, of_reference = reference.keys, np.arange(reference.keys.num_rows)
+    of_current = np.arange(current.keys.num_rows)
+    if partition:
+        # The partition's bit is the highest: without the global row, grouping_id is what the reference has.
+        of_current = np.flatnonzero(current.keys["grouping_id"].to_numpy() < 2**common)
+        values = current.keys.filter(pc.equal(current.keys["grouping_id"], 2**common - 1))
+        if not 0 < values.num_rows * keys.num_rows <= SMALL_STATE:
+            return None
+        keys, of_reference = crossed(values, keys)
+    every, indices = matched(keys, current.keys.take(pa.array(of_current)))
+    rows = [np.where(at < 0, -1, of_side[at]) for at, of_side in zip(indices, (of_reference, of_current), strict=True)]
+    pieces = []
+    for start in range(0, every.num_rows, PIECE):
+        sides = [
+            {name: entries.of(of_side[start : start + PIECE]) for name, entries in side.parts.items()}
+            for side, of_side in zip((reference, current), rows, strict=True)
+        ]
+        pieces.append(pa.table(measures_of_parts(sides, conventions)))
+    found = with_verdicts(pa.concat_tables(pieces), every["grouping_id"].to_numpy(), confidence)
+    types: dict[str, DataType] = {"grouping_id": LongType(), "slice": StringType()}
+    words = dict.fromkeys(("scores_verdict", "labels_verdict"), StringType())
+    computed = dict.fromkeys(by_column(DRIFT), DoubleType()) | words | types_of_measures(conventions[0])
+    types |= {name: computed[name] for name in by_column(DRIFT)}
+    return table_of_results(new, conventions[1], (*partition, *slices_of(by)), every, found, types)
+
+
+def side_here(state: LocalTable, conventions: Conventions, by: Sequence[Sequence[str]]) -> RolledUp:
+    """The sums of one side, rolled up on the driver; those kept in two columns are added."""
+    held = set(state.schema.names)
+    parts = {
+        part: [name for name in names if name in held] + [low_of(name) for name in names if low_of(name) in held]
+        for part, names in SUMS.items()
+    }
+    rolled = rolled_up_here(state, conventions, by, parts)
+    in_full = {}
+    for part, entries in rolled.parts.items():
+        rests = {name: entries.sums[low_of(name)] for name in SUMS[part] if low_of(name) in entries.sums}
+        sums = {name: entries.sums[name] + rests.get(name, 0.0) for name in SUMS[part] if name in entries.sums}
+        in_full[part] = replace(entries, sums=sums)
+    return replace(rolled, parts=in_full)
+
+
+def crossed(partitions: pa.Table, keys: pa.Table) -> tuple[pa.Table, Index]:
+    """The slices of the reference once for each partition, whose column comes first; and the index of each in `keys`.
+
+    `partitions` has the slices of the partitions as a whole.
+    """
+    row = np.tile(np.arange(keys.num_rows), partitions.num_rows)
+    own, of_partition = keys.take(pa.array(row)), np.repeat(np.arange(partitions.num_rows), keys.num_rows)
+    partition = partitions.take(pa.array(of_partition))
+    columns = {slice_name(0): partition[slice_name(0)]}
+    columns |= {slice_name(place + 1): own[slice_name(place)] for place in range(keys.num_columns - len(OF_SLICE))}
+    whole, text = pc.equal(own["slice"], "all"), pc.binary_join_element_wise(partition["slice"], own["slice"], "/")
+    columns |= {"grouping_id": own["grouping_id"], "slice": pc.if_else(whole, partition["slice"], text)}
+    return pa.table(columns), row
+
+
+def matched(*sides: pa.Table) -> tuple[pa.Table, list[Index]]:
+    """The slices that some side has, and for each side the index at which it has them, -1 where it does not."""
+    together = pa.concat_tables(sides)
+    code = together["grouping_id"].to_numpy()
+    for name in together.column_names:
+        if name not in OF_SLICE:
+            encoded = together[name].combine_chunks().dictionary_encode("encode")
+            code = code * len(encoded.dictionary) + encoded.indices.to_numpy()
+            code = np.unique(code, return_inverse=True)[1]
+    _, first, slice_ = np.unique(code, return_index=True, return_inverse=True)
+    indices, start = [], 0
+    for side in sides:
+        index = np.full(len(first), -1)
+        index[slice_[start : start + side.num_rows]] = np.arange(side.num_rows)
+        indices.append(index)
+        start += side.num_rows
+    return together.take(pa.array(first)), indices
+
+
+def with_verdicts(found: pa.Table, family: Index, confidence: float) -> pa.Table:
+    """Add what `judged` adds."""
+    psi = found["psi"].to_numpy()
+    of_scores = np.where(psi < SMALL_PSI, "hardly moved", "moved")
+    for of, verdict, moved in (("", "scores_verdict", of_scores), ("label_", "labels_verdict", "moved")):
+        adjusted = adjusted_p_values(found[f"{of}p_value"].to_numpy(), family)
+        words = np.where(adjusted <= 1.0 - confidence, moved, "no evidence")
+        found = found.append_column(f"{of}p_adjusted", pa.array(adjusted, from_pandas=True))
+        found = found.append_column(verdict, pa.array(words.tolist(), pa.string()))
+    return found
 
 
 def arrow_bins(fields: dict[str, Array], bins: Array) -> pa.Array:

@@ -6,6 +6,7 @@ task sorts or pools more than one bin of one slice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import and_
 
@@ -14,11 +15,14 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import Rows
-from logloss_spark.rows.terms import scored
-from logloss_spark.states.slices import grouping_id, inner_names
+from logloss_spark.states.catalyst import valid_rows
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.schema import SCORE
+from logloss_spark.states.slices import grouping_id, inner_names, slice_columns
 from logloss_spark.statistics.calibration import pooled_groups, variance
 from logloss_spark.statistics.ranking import RANKING
 
@@ -69,9 +73,29 @@ def beside(table: DataFrame, found: DataFrame, slices: Sequence[str]) -> DataFra
     return table.join(renamed, reduce(and_, same), "left")
 
 
-def scores_of(rows: Rows) -> DataFrame:
-    """The sums `SCORE` per slice (`slice_0`, ...) and distinct score, with the score's bin of the grid."""
-    table = scored(rows).where((F.col("status") == 0) & (F.col("weight") > 0 if rows.form.weighted else F.lit(True)))
+def score_rows(table: DataFrame, rows: Rows, conventions: Conventions) -> DataFrame:
+    """The valid rows of `terms.scored`, each with the slice columns of a state, its own sums `SCORE`, and its score."""
+    weight, y = F.col("weight") if rows.form.weighted else F.lit(1.0), F.col("y")
+    columns = slice_columns(conventions).values()
+    sums = {"w": weight, "w2": weight * weight, "wy": weight * y, "w2y": weight * weight * y}
+    return valid_rows(table, rows.form).select(
+        *[F.col(key).alias(name) for key, name in zip(rows.slices, columns, strict=True)],
+        *[sums[name].alias(name) for name in SCORE],
+        F.col("score").alias("place"),
+    )
+
+
+def with_scores(state: LocalTable, scores: pa.Table) -> LocalTable:
+    """A small state with the collected `score_rows` as one more part, whose place is the rank of the score."""
+    rank = np.unique(scores["place"].to_numpy(), return_inverse=True)[1]
+    part = scores.drop_columns("place").append_column("place", pa.array(rank))
+    part = part.append_column("part", pa.repeat("score", scores.num_rows))
+    return replace(state, rows=pa.concat_tables([state.rows, part], promote_options="permissive"))
+
+
+def scores_of(table: DataFrame, rows: Rows) -> DataFrame:
+    """The sums `SCORE` of the rows of `terms.scored` per slice (`slice_0`, ...) and distinct score, and its bin."""
+    table = valid_rows(table, rows.form)
     weight = F.col("weight") if rows.form.weighted else F.lit(1.0)
     names = inner_names(rows.roles.sets)
     slices, sets = list(names.values()), dict.fromkeys([(), *rows.roles.sets])

@@ -1,21 +1,35 @@
 """The table of metrics of a state."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial, reduce
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.types import StructField
+from pyspark.sql.types import LongType, StringType, StructField
 
+from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.roles import slices_of
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.entries import Entries
 from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up
+from logloss_spark.states.small import rolled_up_here
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import METRICS, by_column, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, one_row_per_slice, spark_type, sums_of
+from logloss_spark.tables.local import table_of_results, whole_numbers
+from logloss_spark.tables.pivot import (
+    PIECE,
+    arrow_metric,
+    in_reading_order,
+    one_row_per_slice,
+    parts_in,
+    parts_of,
+    spark_type,
+    sums_of,
+)
 
 OF_COLUMN = by_column(METRICS)
 
@@ -35,24 +49,68 @@ def metrics_table(
     computed. `then` are further steps on the table, before its slices get their own names.
     """
     conventions = state.conventions
-    columns = columns_of_loss(METRICS, conventions.loss)
-    check_slices(conventions, by)
-    check_names(slices_of(by), columns.values())
-    reporting.shares(len(conventions.classes))
+    check_metrics(conventions, by, reporting)
     wide = one_row_per_slice(rolled_up(state.table, conventions, by), conventions, slices_of(by), scores)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
-    fields = [
-        StructField(column, spark_type(OF_COLUMN[name], scalar=conventions.scalar)) for name, column in columns.items()
-    ]
+    fields = fields_of_metrics(conventions)
     measure = partial(metrics_of_batch, conventions=conventions, reporting=reporting, of_rows=of_rows)
     table = map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE)
     table = reduce(lambda table, step: step(table), then, table)
-    return in_reading_order(table, inner_names(by), ["rows", "n", *columns.values()])
+    return in_reading_order(table, inner_names(by), ["rows", "n", *(field.name for field in fields)])
 
 
 def metrics_of_batch(
     batch: pa.RecordBatch, *, conventions: Conventions, reporting: Reporting, of_rows: Collection[str]
 ) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_slice`."""
-    found = metrics_of(sums_of(batch, conventions, of_rows), reporting)
-    return [arrow_metric(OF_COLUMN[name], found[name]) for name in columns_of_loss(METRICS, conventions.loss)]
+    parts = parts_in(batch, parts_of(conventions, scores=bool(of_rows)))
+    return list(metrics_of_parts(parts, conventions, reporting, of_rows).values())
+
+
+def metrics_of_parts(
+    parts: Mapping[str, Entries], conventions: Conventions, reporting: Reporting, of_rows: Collection[str]
+) -> dict[str, pa.Array]:
+    """The metrics of some slices, by their columns."""
+    found = metrics_of(sums_of(parts, conventions, of_rows), reporting)
+    columns = columns_of_loss(METRICS, conventions.loss)
+    return {column: arrow_metric(OF_COLUMN[name], found[name]) for name, column in columns.items()}
+
+
+def metrics_here(
+    state: LocalTable,
+    conventions: Conventions,
+    by: tuple[tuple[str, ...], ...],
+    reporting: Reporting,
+    of_rows: Collection[str] = (),
+) -> LocalTable:
+    """What `metrics_table` returns, of a small state and computed on the driver."""
+    check_metrics(conventions, by, reporting)
+    rolled = rolled_up_here(state, conventions, by, parts_of(conventions, scores=bool(of_rows)))
+    pieces = []
+    for parts in rolled.pieces(PIECE):
+        counts = {status: parts[status].totals()["n"] for status in STATUSES}
+        rows = {"rows": np.sum(list(counts.values()), axis=0), "n": parts["moments"].totals()["n"]}
+        whole = {name: whole_numbers(values) for name, values in (rows | counts).items()}
+        pieces.append(pa.table(whole | metrics_of_parts(parts, conventions, reporting, of_rows)))
+    types = {
+        "slice": StringType(),
+        **dict.fromkeys(("rows", "n"), LongType()),
+        **{field.name: field.dataType for field in fields_of_metrics(conventions)},
+        **dict.fromkeys(("grouping_id", *STATUSES), LongType()),
+    }
+    return table_of_results(state, conventions, slices_of(by), rolled.keys, pa.concat_tables(pieces), types)
+
+
+def check_metrics(conventions: Conventions, by: tuple[tuple[str, ...], ...], reporting: Reporting) -> None:
+    """Raise SpecError unless the state has these slices, and their names and the baseline fit the metrics."""
+    check_slices(conventions, by)
+    check_names(slices_of(by), columns_of_loss(METRICS, conventions.loss).values())
+    reporting.shares(len(conventions.classes))
+
+
+def fields_of_metrics(conventions: Conventions) -> list[StructField]:
+    """The columns of the metrics that a state of these conventions has."""
+    columns = columns_of_loss(METRICS, conventions.loss)
+    return [
+        StructField(column, spark_type(OF_COLUMN[name], scalar=conventions.scalar)) for name, column in columns.items()
+    ]

@@ -1,7 +1,6 @@
 """From a state to NumPy: all sums of a slice in one row, then as arrays; and from metrics back to Arrow."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array, two_sum
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.entries import PLACELESS, Entries
 from logloss_spark.states.schema import (
     BINARY_MOMENTS,
     BUCKET,
@@ -29,6 +29,7 @@ from logloss_spark.states.schema import (
     low_of,
 )
 from logloss_spark.states.slices import slice_text
+from logloss_spark.states.small import as_doubles
 from logloss_spark.statistics.calibration import Cells, ClassCells, Scores
 from logloss_spark.statistics.catalogue import Metric
 from logloss_spark.statistics.metrics import Sums
@@ -58,35 +59,73 @@ def in_reading_order(table: DataFrame, inner: Mapping[str, str], columns: Sequen
 def one_row_per_slice(
     rolled: DataFrame, conventions: Conventions, slices: Sequence[str], scores: DataFrame | None = None
 ) -> DataFrame:
-    """All sums of a slice in one row: moments as columns; cells, classes and `scores` as arrays of structs."""
+    """All sums of a slice in one row: one column for each sum of a part without places, and for each other part a list.
 
-    def of_part(part: str, name: str, alias: str) -> Column:
-        return F.expr(f"sum({name}) FILTER (WHERE part = '{part}') AS {alias}")
-
-    def entries(part: str, names: Sequence[str], alias: str) -> Column:
-        return F.expr(f"collect_list(struct(place, {', '.join(names)})) FILTER (WHERE part = '{part}') AS {alias}")
-
+    The list is called as the part, and its structs have the sums and the `place`.
+    """
     inner = [slice_name(place) for place in range(len(slices))]
-    by_score = []
     if scores is not None:
         found = scores.select(*inner, "grouping_id", "score", *SCORE, F.lit("score").alias("part"))
         rolled = rolled.unionByName(found, allowMissingColumns=True)
-        sums = ", ".join(SCORE)
-        by_score = [F.expr(f"collect_list(struct(score AS place, {sums})) FILTER (WHERE part = 'score') AS scores")]
-    wide = rolled.groupBy(*inner, "grouping_id").agg(
-        *[of_part(status, "n", status) for status in STATUSES],
-        *[of_part("moments", name, name) for name in ("n", *moments_of(conventions))],
-        *[of_part(part, name, f"{part}_{name}") for part in ("clipped", "zero") for name in ("n", *PARTIAL)],
-        entries("cell", CELL, "cells"),
-        entries("class", class_columns(conventions), "classes"),
-        entries("rank", ("w",), "ranks"),
-        entries("class_cell", CLASS_CELL, "class_cells"),
-        entries("bucket", BUCKET, "buckets"),
-        entries("bucket_class", BUCKET_CLASS, "bucket_classes"),
-        *by_score,
-    )
-    counted = wide.fillna(0, ["n", *STATUSES])
+    sums = []
+    for part, names in parts_of(conventions, scores=scores is not None).items():
+        among = f"FILTER (WHERE part = '{part}')"
+        if part in WITHOUT_PLACE:
+            sums += [F.expr(f"sum({name}) {among} AS {column_of(part, name)}") for name in names]
+        else:
+            place = "score AS place" if part == "score" else "place"
+            sums.append(F.expr(f"collect_list(struct({place}, {', '.join(names)})) {among} AS {part}"))
+    counted = rolled.groupBy(*inner, "grouping_id").agg(*sums).fillna(0, ["n", *STATUSES])
     return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
+
+
+WITHOUT_PLACE = (*STATUSES, "moments", "clipped", "zero")
+"""Parts of a state that have no place."""
+
+
+def parts_of(conventions: Conventions, *, scores: bool = False) -> dict[str, tuple[str, ...]]:
+    """The parts of a state from which metrics are computed, each with its sums; the scores of the rows are one more."""
+    parts = {
+        **dict.fromkeys(STATUSES, ("n",)),
+        "moments": ("n", *moments_of(conventions)),
+        **dict.fromkeys(("clipped", "zero"), ("n", *PARTIAL)),
+        "cell": CELL,
+        "class": class_columns(conventions),
+        "rank": ("w",),
+        "class_cell": CLASS_CELL,
+        "bucket": BUCKET,
+        "bucket_class": BUCKET_CLASS,
+    }
+    return parts | ({"score": SCORE} if scores else {})
+
+
+def column_of(part: str, name: str) -> str:
+    """The column of a sum of a part without places."""
+    return name if part == "moments" else part if part in STATUSES else f"{part}_{name}"
+
+
+def parts_in(batch: pa.RecordBatch, parts: Mapping[str, Sequence[str]]) -> dict[str, Entries]:
+    """The sums of a batch of `one_row_per_slice`."""
+    return {
+        part: one_entry_each({name: sums_in(batch, column_of(part, name)) for name in names})
+        if part in WITHOUT_PLACE
+        else entries_in(batch.column(part), names)
+        for part, names in parts.items()
+    }
+
+
+def one_entry_each(sums: Mapping[str, Array]) -> Entries:
+    """Sums of slices, (n,), as entries without a place, one for each slice."""
+    n = len(next(iter(sums.values())))
+    return Entries(n, np.arange(n), np.full(n, PLACELESS), sums)
+
+
+def entries_in(lists: pa.ListArray, names: Sequence[str]) -> Entries:
+    """Lists of structs, whose fields are a `place` and sums, as entries; the slices are the lists."""
+    structs = lists.flatten()
+    row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
+    place = structs.field("place").to_numpy(zero_copy_only=False)
+    return Entries(len(lists), row, place, {name: as_doubles(structs.field(name)) for name in names})
 
 
 def moments_of(conventions: Conventions) -> tuple[str, ...]:
@@ -99,22 +138,22 @@ def class_columns(conventions: Conventions) -> tuple[str, ...]:
     return ("n", "wl") if conventions.scalar else ("n", *CLASS)
 
 
-def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection[str]) -> Sums:
-    """The sums of a batch of slices as NumPy arrays; 0 for a sum that a slice does not have."""
+def sums_of(parts: Mapping[str, Entries], conventions: Conventions, of_rows: Collection[str] = ()) -> Sums:
+    """The sums of some slices as NumPy arrays; 0 for a sum that a slice does not have."""
     classes = np.arange(len(conventions.classes))
-    bins = np.unique(places_of(batch.column("cells")))
-    thin = np.unique(places_of(batch.column("buckets")) % BUCKET_STRIDE)
-    scores = scores_in(batch.column("scores")) if "scores" in batch.schema.names else None
+    cells, buckets = parts["cell"], parts["bucket"]
+    bins, thin = np.unique(cells.place), np.unique(buckets.place % BUCKET_STRIDE)
+    scores = Scores(*parts["score"].matrices(SCORE, np.unique(parts["score"].place)).values()) if of_rows else None
     return Sums(
-        moments=in_full({name: sums_in(batch, name) for name in ("n", *moments_of(conventions))}),
-        classes=in_full(matrices(batch.column("classes"), class_columns(conventions), classes)),
-        cells=Cells.of_state(bins, matrices(batch.column("cells"), CELL, bins)),
-        ranks=matrices(batch.column("ranks"), ("w",), np.arange(RANKS)),
-        class_cells=class_cells_of(batch.column("class_cells"), len(classes)),
-        clipped={name: sums_in(batch, f"clipped_{name}") for name in ("n", *PARTIAL)},
-        zero={name: sums_in(batch, f"zero_{name}") for name in ("n", *PARTIAL)},
-        buckets=by_bucket(batch.column("buckets"), BUCKET, BUCKET_STRIDE, thin, conventions),
-        bucket_classes=by_bucket(batch.column("bucket_classes"), BUCKET_CLASS, len(classes), classes, conventions),
+        moments=in_full(parts["moments"].totals()),
+        classes=in_full(parts["class"].matrices(class_columns(conventions), classes)),
+        cells=Cells.of_state(bins, cells.matrices(CELL, bins)),
+        ranks=parts["rank"].matrices(("w",), np.arange(RANKS)),
+        class_cells=class_cells_of(parts["class_cell"], len(classes)),
+        clipped=parts["clipped"].totals(),
+        zero=parts["zero"].totals(),
+        buckets=by_bucket(buckets, BUCKET, BUCKET_STRIDE, thin, conventions),
+        bucket_classes=by_bucket(parts["bucket_class"], BUCKET_CLASS, len(classes), classes, conventions),
         thin=thin,
         scalar=conventions.scalar,
         soft_labels=conventions.soft_labels,
@@ -130,23 +169,17 @@ def sums_of(batch: pa.RecordBatch, conventions: Conventions, of_rows: Collection
 
 def sums_in(batch: pa.RecordBatch, name: str) -> Array:
     """A column as doubles; 0 for null."""
-    return batch.column(name).cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+    return as_doubles(batch.column(name))
 
 
-def scores_in(lists: pa.ListArray) -> Scores:
-    """Sums by score as arrays."""
-    return Scores(*matrices(lists, SCORE, np.unique(places_of(lists))).values())
-
-
-def class_cells_of(lists: pa.ListArray, classes: int) -> ClassCells:
+def class_cells_of(entries: Entries, classes: int) -> ClassCells:
     """Cells by class as arrays; they are empty if the state has none."""
-    places = places_of(lists)
-    if not places.size:
-        return ClassCells(*(np.zeros((len(lists), 0, 0)) for _ in CLASS_CELL))
-    bins = np.unique(places % BUCKET_STRIDE)
+    if not entries.place.size:
+        return ClassCells(*(np.zeros((entries.slices, 0, 0)) for _ in CLASS_CELL))
+    bins = np.unique(entries.place % BUCKET_STRIDE)
     wanted = (np.arange(classes)[:, np.newaxis] * BUCKET_STRIDE + bins).ravel()
-    shape = len(lists), classes, len(bins)
-    found = matrices(lists, CLASS_CELL, wanted)
+    shape = entries.slices, classes, len(bins)
+    found = entries.matrices(CLASS_CELL, wanted)
     return ClassCells(*(found[name].reshape(shape) for name in CLASS_CELL))
 
 
@@ -161,32 +194,14 @@ def in_full(sums: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def by_bucket(
-    lists: pa.ListArray, names: Sequence[str], stride: int, bins: npt.NDArray[np.int64], conventions: Conventions
+    entries: Entries, names: Sequence[str], stride: int, bins: npt.NDArray[np.int64], conventions: Conventions
 ) -> dict[str, Array]:
-    """Lists of structs whose `place` is stride * bucket + bin, as one (n, buckets, bins) array for each other field."""
+    """Entries whose place is stride * bucket + bin, as one (n, buckets, bins) array for each sum."""
     places = (np.arange(conventions.buckets)[:, np.newaxis] * stride + bins).ravel()
     return {
-        name: matrix.reshape(len(lists), conventions.buckets, len(bins))
-        for name, matrix in matrices(lists, names, places).items()
+        name: matrix.reshape(entries.slices, conventions.buckets, len(bins))
+        for name, matrix in entries.matrices(names, places).items()
     }
-
-
-def matrices(lists: pa.ListArray, names: Sequence[str], places: npt.NDArray[Any]) -> dict[str, Array]:
-    """Lists of structs with a `place` as one (n, places) matrix for each of the other fields; places ascend."""
-    entries = lists.flatten()
-    row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
-    column = np.searchsorted(places, places_of(lists))
-    filled = {}
-    for name in names:
-        matrix = np.zeros((len(lists), len(places)))
-        matrix[row, column] = entries.field(name).to_numpy(zero_copy_only=False)
-        filled[name] = matrix
-    return filled
-
-
-def places_of(lists: pa.ListArray) -> npt.NDArray[Any]:
-    """The place of every struct in lists."""
-    return lists.flatten().field("place").to_numpy(zero_copy_only=False)
 
 
 def spark_type(metric: Metric, *, scalar: bool) -> DataType:

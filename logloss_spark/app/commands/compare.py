@@ -11,19 +11,14 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading import addresses_of, cached, check_any, read_input
+from logloss_spark.app.reading import addresses_of, check_any, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.checks import one_of
 from logloss_spark.comparison import Comparison
 from logloss_spark.errors import DataError
 from logloss_spark.io.writing import reserved, write_tables
-from logloss_spark.report.comparisons import (
-    first_slices_by_challenger,
-    slices_to_name,
-    title_of_comparison,
-    view_of_comparison,
-)
+from logloss_spark.report.comparisons import title_of_comparison, view_of_comparison
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.inputs import ComparedRows
 from logloss_spark.rows.models import Models, compared_rows
@@ -164,11 +159,11 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))
         check_tolerated(counts, asked, comparison.advice)
-        with cached(comparison.metrics) as metrics:
+        with comparison.measured() as metrics:
             conventions = comparison.state.conventions
-            first = first_slices_by_challenger(metrics)
+            first = comparison.first_slices()
             title = title_of_comparison(rows, config.input.name)
-            view = view_of_comparison(first, slices_to_name(metrics), title, conventions, asked.confidence)
+            view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked.confidence)
             tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"

@@ -11,13 +11,13 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading import addresses_of, cached, check_any, read_input
+from logloss_spark.app.reading import addresses_of, check_any, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.io.writing import reserved, write_tables
-from logloss_spark.report.evaluations import first_slices, title_of, view_of
+from logloss_spark.report.evaluations import title_of, view_of
 from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.status import reasons_in
@@ -137,8 +137,8 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         counts, sources = evaluation.counts, evaluation.sources
         check_any(sum(counts.values()), config.input)
         check_tolerated(counts, config.evaluate, evaluation.advice)
-        with cached(evaluation.metrics) as metrics:
-            first = first_slices(metrics)
+        with evaluation.measured() as metrics:
+            first = evaluation.first_slices()
             view = view_of(
                 first,
                 title_of(rows, config.input.name),
