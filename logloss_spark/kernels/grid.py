@@ -211,23 +211,66 @@ EDGES.setflags(write=False)
 LOGIT_EDGES.setflags(write=False)
 
 
+# A step is a range of tails, min(p, 1 - p), whose leading bits are the same: the exponent, and 7 bits of the mantissa.
+# Its number is found by a shift; the first step holds all tails below 1e-9. It gives the bin of its lowest score, and
+# no step holds more than two edges inside it, against which the bin is then corrected (a test checks all steps).
+_SHIFT = 45
+_FIRST_STEP = int(np.float64(_DECADES[0]).view(np.int64)) >> _SHIFT
+_STEPS = (int(np.float64(0.5).view(np.int64)) >> _SHIFT) - _FIRST_STEP + 1
+_CORRECTIONS = 2
+
+
+def _bins_of_steps() -> Bins:
+    # First those of scores below one half, then, mirrored, those of the others.
+    starts = ((np.arange(_STEPS + 1) + _FIRST_STEP) << _SHIFT).view(np.float64)
+    lowest = np.concatenate([[5e-324], starts[1:-1]])
+    mirrored = np.nextafter(1.0 - starts[1:], 2.0)
+    return np.searchsorted(EDGES, np.concatenate([lowest, mirrored]), side="right")
+
+
+_BIN_OF_STEP: Bins = _bins_of_steps()
+
+# The steps of logits have one width. A guess may be a step off, by rounding: each has the bin of the step before it.
+_LOGIT_STEPS_OF_ONE, _MOST_LOGIT = 128.0, 21.0
+_LOGIT_CORRECTIONS = 3
+
+
+def _bins_of_logit_steps() -> Bins:
+    steps = np.arange(2 * _MOST_LOGIT * _LOGIT_STEPS_OF_ONE + 1)
+    return np.maximum(np.searchsorted(LOGIT_EDGES, (steps - 1) / _LOGIT_STEPS_OF_ONE - _MOST_LOGIT, side="right"), 1)
+
+
+_BIN_OF_LOGIT_STEP: Bins = _bins_of_logit_steps()
+
+
 def bin_of_probability(p: Array) -> Bins:
     """The bin of each probability.
 
     Parameters
     ----------
-    p : array of shape (n,), in [0, 1]
+    p : array of any shape, in [0, 1]
 
     Returns
     -------
-    integer array of shape (n,), in 0..BINS-1: how many EDGES are at or below `p`
+    integer array of the same shape, in 0..BINS-1: how many EDGES are at or below `p`
 
     Examples
     --------
     >>> bin_of_probability(np.array([0.0, 1e-12, 0.5, 1.0])).tolist() == [0, 1, HALF, BINS - 1]
     True
     """
-    return np.searchsorted(EDGES, np.asarray(p, dtype=np.float64), side="right")
+    p = np.ascontiguousarray(p, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        tail = np.minimum(p, 1.0 - p)
+        step = tail.view(np.int64) >> _SHIFT
+        step -= _FIRST_STEP
+        np.maximum(step, 0, out=step)
+        step += (p >= 0.5) * np.int64(_STEPS)
+        bins = _corrected(_BIN_OF_STEP.take(step, mode="clip"), p, EDGES, _CORRECTIONS)
+        certain = tail == 0.0
+        if certain.any():
+            bins[certain] = np.where(p[certain] < 0.5, 0, BINS - 1)
+        return bins
 
 
 def bin_of_logit(z: Array) -> Bins:
@@ -235,18 +278,32 @@ def bin_of_logit(z: Array) -> Bins:
 
     Parameters
     ----------
-    z : array of shape (n,), any float including ±inf
+    z : array of any shape, any float including ±inf
 
     Returns
     -------
-    integer array of shape (n,), in 0..BINS-1: how many LOGIT_EDGES are at or below `z`
+    integer array of the same shape, in 0..BINS-1: how many LOGIT_EDGES are at or below `z`
 
     Examples
     --------
     >>> bin_of_logit(np.array([-np.inf, -800.0, 0.0, np.inf])).tolist() == [0, 1, HALF, BINS - 1]
     True
     """
-    return np.searchsorted(LOGIT_EDGES, np.asarray(z, dtype=np.float64), side="right")
+    z = np.ascontiguousarray(z, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        step = ((np.clip(z, -_MOST_LOGIT, _MOST_LOGIT) + _MOST_LOGIT) * _LOGIT_STEPS_OF_ONE).astype(np.int64)
+        bins = _corrected(_BIN_OF_LOGIT_STEP.take(step, mode="clip"), z, LOGIT_EDGES, _LOGIT_CORRECTIONS)
+        infinite = np.isinf(z)
+        if infinite.any():
+            bins[infinite] = np.where(z[infinite] < 0.0, 0, BINS - 1)
+        return bins
+
+
+def _corrected(bins: Bins, score: Array, edges: Array, corrections: int) -> Bins:
+    """Bins that are at most so many too low, brought up to the edges that a score has reached."""
+    for _ in range(corrections):
+        bins += score >= edges.take(bins, mode="clip")
+    return bins
 
 
 def coarse_edges(count: int) -> Array:

@@ -10,6 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logloss_spark.kernels.grid import (
+    _FIRST_STEP,
+    _LOGIT_STEPS_OF_ONE,
+    _MOST_LOGIT,
+    _SHIFT,
+    _STEPS,
     BINS,
     EDGES,
     HALF,
@@ -176,3 +181,16 @@ def test_version_2_means_these_edges():
     # States are stored with this version: an edge that moves by one bit needs another.
     digest = hashlib.sha256(EDGES.astype("<f8").tobytes() + LOGIT_EDGES.astype("<f8").tobytes()).hexdigest()
     assert (VERSION, digest[:16]) == (2, "13ceaeaa78629db4")
+
+
+def test_the_ends_of_every_step_of_the_guess_and_scores_of_every_size_get_the_bin_that_a_search_finds():
+    rng = np.random.default_rng(1)
+    starts = ((np.arange(_STEPS + 1) + _FIRST_STEP) << _SHIFT).view(np.float64)
+    scores = [starts, 1.0 - starts, rng.random(50_000), 10.0 ** rng.uniform(-323, 0, 50_000)]
+    p = np.concatenate([*scores, 1.0 - scores[-1]])
+    p = np.concatenate([p, np.nextafter(p, 0.0), np.minimum(np.nextafter(p, 2.0), 1.0)])
+    np.testing.assert_array_equal(bin_of_probability(p), np.searchsorted(EDGES, p, side="right"))
+    steps = np.arange(2 * _MOST_LOGIT * _LOGIT_STEPS_OF_ONE + 1) / _LOGIT_STEPS_OF_ONE - _MOST_LOGIT
+    z = np.concatenate([steps, rng.normal(size=50_000), rng.uniform(-40, 40, 50_000)])
+    z = np.concatenate([z, np.nextafter(z, -np.inf), np.nextafter(z, np.inf)])
+    np.testing.assert_array_equal(bin_of_logit(z), np.searchsorted(LOGIT_EDGES, z, side="right"))
