@@ -79,36 +79,47 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
     """
     y, score = np.asarray(y, dtype=np.float64), np.asarray(score, dtype=np.float64)
     with np.errstate(all="ignore"):
+        not_y = 1.0 - y
         if kind == "probability":
-            upper, bins = score >= 0.5, bin_of_probability(score)
-            tail = np.where(upper, 1.0 - score, score)
-            losses = class_losses_from_probabilities(score)
-            logits = losses[:, 0] - losses[:, 1]
+            p, q = score, 1.0 - score
+            upper, bins, tail = p >= 0.5, bin_of_probability(p), np.minimum(p, q)
+            loss_of_1, loss_of_0 = 0.0 - np.log(p), 0.0 - np.log1p(-p)
+            logits = loss_of_0 - loss_of_1
         else:
             upper, bins = score >= 0.0, bin_of_logit(score)
             odds = np.exp(-np.abs(score))
-            tail = odds / (1.0 + odds)
-            losses = class_losses_from_logits(score)
+            tail, rest = odds / (1.0 + odds), np.log1p(odds)
+            p, q = np.where(upper, 1.0 - tail, tail), np.where(upper, tail, 1.0 - tail)
+            loss_of_1, loss_of_0 = np.maximum(-score, 0.0) + rest, np.maximum(score, 0.0) + rest
             logits = score
-        shares = np.stack([np.where(upper, tail, 1.0 - tail), np.where(upper, 1.0 - tail, tail)], axis=1)
-        labels = np.stack([1.0 - y, y], axis=1)
-        loss = share_of(labels, np.minimum(losses, cap)).sum(axis=1)
+        loss = shared(y, np.minimum(loss_of_1, cap), not_y, np.minimum(loss_of_0, cap))
         # p - y; where y is 1 it is the share of the other class, which has more digits than 1 - p.
-        error = np.where(y == 1.0, shares[:, 0], shares[:, 1] - y)
+        is_hard = bool((y * not_y == 0.0).all())
+        error = y * q + not_y * p if is_hard else np.where(y == 1.0, q, p - y)
+        happened = y * p + not_y * q if is_hard else np.where(y == 0.0, q, np.where(y == 1.0, p, np.minimum(p, q)))
         variance = tail * (1.0 - tail)
         return {
             "loss": loss,
             "brier": error * error,
-            "entropy": share_of(shares, losses).sum(axis=1),
+            "entropy": shared(p, loss_of_1, q, loss_of_0),
             "y": y,
             "tail": tail,
             "upper": upper,
             "bin": bins,
-            **rare(labels, shares, loss, kind, eps),
+            **rare(happened, loss, kind, eps),
             "score": score,
             "variance": variance,
             "logit_variance": share_of(variance, logits * logits),
         }
+
+
+def shared(share_of_1: Array, loss_of_1: Array, share_of_0: Array, loss_of_0: Array) -> Array:
+    """The loss of two classes by their shares, where 0 times infinity is 0."""
+    total = share_of_1 * loss_of_1 + share_of_0 * loss_of_0
+    undefined = np.isnan(total)
+    if undefined.any():
+        total[undefined] = (share_of(share_of_1, loss_of_1) + share_of(share_of_0, loss_of_0))[undefined]
+    return np.asarray(total)
 
 
 def class_terms(
@@ -168,7 +179,7 @@ def class_terms(
             "tail": np.where(upper, tail_of_top, share),
             "upper": upper,
             "bin": bin_of_probability(share),
-            **rare(labels, probabilities, loss, kind, eps),
+            **rare(np.where(labels > 0.0, probabilities, np.inf).min(axis=1), loss, kind, eps),
             "probabilities": probabilities,
             "labels": labels,
         }
@@ -195,15 +206,14 @@ def softmax(z: Array) -> tuple[Array, Array]:
         return probabilities, rest * share
 
 
-def rare(labels: Array, probabilities: Array, loss: Array, kind: Score, eps: float) -> Mapping[str, npt.NDArray[Any]]:
-    """Whether a class that happened had a probability below eps, and whether it had probability 0.
+def rare(happened: Array, loss: Array, kind: Score, eps: float) -> Mapping[str, npt.NDArray[Any]]:
+    """Whether what happened, of several classes the least likely, had a probability below eps, and whether it had 0.
 
     Logits are never clipped, and only an infinite one has probability 0: e^-800 is positive, though not as a double.
     """
     if kind == "logit":
         return {"clipped": np.zeros(len(loss), bool), "zero": np.isposinf(loss)}
-    least = np.where(labels > 0.0, probabilities, np.inf).min(axis=1)
-    return {"clipped": least < eps, "zero": least == 0.0}
+    return {"clipped": happened < eps, "zero": happened == 0.0}
 
 
 def rank_of(k: npt.NDArray[np.integer], score: Array) -> npt.NDArray[np.int64]:
