@@ -24,6 +24,8 @@ from logloss_spark.rows.status import invalid_rows
 from logloss_spark.rows.terms import scored
 from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
+from logloss_spark.states.engines import by_engine
+from logloss_spark.states.files import state_from_files
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Reporting
@@ -71,7 +73,12 @@ class Evaluation(HeldState):
         check_names(self._conventions.slices, [*metrics, *others])
 
     def _table(self) -> DataFrame:
-        return state_of(self._scored, self._rows, self._source)
+        state, self._ran = by_engine(
+            self._rows,
+            lambda scan: state_from_files(self._rows, scan, self._source),
+            lambda: state_of(self._scored, self._rows, self._source),
+        )
+        return state
 
     @cached_property
     def _scored(self) -> DataFrame:
@@ -251,7 +258,7 @@ def evaluate(
     baseline: float | Sequence[float] | None = None,
     auc: Exactness = "auto",
     calibration: Exactness = "auto",
-    engine: Engine = "pandas",
+    engine: Engine = "auto",
     loss: Loss = "cross_entropy",
 ) -> Evaluation:
     """Evaluate a table of probabilistic predictions as a whole and by slices, in one pass over its rows.

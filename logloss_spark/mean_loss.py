@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from logloss_spark.rows.terms import with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.catalyst import precise_sums
+from logloss_spark.states.engines import by_engine
+from logloss_spark.states.files import loss_from_files
 from logloss_spark.wording import counted, listed
 
 CAPPED_SHARE = 0.01
@@ -40,7 +43,7 @@ def log_loss(
     eps: float = 1e-15,
     clip: Clip = "eps",
     sum_tolerance: float = 1e-5,
-    engine: Engine = "pandas",
+    engine: Engine = "auto",
 ) -> float:
     """The log loss of a table, as one number.
 
@@ -74,16 +77,22 @@ def log_loss(
     )
     rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring, engine=engine)
     check_logits(rows)
-    found = summed_loss(with_loss(rows), rows)
+    found = loss_sums(rows)
     if rows.form.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):
         rows = rescaled(rows, exponent)
-        found = summed_loss(with_loss(rows), rows)
+        found = loss_sums(rows)
     if found["unknown_label"] and not found["first_class"]:
         check_labels(rows)
     report_left_out(found, rows, weight=weight_in(found), what="log loss")
     mean = mean_of_sums(found)
     report_impossible(found, mean, scoring)
     return mean
+
+
+def loss_sums(rows: Rows) -> Mapping[str, Any]:
+    """The sums of `summed_loss` by the engine that was asked for, or by the fastest that can serve."""
+    found, _ = by_engine(rows, partial(loss_from_files, rows), lambda: summed_loss(with_loss(rows), rows))
+    return found
 
 
 def report_impossible(found: Mapping[str, Any], mean: float, scoring: Scoring) -> None:

@@ -91,6 +91,9 @@ KNOWN: tuple[tuple[str, type[LogLossError], str], ...] = (
 )
 """A pattern of Spark's text, the class of our error, and our message. The first pattern that matches counts."""
 
+OF_WORKERS = {kind.__name__: kind for kind in (DataError, MissingInputError, SpecError)}
+"""Our errors that a worker raises. Spark reports them as the last line of a Python stack."""
+
 BY_STATE = {"42": SpecError, "22": DataError, "KD": DataError}
 """The class of any other error, by the first digits of its SQLSTATE: a failed analysis, a value, a data source."""
 
@@ -113,6 +116,9 @@ def translated(error: BaseException) -> LogLossError:
     LogLossError: DataError, SpecError, or its base where all that is known is that Spark failed
     """
     text = str(error)
+    ours = re.search(r"^logloss_spark\.errors\.(\w+): (.+)$", text, re.MULTILINE)
+    if ours and ours[1] in OF_WORKERS:
+        return OF_WORKERS[ours[1]](ours[2])
     for pattern, kind, line in KNOWN:
         found = re.search(pattern, text, re.DOTALL)
         if found:

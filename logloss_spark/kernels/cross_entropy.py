@@ -26,6 +26,15 @@ def share_of(share: Array, loss: Array) -> Array:
     return np.where(share == 0.0, 0.0, share * loss)
 
 
+def shared(share_of_1: Array, loss_of_1: Array, share_of_0: Array, loss_of_0: Array) -> Array:
+    """The loss of two classes by their shares, where 0 times infinity is 0."""
+    total = np.asarray(share_of_1 * loss_of_1 + share_of_0 * loss_of_0)
+    undefined = np.isnan(total)
+    if undefined.any():
+        total[undefined] = (share_of(share_of_1, loss_of_1) + share_of(share_of_0, loss_of_0))[undefined]
+    return total
+
+
 def _class_column(k: ClassIndex, values: Array) -> Array:
     """Value of class `k` in each row; an index without a class takes the nearest one."""
     index = np.clip(np.asarray(k), 0, values.shape[1] - 1).astype(np.intp)
@@ -91,8 +100,7 @@ def binary_from_probability(y: Array, p: Array, *, cap: float = np.inf) -> Array
     """
     y, p = _floats(y), _floats(p)
     with np.errstate(all="ignore"):
-        loss_of_negative = np.minimum(0.0 - np.log1p(-p), cap)
-        return share_of(y, _surprisal(p, cap)) + share_of(1.0 - y, loss_of_negative)
+        return shared(y, _surprisal(p, cap), 1.0 - y, np.minimum(0.0 - np.log1p(-p), cap))
 
 
 def binary_from_logit(y: Array, z: Array) -> Array:
@@ -123,7 +131,7 @@ def binary_from_logit(y: Array, z: Array) -> Array:
     y, z = _floats(y), _floats(z)
     with np.errstate(all="ignore"):
         rest = np.log1p(np.exp(-np.abs(z)))
-        return share_of(y, np.maximum(-z, 0.0) + rest) + share_of(1.0 - y, np.maximum(z, 0.0) + rest)
+        return shared(y, np.maximum(-z, 0.0) + rest, 1.0 - y, np.maximum(z, 0.0) + rest)
 
 
 def categorical_from_probabilities(k: ClassIndex, p: Array, *, cap: float = np.inf) -> Array:

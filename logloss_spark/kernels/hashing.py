@@ -25,6 +25,7 @@ _P3 = np.uint64(1609587929392839161)
 _P4 = np.uint64(9650029242287828579)
 _P5 = np.uint64(2870177450012600261)
 _STRIPE, _WORD, _HALF = 32, 8, 4
+_LOW_HALF, _LOW_BYTE = np.uint64(0xFFFFFFFF), np.uint64(0xFF)
 
 
 def splitmix64(count: Bits) -> Bits:
@@ -114,41 +115,56 @@ def xxhash64_of_bytes(
     at = np.asarray(offsets[:-1], dtype=np.int64)
     end = np.asarray(offsets[1:], dtype=np.int64)
     length = end - at
+    words = _words_at_every_byte(data)
     with np.errstate(over="ignore"):
         hashed = np.full(length.shape, np.uint64(seed) + _P5)
         long = np.flatnonzero(length >= _STRIPE)
-        hashed[long] = _of_stripes(data, at[long], length[long] // _STRIPE, np.uint64(seed))
-        at = at + length // _STRIPE * _STRIPE
+        hashed[long] = _of_stripes(words, at[long], length[long] // _STRIPE, np.uint64(seed))
         hashed += length.astype(np.uint64)
-        for size, step in ((_WORD, _with_word), (_HALF, _with_half), (1, _with_byte)):
-            while (rest := np.flatnonzero(end - at >= size)).size:
-                hashed[rest] = step(hashed[rest], _read(data, at[rest], size))
-                at[rest] += size
+        at, rest = at + length // _STRIPE * _STRIPE, length % _STRIPE
+        alike = np.argsort(rest.astype(np.uint8), kind="stable")
+        ends = np.cumsum(np.bincount(rest, minlength=_STRIPE))
+        for size in range(1, _STRIPE):
+            rows = alike[ends[size - 1] : ends[size]]
+            if rows.size:
+                hashed[rows] = _with_rest(hashed[rows], words, at[rows], size)
     return _finished(hashed)
 
 
-def _of_stripes(
-    data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], stripes: npt.NDArray[np.int64], seed: np.uint64
-) -> Bits:
+def _with_rest(hashed: Bits, words: Bits, at: npt.NDArray[np.int64], size: int) -> Bits:
+    """Add the bytes after the last whole stripe to the state of strings that have equally many of them."""
+    for _ in range(size // _WORD):
+        hashed = _with_word(hashed, words[at])
+        at = at + _WORD
+    if size % _WORD >= _HALF:
+        hashed = _with_half(hashed, words[at] & _LOW_HALF)
+        at = at + _HALF
+    if size % _HALF:
+        last = words[at]
+        for _ in range(size % _HALF):
+            hashed = _with_byte(hashed, last & _LOW_BYTE)
+            last = last >> np.uint64(8)
+    return hashed
+
+
+def _words_at_every_byte(data: npt.NDArray[np.uint8]) -> Bits:
+    """The little-endian number of 8 bytes that begins at each byte; after the end there are zeros."""
+    padded = np.concatenate([data, np.zeros(_WORD, dtype=np.uint8)])
+    return np.ndarray((len(data) + 1,), dtype="<u8", buffer=padded.data, strides=(1,))
+
+
+def _of_stripes(words: Bits, at: npt.NDArray[np.int64], stripes: npt.NDArray[np.int64], seed: np.uint64) -> Bits:
     """The state of strings after their whole stripes of 32 bytes, in four lanes that are then merged."""
     starts = (seed + _P1 + _P2, seed + _P2, seed, seed - _P1)
     lanes = [np.full(at.shape, start) for start in starts]
     for stripe in range(int(stripes.max(initial=0))):
         live = np.flatnonzero(stripes > stripe)
         for lane, bits in enumerate(lanes):
-            word = _read(data, at[live] + stripe * _STRIPE + lane * _WORD, _WORD)
-            bits[live] = _round(bits[live], word)
+            bits[live] = _round(bits[live], words[at[live] + stripe * _STRIPE + lane * _WORD])
     total = _rotated(lanes[0], 1) + _rotated(lanes[1], 7) + _rotated(lanes[2], 12) + _rotated(lanes[3], 18)
     for bits in lanes:
         total = (total ^ _round(np.zeros_like(bits), bits)) * _P1 + _P4
     return total
-
-
-def _read(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], size: int) -> Bits:
-    """Little-endian numbers of `size` bytes that begin at these offsets."""
-    taken = np.zeros((len(at), _WORD), dtype=np.uint8)
-    taken[:, :size] = data[at[:, np.newaxis] + np.arange(size)]
-    return taken.view("<u8")[:, 0].astype(np.uint64)
 
 
 def _rotated(bits: Bits, left: int) -> Bits:

@@ -112,8 +112,12 @@ def statuses(
     reasons |= prediction_reasons(prediction, kind, slack)
     reasons |= {} if weight is None else weight_reasons(weight)
     reasons |= {} if null_cluster is None else {"null_cluster": null_cluster}
-    names = [name for name in STATUSES if name in reasons]
-    return np.select([reasons[name] for name in names], [STATUSES.index(name) for name in names], 0)
+    found = np.zeros(len(prediction.values), dtype=np.int64)
+    for code in reversed(range(len(STATUSES))):
+        mask = reasons.get(STATUSES[code])
+        if mask is not None and mask.any():
+            found[mask] = code
+    return found
 
 
 def class_reasons(label: Numbers, size: int) -> Reasons:

@@ -4,7 +4,8 @@ NumPy only; every function is total. For rows whose status is not `ok` the value
 no warning is issued.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from logloss_spark.kernels.cross_entropy import (
     class_losses_from_probabilities,
     powers_behind_top,
     share_of,
+    shared,
 )
 from logloss_spark.kernels.grid import bin_of_logit, bin_of_probability
 from logloss_spark.kernels.sums import Array, compensated_sum
@@ -47,7 +49,9 @@ def score_of(prediction: Array, kind: Literal["probability", "logit", "margin"])
     return np.clip(prediction, 0.0, 1.0) if kind == "probability" and prediction.ndim == 2 else prediction
 
 
-def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap: float = np.inf) -> Terms:
+def binary_terms(
+    y: Array, score: Array, kind: Score, *, soft: bool = True, eps: float = 1e-15, cap: float = np.inf
+) -> Terms:
     """The terms of forecasts that are one number, the probability or the logit of the positive class.
 
     Parameters
@@ -55,6 +59,7 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
     y : array of shape (n,), 0 or 1, or for soft labels the share of the positive class in [0, 1]
     score : array of shape (n,), a probability in [0, 1], or any float as a logit
     kind : what the score is
+    soft : whether `y` may be a share; it takes longer
     eps : rows that give what happened a probability below it are `clipped`; a logit never is
     cap : most that the loss of one class can be, nats; infinite unless given
 
@@ -94,10 +99,10 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
             logits = score
         loss = shared(y, np.minimum(loss_of_1, cap), not_y, np.minimum(loss_of_0, cap))
         # p - y; where y is 1 it is the share of the other class, which has more digits than 1 - p.
-        is_hard = bool((y * not_y == 0.0).all())
-        error = y * q + not_y * p if is_hard else np.where(y == 1.0, q, p - y)
-        happened = y * p + not_y * q if is_hard else np.where(y == 0.0, q, np.where(y == 1.0, p, np.minimum(p, q)))
+        error = np.where(y == 1.0, q, p - y) if soft else y * q + not_y * p
         variance = tail * (1.0 - tail)
+        logit_variance = variance * (logits * logits)
+        logit_variance[np.isnan(logit_variance)] = 0.0
         return {
             "loss": loss,
             "brier": error * error,
@@ -106,20 +111,16 @@ def binary_terms(y: Array, score: Array, kind: Score, *, eps: float = 1e-15, cap
             "tail": tail,
             "upper": upper,
             "bin": bins,
-            **rare(happened, loss, kind, eps),
+            **rare(partial(least_likely, y, p, q), tail, loss, kind, eps),
             "score": score,
             "variance": variance,
-            "logit_variance": share_of(variance, logits * logits),
+            "logit_variance": logit_variance,
         }
 
 
-def shared(share_of_1: Array, loss_of_1: Array, share_of_0: Array, loss_of_0: Array) -> Array:
-    """The loss of two classes by their shares, where 0 times infinity is 0."""
-    total = share_of_1 * loss_of_1 + share_of_0 * loss_of_0
-    undefined = np.isnan(total)
-    if undefined.any():
-        total[undefined] = (share_of(share_of_1, loss_of_1) + share_of(share_of_0, loss_of_0))[undefined]
-    return np.asarray(total)
+def least_likely(y: Array, p: Array, q: Array) -> Array:
+    """The probability of what happened; where labels are shares, of the less likely of two that did."""
+    return np.where(y == 0.0, q, np.where(y == 1.0, p, np.minimum(p, q)))
 
 
 def class_terms(
@@ -179,7 +180,7 @@ def class_terms(
             "tail": np.where(upper, tail_of_top, share),
             "upper": upper,
             "bin": bin_of_probability(share),
-            **rare(np.where(labels > 0.0, probabilities, np.inf).min(axis=1), loss, kind, eps),
+            **rare(partial(least_of_classes, labels, probabilities), probabilities, loss, kind, eps),
             "probabilities": probabilities,
             "labels": labels,
         }
@@ -206,14 +207,25 @@ def softmax(z: Array) -> tuple[Array, Array]:
         return probabilities, rest * share
 
 
-def rare(happened: Array, loss: Array, kind: Score, eps: float) -> Mapping[str, npt.NDArray[Any]]:
-    """Whether what happened, of several classes the least likely, had a probability below eps, and whether it had 0.
+def least_of_classes(labels: Array, probabilities: Array) -> Array:
+    """The probability of the class that happened; where labels are shares, of the least likely that did."""
+    return np.asarray(np.where(labels > 0.0, probabilities, np.inf).min(axis=1))
+
+
+def rare(
+    happened: Callable[[], Array], bound: Array, loss: Array, kind: Score, eps: float
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Whether what happened had a probability below eps, and whether it had 0; `bound` is never above it.
 
     Logits are never clipped, and only an infinite one has probability 0: e^-800 is positive, though not as a double.
     """
+    never = np.zeros(len(loss), bool)
     if kind == "logit":
-        return {"clipped": np.zeros(len(loss), bool), "zero": np.isposinf(loss)}
-    return {"clipped": happened < eps, "zero": happened == 0.0}
+        return {"clipped": never, "zero": np.isposinf(loss)}
+    if bound.min(initial=1.0) >= eps:
+        return {"clipped": never, "zero": never}
+    least = happened()
+    return {"clipped": least < eps, "zero": least == 0.0}
 
 
 def rank_of(k: npt.NDArray[np.integer], score: Array) -> npt.NDArray[np.int64]:

@@ -60,7 +60,9 @@ def numbers(values: pa.Array, size: int) -> Array:
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
     if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
-        return values.fill_null(-1 if pa.types.is_integer(values.type) else np.nan).to_numpy(zero_copy_only=False)
+        if values.null_count:
+            values = values.fill_null(-1 if pa.types.is_integer(values.type) else np.nan)
+        return values.to_numpy(zero_copy_only=False)
     entries = values.flatten().fill_null(np.nan).to_numpy(zero_copy_only=False)
     lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     if (lengths == size).all():

@@ -35,8 +35,10 @@ def arrow_statuses(
 
 def entries(values: pa.Array, size: int) -> Numbers:
     """A column of numbers, or of lists with one entry per class."""
-    misfit = lengths(values) != size if is_list(values) else np.zeros(len(values), bool)
-    return Numbers(numbers(values, size), nulls(values), entries_that(np.isnan, values), misfit)
+    found = numbers(values, size)
+    if not is_list(values):
+        return Numbers(found, nulls(values), np.isnan(found), np.zeros(len(values), bool))
+    return Numbers(found, nulls(values), entries_that(np.isnan, values), lengths(values) != size)
 
 
 def indices(label: pa.Array, classes: Sequence[Label]) -> Numbers:
@@ -68,7 +70,7 @@ def lengths(values: pa.Array) -> npt.NDArray[np.int64]:
 
 def nulls(values: pa.Array) -> Mask:
     """Rows that are null, or have a null entry."""
-    missing = values.is_null().to_numpy(zero_copy_only=False)
+    missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else np.zeros(len(values), bool)
     if not is_list(values):
         return missing
     return missing | any_entry(values, values.flatten().is_null().to_numpy(zero_copy_only=False))

@@ -22,11 +22,15 @@ STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<doubl
 
 @dataclass(frozen=True)
 class Found:
-    """A column that has a role, or a field, entry or item of one: its type, its metadata, and how to refer to it."""
+    """A column that has a role, or a field, entry or item of one: its type, its metadata, and how to refer to it.
+
+    `name` is that of a column of the table, and None inside of one.
+    """
 
     type: DataType
     column: Column
     metadata: Mapping[str, Any]
+    name: str | None = None
 
 
 Find = Callable[[str, str], Found]
@@ -104,7 +108,7 @@ def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: s
             f"{role} column {name!r} must be in the table once, got {len(found)} ({names}): rename all but one of them"
         )
     field = schema.fields[found[0]]
-    return Found(field.dataType, F.col(index_name(found[0])), field.metadata)
+    return Found(field.dataType, F.col(index_name(found[0])), field.metadata, field.name)
 
 
 def followed(found: Found, fold: Callable[[str], str], role: str, path: str, start: int) -> Found:

@@ -17,7 +17,7 @@ from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.rows.clusters import cluster_hash
 from logloss_spark.rows.columns import Find, check_batch, finder, has_vectors, with_index_names
-from logloss_spark.rows.engines import Engine, check_engine
+from logloss_spark.rows.engines import Engine, InSpark, check_engine, engine_in_spark
 from logloss_spark.rows.form import Fields, Form, check_width, fields_of, form_of, is_number, is_one_number
 from logloss_spark.scoring import Label, Scoring
 
@@ -49,12 +49,15 @@ class Rows:
     form : Form
         What the schema says of them.
     engine : Engine
-        What computes their losses.
+        What shall compute their losses.
     weight_exponent : int
         Weights count in units of 2 to the power of this.
     models : tuple of str
         The models that are compared, the baseline first, or none. The table then holds their predictions as
         `prediction_0`, `prediction_1`, ….
+    predictions : tuple of Columns
+        The columns of the user's table that hold the forecasts, the baseline's first; none where the forecasts of a row
+        come from several rows of that table.
     compared_on : ComparedRows
         The rows that they are compared on.
     """
@@ -67,7 +70,13 @@ class Rows:
     engine: Engine
     weight_exponent: int = 0
     models: tuple[str, ...] = ()
+    predictions: tuple[Columns, ...] = ()
     compared_on: ComparedRows = "all"
+
+    @property
+    def engine_in_spark(self) -> InSpark:
+        """What computes the losses where the rows are Spark's."""
+        return engine_in_spark(self.engine, self.scoring)
 
     @property
     def slices(self) -> list[str]:
@@ -90,7 +99,7 @@ def rows_of(
     roles: Roles,
     scoring: Scoring,
     *,
-    engine: Engine = "pandas",
+    engine: Engine = "auto",
     beside: Callable[[Find], Mapping[str, Column]] | None = None,
 ) -> Rows:
     """Make a table ready to be scored. `beside` returns further columns, from what it finds in the table.
@@ -116,7 +125,9 @@ def rows_of(
         columns["bucket"] = bucket(fields[roles.cluster].type, fields[roles.cluster].column)
     columns |= beside(find) if beside else {}
     table = with_index_names(df).select(*[column.alias(name) for name, column in columns.items()])
-    return Rows(source=df, table=table, roles=roles, scoring=scoring, form=form, engine=engine)
+    return Rows(
+        source=df, table=table, roles=roles, scoring=scoring, form=form, engine=engine, predictions=(roles.prediction,)
+    )
 
 
 def bucket(type_: DataType, cluster: Column) -> Column:

@@ -150,7 +150,8 @@ def wide_rows(df: DataFrame, roles: Mapping[str, Roles], scoring: Scoring, *, en
             for place, of_model in enumerate(roles.values())
         }
 
-    return replace(rows_of(df, roles[baseline], scoring, engine=engine, beside=predictions), models=tuple(roles))
+    ready = rows_of(df, roles[baseline], scoring, engine=engine, beside=predictions)
+    return replace(ready, models=tuple(roles), predictions=tuple(of_model.prediction for of_model in roles.values()))
 
 
 def check_same_form(baseline: str, form: Form, challenger: str, other: Form) -> None:
@@ -223,7 +224,7 @@ def long_rows(df: DataFrame, roles: Roles, scoring: Scoring, given: Models, *, e
     # The shuffle by key lies between the scan of the vectors and Python.
     table = by_key.select("facts.*", *predictions)
     form = replace(rows.form, has_vectors=False)
-    return replace(rows, table=table, form=form, models=tuple(models), compared_on=given.rows)
+    return replace(rows, table=table, form=form, models=tuple(models), predictions=(), compared_on=given.rows)
 
 
 def check_models(df: DataFrame, model: str, models: Sequence[str]) -> None:

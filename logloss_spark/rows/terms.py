@@ -24,13 +24,13 @@ MOST_PARTITIONS = 2**31 - 1
 def with_loss(rows: Rows) -> DataFrame:
     """The table with the columns `status` (a code) and `loss`, and for hard labels `index`, the class."""
     table = rows.table
-    if rows.form.has_vectors and rows.engine == "pandas":
+    if rows.form.has_vectors and rows.engine_in_spark == "pandas":
         # Spark 4.3 hands the columns of a scan to Python directly, and fails if one of them holds ML vectors.
         table = table.coalesce(MOST_PARTITIONS)
     index = {} if rows.form.soft_labels else {"index": F.coalesce(label_index(rows.form), F.lit(-1))}
     judged = table.withColumns({"status": status_code(rows), **index})
     judged = judged.withColumns(settled_columns(rows))
-    loss_of_row = CROSS_ENTROPY[rows.engine] if rows.scoring.loss == "cross_entropy" else other_loss
+    loss_of_row = CROSS_ENTROPY[rows.engine_in_spark] if rows.scoring.loss == "cross_entropy" else other_loss
     return judged.withColumn("loss", loss_of_row(rows))
 
 

@@ -13,6 +13,8 @@ from logloss_spark.rows.bins import certain_bin, corrected_bin
 from logloss_spark.rows.form import Form
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.native import logarithm
+from logloss_spark.states.addends import GRID, SPLITTER
+from logloss_spark.states.class_sums import UNROLLED_CLASSES
 from logloss_spark.states.code import DECODED, grouping_code
 from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.schema import (
@@ -31,19 +33,6 @@ from logloss_spark.states.schema import (
     totals_of,
 )
 from logloss_spark.states.state import added, known_as
-
-GRID = 1.5 * 2.0 ** (52 - 20)
-"""Adding and subtracting this rounds a number to a multiple of 2^-20."""
-
-
-SPLITTER = 2.0**27 + 1.0
-"""Veltkamp's constant: it splits a weight into two halves of 26 bits."""
-
-
-UNROLLED_CLASSES = 32
-"""Up to this many classes, their moments are summed in the same pass, and a second pass ranks each class against the
-rest. Beyond, the second pass is for the moments, and classes are not ranked."""
-
 
 TAIL_MOMENTS = {"wp": "if(upper, w - wt, wt)", "w2p": "if(upper, w2 - w2t, w2t)"}
 
@@ -161,7 +150,8 @@ def sums_of_group(form: Form) -> list[Column]:
 def class_sums(form: Form, label: str, probability: str) -> dict[str, Column]:
     """The moments of one class, from SQL for its label and its probability."""
     y, p = F.expr(label), F.expr(probability)
-    factors = {"y": [y], "ly": [F.col("loss"), y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
+    of_label = F.when(y == 0, 0.0).otherwise(F.col("loss"))  # 0 times an infinite loss is 0
+    factors = {"y": [y], "ly": [of_label, y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
     plain = {
         name + term: weighted_sum(form, power, *factors[term])
         for term in factors
@@ -227,9 +217,8 @@ def state_rows(conventions: Conventions) -> str:
     moments = {name: name for name in MOMENTS} | {name: f"{name}_high" for name in ("w", "wl", "wb")}
     moments["w2d"] = f"w2l - {conventions.shift!r}D * w2"
     cell = {name: name for name in CELL} | {"wp": "wt"} | ({} if conventions.soft_labels else OF_CLASSES)
-    bucket = (
-        {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | ({} if conventions.soft_labels else OF_CLASSES)
-    )
+    of_label = {} if conventions.soft_labels else {"wy": OF_CLASSES["wy"]}
+    bucket = {name: name for name in BUCKET} | {"wp": TAIL_MOMENTS["wp"]} | of_label
     part = {name: name for name in PARTIAL}
     binary = (BINARY_OF_SHARES if conventions.soft_labels else BINARY_OF_CLASSES) if conventions.scalar else {}
     in_full = {name: name for name in totals_of(conventions)} | {

@@ -11,9 +11,11 @@ from pyspark.sql import functions as F
 
 from logloss_spark.roles import Roles
 from logloss_spark.rows.arrow import numbers
+from logloss_spark.rows.batches import Reading, made_ready
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.terms import scored, with_loss
 from logloss_spark.scoring import Scoring
+from logloss_spark.states.summing import terms_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = {"scored": scored, "losses": with_loss}
@@ -49,7 +51,23 @@ def scored_rows(
     with TemporaryDirectory() as folder:
         pq.write_table(numbered(columns), f"{folder}/rows.parquet")
         df = spark.read.parquet(folder)
-        return collected({name: scored_table(df, what, engine=name, **asked) for name in engine})
+        found = {"arrow": of_workers(df, f"{folder}/rows.parquet", **asked)} if "arrow" in engine else {}
+        in_spark = [name for name in engine if name != "arrow"]
+        return found | collected({name: scored_table(df, what, engine=name, **asked) for name in in_spark})
+
+
+def of_workers(df: DataFrame, path: str, **asked: Any) -> dict[str, Array]:
+    """What workers make of the rows of a file; terms of rows that cannot be scored are 0."""
+    rows = ready(df, **asked)
+    reading = Reading(roles=rows.roles, scoring=rows.scoring, form=rows.form, predictions=rows.predictions)
+    (batch,) = pq.read_table(path).combine_chunks().to_batches()
+    made = made_ready(batch, reading)
+    (status,) = made.statuses
+    terms = terms_of(made.where(status == 0), reading)
+    found = {name: np.zeros((len(status), *values.shape[1:]), values.dtype) for name, values in terms.items()}
+    for name, values in terms.items():
+        found[name][status == 0] = values
+    return found | {"status": status}
 
 
 def ready(df: DataFrame, *, engine: Any = "pandas", **asked: Any) -> Rows:

@@ -23,17 +23,6 @@ class Engine:
     because: str
 
 
-ALWAYS = ("status", "bin", "upper", "clipped", "zero", "rank", "y", "labels", "score")
-"""Terms that are decided or copied, not computed: every engine has them to the last bit."""
-
-ENGINES: Mapping[str, Engine] = {
-    "native": Engine(ALWAYS, "Java's exp, ln and log1p differ from NumPy's by an ulp"),
-    "pandas": Engine(
-        (*ALWAYS, "loss"), "the loss is the kernel's, in a Python worker; the other terms are Spark expressions"
-    ),
-}
-
-
 @dataclass(frozen=True)
 class Nearness:
     """How far a term of an engine may be from the kernel's: so many ulp, or so much, whichever is more."""
@@ -49,5 +38,16 @@ NEARNESS: Mapping[str, Nearness] = {
     "logit_variance": Nearness(
         absolute=2.0**-53,
         because="Spark subtracts two surprisals, which cancel near one half; the kernel takes the logit",
+    ),
+}
+
+ALWAYS = ("status", "bin", "upper", "clipped", "zero", "rank", "y", "labels", "score")
+"""Terms that are decided or copied, not computed: every engine has them to the last bit."""
+
+ENGINES: Mapping[str, Engine] = {
+    "arrow": Engine((*ALWAYS, *NEARNESS), "its terms are those of the kernels, in Python workers"),
+    "native": Engine(ALWAYS, "Java's exp, ln and log1p differ from NumPy's by an ulp"),
+    "pandas": Engine(
+        (*ALWAYS, "loss"), "the loss is the kernel's, in a Python worker; the other terms are Spark expressions"
     ),
 }

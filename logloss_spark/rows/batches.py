@@ -1,0 +1,288 @@
+"""Batches of a table of predictions made ready in a worker: roles as NumPy arrays, and the status of each row.
+
+This is what `rows.inputs`, `rows.labels` and `rows.status` do with Spark columns. `kernels.status` decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logloss_spark.errors import UnreadableError
+from logloss_spark.kernels.status import Mask, Numbers, statuses
+from logloss_spark.kernels.sums import Array
+from logloss_spark.kernels.terms import score_of
+from logloss_spark.roles import Columns, Roles
+from logloss_spark.rows.arrow_status import entries
+from logloss_spark.rows.buckets import buckets_of
+from logloss_spark.rows.form import Form
+from logloss_spark.scoring import Label, Scoring, allowed
+
+SMALLEST = 5e-324
+"""The smallest positive double. Scaling keeps a positive weight at or above it: a weight of 0 would not count."""
+
+EXACT_DIGITS = 15
+"""A decimal of this many digits is a double that is divided by a power of ten: two exact numbers, rounded once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a worker must know to make a batch ready: plain data.
+
+    Attributes
+    ----------
+    roles : Roles
+    scoring : Scoring
+    form : Form
+    predictions : tuple of Columns
+        The prediction of each model: one in an evaluation.
+    weight_exponent : int
+        Weights count in units of 2 to the power of this.
+    """
+
+    roles: Roles
+    scoring: Scoring
+    form: Form
+    predictions: tuple[Columns, ...]
+    weight_exponent: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns that are read, each once."""
+        roles = self.roles
+        found = [*named(roles.label), *(name for columns in self.predictions for name in named(columns))]
+        found += [name for name in (roles.weight, roles.cluster) if name is not None]
+        return list(dict.fromkeys([*found, *roles.slices]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A batch made ready.
+
+    Attributes
+    ----------
+    statuses : tuple of integer arrays of shape (n,)
+        The status of each row for each model.
+    label : array of shape (n,), the class of each row, or its share; or (n, K), its shares
+    scores : tuple of arrays of shape (n,) or (n, K)
+        The score of each row by each model.
+    weight : array of shape (n,), or None without weights
+    bucket : integer array of shape (n,), or None without clusters
+    slices : tuple of Arrow arrays
+    """
+
+    statuses: tuple[npt.NDArray[np.int64], ...]
+    label: npt.NDArray[Any]
+    scores: tuple[Array, ...]
+    weight: Array | None
+    bucket: npt.NDArray[np.int64] | None
+    slices: tuple[pa.Array, ...]
+
+    def where(self, kept: Mask) -> "Ready":
+        """Some of the rows."""
+        if kept.all():
+            return self
+        mask = pa.array(kept)
+        return replace(
+            self,
+            statuses=tuple(status[kept] for status in self.statuses),
+            label=self.label[kept],
+            scores=tuple(score[kept] for score in self.scores),
+            weight=None if self.weight is None else self.weight[kept],
+            bucket=None if self.bucket is None else self.bucket[kept],
+            slices=tuple(values.filter(mask) for values in self.slices),
+        )
+
+
+def made_ready(batch: pa.RecordBatch, reading: Reading) -> Ready:
+    """The roles of a batch as arrays, and the status of each row."""
+    roles, form, scoring = reading.roles, reading.form, reading.scoring
+    size = form.size
+    label = label_of(batch, reading)
+    weight = None if roles.weight is None else entries(as_doubles(batch[roles.weight]), 1)
+    cluster = None if roles.cluster is None else batch[roles.cluster]
+    null_cluster = None if cluster is None else cluster.is_null().to_numpy(zero_copy_only=False)
+    found = []
+    scores = []
+    for columns in reading.predictions:
+        prediction = numbers_of(batch, columns, 2 if scoring.kind == "margin" else size)
+        found.append(
+            statuses(
+                label,
+                prediction,
+                kind=scoring.kind,
+                soft_labels=scoring.soft_labels,
+                slack=allowed(scoring.sum_tolerance, size),
+                weight=weight,
+                null_cluster=null_cluster,
+            )
+        )
+        scores.append(score_of(prediction.values, scoring.kind))
+    shares = scoring.soft_labels and not form.scalar
+    return Ready(
+        statuses=tuple(found),
+        label=np.clip(label.values, 0.0, 1.0) if shares else label.values,
+        scores=tuple(scores),
+        weight=None if weight is None else scaled(weight.values, reading.weight_exponent),
+        bucket=None if cluster is None else buckets_of(cluster),
+        slices=tuple(batch[name] for name in roles.slices),
+    )
+
+
+def label_of(batch: pa.RecordBatch, reading: Reading) -> Numbers:
+    """Soft labels as numbers; hard ones as the index of their class, -1 where they are none of the classes."""
+    roles, form = reading.roles, reading.form
+    if form.soft_labels:
+        return numbers_of(batch, roles.label, form.size)
+    label = batch[str(roles.label)]
+    none = np.zeros(len(label), bool)
+    nan = np.isnan(floats(label)) if pa.types.is_floating(label.type) else none
+    return Numbers(class_indices(label, form.classes), null_rows(label), nan, none)
+
+
+def numbers_of(batch: pa.RecordBatch, columns: Columns, size: int) -> Numbers:
+    """A forecast or a soft label: one number a row, or one per class."""
+    if isinstance(columns, str):
+        return entries(as_doubles(batch[columns]), size)
+    each = [entries(as_doubles(batch[name]), 1) for name in columns]
+    return Numbers(
+        np.stack([column.values for column in each], axis=1),
+        np.logical_or.reduce([column.null for column in each]),
+        np.logical_or.reduce([column.nan for column in each]),
+        np.zeros(batch.num_rows, bool),
+    )
+
+
+def as_doubles(values: pa.Array) -> pa.Array:
+    """Numbers, lists of numbers or ML vectors as doubles, or lists of doubles."""
+    type_ = values.type
+    if pa.types.is_dictionary(type_):
+        return as_doubles(values.dictionary_decode())
+    if pa.types.is_struct(type_):
+        return lists_of_vectors(values)
+    if pa.types.is_map(type_):
+        raise UnreadableError("a prediction is a map, which workers do not read")
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        inner = as_doubles(values.flatten())
+        lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+        mask = values.is_null() if values.null_count else None
+        return pa.LargeListArray.from_arrays(offsets, inner, mask=mask)
+    if pa.types.is_decimal(type_):
+        return doubles_of_decimals(values)
+    return values if type_ == pa.float64() else values.cast(pa.float64(), safe=False)
+
+
+def doubles_of_decimals(values: pa.Array) -> pa.Array:
+    """Decimals as the nearest doubles; Arrow's own cast multiplies by an inexact power of ten."""
+    if values.type.precision <= EXACT_DIGITS:
+        whole = values.view(pa.decimal128(38, 0)) if values.type.bit_width == 128 else None
+        if whole is not None:
+            numbers = whole.cast(pa.int64()).cast(pa.float64())
+            return pc.divide(numbers, pa.scalar(10.0**values.type.scale))
+    return pa.array([None if value is None else float(value) for value in values.to_pylist()], pa.float64())
+
+
+def lists_of_vectors(vectors: pa.Array) -> pa.Array:
+    """ML vectors as lists of their entries. They are structs of type (1 dense, 0 sparse), size, indices and values."""
+    values = vectors.field("values")
+    kind = vectors.field("type").fill_null(1).to_numpy(zero_copy_only=False)
+    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    sizes = vectors.field("size").fill_null(0).to_numpy(zero_copy_only=False)
+    sparse = kind == 0
+    sizes = np.where(sparse, sizes, lengths)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    stored = values.flatten().to_numpy(zero_copy_only=False)
+    mask = vectors.is_null() if vectors.null_count else None
+    if not sparse.any():
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(stored), mask=mask)
+    dense = np.zeros(offsets[-1])
+    row = np.repeat(np.arange(len(kind)), lengths)
+    within = np.arange(len(stored)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    indices = vectors.field("indices")
+    within[sparse[row]] = indices.flatten().to_numpy(zero_copy_only=False)[
+        np.repeat(sparse, indices.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+    ]
+    dense[offsets[row] + within] = stored
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(dense), mask=mask)
+
+
+def class_indices(label: pa.Array, classes: Sequence[Label]) -> npt.NDArray[np.int64]:
+    """The class of each hard label, and a number outside 0..K-1 where it is none; it is compared in its own type."""
+    type_ = label.type
+    if pa.types.is_dictionary(type_):
+        of_value = np.append(class_indices(label.dictionary, classes), -1)
+        return of_value.take(label.indices.fill_null(len(label.dictionary)).to_numpy(zero_copy_only=False))
+    if pa.types.is_integer(type_) and tuple(classes) == tuple(range(len(classes))):
+        known_labels = label.fill_null(-1) if label.null_count else label
+        return np.asarray(known_labels.to_numpy(zero_copy_only=False), dtype=np.int64)
+    if pa.types.is_floating(type_):
+        return index_of_floats(floats(label), classes)
+    if pa.types.is_boolean(type_):
+        known: list[Any] = [bool(value) for value in classes]
+    elif pa.types.is_decimal(type_):
+        known = [exact_in(Decimal(str(value)), type_) for value in classes]
+    else:
+        known = list(classes)
+    return first_places(label, known)
+
+
+def first_places(label: pa.Array, known: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """The place of each label among the values that are not None, the first of equals; -1 where it is none of them."""
+    places: dict[Any, int] = {}
+    for place, value in enumerate(known):
+        if value is not None:
+            places.setdefault(value, place)
+    found = pc.index_in(label, value_set=pa.array(list(places), label.type))
+    of_value = np.array([*places.values(), -1], dtype=np.int64)
+    return of_value.take(found.fill_null(len(places)).to_numpy(zero_copy_only=False))
+
+
+def exact_in(value: Decimal, type_: pa.DataType) -> Decimal | None:
+    """A number as a decimal of this type; None where the type cannot hold it, so that no label can equal it."""
+    try:
+        pa.scalar(value, type_)
+    except pa.ArrowInvalid:
+        return None
+    return value
+
+
+def index_of_floats(values: Array, classes: Sequence[Label]) -> npt.NDArray[np.int64]:
+    """The class of labels that are floats, compared in their own precision."""
+    known = np.array([float(value) for value in classes]).astype(values.dtype)
+    order = np.argsort(known, kind="stable")
+    place = np.searchsorted(known[order], values).clip(0, len(known) - 1)
+    return np.where(known[order][place] == values, order[place], -1)
+
+
+def floats(values: pa.Array) -> Array:
+    """Floats as NumPy in their own precision; NaN for null."""
+    return np.asarray(values.fill_null(np.nan).to_numpy(zero_copy_only=False))
+
+
+def null_rows(values: pa.Array) -> Mask:
+    """Whether each row is null."""
+    return np.asarray(values.is_null().to_numpy(zero_copy_only=False)) if values.null_count else none_of(values)
+
+
+def none_of(values: pa.Array) -> Mask:
+    """False for each row."""
+    return np.zeros(len(values), bool)
+
+
+def scaled(weight: Array, exponent: int) -> Array:
+    """Weights in units of this power of two. Exact, except for weights that would become 0."""
+    if not exponent:
+        return weight
+    found = np.ldexp(weight, -exponent)
+    return np.where((found == 0.0) & (weight != 0.0), np.sign(weight) * SMALLEST, found)
+
+
+def named(columns: Columns) -> Sequence[str]:
+    """The names of a role's columns."""
+    return [columns] if isinstance(columns, str) else columns

@@ -1,0 +1,270 @@
+"""The state of a table that is nothing but Parquet files: workers read the files and sum the rows in NumPy."""
+
+import math
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import pyarrow as pa
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StringType
+
+from logloss_spark.errors import DataError, MissingInputError, SpecError, UnreadableError
+from logloss_spark.io.files import FileTable, files_of
+from logloss_spark.io.session import equip_workers
+from logloss_spark.rows.batches import Reading
+from logloss_spark.rows.columns import finder
+from logloss_spark.rows.form import fields_of
+from logloss_spark.rows.inputs import Rows, slice_name
+from logloss_spark.states.catalyst import state_of_parts
+from logloss_spark.states.conventions import Conventions, conventions_of
+from logloss_spark.states.loss_sums import LossSums
+from logloss_spark.states.pair_sums import PairSums
+from logloss_spark.states.schema import KEYS, SOURCE, TOTAL, columns_of
+from logloss_spark.states.slices import slice_columns
+from logloss_spark.states.summing import MOST_GROUPS, PartSums, Summation
+from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, expected_rows, read_batches, tasks_of
+from logloss_spark.workers.shipping import count_slots
+from logloss_spark.workers.task import keep_memory
+
+HELD_GROUPS = 400_000
+"""The most groups of a state that workers hand to the driver, all tasks together: some 100 MB."""
+
+HELD_TASKS = 64
+"""The most tasks whose results are handed to the driver. Beyond, each could hand over but little."""
+
+ANSWER = "error string, message string, parts binary"
+"""What a task answers: its sums as an Arrow table, or the name of an error and its message."""
+
+ERRORS = {kind.__name__: kind for kind in (DataError, MissingInputError, SpecError, UnreadableError)}
+"""The errors of a worker that end a job in one line."""
+
+LARGE = "large"
+"""In the place of an error: the state has more groups than the driver takes."""
+
+
+class Sums(Protocol):
+    """What a worker adds up from batches."""
+
+    def __len__(self) -> int:
+        """How many groups there are."""
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch."""
+
+    def take(self) -> pa.Table:
+        """Return the sums, and begin anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What workers read and sum: plain data.
+
+    Attributes
+    ----------
+    table : FileTable
+        Without its files, which are in the tasks.
+    summation : Summation
+    columns : dict from the names that the reading uses to those of the table
+    """
+
+    table: FileTable
+    summation: Summation
+    columns: dict[str, str]
+
+
+def scan_of(rows: Rows) -> Scan | str:
+    """What workers must read and sum for the state of a table, or why they cannot."""
+    if not rows.predictions:
+        return "its rows are the forecasts of single models, which are brought together by key"
+    find = finder(rows.source)
+    fields = {
+        name: field
+        for prediction in rows.predictions
+        for name, field in fields_of(find, replace(rows.roles, prediction=prediction)).items()
+    }
+    for name, field in fields.items():
+        if field.name is None:
+            return f"{name!r} is inside a column"
+    table = files_of(rows.source)
+    if isinstance(table, str):
+        return table
+    reading = Reading(
+        roles=rows.roles,
+        scoring=rows.scoring,
+        form=rows.form,
+        predictions=rows.predictions,
+        weight_exponent=rows.weight_exponent,
+    )
+    types = tuple(arrow_type(fields[name].type) for name in rows.roles.slices)
+    summation = Summation(reading=reading, conventions=conventions_of(rows), slice_types=types)
+    return Scan(table=table, summation=summation, columns={name: str(fields[name].name) for name in reading.columns})
+
+
+def state_from_files(rows: Rows, scan: Scan, source: int) -> pa.Table | DataFrame:
+    """The state of a table: as Arrow if it is small, else as a table of Spark's.
+
+    Raises
+    ------
+    UnreadableError
+        A worker cannot read a file as Spark would.
+    DataError
+        A file is not what the table says, or changed while it was read.
+    """
+    spark, conventions = rows.source.sparkSession, scan.summation.conventions
+    tasks = tasks_of(scan.table, slots_for(spark, scan.table))
+    if len(tasks) <= HELD_TASKS:
+        found = answers_of(spark, tasks, scan, partial(sums_of_parts, scan.summation))
+        if found is not None:
+            return complete(found, conventions, source)
+    schema = from_arrow_schema(sums_of_parts(scan.summation).take().schema)
+    parts = over_tasks(spark, tasks, partial(parts_of, scan=scan), schema)
+    return state_of_parts(parts, conventions, source)
+
+
+def loss_from_files(rows: Rows, scan: Scan) -> dict[str, Any]:
+    """The sums that a mean loss is made of, by name, as `mean_loss.summed_loss` has them."""
+    spark = rows.source.sparkSession
+    tasks = tasks_of(scan.table, slots_for(spark, scan.table))
+    found = answers_of(spark, tasks, scan, partial(LossSums, scan.summation.reading))
+    assert found is not None
+    return {name: math.fsum(table[name][0].as_py() for table in found) for name in found[0].column_names}
+
+
+def slots_for(spark: SparkSession, table: FileTable) -> int:
+    """How many tasks Spark runs at a time; 1 for a table of one task, because it takes a small job to know."""
+    return 1 if sum(file.size for file in table.files) < 2 * LEAST else count_slots(spark)
+
+
+def answers_of(
+    spark: SparkSession, tasks: Sequence[Sequence[Piece]], scan: Scan, sums: Callable[[], Sums]
+) -> list[pa.Table] | None:
+    """Run one job in which each task sums its rows; return the tables of all, or None if they are too large."""
+    most = HELD_GROUPS // max(len(tasks), 1)
+    return parts_in(over_tasks(spark, tasks, partial(answer, scan=scan, sums=sums, most=most), ANSWER).toArrow())
+
+
+def over_tasks(
+    spark: SparkSession,
+    tasks: Sequence[Sequence[Piece]],
+    function: Callable[[Sequence[Piece]], Iterator[pa.RecordBatch]],
+    schema: Any,
+) -> DataFrame:
+    """A table of what a function makes of the pieces of each task."""
+    pickled = cloudpickle.dumps((tasks, function))  # type: ignore[no-untyped-call]  # it has no types
+
+    def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        keep_memory()
+        tasks, function = pickle.loads(pickled)
+        for batch in batches:
+            for task in batch.column(0).to_pylist():
+                yield from function(tasks[task])
+
+    equip_workers()
+    return spark.range(0, len(tasks), 1, max(len(tasks), 1)).mapInArrow(on_batches, schema)
+
+
+def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], most: int) -> Iterator[pa.RecordBatch]:
+    """Sum the rows of a task, and answer with the sums as bytes, or with what went wrong; runs in a worker."""
+    found = sums()
+    error, message, parts = None, None, None
+    try:
+        for batch in batches_of(pieces, scan):
+            found.add(batch)
+            if len(found) > most:
+                error = LARGE
+                break
+        else:
+            parts = as_bytes(found.take())
+    except tuple(ERRORS.values()) as raised:
+        error, message = type(raised).__name__, str(raised)
+    yield pa.RecordBatch.from_arrays(
+        [
+            pa.array([error], pa.string()),
+            pa.array([message], pa.string()),
+            pa.array([parts], pa.binary()),
+        ],
+        names=["error", "message", "parts"],
+    )
+
+
+def parts_of(pieces: Sequence[Piece], *, scan: Scan) -> Iterator[pa.RecordBatch]:
+    """Sum the rows of a task, and hand parts over before they outgrow the memory; runs in a worker."""
+    sums = sums_of_parts(scan.summation)
+    for batch in batches_of(pieces, scan):
+        sums.add(batch)
+        if len(sums) > MOST_GROUPS:
+            yield from sums.take().to_batches()
+    yield from sums.take().to_batches()
+
+
+def sums_of_parts(summation: Summation) -> Sums:
+    """What a worker sums for the state of an evaluation, or of a comparison."""
+    return PairSums(summation) if summation.conventions.models else PartSums(summation)
+
+
+def batches_of(pieces: Sequence[Piece], scan: Scan) -> Iterator[pa.RecordBatch]:
+    """Read the batches of a task under the names of the roles; DataError unless all rows of its files came."""
+    stored = list(dict.fromkeys(scan.columns.values()))
+    places = [stored.index(name) for name in scan.columns.values()]
+    texts = [name for name in stored if isinstance(scan.table.schema[name].dataType, StringType)]
+    rows = 0
+    form = scan.summation.reading.form
+    size = BATCH if form.scalar else max(BATCH // form.size, LEAST_BATCH)
+    for batch in read_batches(scan.table, pieces, stored, rows=size, dictionaries=texts):
+        rows += batch.num_rows
+        yield pa.RecordBatch.from_arrays([batch.column(place) for place in places], names=list(scan.columns))
+    expected = expected_rows(pieces)
+    if rows != expected:
+        raise DataError(
+            f"a table must not change while it is read, and its files had {expected:,} rows, of which {rows:,} came: "
+            "run again when its writer is done"
+        )
+
+
+BATCH = 1 << 15
+"""The numbers of a batch in a column: arrays of this size stay in the cache of a core."""
+
+LEAST_BATCH = 1 << 10
+"""The rows of a batch, at least: each costs a quarter of a millisecond, however few it has."""
+
+
+def as_bytes(table: pa.Table) -> bytes:
+    """An Arrow table as bytes."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # it has no types
+
+
+def parts_in(answers: pa.Table) -> list[pa.Table] | None:
+    """The parts of all tasks; None if a task found more than the driver takes. Raises the error of a task."""
+    for error, message in zip(answers["error"].to_pylist(), answers["message"].to_pylist(), strict=True):
+        if error in ERRORS:
+            raise ERRORS[error](message)
+    if LARGE in answers["error"].to_pylist():
+        return None
+    return [pa.ipc.open_stream(parts).read_all() for parts in answers["parts"].to_pylist()]
+
+
+def complete(parts: Sequence[pa.Table], conventions: Conventions, source: int) -> pa.Table:
+    """The table of a state from the parts of all tasks: sums added, slices under their names, id and fingerprint."""
+    sums = columns_of(conventions)
+    inner = [slice_name(place) for place in range(len(conventions.slices))]
+    together = pa.concat_tables([*parts, *always(parts[0].schema, source)])
+    keys = [*inner, *KEYS]
+    added = together.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in sums])
+    named = [added[key] for key in keys] + [added[f"{name}_sum"] for name in sums]
+    names = [*slice_columns(conventions).values(), *KEYS, *sums, "fingerprint"]
+    fingerprint = pa.array([conventions.fingerprint()] * added.num_rows, pa.string())
+    return pa.table([*named, fingerprint], names=names)
+
+
+def always(schema: pa.Schema, source: int) -> list[pa.Table]:
+    """The rows that every state has, even that of an empty table: the evaluation's id, and a total of 0."""
+    rows = [{"part": SOURCE, "place": source, "n": 1}, {"part": TOTAL, "n": 0}]
+    return [pa.Table.from_pylist(rows, schema=schema)]
