@@ -27,11 +27,13 @@ from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.engines import Engine, Ran
 from logloss_spark.rows.inputs import ComparedRows, Rows
 from logloss_spark.rows.models import Models, compared_rows, forecast_lengths
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
+from logloss_spark.states.engines import by_engine
+from logloss_spark.states.files import as_dataframe, state_from_files
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.states.state import CheckedState
@@ -61,7 +63,18 @@ class Comparison(HeldState):
         check_names(rows.roles.slices, by_column(COMPARISON))
 
     def _table(self) -> DataFrame:
-        return state_of_pairs(self._rows, self._source)
+        state, self._ran = by_engine(
+            self._rows,
+            lambda scan: state_from_files(self._rows, scan, self._source),
+            lambda: state_of_pairs(self._rows, self._source),
+        )
+        return as_dataframe(self._rows.source.sparkSession, state)
+
+    @property
+    def engine(self) -> Ran:
+        """The engine that computed the state, and why it was this one and not a faster one."""
+        _ = self.state  # making the state chooses
+        return self._ran
 
     @property
     def metrics(self) -> DataFrame:
@@ -158,7 +171,7 @@ def compare(
     clip: Clip = "eps",
     confidence: float = 0.95,
     sum_tolerance: float = 1e-5,
-    engine: Engine = "pandas",
+    engine: Engine = "auto",
 ) -> Comparison:
     """Compare models on the same rows, as a whole and by slices: tell whether a challenger beats the baseline.
 

@@ -17,7 +17,7 @@ from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.engines import Engine
+from logloss_spark.rows.engines import Engine, Ran
 from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import invalid_rows
@@ -25,7 +25,7 @@ from logloss_spark.rows.terms import scored
 from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.engines import by_engine
-from logloss_spark.states.files import state_from_files
+from logloss_spark.states.files import as_dataframe, state_from_files
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Reporting
@@ -48,6 +48,8 @@ class Evaluation(HeldState):
         One row per slice and bin of the score.
     by_class : DataFrame
         One row per slice and class.
+    engine : Ran
+        The engine that computed them: its `name`, and `because`, why it was this one and not a faster one.
     state : State
         The sums, to be saved, added, and read by other slices.
     counts : dict
@@ -78,7 +80,13 @@ class Evaluation(HeldState):
             lambda scan: state_from_files(self._rows, scan, self._source),
             lambda: state_of(self._scored, self._rows, self._source),
         )
-        return state
+        return as_dataframe(self._rows.source.sparkSession, state)
+
+    @property
+    def engine(self) -> Ran:
+        """The engine that computed the state, and why it was this one and not a faster one."""
+        _ = self.state  # making the state chooses
+        return self._ran
 
     @cached_property
     def _scored(self) -> DataFrame:
@@ -305,8 +313,11 @@ def evaluate(
         scored rows each of the two costs a read and a sort. "auto" is "exact" up to that size, where it is cheap and
         cells may be far off (CORP by 14 % on 92 rows). It is "cells" for larger tables, for a prediction per class, and
         for CORP of a loss other than cross-entropy.
-    engine : "pandas" or "native"
-        NumPy kernels in Python workers, or the same formulas as Spark expressions.
+    engine : "auto", "arrow", "native" or "pandas"
+        What computes the sums. With "arrow" Python workers read the files and add up in NumPy; it takes a table that is
+        nothing but Parquet files. "native" computes the same formulas as Spark expressions, on any table. "pandas"
+        computes the losses by NumPy kernels in Python workers, and serves functions of your own. "auto" takes the first
+        of these that can serve, and `engine` says which and why.
     loss : str or function
         "cross_entropy", or another loss: "focal" (gamma 2) and "label_smoothed" (by 0.1) for two or more classes; for a
         forecast that is one number also "hinge", "smooth_hinge", "squared", "exponential", "savage" and "tangent", of

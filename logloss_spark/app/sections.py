@@ -165,7 +165,7 @@ class ScoringSection(Scoring, Tolerance, Slices):
     """
 
     loss: LossName = "cross_entropy"
-    engine: Engine = "pandas"
+    engine: Engine = "auto"
 
     def __post_init__(self) -> None:
         Scoring.__post_init__(self)

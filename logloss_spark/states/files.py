@@ -264,6 +264,11 @@ def complete(parts: Sequence[pa.Table], conventions: Conventions, source: int) -
     return pa.table([*named, fingerprint], names=names)
 
 
+def as_dataframe(spark: SparkSession, state: pa.Table | DataFrame) -> DataFrame:
+    """A state as a DataFrame."""
+    return spark.createDataFrame(state) if isinstance(state, pa.Table) else state
+
+
 def always(schema: pa.Schema, source: int) -> list[pa.Table]:
     """The rows that every state has, even that of an empty table: the evaluation's id, and a total of 0."""
     rows = [{"part": SOURCE, "place": source, "n": 1}, {"part": TOTAL, "n": 0}]
