@@ -33,7 +33,7 @@ from logloss_spark.rows.models import Models, compared_rows, forecast_lengths
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
 from logloss_spark.states.engines import by_engine
-from logloss_spark.states.files import as_dataframe, state_from_files
+from logloss_spark.states.files import state_from_files
 from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.states.state import CheckedState
@@ -62,13 +62,13 @@ class Comparison(HeldState):
         self._rows, self._confidence = rows, confidence
         check_names(rows.roles.slices, by_column(COMPARISON))
 
-    def _table(self) -> DataFrame:
+    def _table(self) -> DataFrame | LocalTable:
         state, self._ran = by_engine(
             self._rows,
             lambda scan: state_from_files(self._rows, scan, self._source),
             lambda: state_of_pairs(self._rows, self._source),
         )
-        return as_dataframe(self._rows.source.sparkSession, state)
+        return state
 
     @property
     def engine(self) -> Ran:

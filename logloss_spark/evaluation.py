@@ -25,7 +25,7 @@ from logloss_spark.rows.terms import scored
 from logloss_spark.scoring import Clip, Kind, Label, Loss, Scoring
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.engines import by_engine
-from logloss_spark.states.files import as_dataframe, state_from_files
+from logloss_spark.states.files import state_from_files
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Reporting
@@ -74,13 +74,13 @@ class Evaluation(HeldState):
         others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
         check_names(self._conventions.slices, [*metrics, *others])
 
-    def _table(self) -> DataFrame:
+    def _table(self) -> DataFrame | LocalTable:
         state, self._ran = by_engine(
             self._rows,
             lambda scan: state_from_files(self._rows, scan, self._source),
             lambda: state_of(self._scored, self._rows, self._source),
         )
-        return as_dataframe(self._rows.source.sparkSession, state)
+        return state
 
     @property
     def engine(self) -> Ran:

@@ -11,10 +11,11 @@ import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StringType
+from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
 
 from logloss_spark.errors import DataError, MissingInputError, SpecError, UnreadableError
 from logloss_spark.io.files import FileTable, files_of
+from logloss_spark.io.local import LocalTable
 from logloss_spark.io.session import equip_workers
 from logloss_spark.rows.batches import Reading
 from logloss_spark.rows.columns import finder
@@ -26,6 +27,7 @@ from logloss_spark.states.loss_sums import LossSums
 from logloss_spark.states.pair_sums import PairSums
 from logloss_spark.states.schema import KEYS, SOURCE, TOTAL, columns_of
 from logloss_spark.states.slices import slice_columns
+from logloss_spark.states.small import stays_here
 from logloss_spark.states.summing import MOST_GROUPS, PartSums, Summation
 from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, expected_rows, read_batches, tasks_of
 from logloss_spark.workers.shipping import count_slots
@@ -105,8 +107,8 @@ def scan_of(rows: Rows) -> Scan | str:
     return Scan(table=table, summation=summation, columns={name: str(fields[name].name) for name in reading.columns})
 
 
-def state_from_files(rows: Rows, scan: Scan, source: int) -> pa.Table | DataFrame:
-    """The state of a table: as Arrow if it is small, else as a table of Spark's.
+def state_from_files(rows: Rows, scan: Scan, source: int) -> LocalTable | DataFrame:
+    """The state of a table, on the driver if it is small.
 
     Raises
     ------
@@ -120,7 +122,8 @@ def state_from_files(rows: Rows, scan: Scan, source: int) -> pa.Table | DataFram
     if len(tasks) <= HELD_TASKS:
         found = answers_of(spark, tasks, scan, partial(sums_of_parts, scan.summation))
         if found is not None:
-            return complete(found, conventions, source)
+            local = LocalTable(complete(found, conventions, source), schema_of(scan), spark)
+            return local if stays_here(local, conventions) else local.table
     schema = from_arrow_schema(sums_of_parts(scan.summation).take().schema)
     parts = over_tasks(spark, tasks, partial(parts_of, scan=scan), schema)
     return state_of_parts(parts, conventions, source)
@@ -251,6 +254,16 @@ def parts_in(answers: pa.Table) -> list[pa.Table] | None:
     return [pa.ipc.open_stream(parts).read_all() for parts in answers["parts"].to_pylist()]
 
 
+def schema_of(scan: Scan) -> StructType:
+    """The types of a state's columns in Spark."""
+    conventions = scan.summation.conventions
+    types = [scan.table.schema[scan.columns[name]].dataType for name in conventions.slices]
+    slices = zip(slice_columns(conventions).values(), types, strict=True)
+    keys = [(key, LongType() if key == "place" else StringType()) for key in KEYS]
+    sums = [(name, LongType() if name == "n" else DoubleType()) for name in columns_of(conventions)]
+    return StructType([StructField(*column) for column in (*slices, *keys, *sums, ("fingerprint", StringType()))])
+
+
 def complete(parts: Sequence[pa.Table], conventions: Conventions, source: int) -> pa.Table:
     """The table of a state from the parts of all tasks: sums added, slices under their names, id and fingerprint."""
     sums = columns_of(conventions)
@@ -262,11 +275,6 @@ def complete(parts: Sequence[pa.Table], conventions: Conventions, source: int) -
     names = [*slice_columns(conventions).values(), *KEYS, *sums, "fingerprint"]
     fingerprint = pa.array([conventions.fingerprint()] * added.num_rows, pa.string())
     return pa.table([*named, fingerprint], names=names)
-
-
-def as_dataframe(spark: SparkSession, state: pa.Table | DataFrame) -> DataFrame:
-    """A state as a DataFrame."""
-    return spark.createDataFrame(state) if isinstance(state, pa.Table) else state
 
 
 def always(schema: pa.Schema, source: int) -> list[pa.Table]:

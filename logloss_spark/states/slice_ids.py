@@ -77,7 +77,7 @@ class SliceIds:
 
     def columns(self) -> list[pa.Array]:
         """The values of all slices, per slice column."""
-        return [pa.array([plain(key[index]) for key in self._values], type_) for index, type_ in enumerate(self.types)]
+        return [as_array([plain(key[index]) for key in self._values], type_) for index, type_ in enumerate(self.types)]
 
 
 def encoded(values: pa.Array) -> tuple[Ids, list[Any]]:
@@ -96,11 +96,18 @@ def encoded(values: pa.Array) -> tuple[Ids, list[Any]]:
 
 def raw_values(values: pa.Array) -> list[Any]:
     """Values as Python objects that keep all there is: times as integers."""
+    if pa.types.is_string(values.type):
+        return list(values.view(pa.binary()).to_pylist())  # Spark's strings need not be UTF-8
     if pa.types.is_timestamp(values.type):
         return list(values.cast(pa.int64()).to_pylist())
     if pa.types.is_date32(values.type):
         return list(values.cast(pa.int32()).to_pylist())
     return list(values.to_pylist())
+
+
+def as_array(values: list[Any], type_: pa.DataType) -> pa.Array:
+    """An Arrow array of what `raw_values` returned."""
+    return pa.array(values, pa.binary()).view(type_) if pa.types.is_string(type_) else pa.array(values, type_)
 
 
 def grouped_as(value: Any) -> Any:

@@ -112,10 +112,15 @@ def collected(state: DataFrame, conventions: Conventions) -> LocalTable | None:
     types = [schema[column].dataType for column in slice_columns(conventions).values()]
     if not all(map(is_grouped, types)):
         return None
-    rows = state.limit(SMALL_STATE + 1).toArrow()
-    if rows.num_rows > SMALL_STATE or not all(map(is_readable, rows.columns)):
-        return None
-    return LocalTable(rows, schema, state.sparkSession)
+    local = LocalTable(state.limit(SMALL_STATE + 1).toArrow(), schema, state.sparkSession)
+    return local if stays_here(local, conventions) else None
+
+
+def stays_here(state: LocalTable, conventions: Conventions) -> bool:
+    """Whether a state on the driver is small, and NumPy groups its slices as Spark does."""
+    types = [state.schema[column].dataType for column in slice_columns(conventions).values()]
+    grouped = all(map(is_grouped, types)) and all(map(is_readable, state.rows.columns))
+    return state.rows.num_rows <= SMALL_STATE and grouped
 
 
 def is_grouped(type_: DataType) -> bool:

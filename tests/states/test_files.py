@@ -11,9 +11,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.io.files import FileTable
+from logloss_spark.io.local import LocalTable
 from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.models import Models, compared_rows
+from logloss_spark.rows.terms import scored
 from logloss_spark.scoring import Scoring
 from logloss_spark.states import files
 from logloss_spark.states.catalyst import state_of
@@ -53,11 +55,18 @@ def scanned(rows: Rows) -> Scan:
     return scan
 
 
+def state_in_spark(rows: Rows, source: int) -> DataFrame:
+    """The state by Spark."""
+    return state_of(scored(rows), rows, source)
+
+
 def both(rows: Rows, make: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The state by the workers and by Spark, by their keys and in the same order."""
     found = state_from_files(rows, scanned(rows), SOURCE)
-    assert isinstance(found, pa.Table)
-    return by_keys(found), by_keys(make(rows, SOURCE).toArrow())
+    assert isinstance(found, LocalTable)
+    spark = make(rows, SOURCE)
+    assert found.table.dtypes == spark.dtypes
+    return by_keys(found.rows), by_keys(spark.toArrow())
 
 
 def by_keys(state: pa.Table) -> pd.DataFrame:
@@ -104,7 +113,7 @@ def test_every_form_has_the_state_that_spark_makes(spark: SparkSession, tmp_path
     )
     of_rows: dict[str, Any] = {} if plain else {"weight": "weight", "cluster": "user"}
     roles = Roles(label="label", prediction="prediction", by=[["segment"], ["half"]], **of_rows)
-    check_same(*both(rows_of(df, roles, scoring), state_of))
+    check_same(*both(rows_of(df, roles, scoring), state_in_spark))
 
 
 @pytest.mark.parametrize("on", ["all", "shared"])
@@ -132,7 +141,7 @@ def test_a_state_of_many_groups_stays_in_spark_and_is_the_same(
     monkeypatch.setattr(files, "HELD_GROUPS", 10)
     found = state_from_files(rows, scanned(rows), SOURCE)
     assert isinstance(found, DataFrame)
-    check_same(by_keys(found.toArrow()), by_keys(state_of(rows, SOURCE).toArrow()))
+    check_same(by_keys(found.toArrow()), by_keys(state_in_spark(rows, SOURCE).toArrow()))
 
 
 def test_what_workers_read_says_nothing_of_the_columns_that_have_no_role(spark: SparkSession, tmp_path: Path) -> None:
