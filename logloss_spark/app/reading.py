@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.sections import Input, Renaming
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.caching import cache_or_collect, uncache
+from logloss_spark.io.files import FileTable, files_of_source
 from logloss_spark.io.places import folders
 from logloss_spark.io.source import read_table
 from logloss_spark.wording import did_you_mean
@@ -17,6 +19,15 @@ def read_input(spark: SparkSession, given: Input, columns: Renaming) -> DataFram
     """Return the table that a section of a config names, its columns renamed as [columns] says."""
     table = read_table(spark, given)
     return renamed(table, columns.rename) if columns.rename else table
+
+
+def files_of_input(spark: SparkSession, table: DataFrame, given: Input, columns: Renaming) -> FileTable | str:
+    """Return the files of a table that `read_input` returned, or the reason why workers cannot read them."""
+    if given.where is None:
+        return files_of_source(table, given)
+    if columns.rename:
+        return "its rows are filtered and its columns are renamed"
+    return files_of_source(read_table(spark, replace(given, where=None)), given)
 
 
 def renamed(table: DataFrame, names: Mapping[str, str]) -> DataFrame:

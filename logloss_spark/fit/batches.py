@@ -1,8 +1,7 @@
 """Turn Arrow batches of a training table into blocks: give each row a status, drop the rows that cannot be fitted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +30,6 @@ TRAINING_STATUSES = (
 """The statuses of a row. A row has the first one that applies."""
 
 CODE = {status: code for code, status in enumerate(TRAINING_STATUSES)}
-Layout = Literal["columns", "array", "vector"]
 Codes = npt.NDArray[np.int8]
 EXTREMES = {"low": np.minimum, "high": np.maximum, "reach": np.maximum}
 """Sums by name for which the minimum or maximum over rows is taken instead."""
@@ -39,9 +37,8 @@ EXTREMES = {"low": np.minimum, "high": np.maximum, "reach": np.maximum}
 
 @dataclass(frozen=True)
 class FeatureForm:
-    """How features are stored, and how many there are; `sparse` if blocks keep rows in compressed form."""
+    """How many features there are; `sparse` if blocks keep rows in compressed form."""
 
-    layout: Layout
     width: int
     sparse: bool
 
@@ -68,7 +65,7 @@ def block_of(batch: pa.RecordBatch, form: FeatureForm, centre: Array | None) -> 
     else:
         if centre is None:
             centre = x.mean(axis=0) if len(x) else np.zeros(form.width)
-        x = x - centre
+        x = np.subtract(x, centre, out=x if x.flags.writeable else None)  # Arrow's own memory is read-only
     return Block(
         x=x,
         y=label,
@@ -113,18 +110,21 @@ def block_sums(block: Block, codes: Codes, classes: int) -> dict[str, Array]:
 
 def features_of(batch: pa.RecordBatch, form: FeatureForm) -> tuple[Matrix, Codes]:
     """The features of a batch, and the status code of each row's. Features that are missing may be any number."""
-    if form.layout == "columns":
-        columns = [batch.column(f"feature_{place}") for place in range(form.width)]
-        x = np.column_stack([column.to_numpy(zero_copy_only=False) for column in columns])
-        null = np.zeros(len(x), dtype=bool)
-        for column in columns:
-            if column.null_count:
-                null |= column.is_null().to_numpy(zero_copy_only=False)
-        return x, finite_codes(x, null)
+    if "features" not in batch.schema.names:
+        return from_columns([batch.column(f"feature_{place}") for place in range(form.width)])
     column = batch.column("features")
-    if form.layout == "array":
-        return from_lists(column, form)
-    return from_vectors(column, form)
+    return from_vectors(column, form) if pa.types.is_struct(column.type) else from_lists(column, form)
+
+
+def from_columns(columns: Sequence[pa.Array]) -> tuple[Array, Codes]:
+    """The features in columns of numbers, and the status code of each row's."""
+    x = np.empty((len(columns[0]), len(columns)))
+    null = np.zeros(len(x), dtype=bool)
+    for place, column in enumerate(columns):
+        x[:, place] = column.to_numpy(zero_copy_only=False)
+        if column.null_count:
+            null |= column.is_null().to_numpy(zero_copy_only=False)
+    return x, finite_codes(x, null)
 
 
 def from_lists(lists: pa.Array, form: FeatureForm) -> tuple[Matrix, Codes]:
@@ -155,9 +155,12 @@ def from_lists(lists: pa.Array, form: FeatureForm) -> tuple[Matrix, Codes]:
 def from_vectors(vectors: pa.StructArray, form: FeatureForm) -> tuple[Matrix, Codes]:
     """The features in ML vectors, and the status code of each row's.
 
-    A vector is a struct, whose type is 0 if it is sparse, 1 if it is dense, and null if there is no vector.
+    A vector is a struct, whose type is 0 if it is sparse, 1 if it is dense, and null, as may be the struct, if there is
+    no vector.
     """
     null = vectors.field("type").is_null().to_numpy(zero_copy_only=False)
+    if vectors.null_count:
+        null |= vectors.is_null().to_numpy(zero_copy_only=False)
     values, indices = vectors.field("values"), vectors.field("indices")
     stored = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     is_dense = vectors.field("type").fill_null(0).to_numpy(zero_copy_only=False) == 1

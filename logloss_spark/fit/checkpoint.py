@@ -15,7 +15,7 @@ from logloss_spark.fit.table import TrainingTable
 from logloss_spark.io.session import active_session
 from logloss_spark.kernels.sums import Array
 
-LIMITS = ("max_iter", "tol", "patience", "solver", "on_invalid", "tolerated_share")
+LIMITS = ("max_iter", "tol", "patience", "solver", "on_invalid", "tolerated_share", "engine")
 """Arguments that may change between two calls, because the objective does not depend on them."""
 
 

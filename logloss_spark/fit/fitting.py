@@ -29,9 +29,10 @@ from logloss_spark.fit.objective import Space, Totals, evaluate_objective, space
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.report import Report
 from logloss_spark.fit.solvers import Minimum, Position, Problem, Step, minimise
-from logloss_spark.fit.spec import ClassWeight, Family, Solver, Training, columns_or_one, listed_classes
+from logloss_spark.fit.spec import ClassWeight, Family, FitEngine, Solver, Training, columns_or_one, listed_classes
 from logloss_spark.fit.status import Status
 from logloss_spark.fit.table import TrainingTable, training_table
+from logloss_spark.io.files import read_paths
 from logloss_spark.kernels.sums import Array
 from logloss_spark.scoring import Label
 
@@ -45,7 +46,7 @@ Progress = Callable[[Step], None]
 
 
 def fit_logistic(
-    df: DataFrame,
+    table: DataFrame | str | Sequence[str],
     *,
     features: str | Sequence[str],
     label: str,
@@ -67,6 +68,7 @@ def fit_logistic(
     checkpoint: str | None = None,
     on_invalid: Literal["count", "fail"] = "count",
     tolerated_share: float | None = None,
+    engine: FitEngine = "auto",
     progress: Progress | None = None,
 ) -> LogisticModel:
     """Fit a logistic regression by distributed gradient descent.
@@ -76,8 +78,9 @@ def fit_logistic(
 
     Parameters
     ----------
-    df : DataFrame
-        One row per observation, classic or over Spark Connect. It is read once, unless blocks cannot be kept.
+    table : DataFrame, str, or list of str
+        One row per observation: a DataFrame, classic or over Spark Connect, or a path or paths of Parquet files. It is
+        read once, unless blocks cannot be kept.
     features : str, or list of str
         A column of ML vectors (dense or sparse) or arrays, or columns of numbers and booleans.
     label : str
@@ -119,6 +122,10 @@ def fit_logistic(
         Rows with nulls, NaN or infinite features are left out with a warning that counts them, or they are an error.
     tolerated_share : float, optional
         If more rows than this share are invalid, it is an error.
+    engine : "auto", "arrow" or "native"
+        With "arrow", Python workers read the rows from Parquet files themselves, which is faster; with "native", Spark
+        reads the table. "auto" is "arrow" if the table is nothing but Parquet files that workers can read.
+        `report.engine` says which one ran, and `report.engine_reason` why not "arrow".
     progress : callable, optional
         Called with each `Step`.
 
@@ -168,11 +175,14 @@ def fit_logistic(
         patience=patience,
         on_invalid=on_invalid,
         tolerated_share=tolerated_share,
+        engine=engine,
     )
     if training.elastic_net_param and not training.reg_param:
         message = "elastic_net_param is the share of L1 in the penalty, and reg_param = 0 makes it none"
         warnings.warn(message, UserWarning, stacklevel=2)
-    return fit_table(training_table(df, training), initial=initial, checkpoint=checkpoint, progress=progress)
+    df, files = read_paths(table) if isinstance(table, Sequence) else (table, None)
+    analysed = training_table(df, training, files)
+    return fit_table(analysed, initial=initial, checkpoint=checkpoint, progress=progress)
 
 
 def check_arguments(on_invalid: str, checkpoint: object, progress: object) -> None:
@@ -442,6 +452,8 @@ class Fitting:
             separating=() if separation is None else tuple(names[index] for index in separation.columns),
             streamed=self.rows.streamed,
             rebuilds=self.rows.rebuilds,
+            engine=self.rows.engine,
+            engine_reason=self.rows.engine_reason,
             history=minimum.history,
         )
 

@@ -2,9 +2,10 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Literal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -12,13 +13,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import DataError, StreamedFitWarning
+from logloss_spark.errors import DataError, StreamedFitWarning, UnreadableError
 from logloss_spark.fit.batches import FeatureForm, block_of, merged_sums
 from logloss_spark.fit.blocks import BlockSet, delete_blocks, mark_of, open_block, write_batches, write_block
+from logloss_spark.fit.files import over_files
 from logloss_spark.fit.table import TrainingTable
 from logloss_spark.kernels.logistic import Block
 from logloss_spark.workers.results import Arrays, Combine, Result, collect_results, combined
-from logloss_spark.workers.shipping import Unit, count_slots, over_partitions, over_units
+from logloss_spark.workers.shipping import Batches, Unit, count_slots, over_partitions, over_units
 
 Work = Callable[[Block], Arrays]
 
@@ -45,6 +47,7 @@ class TrainingRows:
     rows : the number of rows of positive weight
     passes, rebuilds : how often rows were passed over, and how often lost blocks were written again
     streamed : whether each pass reads the table, because blocks cannot be kept
+    engine, engine_reason : "arrow" if workers read the rows from files, or "native" if Spark reads the table, and why
     """
 
     def __init__(self, training: TrainingTable) -> None:
@@ -56,15 +59,15 @@ class TrainingRows:
         self.passes = 0
         self.rebuilds = 0
         self.streamed = False
+        self.engine: Literal["arrow", "native"] = "native"
+        self.engine_reason: str | None = None
         self._cores = 1
         self._descriptions: DataFrame | None = None
         self._mark = 0.0
 
     def __enter__(self) -> "TrainingRows":
-        table = self.training.table
-        self._cores = count_slots(table.sparkSession)
-        self._table = table.coalesce(self._cores)
-        results = self._write()
+        self._cores = count_slots(self.training.source.sparkSession)
+        results = self._read()
         self.parts = [result.arrays for result in results if result.arrays is not None]
         self.rows = sum(result.rows or 0 for result in results)
         self._mark = sum(result.mark for result in results)
@@ -85,8 +88,9 @@ class TrainingRows:
                 return combined(results, combine)
             self._rebuild()
         streaming = partial(work_on_rows, work=work, combine=combine, form=self.form)
-        results = collect_results(over_partitions(self._table, streaming))
-        self._check(results.values())
+        with self._same_source():
+            results = collect_results(self._over(streaming))
+            self._check(results.values())
         return combined(results, combine)
 
     def close(self) -> None:
@@ -101,16 +105,37 @@ class TrainingRows:
             warnings.warn(message, stacklevel=2)
         descriptions.unpersist()
 
+    def _read(self) -> list[Result]:
+        """Write the blocks for the first time: from files, or if that is not possible from the table."""
+        files = self.training.files
+        if not isinstance(files, str):
+            self.engine = "arrow"
+            try:
+                return self._write()
+            except UnreadableError as error:
+                if self.training.training.engine == "arrow":
+                    raise
+                files = str(error)
+        self.engine, self.engine_reason = "native", files
+        return self._write()
+
+    def _over(self, function: Callable[[Batches], Result]) -> DataFrame:
+        """Apply a function to all rows, once for each partition: the one place that knows where rows come from."""
+        files, spark = self.training.files, self.training.source.sparkSession
+        if self.engine == "native" or isinstance(files, str):
+            return over_partitions(self.training.table.coalesce(self._cores), function)
+        return over_files(spark, files, self._cores, function)
+
     def _write(self) -> list[Result]:
         """Write the blocks, and return the sums of each partition. Without a disk or a cache, passes will stream."""
         blocks = BlockSet(self.name, self.rebuilds, self.form, len(self.training.classes))
-        written = over_partitions(self._table, partial(write_block, blocks=blocks))
+        written = self._over(partial(write_block, blocks=blocks))
         try:
             kept = written.persist()
         except PySparkException:
             self._stream("this Spark refuses to cache")
             summing = partial(write_batches, folder=None, blocks=blocks)
-            return list(collect_results(over_partitions(self._table, summing)).values())
+            return list(collect_results(self._over(summing)).values())
         try:
             results = list(collect_results(kept).values())
         except BaseException:
@@ -140,7 +165,8 @@ class TrainingRows:
             self._stream("blocks were lost again and again")
             return
         self.rebuilds += 1
-        self._check(self._write())
+        with self._same_source():
+            self._check(self._write())
 
     def _are_all(self, results: Collection[Result]) -> bool:
         """Whether these results are of the fit's rows, all of them and no others."""
@@ -151,10 +177,17 @@ class TrainingRows:
         """Raise DataError unless these results are of the fit's rows."""
         if not self._are_all(results):
             now = sum(result.rows or 0 for result in results)
+            raise DataError(f"there were {self.rows:,} rows at first, and now there are {now:,}, or others")
+
+    @contextmanager
+    def _same_source(self) -> Iterator[None]:
+        """Raise what goes wrong in reading rows again as an error that says what a fit needs."""
+        try:
+            yield
+        except (DataError, UnreadableError) as error:
             raise DataError(
-                "a fit reads the same rows several times, but the source changed during the fit: got "
-                f"{self.rows:,} rows at first, now {now:,}, or others; fit again"
-            )
+                f"a fit reads the same rows several times, but the source changed during the fit: {error}; fit again"
+            ) from error
 
     def _stream(self, reason: str) -> None:
         """Do without blocks from now on."""

@@ -45,6 +45,8 @@ class Report:
     collinear : the columns that are collinear
     separation, separating : "complete", "quasi-complete" or None, and the columns that separate the classes
     streamed, rebuilds : whether each pass read the table, and how often lost blocks were written again
+    engine : "arrow" if Python workers read the rows from Parquet files, "native" if Spark read the table
+    engine_reason : why Spark read the table, or None
     history : one `Step` for each iteration
     """
 
@@ -74,6 +76,8 @@ class Report:
     separating: tuple[str, ...]
     streamed: bool
     rebuilds: int
+    engine: str = "native"
+    engine_reason: str | None = None
     history: tuple[Step, ...]
 
 
@@ -112,6 +116,13 @@ def fit_remarks(report: Report) -> list[str]:
     if report.streamed:
         remarks.append("each pass read the table again, because no blocks could be kept")
     return remarks
+
+
+def reading_of(report: Report) -> str:
+    """A clause that says who read the rows of a fit, and why not the workers."""
+    if report.engine == "arrow":
+        return "workers read the rows from the files (engine arrow)"
+    return f"Spark read the rows (engine native), because {report.engine_reason}"
 
 
 def fit_summary(title: str, report: Report, coefficients: pd.DataFrame) -> str:

@@ -123,7 +123,7 @@ def score_column(fields: Fields, training: Training, predictor: Predictor) -> Co
     layout = layout_of(fields, training)
     coefficients, intercepts = predictor.coefficients, predictor.intercepts
     width = coefficients.shape[1]
-    form = FeatureForm(layout, width, width > WIDE)
+    form = FeatureForm(width, width > WIDE)
     names = [f"feature_{place}" for place in range(width)] if layout == "columns" else ["features"]
     if len(predictor.classes) == 2 and len(coefficients) == 2:
         # A multinomial model of two classes has two logits. The logit of the second class is their difference.

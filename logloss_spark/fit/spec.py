@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from logloss_spark.checks import between, column_name, distinct, named, one_of
 from logloss_spark.errors import SpecError
@@ -13,6 +13,7 @@ from logloss_spark.scoring import Label
 Family = Literal["auto", "binomial", "multinomial"]
 Solver = Literal["gd", "lbfgs", "newton"]
 OnInvalid = Literal["count", "quarantine", "fail"]
+FitEngine = Literal["auto", "arrow", "native"]
 ClassWeight = Literal["balanced"] | Mapping[Any, float]
 
 
@@ -49,6 +50,9 @@ class Settings:
         Whether rows that cannot be fitted on are counted by reason, also written by the job, or end the fit.
     tolerated_share : float from 0 to 1
         The largest share of invalid rows with which the fit goes on. The default is 0 for "fail" and 1 otherwise.
+    engine : "auto", "arrow" or "native"
+        Whether Python workers read the rows from Parquet files ("arrow") or Spark reads the table ("native"). "auto" is
+        "arrow" if the table is nothing but Parquet files that workers can read.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class Settings:
     patience: int = 3
     on_invalid: OnInvalid = "count"
     tolerated_share: float | None = None
+    engine: FitEngine = "auto"
 
     def __post_init__(self) -> None:
         one_of("family", self.family, ("auto", "binomial", "multinomial"))
@@ -76,6 +81,7 @@ class Settings:
             if not isinstance(getattr(self, switch), bool):
                 raise SpecError(f"{switch} must be True or False, got {getattr(self, switch)!r}")
         one_of("solver", self.solver, ("gd", "lbfgs", "newton"))
+        one_of("engine", self.engine, get_args(FitEngine))
         one_of("on_invalid", self.on_invalid, ("count", "quarantine", "fail"))
         if self.tolerated_share is not None:
             within("tolerated_share", self.tolerated_share, 0, 1)

@@ -5,10 +5,10 @@ none), `features` or `feature_0`, `feature_1`, ..., `weight`, `offset` and `held
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -23,8 +23,10 @@ from pyspark.sql.types import (
 )
 
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.fit.batches import FeatureForm, Layout, training_statuses
+from logloss_spark.fit.batches import CODE, FeatureForm, training_statuses
+from logloss_spark.fit.files import FileRows
 from logloss_spark.fit.spec import Training
+from logloss_spark.io.files import FileTable, files_of
 from logloss_spark.rows.columns import Found, finder, index_name, with_index_names
 from logloss_spark.rows.form import Fields, check_classes, is_number
 from logloss_spark.rows.inputs import entries_of_vector
@@ -42,8 +44,7 @@ FIRST_ROWS = 100
 INNER = "training"
 """The struct of a fit's own columns, beside the row that they come from."""
 
-LABEL_STATUS = {"null_label": -1, "nan_label": -2, "unknown_label": -3}
-"""The codes in the column `label` of rows that have no class."""
+Layout = Literal["columns", "array", "vector"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class TrainingTable:
     classes : the K labels
     form : the form of the features
     names : the names of the features
+    files : the rows as workers read them from files, or the reason why Spark reads the table
     """
 
     training: Training
@@ -66,6 +68,7 @@ class TrainingTable:
     classes: tuple[Label, ...]
     form: FeatureForm
     names: tuple[str, ...]
+    files: FileRows | str
 
     @property
     def table(self) -> DataFrame:
@@ -73,25 +76,67 @@ class TrainingTable:
         return with_index_names(self.source).select(*self.columns)
 
 
-def training_table(df: DataFrame, training: Training) -> TrainingTable:
+def training_table(df: DataFrame, training: Training, files: FileTable | str | None = None) -> TrainingTable:
     """Analyse a table: find the columns of a fit, the length of its vectors and, unless they are given, its classes.
+
+    `files` are the table's files, or the reason why workers cannot read them; by default they are looked for.
 
     Raises
     ------
     SpecError
-        A column is not in the table, or has a type that its role does not allow.
+        A column is not in the table, or has a type that its role does not allow. Or workers are to read its files, and
+        it is more than its files.
     DataError
         The label column holds fewer than two classes, or no row has features.
     """
     fields = training_fields(df, training)
     check_role_types(fields, training)
     placed = with_index_names(df)
-    form, names = find_features(placed, fields, training)
+    form, names, layout = find_features(placed, fields, training)
     classes = find_classes(placed, fields, training)
     if training.offset is not None and len(classes) > 2:
         raise SpecError(f"offset needs a model of two classes, whose one logit it is added to, got {len(classes)}")
-    columns = training_columns(placed, fields, training, classes, form.layout)
-    return TrainingTable(training, df, tuple(columns), classes, form, names)
+    code = class_code(fields[training.label], training.label, classes)
+    factors = find_factors(placed, fields, training, classes, code)
+    columns = [
+        code.alias("label"),
+        *feature_columns(fields, training, layout),
+        *other_columns(fields, training, code, factors),
+    ]
+    table = TrainingTable(training, df, tuple(columns), classes, form, names, "")
+    rows = file_rows(files_to_read(df, training, files), fields, table, factors)
+    if isinstance(rows, str) and training.engine == "arrow":
+        raise SpecError(f"engine='arrow' reads the files of a table in the workers, and {rows}: leave engine out")
+    return replace(table, files=rows)
+
+
+def files_to_read(df: DataFrame, training: Training, files: FileTable | str | None) -> FileTable | str:
+    """Return the files of a table, or the reason why Spark reads it."""
+    if training.engine == "native":
+        return "it was asked for"
+    return files_of(df) if files is None else files
+
+
+def file_rows(
+    files: FileTable | str, fields: Fields, table: TrainingTable, factors: Mapping[int, float] | None
+) -> FileRows | str:
+    """Return the rows of a table as workers read them from its files, or the reason why Spark reads it."""
+    training = table.training
+    inside = next((name for name, field in fields.items() if field.name is None), None)
+    if isinstance(files, str) or inside is not None:
+        return files if isinstance(files, str) else f"{inside!r} is inside a column"
+    names = {name: str(field.name) for name, field in fields.items()}
+    return FileRows(
+        table=files,
+        label=names[training.label],
+        features=tuple(names[name] for name in training.feature_columns),
+        weight=names.get(training.weight or ""),
+        offset=names.get(training.offset or ""),
+        held=names.get(training.validation or ""),
+        classes=table.classes,
+        factors=None if factors is None else tuple(factors.get(index, 1.0) for index in range(len(table.classes))),
+        form=table.form,
+    )
 
 
 def training_fields(df: DataFrame, training: Training) -> Fields:
@@ -116,23 +161,26 @@ def check_role_types(fields: Fields, training: Training) -> None:
         )
 
 
-def training_columns(
-    placed: DataFrame, fields: Fields, training: Training, classes: tuple[Label, ...], layout: Layout
+def other_columns(
+    fields: Fields, training: Training, code: Column, factors: Mapping[int, float] | None
 ) -> list[Column]:
-    """The columns of a fit under their few names."""
-    weight = fields[training.weight].column.cast("double") if training.weight is not None else None
-    code = class_code(fields[training.label], training.label, classes)
-    if training.class_weight is not None:
-        own = F.lit(1.0) if weight is None else weight
-        weight = own * class_factor(placed, training.class_weight, classes, code, own)
-    columns = [code.alias("label"), *feature_columns(fields, training, layout)]
-    if weight is not None:
+    """The columns of a fit besides its label and features: weight, offset and held, where there are any."""
+    columns = []
+    weight = own_weight(fields, training)
+    if factors is not None:
+        weight = weight * class_factor(code, factors)
+    if training.weight is not None or factors is not None:
         columns.append(weight.alias("weight"))
     if training.offset is not None:
         columns.append(fields[training.offset].column.cast("double").alias("offset"))
     if training.validation is not None:
         columns.append(F.coalesce(fields[training.validation].column, F.lit(False)).alias("held"))
     return columns
+
+
+def own_weight(fields: Fields, training: Training) -> Column:
+    """The weight of a row before classes are weighted."""
+    return F.lit(1.0) if training.weight is None else fields[training.weight].column.cast("double")
 
 
 def invalid_training_rows(table: TrainingTable) -> DataFrame:
@@ -197,14 +245,14 @@ def vector_parts(column: Column) -> Column:
     )
 
 
-def find_features(placed: DataFrame, fields: Fields, training: Training) -> tuple[FeatureForm, tuple[str, ...]]:
-    """Find the form of the features and their names; of arrays and vectors, the first rows are read.
+def find_features(placed: DataFrame, fields: Fields, training: Training) -> tuple[FeatureForm, tuple[str, ...], Layout]:
+    """Find the form of the features, their names and their layout; of arrays and vectors, the first rows are read.
 
     If all these vectors are dense they are read as arrays, and a sparse one that comes later is filled with zeros.
     """
     layout = layout_of(fields, training)
     if layout == "columns":
-        return FeatureForm(layout, len(training.feature_columns), sparse=False), training.feature_columns
+        return FeatureForm(len(training.feature_columns), sparse=False), training.feature_columns, layout
     (column,) = training.feature_columns
     (features,) = feature_columns(fields, training, layout)
     is_vector = layout == "vector"
@@ -219,7 +267,8 @@ def find_features(placed: DataFrame, fields: Fields, training: Training) -> tupl
         raise DataError(f"feature column {column!r} must hold features, got none in its first row")
     filled = all(row["stored"] == row["width"] for row in first)
     sparse = 8 * sum(row["stored"] for row in first) < size * len(first)
-    return FeatureForm("array" if filled else layout, size, sparse), declared_names(fields[column], column, size)
+    names = declared_names(fields[column], column, size)
+    return FeatureForm(size, sparse), names, "array" if filled else layout
 
 
 def declared_names(field: Found, column: str, width: int) -> tuple[str, ...]:
@@ -282,24 +331,29 @@ def read_classes(placed: DataFrame, label: Column, name: str) -> tuple[Label, ..
 
 
 def class_code(field: Found, name: str, classes: tuple[Label, ...]) -> Column:
-    """The class of a label, 0..K-1, or the code of the reason why it has none."""
+    """The class of a label, 0..K-1, or the code, times -1, of the status that says why it has none."""
     label = field.column
-    code = F.when(label.isNull(), LABEL_STATUS["null_label"])
+    code = F.when(label.isNull(), -CODE["null_label"])
     if isinstance(field.type, (FloatType, DoubleType)):
-        code = code.when(F.isnan(label), LABEL_STATUS["nan_label"])
+        code = code.when(F.isnan(label), -CODE["nan_label"])
     check_classes(field.type, name, classes)
     index = class_index(field.type, classes, label)
-    return code.otherwise(F.coalesce(index, F.lit(LABEL_STATUS["unknown_label"]))).cast("double")
+    return code.otherwise(F.coalesce(index, F.lit(-CODE["unknown_label"]))).cast("double")
 
 
-def class_factor(
-    placed: DataFrame, class_weight: Any, classes: tuple[Label, ...], code: Column, weight: Column
-) -> Column:
-    """The factor by which `class_weight` multiplies the weight of a row; "balanced" reads the table."""
-    if class_weight == "balanced":
-        factors = read_balanced_factors(placed, code, weight)
-    else:
-        factors = factors_of_classes(class_weight, classes)
+def find_factors(
+    placed: DataFrame, fields: Fields, training: Training, classes: tuple[Label, ...], code: Column
+) -> dict[int, float] | None:
+    """The factors of `class_weight` by the index of the class, or None without it; "balanced" reads the table."""
+    if training.class_weight is None:
+        return None
+    if training.class_weight == "balanced":
+        return read_balanced_factors(placed, code, own_weight(fields, training))
+    return factors_of_classes(training.class_weight, classes)
+
+
+def class_factor(code: Column, factors: Mapping[int, float]) -> Column:
+    """The factor by which the weight of a row is multiplied: that of its class, or 1."""
     factor = F.lit(1.0)
     for index, value in factors.items():
         factor = F.when(code == index, F.lit(value)).otherwise(factor)

@@ -180,8 +180,8 @@ def weighted_gram(x: Array, h: Array) -> Array:
 def multinomial_curvature(x: Array, w: Array, p: Array) -> Array:
     """The second derivatives of weighted losses of K classes by their coefficients, (K, d + 1, K, d + 1).
 
-    One product of a matrix with itself, of the columns p_k x, gives the terms p_j p_k of two classes. Those of one class,
-    p (1 - p), are the sum of its terms with all others: p - p^2 would lose digits.
+    One product of a matrix with itself, of the columns p_k x, gives the terms p_j p_k of two classes. The term of one
+    class, p (1 - p), is the sum of its terms with all others: p - p^2 would lose digits.
     """
     n, size, width = len(x), p.shape[1], x.shape[1] + 1
     columns = np.empty((n, size, width))

@@ -74,12 +74,12 @@ def on_units(batches: Batches, function: Callable[[Unit], Result]) -> Iterator[p
     """Apply a function to each row of some batches; runs in a worker."""
     for batch in batches:
         for unit in batch.to_pylist():
-            yield result_row(unit["unit"], function(unit))
+            yield result_row(unit["unit"], partial(function, unit))
 
 
 def on_partition(batches: Batches, function: Callable[[Batches], Result]) -> Iterator[pa.RecordBatch]:
     """Apply a function to all batches of a partition; runs in a worker."""
-    yield result_row(partition_id(), function(batches))
+    yield result_row(partition_id(), partial(function, batches))
 
 
 def count_slots(spark: SparkSession) -> int:

@@ -1,7 +1,8 @@
-"""Fits of arrays without Spark: the same blocks, sums and solvers, in this process."""
+"""Fits of arrays without Spark: the same blocks, sums and solvers, in this process; and what fits leave on disk."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,18 @@ from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.objective import space_of, totals_of_rows
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable
+from tests.conftest import SETTINGS
+
+
+def block_folders() -> list[Path]:
+    """Folders of blocks that this session has on local disk."""
+    return list(Path(SETTINGS["spark.local.dir"]).glob("**/logloss-*-*"))
 
 
 class LocalRows:
     """What `TrainingRows` is to a fit, over blocks in memory: a part for each of a few slices of the rows."""
 
-    streamed, rebuilds = False, 0
+    streamed, rebuilds, engine, engine_reason = False, 0, "native", None
 
     def __init__(self, batches: Sequence[pa.RecordBatch], form: FeatureForm, classes: int) -> None:
         made = [block_of(batch, form, None) for batch in batches]
@@ -38,7 +45,7 @@ def local_table(names: tuple[str, ...], classes: int, *, sparse: bool = False, *
     """What is known of a training table of arrays; there is no table to read."""
     training = Training(features=names, label="label", **given)
     source: Any = None
-    return TrainingTable(training, source, (), tuple(range(classes)), FeatureForm("array", len(names), sparse), names)
+    return TrainingTable(training, source, (), tuple(range(classes)), FeatureForm(len(names), sparse), names, "")
 
 
 def fit_locally(

@@ -25,7 +25,7 @@ RNG = np.random.default_rng(81)
 
 def batches(*, sparse=False, rows=1000, count=3):
     """Batches of a training table, and the fit that they are of."""
-    form = FeatureForm("array", 4, sparse)
+    form = FeatureForm(4, sparse)
     made = []
     for _ in range(count):
         x = RNG.normal(size=(rows, 4)) * (RNG.uniform(size=(rows, 4)) < (0.4 if sparse else 1.0))

@@ -14,13 +14,13 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
-from logloss_spark.app.reading import addresses_of, check_any, read_input
+from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Output, Renaming
 from logloss_spark.errors import DataError, InvalidRowsWarning, SpecError
 from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.report import SHOWN, fit_title, fit_view
+from logloss_spark.fit.report import SHOWN, fit_title, fit_view, reading_of
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Settings, Training, columns_or_one
 from logloss_spark.fit.storage import lines_of
@@ -145,7 +145,9 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
         rows=source if output.invalid else None,
     ) as reservation:
         with explained(source, config):
-            table = training_table(source, training)
+            native = training.engine == "native"
+            files = None if native else files_of_input(spark, source, config.input, config.columns)
+            table = training_table(source, training, files)
             model = fit_table(table, checkpoint=checkpoint, progress=None if given.json else print_step)
         invalid = invalid_training_rows(table)
         tables = {"invalid": invalid if model.report.invalid else invalid.limit(0)}
@@ -162,7 +164,10 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
         written=output.paths,
         view=fit_view(fit_title(report, len(model.feature_names), len(model.classes)), report, model.table),
         text=f"{model.summary()}\n",
-        notes=(f"read {counted(report.read, 'row')} of {config.input.name}, fitted on {report.rows:,}{held}",),
+        notes=(
+            f"read {counted(report.read, 'row')} of {config.input.name}, fitted on {report.rows:,}{held}",
+            reading_of(report),
+        ),
     )
 
 
