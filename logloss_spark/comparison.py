@@ -38,7 +38,7 @@ from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import COMPARISON, by_column
-from logloss_spark.tables.comparison import comparison_here, comparison_table
+from logloss_spark.tables.comparison import comparison_here, comparison_in_spark
 from logloss_spark.wording import LISTED, counted, listed
 
 
@@ -81,7 +81,7 @@ class Comparison(HeldState):
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
         if self._found:
             return self._found.table
-        return comparison_table(self._checked, self._rows.roles.sets, self._confidence)
+        return comparison_in_spark(self._checked, self._rows.roles.sets, self._confidence)
 
     @cached_property
     def _found(self) -> LocalTable | None:

@@ -11,7 +11,7 @@ from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect, uncache
-from logloss_spark.io.local import LocalTable
+from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
@@ -29,10 +29,10 @@ from logloss_spark.states.files import state_from_files
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Reporting
-from logloss_spark.tables.by_class import by_class_here, class_table, class_table_columns
+from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, score_rows, scores_of, with_pooling, with_ranking, with_scores
-from logloss_spark.tables.metrics import metrics_here, metrics_table
-from logloss_spark.tables.reliability import reliability_columns, reliability_here, reliability_table
+from logloss_spark.tables.metrics import metrics_here, metrics_in_spark
+from logloss_spark.tables.reliability import reliability_columns, reliability_table
 
 
 class Evaluation(HeldState):
@@ -101,7 +101,7 @@ class Evaluation(HeldState):
         """
         if self._found:
             return self._found.table
-        of_state = partial(metrics_table, self.state.checked, self._rows.roles.sets, self._reporting)
+        of_state = partial(metrics_in_spark, self.state.checked, self._rows.roles.sets, self._reporting)
         if not self._of_rows:
             return of_state()
         if self._is_small:
@@ -149,25 +149,20 @@ class Evaluation(HeldState):
     @property
     def reliability(self) -> DataFrame:
         """One row per slice and bin of the score."""
-        local = self._reliability
-        return local.table if local else reliability_table(self.state.checked, self._rows.roles.sets, self._reporting)
+        return as_dataframe(self._reliability)
 
     @cached_property
-    def _reliability(self) -> LocalTable | None:
-        """The reliability table, if the state is on the driver."""
-        local, sets = self.state.checked.local, self._rows.roles.sets
-        return reliability_here(local, self._conventions, sets, self._reporting) if local else None
+    def _reliability(self) -> DataFrame | LocalTable:
+        return reliability_table(self.state.checked, self._rows.roles.sets, self._reporting)
 
     @property
     def by_class(self) -> DataFrame:
         """One row per slice and class: what it was forecast, how often it happened, and its part of the loss."""
-        return self._by_class.table if self._by_class else class_table(self.state.checked, self._rows.roles.sets)
+        return as_dataframe(self._by_class)
 
     @cached_property
-    def _by_class(self) -> LocalTable | None:
-        """The table by class, if the state is on the driver."""
-        local = self.state.checked.local
-        return by_class_here(local, self._conventions, self._rows.roles.sets) if local else None
+    def _by_class(self) -> DataFrame | LocalTable:
+        return class_table(self.state.checked, self._rows.roles.sets)
 
     @property
     def invalid(self) -> DataFrame:

@@ -25,7 +25,7 @@ from logloss_spark.rows.losses import named_loss
 from logloss_spark.rows.terms import binary_terms, with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.scoring import LOSSES, Clip, Kind, Label, Scoring
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.workers.columns import vectorised
 
 
@@ -130,7 +130,7 @@ def compare_losses(
     alphabets in IEEE Trans. Inf. Theory 66 (2020), arXiv 1810.07014.
     """
     scoring = Scoring(kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip)
-    bins = Reporting(ece_bins=ece_bins).ece_bins
+    bins = Reading(ece_bins=ece_bins).ece_bins
     rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring)
     if not rows.form.scalar:
         raise SpecError(

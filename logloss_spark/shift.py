@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
 from logloss_spark.held import Shown
-from logloss_spark.io.local import LocalTable
+from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.text import View, as_text
@@ -22,7 +22,7 @@ from logloss_spark.state import State, check_states
 from logloss_spark.states.slices import check_names, check_slices
 from logloss_spark.statistics.catalogue import DRIFT, SLICE, by_column
 from logloss_spark.statistics.reference import explains
-from logloss_spark.tables.drift import check_comparable, check_types, drift_here, drift_table
+from logloss_spark.tables.drift import check_comparable, check_types, drift_table
 
 
 class Drift(Shown):
@@ -44,7 +44,7 @@ class Drift(Shown):
     @cached_property
     def metrics(self) -> DataFrame:
         """One row per slice that either state has."""
-        return self._found.table if isinstance(self._found, LocalTable) else self._found
+        return as_dataframe(self._found)
 
     @cached_property
     def _collected(self) -> pd.DataFrame:
@@ -146,6 +146,4 @@ def drift(
     check_types(old.slice_types, new.slice_types, common)
     slices = (*of_partition, *common)
     check_names(slices, by_column(DRIFT))
-    states = (old, new)
-    found = drift_here(states, sets, of_partition, confidence) or drift_table(states, sets, of_partition, confidence)
-    return Drift(found, slices, both[0].classes)
+    return Drift(drift_table((old, new), sets, of_partition, confidence), slices, both[0].classes)

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame
 from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
 from logloss_spark.io.caching import uncache
+from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.places import folders_of_files
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
@@ -20,11 +21,11 @@ from logloss_spark.states.state import CheckedState, coarser, cut, merged, slice
 from logloss_spark.states.stored import check_has_fingerprint, examine
 from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, METRICS, RELIABILITY, ROWS_READ, ROWS_SCORED, SLICE
 from logloss_spark.statistics.reference import explains
-from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.tables.by_class import by_class_here, class_table
-from logloss_spark.tables.comparison import comparison_here, comparison_table
-from logloss_spark.tables.metrics import metrics_here, metrics_table
-from logloss_spark.tables.reliability import reliability_here, reliability_table
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.tables.by_class import class_table
+from logloss_spark.tables.comparison import comparison_table
+from logloss_spark.tables.metrics import metrics_table
+from logloss_spark.tables.reliability import reliability_table
 from logloss_spark.wording import visible
 
 
@@ -196,11 +197,11 @@ class State:
         +-----+---+--------+
         <BLANKLINE>
         """
-        reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
-        state, sets = self._of_evaluation, grouping_sets(by)
-        if state.local:
-            return metrics_here(state.local, state.conventions, sets, reporting).table
-        return metrics_table(state, sets, reporting)
+        return as_dataframe(self.measured(by, Reading(confidence=confidence, ece_bins=ece_bins, baseline=baseline)))
+
+    def measured(self, by: By, reading: Reading) -> DataFrame | LocalTable:
+        """Return the metrics where they are computed: on the driver if the sums are there, else lazily in Spark."""
+        return metrics_table(self._of_evaluation, grouping_sets(by), reading)
 
     @explains(*SLICE, *RELIABILITY)
     def reliability(self, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
@@ -221,11 +222,8 @@ class State:
         SpecError
             This is the state of a comparison, or it has no such slice column.
         """
-        reporting = Reporting(confidence=confidence, ece_bins=ece_bins)
-        state, sets = self._of_evaluation, grouping_sets(by)
-        if state.local:
-            return reliability_here(state.local, state.conventions, sets, reporting).table
-        return reliability_table(state, sets, reporting)
+        reading = Reading(confidence=confidence, ece_bins=ece_bins)
+        return as_dataframe(reliability_table(self._of_evaluation, grouping_sets(by), reading))
 
     @explains(*SLICE, *BY_CLASS)
     def by_class(self, *, by: By = ()) -> DataFrame:
@@ -246,8 +244,7 @@ class State:
         SpecError
             This is the state of a comparison, or it has no such slice column.
         """
-        state, sets = self._of_evaluation, grouping_sets(by)
-        return by_class_here(state.local, state.conventions, sets).table if state.local else class_table(state, sets)
+        return as_dataframe(class_table(self._of_evaluation, grouping_sets(by)))
 
     @explains(*SLICE, *COMPARISON)
     def comparison(self, *, by: By = (), confidence: float = 0.95) -> DataFrame:
@@ -278,10 +275,7 @@ class State:
         between("confidence", confidence, 0.0, 1.0)
         if not self.conventions.models:
             raise SpecError("this is the state of an evaluation: read it with `metrics`")
-        state, sets = self.checked, grouping_sets(by)
-        if state.local:
-            return comparison_here(state.local, state.conventions, sets, confidence).table
-        return comparison_table(state, sets, confidence)
+        return as_dataframe(comparison_table(self.checked, grouping_sets(by), confidence))
 
     @property
     def _of_evaluation(self) -> CheckedState:

@@ -10,6 +10,7 @@ from logloss_spark.app.sections import Input, Renaming
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.files import FileTable, files_of_source
+from logloss_spark.io.local import LocalTable
 from logloss_spark.io.places import folders
 from logloss_spark.io.source import read_table
 from logloss_spark.wording import did_you_mean
@@ -63,8 +64,11 @@ def check_any(rows: int, given: Input) -> None:
 
 
 @contextmanager
-def cached(table: DataFrame) -> Iterator[DataFrame]:
-    """Let Spark compute a table once for all that is read off it within this block."""
+def cached(table: DataFrame | LocalTable) -> Iterator[DataFrame | LocalTable]:
+    """Let Spark compute a table once for all that is read off it within this block; one on the driver is computed."""
+    if isinstance(table, LocalTable):
+        yield table
+        return
     computed_once = cache_or_collect(table)
     try:
         yield computed_once

@@ -61,6 +61,11 @@ class LocalTable:
         return frame
 
 
+def as_dataframe(found: DataFrame | LocalTable) -> DataFrame:
+    """A table that is in Spark or on the driver, as a DataFrame."""
+    return found.table if isinstance(found, LocalTable) else found
+
+
 def is_alike(type_: DataType) -> bool:
     """Whether Arrow and PySpark make the same pandas column of this type."""
     if isinstance(type_, ArrayType):

@@ -1,13 +1,14 @@
 """Show an evaluation to a person: its title, its table, and remarks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
 
-from logloss_spark.report.frames import Order, Ranked, first_of_each_set
+from logloss_spark.io.local import LocalTable
+from logloss_spark.report.frames import Order, Ranked, first_of_each_set, ranked
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.inputs import Rows
@@ -32,10 +33,16 @@ def worst_first(loss: str) -> Order:
     return Order((("few", True), (loss, False)))
 
 
-def first_slices(table: DataFrame) -> Ranked:
+def first_slices(table: DataFrame | LocalTable) -> Ranked:
     """Collect the slices of a table of metrics that are shown, where all of them would be too many for the driver."""
-    loss = "log_loss" if "log_loss" in table.columns else "loss"
-    return first_of_each_set(table, worst_first(loss), SHOWN_SLICES)
+    if isinstance(table, LocalTable):
+        return ranked(table.frame, worst_first(loss_in(table.schema.names)), SHOWN_SLICES)
+    return first_of_each_set(table, worst_first(loss_in(table.columns)), SHOWN_SLICES)
+
+
+def loss_in(columns: Iterable[Any]) -> str:
+    """The column of the mean loss in a table of metrics: only cross-entropy is a log loss."""
+    return "log_loss" if "log_loss" in columns else "loss"
 
 
 def title_of(rows: Rows, source: str | None = None) -> str:
@@ -88,7 +95,7 @@ def view_of(
     Metrics with one value per class are omitted unless they are named. `way_out` says what lets more rows be scored.
     """
     frame = ranked.frame
-    loss = "log_loss" if "log_loss" in frame else "loss"
+    loss = loss_in(frame)
     first = shown_first(METRICS, "cross_entropy" if loss == "log_loss" else loss)
     shown = [name for name in first if name in frame and frame[name].dtype != object] if metrics is None else metrics
     table = {"slice": frame["slice"].tolist(), "rows": cells(frame["rows"]), "n": cells(frame["n"])}
@@ -132,7 +139,7 @@ def remarks_on_order(ranked: Ranked, slices: Sequence[str]) -> list[str]:
 
 def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
     """Return what a reader should know of a slice, from its row of metrics."""
-    loss = "log_loss" if "log_loss" in overall else "loss"
+    loss = loss_in(overall.index)
     lines = [f"{line}; {way_out}" if way_out else line for line in not_scored(overall)]
     if not (overall["n"] or lines):
         lines.append(f"no row was scored: {'all weights are 0' if overall['rows'] else 'the table has none'}")

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.errors import SpecError
-from logloss_spark.io.local import LocalTable
+from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.spark_errors import said
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.inputs import quoted, slice_name
@@ -47,7 +47,7 @@ class CheckedState:
     @property
     def table(self) -> DataFrame:
         """The sums as a DataFrame; sums on the driver go to Spark when they are first asked for."""
-        return self.sums.table if isinstance(self.sums, LocalTable) else self.sums
+        return as_dataframe(self.sums)
 
     @property
     def local(self) -> LocalTable | None:

@@ -51,7 +51,7 @@ from logloss_spark.statistics.ranking import (
     ranking_of_rows,
     squared_influence_of_auc,
 )
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reading
 
 LN2 = float(np.log(2.0))
 
@@ -102,7 +102,7 @@ class Sums:
         return np.asarray(np.count_nonzero(self.by_bucket("w"), axis=1), dtype=np.float64)
 
 
-def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+def metrics_of(sums: Sums, reading: Reading) -> dict[str, Array]:
     """Every column of `METRICS` for n slices; NaN where a metric is not defined.
 
     Returns
@@ -131,13 +131,13 @@ def metrics_of(sums: Sums, reporting: Reporting) -> dict[str, Array]:
             "prediction_entropy": m["wh"] / m["w"],
             "overconfidence": (m["wl"] - m["wh"]) / m["w"],
             "kl_marginal": binary_kl(labels[:, 1], predictions[:, 1]) if sums.scalar else kl(labels, predictions),
-            **loss_metrics(sums, loss, reporting),
-            **brier_metrics(sums, brier_score, reporting),
-            **relative_to_baseline(sums, loss, labels, reporting),
-            **mean_metrics(sums, labels, predictions, reporting),
-            **calibration_metrics(sums, reporting),
-            **decompositions(sums, loss, brier_score, reporting),
-            **ranking_metrics(sums, reporting),
+            **loss_metrics(sums, loss, reading),
+            **brier_metrics(sums, brier_score, reading),
+            **relative_to_baseline(sums, loss, labels, reading),
+            **mean_metrics(sums, labels, predictions, reading),
+            **calibration_metrics(sums, reading),
+            **decompositions(sums, loss, brier_score, reading),
+            **ranking_metrics(sums, reading),
             **accuracies(sums),
             **share_of_loss("clipped", sums.clipped, sums),
             **share_of_loss("zero", sums.zero, sums),
@@ -166,7 +166,7 @@ def entropy_against(labels: Array, shares: Array) -> Array:
 
 
 def estimated(
-    sums: Sums, reporting: Reporting, name: str, estimate: Array, squares: Array, of_bucket: Array
+    sums: Sums, reading: Reading, name: str, estimate: Array, squares: Array, of_bucket: Array
 ) -> dict[str, Array]:
     """An estimate with its error and interval.
 
@@ -178,15 +178,15 @@ def estimated(
     """
     units = (sums.filled_buckets if sums.clustered else sums.moments["n"]).reshape(-1, *[1] * (estimate.ndim - 1))
     squares = np.sum(of_bucket**2, axis=1) if sums.clustered else squares
-    quantile = quantile_of(reporting.confidence, units if sums.clustered else None)
+    quantile = quantile_of(reading.confidence, units if sums.clustered else None)
     return with_interval(name, estimate, standard_error(squares, units), quantile)
 
 
-def loss_metrics(sums: Sums, loss: Array, reporting: Reporting) -> dict[str, Array]:
+def loss_metrics(sums: Sums, loss: Array, reading: Reading) -> dict[str, Array]:
     """The mean loss with its interval. The lower end is not below the least loss that there can be."""
     weight = sums.moments["w"]
     squares = squared_deviation_of_loss(sums, loss) / weight**2
-    interval = estimated(sums, reporting, "log_loss", loss, squares, excess_by_bucket(sums, "wl", loss))
+    interval = estimated(sums, reading, "log_loss", loss, squares, excess_by_bucket(sums, "wl", loss))
     return interval | {"log_loss_low": np.maximum(interval["log_loss_low"], sums.least_loss)}
 
 
@@ -209,19 +209,19 @@ def squared_deviation_of_loss(sums: Sums, loss: Array) -> Array:
     return centred_square(square, product, m["w2"], mean)
 
 
-def brier_metrics(sums: Sums, mean: Array, reporting: Reporting) -> dict[str, Array]:
+def brier_metrics(sums: Sums, mean: Array, reading: Reading) -> dict[str, Array]:
     """The mean Brier score with its interval."""
     m = sums.moments
     squares = centred_square(m["w2bb"], m["w2b"], m["w2"], mean) / m["w"] ** 2
-    return estimated(sums, reporting, "brier", mean, squares, excess_by_bucket(sums, "wb", mean))
+    return estimated(sums, reading, "brier", mean, squares, excess_by_bucket(sums, "wb", mean))
 
 
-def relative_to_baseline(sums: Sums, loss: Array, labels: Array, reporting: Reporting) -> dict[str, Array]:
+def relative_to_baseline(sums: Sums, loss: Array, labels: Array, reading: Reading) -> dict[str, Array]:
     """normalized_entropy and information_gain, over the slice's own class shares or the given ones.
 
     Normalized entropy is that of He et al. 2014 (Practical lessons from predicting clicks on ads at Facebook).
     """
-    given = reporting.shares(labels.shape[1])
+    given = reading.shares(labels.shape[1])
     shares = labels if given is None else np.broadcast_to(np.array(given), labels.shape)
     denominator = entropy_against(labels, shares)
     ratio = np.where(denominator > 0.0, loss / denominator, np.nan)
@@ -230,7 +230,7 @@ def relative_to_baseline(sums: Sums, loss: Array, labels: Array, reporting: Repo
     return {
         name: value
         for metric, estimate in (("normalized_entropy", ratio), ("information_gain", 1.0 - ratio))
-        for name, value in estimated(sums, reporting, metric, estimate, squares, of_bucket).items()
+        for name, value in estimated(sums, reading, metric, estimate, squares, of_bucket).items()
     }
 
 
@@ -275,7 +275,7 @@ def squared_influence_of_ratio(
     return square_of_terms(losses, 2.0 * ratio * products, ratio**2 * squares) / (m["w"] * denominator) ** 2
 
 
-def mean_metrics(sums: Sums, labels: Array, predictions: Array, reporting: Reporting) -> dict[str, Array]:
+def mean_metrics(sums: Sums, labels: Array, predictions: Array, reading: Reading) -> dict[str, Array]:
     """Mean label, mean prediction and their ratio, of the positive class or of each class."""
     m = sums.moments
     if sums.scalar:
@@ -292,14 +292,14 @@ def mean_metrics(sums: Sums, labels: Array, predictions: Array, reporting: Repor
         buckets = sums.bucket_classes
         of_bucket = difference_of_sums(buckets["wp"], ratio[:, np.newaxis, :] * buckets["wy"])
     squares, of_bucket = squares / positives**2, of_bucket / positives[:, np.newaxis]
-    interval = estimated(sums, reporting, "calibration_ratio", ratio, squares, of_bucket)
+    interval = estimated(sums, reading, "calibration_ratio", ratio, squares, of_bucket)
     return {"label_mean": label, "prediction_mean": prediction} | interval
 
 
-def calibration_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+def calibration_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
     """Calibration errors over equal-width bins and bins of equal weight; for K classes of the top class."""
-    errors = calibration_errors(sums.cells.equal_width(reporting.ece_bins))
-    coarse = coarse_bin_of_thin(reporting.ece_bins)
+    errors = calibration_errors(sums.cells.equal_width(reading.ece_bins))
+    coarse = coarse_bin_of_thin(reading.ece_bins)
     names = ("w", "wy", "wp")
 
     def ece(replicates: Array) -> Array:
@@ -308,13 +308,13 @@ def calibration_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
         return np.asarray(np.abs(labels - predictions).sum(axis=1) / weight.sum(axis=1))
 
     error = np.full(len(errors["ece"]), np.nan) if coarse is None else bootstrapped(sums, ece, names)
-    interval = with_interval("ece", errors["ece"], error, quantile_of(reporting.confidence, sums.filled_buckets))
+    interval = with_interval("ece", errors["ece"], error, quantile_of(reading.confidence, sums.filled_buckets))
     return (
         errors
         | interval
         | {
             "ece_low": np.maximum(interval["ece_low"], 0.0),
-            "ece_adaptive": adaptive_calibration_error(sums.cells, reporting.ece_bins),
+            "ece_adaptive": adaptive_calibration_error(sums.cells, reading.ece_bins),
         }
     )
 
@@ -327,12 +327,12 @@ def bootstrapped(sums: Sums, estimate: Callable[[Array], Array], names: Sequence
     return np.array([bootstrap_error(estimate, of_slice) for of_slice in together])
 
 
-def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Reporting) -> dict[str, Array]:
+def decompositions(sums: Sums, loss: Array, brier_score: Array, reading: Reading) -> dict[str, Array]:
     """The decompositions of log loss and Brier score, and the other metrics that only binary forecasts have."""
     if not sums.scalar:
         return {}
     cells = sums.cells
-    bins, finest = cells.equal_width(reporting.ece_bins), sums.pooled or cells
+    bins, finest = cells.equal_width(reading.ece_bins), sums.pooled or cells
     pooled_labels = pooled(finest.weight, finest.labels)
     found: dict[str, Array] = {}
     for name, mean, uncertainty, scores in (
@@ -348,7 +348,7 @@ def decompositions(sums: Sums, loss: Array, brier_score: Array, reporting: Repor
     return found | expectation_tests(sums.moments) | cox(cells, sums.cap)
 
 
-def ranking_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
+def ranking_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
     """How well binary forecasts rank, with the error of the AUC; for K classes the AUC of each against the rest."""
     undefined = np.full(len(sums.moments["w"]), np.nan)
     if not sums.scalar:
@@ -362,11 +362,11 @@ def ranking_metrics(sums: Sums, reporting: Reporting) -> dict[str, Array]:
 
     if sums.clustered:
         error = bootstrapped(sums, auc, ("w", "wy"))
-        quantile = quantile_of(reporting.confidence, sums.filled_buckets)
+        quantile = quantile_of(reading.confidence, sums.filled_buckets)
     else:
         squares = np.nan if sums.soft_labels else squared_influence_of_auc(sums.ranked or sums.cells, found["auc"])
         error = standard_error(np.asarray(squares), sums.moments["n"])
-        quantile = quantile_of(reporting.confidence, None)
+        quantile = quantile_of(reading.confidence, None)
     interval = with_interval("auc", found["auc"], error, quantile)
     low, high = np.maximum(interval["auc_low"], 0.0), np.minimum(interval["auc_high"], 1.0)
     return found | interval | {"auc_low": low, "auc_high": high}

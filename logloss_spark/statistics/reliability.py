@@ -9,11 +9,11 @@ from logloss_spark.kernels.grid import coarse_edges
 from logloss_spark.kernels.sums import Array
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.statistics.intervals import ratio, true_weight
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reading
 
 
 def reliability(
-    bins: npt.NDArray[np.int64], sums: Mapping[str, Array], reporting: Reporting, weight_exponent: int = 0
+    bins: npt.NDArray[np.int64], sums: Mapping[str, Array], reading: Reading, weight_exponent: int = 0
 ) -> dict[str, Array]:
     """Every column of `catalogue.RELIABILITY` for m equal-width bins that hold rows.
 
@@ -21,10 +21,10 @@ def reliability(
     ----------
     bins : array of shape (m,), the index of each bin
     sums : arrays of shape (m,) by name: `n`, `w`, `w2`, `wy`, `wp`, `wl` and `w2v`, as in a state, `wp` also above 1/2
-    reporting : the number of bins, and the coverage of Wilson's interval of the mean label
+    reading : the number of bins, and the coverage of Wilson's interval of the mean label
     weight_exponent : weights are in units of 2 to the power of this
     """
-    edges, z = coarse_edges(reporting.ece_bins), normal_quantile(reporting.confidence)
+    edges, z = coarse_edges(reading.ece_bins), normal_quantile(reading.confidence)
     weight = sums["w"]
     with np.errstate(all="ignore"):
         rows, label, prediction = weight * weight / sums["w2"], sums["wy"] / weight, sums["wp"] / weight

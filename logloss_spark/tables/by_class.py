@@ -42,8 +42,13 @@ PIECE = 100_000
 """Number of rows that are computed together; they take some 20 MB."""
 
 
-def class_table(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFrame:
-    """What `State.by_class` returns."""
+def class_table(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFrame | LocalTable:
+    """What `State.by_class` returns, computed where the state is."""
+    return by_class_here(state.local, state.conventions, by) if state.local else by_class_in_spark(state, by)
+
+
+def by_class_in_spark(state: CheckedState, by: tuple[tuple[str, ...], ...]) -> DataFrame:
+    """The table by class of a large state."""
     conventions, slices, inner = state.conventions, slices_of(by), list(inner_names(by).values())
     check_by_class(conventions, by)
     parts = state.table.where("part IN ('moments', 'class')")
@@ -90,7 +95,7 @@ def columns_of_classes(
 
 
 def by_class_here(state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...]) -> LocalTable:
-    """What `class_table` returns, of a small state and computed on the driver."""
+    """The table by class of a small state, computed on the driver."""
     check_by_class(conventions, by)
     parts = {"moments": moments_of(conventions), "class": class_columns(conventions)}
     rolled = rolled_up_here(state, conventions, by, parts)

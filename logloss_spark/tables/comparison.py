@@ -35,8 +35,15 @@ MEASURED = by_column((*PAIRED, N_EFF, MINORITY, FEW))
 SUMMED = ("n", *PAIR)
 
 
-def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
-    """What `State.comparison` returns."""
+def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame | LocalTable:
+    """What `State.comparison` returns, computed where the state is."""
+    if state.local:
+        return comparison_here(state.local, state.conventions, by, confidence)
+    return comparison_in_spark(state, by, confidence)
+
+
+def comparison_in_spark(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
+    """The comparison of a large state."""
     conventions = state.conventions
     check_comparison(conventions, by)
     wide = one_row_per_challenger(state.table, conventions, by)
@@ -50,7 +57,7 @@ def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confi
 def comparison_here(
     state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...], confidence: float
 ) -> LocalTable:
-    """What `comparison_table` returns, of a small state and computed on the driver."""
+    """The comparison of a small state, computed on the driver."""
     check_comparison(conventions, by)
     parts = {**dict.fromkeys((*STATUSES, "class"), ("n",)), "pair": SUMMED}
     rolled = rolled_up_here(state, conventions, by, parts)

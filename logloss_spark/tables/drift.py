@@ -107,8 +107,18 @@ def check_types(reference: Mapping[str, str], current: Mapping[str, str], slices
 
 def drift_table(
     both: Sequence[CheckedState], by: tuple[tuple[str, ...], ...], partition: tuple[str, ...], confidence: float
+) -> DataFrame | LocalTable:
+    """The result of `drift`, computed where the states are.
+
+    `partition` is the column whose values are compared with the one reference, if any.
+    """
+    return drift_here(both, by, partition, confidence) or drift_in_spark(both, by, partition, confidence)
+
+
+def drift_in_spark(
+    both: Sequence[CheckedState], by: tuple[tuple[str, ...], ...], partition: tuple[str, ...], confidence: float
 ) -> DataFrame:
-    """The result of `drift`. `partition` is the column whose values are compared with the one reference, if any."""
+    """The drift of a large state."""
     conventions, common = [state.conventions for state in both], slices_of(by)
     before, after = (state.table.where(F.col("part").isin(*PARTS)) for state in both)
     reference = rolled_up(before, conventions[0], by)
@@ -257,7 +267,7 @@ def population(parts: Mapping[str, Entries], conventions: Conventions, *, cluste
 def drift_here(
     both: Sequence[CheckedState], by: tuple[tuple[str, ...], ...], partition: tuple[str, ...], confidence: float
 ) -> LocalTable | None:
-    """What `drift_table` returns, computed on the driver; None if a state, or the result, is too large for that."""
+    """The drift of small states, computed on the driver; None if a state, or the result, is too large for that."""
     conventions, (old, new) = [state.conventions for state in both], (state.local for state in both)
     if old is None or new is None:
         return None

@@ -18,7 +18,7 @@ from logloss_spark.states.small import rolled_up_here
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import METRICS, by_column, columns_of_loss
 from logloss_spark.statistics.metrics import metrics_of
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.local import table_of_results, whole_numbers
 from logloss_spark.tables.pivot import (
     PIECE,
@@ -34,44 +34,51 @@ from logloss_spark.tables.pivot import (
 OF_COLUMN = by_column(METRICS)
 
 
-def metrics_table(
+def metrics_table(state: CheckedState, by: tuple[tuple[str, ...], ...], reading: Reading) -> DataFrame | LocalTable:
+    """What `State.metrics` returns, computed where the state is."""
+    if state.local:
+        return metrics_here(state.local, state.conventions, by, reading)
+    return metrics_in_spark(state, by, reading)
+
+
+def metrics_in_spark(
     state: CheckedState,
     by: tuple[tuple[str, ...], ...],
-    reporting: Reporting,
+    reading: Reading,
     *,
     scores: DataFrame | None = None,
     of_rows: Collection[str] = (),
     then: Sequence[Callable[[DataFrame], DataFrame]] = (),
 ) -> DataFrame:
-    """What `State.metrics` returns.
+    """The metrics of a large state.
 
     `scores` are those of `exact.scores_of`, from which the metrics named in `of_rows` ("auc", "calibration") are
     computed. `then` are further steps on the table, before its slices get their own names.
     """
     conventions = state.conventions
-    check_metrics(conventions, by, reporting)
+    check_metrics(conventions, by, reading)
     wide = one_row_per_slice(rolled_up(state.table, conventions, by), conventions, slices_of(by), scores)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "rows", *STATUSES, "n"]
     fields = fields_of_metrics(conventions)
-    measure = partial(metrics_of_batch, conventions=conventions, reporting=reporting, of_rows=of_rows)
+    measure = partial(metrics_of_batch, conventions=conventions, reading=reading, of_rows=of_rows)
     table = map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE)
     table = reduce(lambda table, step: step(table), then, table)
     return in_reading_order(table, inner_names(by), ["rows", "n", *(field.name for field in fields)])
 
 
 def metrics_of_batch(
-    batch: pa.RecordBatch, *, conventions: Conventions, reporting: Reporting, of_rows: Collection[str]
+    batch: pa.RecordBatch, *, conventions: Conventions, reading: Reading, of_rows: Collection[str]
 ) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_slice`."""
     parts = parts_in(batch, parts_of(conventions, scores=bool(of_rows)))
-    return list(metrics_of_parts(parts, conventions, reporting, of_rows).values())
+    return list(metrics_of_parts(parts, conventions, reading, of_rows).values())
 
 
 def metrics_of_parts(
-    parts: Mapping[str, Entries], conventions: Conventions, reporting: Reporting, of_rows: Collection[str]
+    parts: Mapping[str, Entries], conventions: Conventions, reading: Reading, of_rows: Collection[str]
 ) -> dict[str, pa.Array]:
     """The metrics of some slices, by their columns."""
-    found = metrics_of(sums_of(parts, conventions, of_rows), reporting)
+    found = metrics_of(sums_of(parts, conventions, of_rows), reading)
     columns = columns_of_loss(METRICS, conventions.loss)
     return {column: arrow_metric(OF_COLUMN[name], found[name]) for name, column in columns.items()}
 
@@ -80,18 +87,18 @@ def metrics_here(
     state: LocalTable,
     conventions: Conventions,
     by: tuple[tuple[str, ...], ...],
-    reporting: Reporting,
+    reading: Reading,
     of_rows: Collection[str] = (),
 ) -> LocalTable:
-    """What `metrics_table` returns, of a small state and computed on the driver."""
-    check_metrics(conventions, by, reporting)
+    """The metrics of a small state, computed on the driver. The metrics named in `of_rows` come from `with_scores`."""
+    check_metrics(conventions, by, reading)
     rolled = rolled_up_here(state, conventions, by, parts_of(conventions, scores=bool(of_rows)))
     pieces = []
     for parts in rolled.pieces(PIECE):
         counts = {status: parts[status].totals()["n"] for status in STATUSES}
         rows = {"rows": np.sum(list(counts.values()), axis=0), "n": parts["moments"].totals()["n"]}
         whole = {name: whole_numbers(values) for name, values in (rows | counts).items()}
-        pieces.append(pa.table(whole | metrics_of_parts(parts, conventions, reporting, of_rows)))
+        pieces.append(pa.table(whole | metrics_of_parts(parts, conventions, reading, of_rows)))
     types = {
         "slice": StringType(),
         **dict.fromkeys(("rows", "n"), LongType()),
@@ -101,11 +108,11 @@ def metrics_here(
     return table_of_results(state, conventions, slices_of(by), rolled.keys, pa.concat_tables(pieces), types)
 
 
-def check_metrics(conventions: Conventions, by: tuple[tuple[str, ...], ...], reporting: Reporting) -> None:
+def check_metrics(conventions: Conventions, by: tuple[tuple[str, ...], ...], reading: Reading) -> None:
     """Raise SpecError unless the state has these slices, and their names and the baseline fit the metrics."""
     check_slices(conventions, by)
     check_names(slices_of(by), columns_of_loss(METRICS, conventions.loss).values())
-    reporting.shares(len(conventions.classes))
+    reading.shares(len(conventions.classes))
 
 
 def fields_of_metrics(conventions: Conventions) -> list[StructField]:

@@ -32,7 +32,7 @@ from logloss_spark.states.small import rolled_up_here
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import RELIABILITY, by_column, columns_of_loss
 from logloss_spark.statistics.reliability import reliability
-from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.local import table_of_results
 from logloss_spark.tables.pivot import arrow_metric, spark_type, sums_in
 
@@ -53,48 +53,55 @@ def equal_width_cells(state: DataFrame, bins: int) -> DataFrame:
     )
 
 
-def reliability_table(state: CheckedState, by: tuple[tuple[str, ...], ...], reporting: Reporting) -> DataFrame:
-    """What `State.reliability` returns."""
+def reliability_table(state: CheckedState, by: tuple[tuple[str, ...], ...], reading: Reading) -> DataFrame | LocalTable:
+    """What `State.reliability` returns, computed where the state is."""
+    if state.local:
+        return reliability_here(state.local, state.conventions, by, reading)
+    return reliability_in_spark(state, by, reading)
+
+
+def reliability_in_spark(state: CheckedState, by: tuple[tuple[str, ...], ...], reading: Reading) -> DataFrame:
+    """The reliability table of a large state."""
     conventions, slices = state.conventions, slices_of(by)
     check_reliability(conventions, by)
-    cells = rolled_up(equal_width_cells(state.table, reporting.ece_bins), conventions, by).where("w > 0")
+    cells = rolled_up(equal_width_cells(state.table, reading.ece_bins), conventions, by).where("w > 0")
     named = cells.withColumn("slice", slice_text(slices)).select(*inner_names(by).values(), *OF_SLICE, "place", *SUMMED)
     types = types_of_reliability(conventions)
     fields = [StructField(name, type_) for name, type_ in types.items() if name not in OF_SLICE]
-    measure = partial(reliability_of_batch, conventions=conventions, reporting=reporting)
+    measure = partial(reliability_of_batch, conventions=conventions, reading=reading)
     table = map_slices(named, measure, kept=[*inner_names(by).values(), *OF_SLICE], fields=fields, piece=PIECE)
     return with_names(table, slices, list(types))
 
 
-def reliability_of_batch(batch: pa.RecordBatch, *, conventions: Conventions, reporting: Reporting) -> list[pa.Array]:
+def reliability_of_batch(batch: pa.RecordBatch, *, conventions: Conventions, reading: Reading) -> list[pa.Array]:
     """The columns of the table for a batch of equal-width cells."""
     place = batch.column("place").to_numpy(zero_copy_only=False)
     sums = {name: sums_in(batch, name) for name in SUMMED}
-    return list(columns_of_bins(place, sums, conventions, reporting).values())
+    return list(columns_of_bins(place, sums, conventions, reading).values())
 
 
 def columns_of_bins(
-    place: npt.NDArray[np.int64], sums: Mapping[str, Array], conventions: Conventions, reporting: Reporting
+    place: npt.NDArray[np.int64], sums: Mapping[str, Array], conventions: Conventions, reading: Reading
 ) -> dict[str, pa.Array]:
     """The columns of the table for some equal-width cells."""
-    found = reliability(place, sums, reporting, conventions.weight_exponent)
+    found = reliability(place, sums, reading, conventions.weight_exponent)
     metrics, columns = by_column(RELIABILITY), columns_of_loss(RELIABILITY, conventions.loss)
     return {column: arrow_metric(metrics[name], found[name]) for name, column in columns.items()}
 
 
 def reliability_here(
-    state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...], reporting: Reporting
+    state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...], reading: Reading
 ) -> LocalTable:
-    """What `reliability_table` returns, of a small state and computed on the driver."""
+    """The reliability table of a small state, computed on the driver."""
     check_reliability(conventions, by)
     rolled = rolled_up_here(state, conventions, by, {"cell": SUMMED})
     cells = rolled.parts["cell"]
     upper, sums = cells.place >= HALF, dict(cells.sums)
     sums["wp"] = np.where(upper, sums["w"] - sums["wp"], sums["wp"])
-    bins = grouped_entries(cells.slices, cells.row, coarse_bin(cells.place, reporting.ece_bins), sums)
+    bins = grouped_entries(cells.slices, cells.row, coarse_bin(cells.place, reading.ece_bins), sums)
     held = np.flatnonzero(bins.sums["w"] > 0)
     of_held = {name: values[held] for name, values in bins.sums.items()}
-    found = columns_of_bins(bins.place[held], of_held, conventions, reporting)
+    found = columns_of_bins(bins.place[held], of_held, conventions, reading)
     keys = rolled.keys.take(pa.array(bins.row[held]))
     return table_of_results(state, conventions, slices_of(by), keys, pa.table(found), types_of_reliability(conventions))
 

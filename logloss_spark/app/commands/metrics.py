@@ -17,6 +17,7 @@ from logloss_spark.app.reading import cached
 from logloss_spark.app.reading_states import addresses_of_states, persisted, read_states
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Slices, TableFormat
+from logloss_spark.io.local import as_dataframe
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import first_slices, view_of
 from logloss_spark.roles import slices_of
@@ -90,7 +91,7 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     with (
         reserved(spark, targets, mode=mode_of(given), apart_from=addresses) as reservation,
         persisted(states.sum) as state,
-        cached(state.metrics(by=by, confidence=confidence, ece_bins=bins, baseline=asked.baseline)) as table,
+        cached(state.measured(by, asked)) as table,
     ):
         first = first_slices(table)
         title = f"metrics of {', '.join(visible(path, PATH) for path in states.found)}"
@@ -98,7 +99,7 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
         made: dict[str, Callable[[], DataFrame]] = {
             "reliability": lambda: state.reliability(by=by, confidence=confidence, ece_bins=bins),
             "by_class": lambda: state.by_class(by=by),
-            "metrics": lambda: chosen_metrics(table, asked.metrics),
+            "metrics": lambda: chosen_metrics(as_dataframe(table), asked.metrics),
         }
         tables = {name: make() for name, make in made.items() if name in outputs}
         write_tables(reservation, with_run_date(tables, outputs, given.run_date))
