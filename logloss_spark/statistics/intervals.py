@@ -116,7 +116,8 @@ def quantile_of(confidence: float, buckets: Array | None) -> Array | float:
 
 def true_weight(weight: Array, exponent: int) -> Array:
     """A sum of weights that are in units of 2 to the power of `exponent`; NaN where it is beyond a double."""
-    found = np.ldexp(weight, exponent)
+    with np.errstate(all="ignore"):
+        found = np.ldexp(weight, exponent)
     return np.where(np.isfinite(found), found, np.nan)
 
 
