@@ -65,7 +65,7 @@ class Comparison(HeldState):
     def _table(self) -> DataFrame | LocalTable:
         state, self._ran = by_engine(
             self._rows,
-            lambda scan: state_from_files(self._rows, scan, self._source),
+            lambda scan: state_from_files(self._rows, scan, self._source)[0],
             lambda: state_of_pairs(self._rows, self._source),
         )
         return state

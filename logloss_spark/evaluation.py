@@ -75,10 +75,11 @@ class Evaluation(HeldState):
         check_names(self._conventions.slices, [*metrics, *others])
 
     def _table(self) -> DataFrame | LocalTable:
-        state, self._ran = by_engine(
+        (state, self._score_rows), self._ran = by_engine(
             self._rows,
             lambda scan: state_from_files(self._rows, scan, self._source),
-            lambda: state_of(self._scored, self._rows, self._source),
+            lambda: (state_of(self._scored, self._rows, self._source), None),
+            most_scores=SMALL if {"exact", "auto"}.intersection(self._sources.values()) else 0,
         )
         return state
 
@@ -116,7 +117,10 @@ class Evaluation(HeldState):
         if local is None or (self._of_rows and not self._is_small):
             return None
         if self._of_rows:
-            local = with_scores(local, score_rows(self._scored, self._rows, self._conventions).toArrow())
+            scores = self._score_rows
+            if scores is None:
+                scores = score_rows(self._scored, self._rows, self._conventions).toArrow()
+            local = with_scores(local, scores)
         return metrics_here(local, self._conventions, self._rows.roles.sets, self._reporting, self._of_rows)
 
     @property

@@ -12,7 +12,9 @@ from logloss_spark.wording import counted
 Found = TypeVar("Found")
 
 
-def by_engine(rows: Rows, from_files: Callable[[Scan], Found], in_spark: Callable[[], Found]) -> tuple[Found, Ran]:
+def by_engine(
+    rows: Rows, from_files: Callable[[Scan], Found], in_spark: Callable[[], Found], *, most_scores: int = 0
+) -> tuple[Found, Ran]:
     """Compute something from the rows of a table by one of two ways.
 
     Parameters
@@ -22,6 +24,8 @@ def by_engine(rows: Rows, from_files: Callable[[Scan], Found], in_spark: Callabl
         Computes it where workers can read the table's files.
     in_spark : callable
         Computes it from the rows that Spark reads.
+    most_scores : int
+        As in `files.scan_of`.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def by_engine(rows: Rows, from_files: Callable[[Scan], Found], in_spark: Callabl
     """
     if rows.engine in ("native", "pandas"):
         return in_spark(), Ran(rows.engine, "it was asked for")
-    scan = scan_of(rows)
+    scan = scan_of(rows, most_scores=most_scores)
     if not isinstance(scan, str):
         try:
             return from_files(scan), Ran("arrow", f"the table is {counted(len(scan.table.files), 'file')} of Parquet")

@@ -39,8 +39,8 @@ HELD_GROUPS = 400_000
 HELD_TASKS = 64
 """The most tasks whose results are handed to the driver. Beyond, each could hand over but little."""
 
-ANSWER = "error string, message string, parts binary"
-"""What a task answers: its sums as an Arrow table, or the name of an error and its message."""
+ANSWER = "error string, message string, tables array<binary>"
+"""What a task answers: its sums as Arrow tables, or the name of an error and its message."""
 
 ERRORS = {kind.__name__: kind for kind in (DataError, MissingInputError, SpecError, UnreadableError)}
 """The errors of a worker that end a job in one line."""
@@ -58,8 +58,8 @@ class Sums(Protocol):
     def add(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch."""
 
-    def take(self) -> pa.Table:
-        """Return the sums, and begin anew."""
+    def take(self) -> list[pa.Table]:
+        """Return the sums as a table, and perhaps others beside it; and begin anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +79,11 @@ class Scan:
     columns: dict[str, str]
 
 
-def scan_of(rows: Rows) -> Scan | str:
-    """What workers must read and sum for the state of a table, or why they cannot."""
+def scan_of(rows: Rows, *, most_scores: int = 0) -> Scan | str:
+    """What workers must read and sum for the state of a table, or why they cannot.
+
+    Of a table of at most `most_scores` rows the scores are kept beside the sums.
+    """
     if not rows.predictions:
         return "its rows are the forecasts of single models, which are brought together by key"
     find = finder(rows.source)
@@ -103,12 +106,12 @@ def scan_of(rows: Rows) -> Scan | str:
         weight_exponent=rows.weight_exponent,
     )
     types = tuple(arrow_type(fields[name].type) for name in rows.roles.slices)
-    summation = Summation(reading=reading, conventions=conventions_of(rows), slice_types=types)
+    summation = Summation(reading=reading, conventions=conventions_of(rows), slice_types=types, most_scores=most_scores)
     return Scan(table=table, summation=summation, columns={name: str(fields[name].name) for name in reading.columns})
 
 
-def state_from_files(rows: Rows, scan: Scan, source: int) -> LocalTable | DataFrame:
-    """The state of a table, on the driver if it is small.
+def state_from_files(rows: Rows, scan: Scan, source: int) -> tuple[LocalTable | DataFrame, pa.Table | None]:
+    """The state of a table, on the driver if it is small; and what each row adds to its score, if rows are few.
 
     Raises
     ------
@@ -122,11 +125,22 @@ def state_from_files(rows: Rows, scan: Scan, source: int) -> LocalTable | DataFr
     if len(tasks) <= HELD_TASKS:
         found = answers_of(spark, tasks, scan, partial(sums_of_parts, scan.summation))
         if found is not None:
-            local = LocalTable(complete(found, conventions, source), schema_of(scan), spark)
-            return local if stays_here(local, conventions) else local.table
-    schema = from_arrow_schema(sums_of_parts(scan.summation).take().schema)
+            parts, *scores = (pa.concat_tables(tables) for tables in zip(*found, strict=False))
+            local = LocalTable(complete(parts, conventions, source), schema_of(scan), spark)
+            if not stays_here(local, conventions):
+                return local.table, None
+            return local, named_scores(scores, scan)
+    schema = from_arrow_schema(sums_of_parts(scan.summation).take()[0].schema)
     parts = over_tasks(spark, tasks, partial(parts_of, scan=scan), schema)
-    return state_of_parts(parts, conventions, source)
+    return state_of_parts(parts, conventions, source), None
+
+
+def named_scores(scores: Sequence[pa.Table], scan: Scan) -> pa.Table | None:
+    """The scores of all tasks, with the slice columns of a state; None if there are too many."""
+    if not scores or scores[0].num_rows > scan.summation.most_scores:
+        return None
+    columns = slice_columns(scan.summation.conventions).values()
+    return scores[0].rename_columns([*columns, *scores[0].column_names[len(columns) :]])
 
 
 def loss_from_files(rows: Rows, scan: Scan) -> dict[str, Any]:
@@ -135,7 +149,7 @@ def loss_from_files(rows: Rows, scan: Scan) -> dict[str, Any]:
     tasks = tasks_of(scan.table, slots_for(spark, scan.table))
     found = answers_of(spark, tasks, scan, partial(LossSums, scan.summation.reading))
     assert found is not None
-    return {name: math.fsum(table[name][0].as_py() for table in found) for name in found[0].column_names}
+    return {name: math.fsum(table[name][0].as_py() for (table,) in found) for name in found[0][0].column_names}
 
 
 def slots_for(spark: SparkSession, table: FileTable) -> int:
@@ -145,10 +159,10 @@ def slots_for(spark: SparkSession, table: FileTable) -> int:
 
 def answers_of(
     spark: SparkSession, tasks: Sequence[Sequence[Piece]], scan: Scan, sums: Callable[[], Sums]
-) -> list[pa.Table] | None:
-    """Run one job in which each task sums its rows; return the tables of all, or None if they are too large."""
+) -> list[list[pa.Table]] | None:
+    """Run one job in which each task sums its rows; return the tables of each, or None if they are too large."""
     most = HELD_GROUPS // max(len(tasks), 1)
-    return parts_in(over_tasks(spark, tasks, partial(answer, scan=scan, sums=sums, most=most), ANSWER).toArrow())
+    return tables_in(over_tasks(spark, tasks, partial(answer, scan=scan, sums=sums, most=most), ANSWER).toArrow())
 
 
 def over_tasks(
@@ -174,7 +188,7 @@ def over_tasks(
 def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], most: int) -> Iterator[pa.RecordBatch]:
     """Sum the rows of a task, and answer with the sums as bytes, or with what went wrong; runs in a worker."""
     found = sums()
-    error, message, parts = None, None, None
+    error, message, tables = None, None, None
     try:
         for batch in batches_of(pieces, scan):
             found.add(batch)
@@ -182,16 +196,16 @@ def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], mos
                 error = LARGE
                 break
         else:
-            parts = as_bytes(found.take())
+            tables = [as_bytes(table) for table in found.take()]
     except tuple(ERRORS.values()) as raised:
         error, message = type(raised).__name__, str(raised)
     yield pa.RecordBatch.from_arrays(
         [
             pa.array([error], pa.string()),
             pa.array([message], pa.string()),
-            pa.array([parts], pa.binary()),
+            pa.array([tables], pa.list_(pa.binary())),
         ],
-        names=["error", "message", "parts"],
+        names=["error", "message", "tables"],
     )
 
 
@@ -201,8 +215,8 @@ def parts_of(pieces: Sequence[Piece], *, scan: Scan) -> Iterator[pa.RecordBatch]
     for batch in batches_of(pieces, scan):
         sums.add(batch)
         if len(sums) > MOST_GROUPS:
-            yield from sums.take().to_batches()
-    yield from sums.take().to_batches()
+            yield from sums.take()[0].to_batches()
+    yield from sums.take()[0].to_batches()
 
 
 def sums_of_parts(summation: Summation) -> Sums:
@@ -244,14 +258,14 @@ def as_bytes(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # it has no types
 
 
-def parts_in(answers: pa.Table) -> list[pa.Table] | None:
-    """The parts of all tasks; None if a task found more than the driver takes. Raises the error of a task."""
+def tables_in(answers: pa.Table) -> list[list[pa.Table]] | None:
+    """The tables of each task; None if a task found more than the driver takes. Raises the error of a task."""
     for error, message in zip(answers["error"].to_pylist(), answers["message"].to_pylist(), strict=True):
         if error in ERRORS:
             raise ERRORS[error](message)
     if LARGE in answers["error"].to_pylist():
         return None
-    return [pa.ipc.open_stream(parts).read_all() for parts in answers["parts"].to_pylist()]
+    return [[pa.ipc.open_stream(table).read_all() for table in tables] for tables in answers["tables"].to_pylist()]
 
 
 def schema_of(scan: Scan) -> StructType:
@@ -264,11 +278,11 @@ def schema_of(scan: Scan) -> StructType:
     return StructType([StructField(*column) for column in (*slices, *keys, *sums, ("fingerprint", StringType()))])
 
 
-def complete(parts: Sequence[pa.Table], conventions: Conventions, source: int) -> pa.Table:
+def complete(parts: pa.Table, conventions: Conventions, source: int) -> pa.Table:
     """The table of a state from the parts of all tasks: sums added, slices under their names, id and fingerprint."""
     sums = columns_of(conventions)
     inner = [slice_name(place) for place in range(len(conventions.slices))]
-    together = pa.concat_tables([*parts, *always(parts[0].schema, source)])
+    together = pa.concat_tables([parts, *always(parts.schema, source)])
     keys = [*inner, *KEYS]
     added = together.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in sums])
     named = [added[key] for key in keys] + [added[f"{name}_sum"] for name in sums]

@@ -52,8 +52,8 @@ class LossSums:
         for name, value in sums.items():
             self._sums[name] += value
 
-    def take(self) -> pa.Table:
+    def take(self) -> list[pa.Table]:
         """The sums as a table of one row; they begin anew."""
         table = pa.table({name: [float(value)] for name, value in self._sums.items()})
         self._start()
-        return table
+        return [table]

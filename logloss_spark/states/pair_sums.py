@@ -76,11 +76,11 @@ class PairSums:
         happened = np.zeros(len(slices), dtype=np.int64) if form.soft_labels else kept.label
         self._classes[place - 1].add(slices * form.size + happened, {}, slices=known)
 
-    def take(self) -> pa.Table:
+    def take(self) -> list[pa.Table]:
         """The rows of the state's parts; the sums begin anew."""
         table = as_table(list(self._rows()), self._slices.columns(), self.summation.conventions)
         self._start()
-        return table
+        return [table]
 
     def _rows(self) -> Iterator[PartRows]:
         conventions = self.summation.conventions

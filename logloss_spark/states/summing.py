@@ -1,8 +1,9 @@
 """The parts of a state from batches of rows, in NumPy, in a worker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from logloss_spark.kernels.grid import THIN_BIN
@@ -10,6 +11,7 @@ from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.kernels.terms import binary_terms, class_terms
 from logloss_spark.rows.batches import Reading, Ready, made_ready
+from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.losses import kernel_of
 from logloss_spark.states.addends import Terms, addends_of_group, one_precise, times
 from logloss_spark.states.class_sums import ClassSums
@@ -25,7 +27,7 @@ from logloss_spark.states.parts import (
     status_rows,
     total_of,
 )
-from logloss_spark.states.schema import BUCKET_STRIDE
+from logloss_spark.states.schema import BUCKET_STRIDE, SCORE
 from logloss_spark.states.slice_ids import SliceIds
 
 MOST_GROUPS = 1 << 18
@@ -41,11 +43,14 @@ class Summation:
     reading : Reading
     conventions : Conventions
     slice_types : tuple of Arrow types
+    most_scores : int
+        The rows of a table whose scores are kept beside their sums; of a larger one none are.
     """
 
     reading: Reading
     conventions: Conventions
     slice_types: tuple[pa.DataType, ...]
+    most_scores: int = 0
 
 
 class PartSums:
@@ -60,6 +65,8 @@ class PartSums:
         self._slices = SliceIds(self.summation.slice_types)
         self._statuses = Groups(len(STATUSES))
         self._cells = Groups(CELL_STRIDE)
+        self._scores: list[tuple[Ids, Array, Array, Array]] = []
+        self._scored = 0
         self._buckets = Groups(max(conventions.buckets, 1) * BUCKET_STRIDE)
         self._classes = (
             None if form.scalar else ClassSums(form.size, soft=form.soft_labels, buckets=max(conventions.buckets, 1))
@@ -96,14 +103,31 @@ class PartSums:
             place = ready.bucket * BUCKET_STRIDE + THIN_BIN.take(terms["bin"])
             keys = slices * self._buckets.stride + place
             self._buckets.add(keys, bucket_addends(terms, ready.weight), slices=known)
+        self._scored += len(slices)
+        if self._scored <= self.summation.most_scores:
+            weight = np.ones(len(slices)) if ready.weight is None else ready.weight
+            self._scores.append((slices, weight, terms["y"], terms["score"]))
         if self._classes is not None:
             self._classes.add(slices, terms, ready.weight, ready.bucket, known=known)
 
-    def take(self) -> pa.Table:
-        """The rows of the state's parts; the sums begin anew."""
-        table = as_table(list(self._rows()), self._slices.columns(), self.summation.conventions)
+    def take(self) -> list[pa.Table]:
+        """The rows of the state's parts, and of few rows their scores; the sums begin anew."""
+        slices = self._slices.columns()
+        tables = [as_table(list(self._rows()), slices, self.summation.conventions)]
+        if self._scored <= self.summation.most_scores:
+            tables.append(self._of_scores(slices))
         self._start()
-        return table
+        return tables
+
+    def _of_scores(self, slices: Sequence[pa.Array]) -> pa.Table:
+        """What each row adds to the sums of its score, which is called `place`."""
+        none = np.empty(0)
+        parts = [(none.astype(np.int64), none, none, none), *self._scores]
+        of_slice, w, y, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+        sums = {"w": w, "w2": w * w, "wy": w * y, "w2y": w * w * y}
+        row = pa.array(of_slice)
+        named = {slice_name(index): values.take(row) for index, values in enumerate(slices)}
+        return pa.table(named | {name: sums[name] for name in SCORE} | {"place": score})
 
     def _rows(self) -> Iterator[PartRows]:
         conventions = self.summation.conventions

@@ -62,7 +62,7 @@ def state_in_spark(rows: Rows, source: int) -> DataFrame:
 
 def both(rows: Rows, make: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The state by the workers and by Spark, by their keys and in the same order."""
-    found = state_from_files(rows, scanned(rows), SOURCE)
+    found, _ = state_from_files(rows, scanned(rows), SOURCE)
     assert isinstance(found, LocalTable)
     spark = make(rows, SOURCE)
     assert found.table.dtypes == spark.dtypes
@@ -139,7 +139,7 @@ def test_a_state_of_many_groups_stays_in_spark_and_is_the_same(
     df = spark.read.parquet(stored(tmp_path, rows_of_form("probability")))
     rows = rows_of(df, Roles(label="label", prediction="prediction", by="segment"), Scoring())
     monkeypatch.setattr(files, "HELD_GROUPS", 10)
-    found = state_from_files(rows, scanned(rows), SOURCE)
+    found, _ = state_from_files(rows, scanned(rows), SOURCE)
     assert isinstance(found, DataFrame)
     check_same(by_keys(found.toArrow()), by_keys(state_in_spark(rows, SOURCE).toArrow()))
 
