@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from logloss_spark.checks import at_least_one, between
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.held import HeldState
+from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable
 from logloss_spark.report.comparisons import (
     CLEAREST_FIRST,
@@ -151,7 +152,7 @@ class Comparison(HeldState):
 
 
 def compare(
-    df: DataFrame,
+    table: Table,
     *,
     label: Columns,
     baseline: str,
@@ -181,8 +182,8 @@ def compare(
 
     Parameters
     ----------
-    df : DataFrame
-        Classic or over Spark Connect.
+    table : DataFrame, str, or list of str
+        As in `evaluate`.
     label : str, or list of str
         As in `evaluate`.
     baseline : str
@@ -252,4 +253,6 @@ def compare(
         kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip, sum_tolerance=sum_tolerance
     )
     roles = Roles(label=label, prediction=compared.of_baseline, weight=weight, cluster=cluster, by=by)
-    return Comparison(compared_rows(df, roles, scoring, compared, engine=engine), confidence)
+    source, files = table_and_files(table)
+    ready = replace(compared_rows(source, roles, scoring, compared, engine=engine), files=files)
+    return Comparison(ready, confidence)

@@ -1,6 +1,7 @@
 """Evaluate a table of predictions: one state, and everything that is computed from it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect, uncache
+from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
@@ -247,7 +249,7 @@ class Evaluation(HeldState):
 
 
 def evaluate(
-    df: DataFrame,
+    table: Table,
     label: Columns,
     prediction: Columns,
     *,
@@ -272,8 +274,9 @@ def evaluate(
 
     Parameters
     ----------
-    df : DataFrame
-        One row per prediction, classic or over Spark Connect.
+    table : DataFrame, str, or list of str
+        One row per prediction: a DataFrame, classic or over Spark Connect; or the path, or the paths, of Parquet files,
+        which the active session reads.
     label : str, or list of str
         The column of what happened: numbers, booleans or strings; with `soft_labels` a share or a distribution.
     prediction : str, or list of str
@@ -373,7 +376,9 @@ def evaluate(
     )
     reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline, auc=auc, calibration=calibration)
     roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by)
-    return Evaluation(rows_of(df, roles, scoring, engine=engine), reporting)
+    source, files = table_and_files(table)
+    rows = replace(rows_of(source, roles, scoring, engine=engine), files=files)
+    return Evaluation(rows, reporting)
 
 
 SORTED: Mapping[str, Callable[..., DataFrame]] = {"auc": with_ranking, "calibration": with_pooling}

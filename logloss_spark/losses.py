@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
+from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.kernels.divergence import binary_kl
 from logloss_spark.kernels.grid import HALF, coarse_bin
 from logloss_spark.kernels.status import STATUSES
@@ -64,7 +65,7 @@ DIVERGENCES: Mapping[str, Callable[[Array, Array], Array]] = {"cross_entropy": b
 
 
 def compare_losses(
-    df: DataFrame,
+    table: Table,
     *,
     label: Columns,
     prediction: Columns,
@@ -88,7 +89,7 @@ def compare_losses(
 
     Parameters
     ----------
-    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, ece_bins :
+    table, label, prediction, weight, kind, classes, soft_labels, eps, clip, ece_bins :
         As in `evaluate`, for a prediction that is one number; `eps` and `clip` cap cross-entropy alone.
 
     Returns
@@ -131,6 +132,7 @@ def compare_losses(
     """
     scoring = Scoring(kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip)
     bins = Reading(ece_bins=ece_bins).ece_bins
+    df, _ = table_and_files(table)
     rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring)
     if not rows.form.scalar:
         raise SpecError(

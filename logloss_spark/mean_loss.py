@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError, ImpossibleEventsWarning, InvalidRowsWarning
+from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import ratio_of_sums
 from logloss_spark.roles import Columns, Roles
@@ -32,7 +34,7 @@ CAPPED_SHARE = 0.01
 
 
 def log_loss(
-    df: DataFrame,
+    table: Table,
     label: Columns,
     prediction: Columns,
     *,
@@ -49,7 +51,7 @@ def log_loss(
 
     Parameters
     ----------
-    df, label, prediction, weight, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
+    table, label, prediction, weight, kind, classes, soft_labels, eps, clip, sum_tolerance, engine :
         As in `evaluate`.
 
     Returns
@@ -75,7 +77,9 @@ def log_loss(
     scoring = Scoring(
         kind=kind, classes=classes, soft_labels=soft_labels, eps=eps, clip=clip, sum_tolerance=sum_tolerance
     )
-    rows = rows_of(df, Roles(label=label, prediction=prediction, weight=weight), scoring, engine=engine)
+    source, files = table_and_files(table)
+    roles = Roles(label=label, prediction=prediction, weight=weight)
+    rows = replace(rows_of(source, roles, scoring, engine=engine), files=files)
     check_logits(rows)
     found = loss_sums(rows)
     if rows.form.weighted and not in_range(weight_in(found)) and (exponent := exponent_of(rows)):

@@ -22,8 +22,15 @@ def read_input(spark: SparkSession, given: Input, columns: Renaming) -> DataFram
     return renamed(table, columns.rename) if columns.rename else table
 
 
-def files_of_input(spark: SparkSession, table: DataFrame, given: Input, columns: Renaming) -> FileTable | str:
-    """Return the files of a table that `read_input` returned, or the reason why workers cannot read them."""
+def files_of_input(
+    spark: SparkSession, table: DataFrame, given: Input, columns: Renaming, *, engine: str
+) -> FileTable | str | None:
+    """Return the files of a table that `read_input` returned, or the reason why workers cannot read them.
+
+    None for an engine that does not read files.
+    """
+    if engine not in ("auto", "arrow"):
+        return None
     if given.where is None:
         return files_of_source(table, given)
     if columns.rename:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from pyspark.sql import DataFrame
 
 from logloss_spark.checks import one_of
 from logloss_spark.errors import SpecError
@@ -32,7 +31,7 @@ from logloss_spark.fit.solvers import Minimum, Position, Problem, Step, minimise
 from logloss_spark.fit.spec import ClassWeight, Family, FitEngine, Solver, Training, columns_or_one, listed_classes
 from logloss_spark.fit.status import Status
 from logloss_spark.fit.table import TrainingTable, training_table
-from logloss_spark.io.files import read_paths
+from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.kernels.sums import Array
 from logloss_spark.scoring import Label
 
@@ -46,7 +45,7 @@ Progress = Callable[[Step], None]
 
 
 def fit_logistic(
-    table: DataFrame | str | Sequence[str],
+    table: Table,
     *,
     features: str | Sequence[str],
     label: str,
@@ -180,7 +179,7 @@ def fit_logistic(
     if training.elastic_net_param and not training.reg_param:
         message = "elastic_net_param is the share of L1 in the penalty, and reg_param = 0 makes it none"
         warnings.warn(message, UserWarning, stacklevel=2)
-    df, files = read_paths(table) if isinstance(table, Sequence) else (table, None)
+    df, files = table_and_files(table)
     analysed = training_table(df, training, files)
     return fit_table(analysed, initial=initial, checkpoint=checkpoint, progress=progress)
 

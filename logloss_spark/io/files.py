@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from os import PathLike, fspath
+from typing import Any, cast
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -117,6 +118,10 @@ class FileTable:
     case_sensitive: bool = False
 
 
+Table = DataFrame | str | PathLike[str] | Sequence[str | PathLike[str]]
+"""A table as a user gives it: a DataFrame, or the path or the paths of Parquet files."""
+
+
 class DoubtError(Exception):
     """A table may be more than its files. Raised and caught in this module; its text is the reason."""
 
@@ -173,6 +178,15 @@ def files_of_source(df: DataFrame, source: Source) -> FileTable | str:
         return filtered(df.sparkSession, table, source.where)
     except DoubtError as doubt:
         return str(doubt)
+
+
+def table_and_files(table: Table) -> tuple[DataFrame, FileTable | str | None]:
+    """Return a table as a DataFrame; if it was given by its paths, with what `read_paths` says of its files."""
+    if isinstance(table, str | PathLike):
+        return read_paths(fspath(table))
+    if isinstance(table, list | tuple):
+        return read_paths([fspath(path) for path in table])
+    return cast(DataFrame, table), None  # whoever gets it checks that it is one
 
 
 def read_paths(paths: str | Sequence[str]) -> tuple[DataFrame, FileTable | str]:

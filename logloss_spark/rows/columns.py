@@ -56,7 +56,8 @@ def check_batch(df: DataFrame) -> None:
     """Raise SpecError for anything but a batch DataFrame of Spark."""
     if not isinstance(df, DataFrame):
         raise SpecError(
-            f"the table must be a Spark DataFrame, got a {kind_of(df)}: spark.createDataFrame makes one from pandas"
+            "the table must be a Spark DataFrame, or the path of Parquet files, "
+            f"got a {kind_of(df)}: spark.createDataFrame makes one from pandas"
         )
     if df.isStreaming:
         raise SpecError(

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, MapType, UserDefinedType
 
 from logloss_spark.errors import SpecError
+from logloss_spark.io.files import FileTable
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.rows.clusters import cluster_hash
@@ -58,6 +59,8 @@ class Rows:
     predictions : tuple of Columns
         The columns of the user's table that hold the forecasts, the baseline's first; none where the forecasts of a row
         come from several rows of that table.
+    files : FileTable or str, optional
+        The files that the user's table consists of, or why it may be more; None where nobody looked yet.
     compared_on : ComparedRows
         The rows that they are compared on.
     """
@@ -71,6 +74,7 @@ class Rows:
     weight_exponent: int = 0
     models: tuple[str, ...] = ()
     predictions: tuple[Columns, ...] = ()
+    files: FileTable | str | None = None
     compared_on: ComparedRows = "all"
 
     @property

@@ -95,7 +95,7 @@ def scan_of(rows: Rows, *, most_scores: int = 0) -> Scan | str:
     for name, field in fields.items():
         if field.name is None:
             return f"{name!r} is inside a column"
-    table = files_of(rows.source)
+    table = files_of(rows.source) if rows.files is None else rows.files
     if isinstance(table, str):
         return table
     reading = Reading(

@@ -305,7 +305,9 @@ def test_a_table_that_is_not_sparks_is_refused_in_one_line(spark):
         lambda: ls.log_loss(frame, "y", "p"),
         lambda: ls.fit_logistic(frame, features=["p"], label="y"),
     ):
-        with pytest.raises(SpecError, match="must be a Spark DataFrame, got a pandas DataFrame"):
+        with pytest.raises(
+            SpecError, match="must be a Spark DataFrame, or the path of Parquet files, got a pandas DataFrame"
+        ):
             call()
     assert ls.log_loss(spark.createDataFrame(frame), "y", "p") > 0
 

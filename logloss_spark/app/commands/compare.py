@@ -1,7 +1,7 @@
 """The command `compare`: read the predictions of several models, compare them on the same rows, write the tables."""
 
 from argparse import Namespace
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pyspark.sql import DataFrame, SparkSession
@@ -11,7 +11,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading import addresses_of, check_any, read_input
+from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.checks import one_of
@@ -149,7 +149,8 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
     source = read_input(spark, config.input, config.columns)
     addresses, targets = addresses_of(spark, source, config.input), output.targets(outputs)
     asked = config.compare
-    rows = compared_rows(source, config.roles, asked, config.contest, engine=asked.engine)
+    files = files_of_input(spark, source, config.input, config.columns, engine=asked.engine)
+    rows = replace(compared_rows(source, config.roles, asked, config.contest, engine=asked.engine), files=files)
     with (
         Comparison(rows, asked.confidence) as comparison,
         reserved(spark, targets, mode=output.mode, apart_from=addresses) as reservation,

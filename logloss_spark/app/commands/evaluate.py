@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -11,7 +11,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading import addresses_of, check_any, read_input
+from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.errors import SpecError
@@ -129,7 +129,8 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     output, outputs = config.output, config.output.paths
     source = read_input(spark, config.input, config.columns)
     asked = config.evaluate
-    rows = rows_of(source, config.roles, asked, engine=asked.engine)
+    files = files_of_input(spark, source, config.input, config.columns, engine=asked.engine)
+    rows = replace(rows_of(source, config.roles, asked, engine=asked.engine), files=files)
     evaluation = Evaluation(rows, asked)
     quarantined, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
     targets = output.targets(outputs)

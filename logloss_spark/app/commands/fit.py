@@ -145,8 +145,7 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
         rows=source if output.invalid else None,
     ) as reservation:
         with explained(source, config):
-            native = training.engine == "native"
-            files = None if native else files_of_input(spark, source, config.input, config.columns)
+            files = files_of_input(spark, source, config.input, config.columns, engine=training.engine)
             table = training_table(source, training, files)
             model = fit_table(table, checkpoint=checkpoint, progress=None if given.json else print_step)
         invalid = invalid_training_rows(table)
