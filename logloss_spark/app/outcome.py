@@ -32,8 +32,9 @@ class Outcome:
     slices : sequence of records
         The first slices of each grouping set, with all their metrics, as the table that is written has them.
     details : mapping
-        What else a command found: the "sources" of ranking and of CORP (`evaluate`), the "report" of a fit and its
-        first "coefficients" (`fit`), the "columns" that were added (`score`).
+        What else a command found: the "engine" that read and summed the rows, its `name` and `because`, why it was
+        this one (`evaluate`, `compare`); the "sources" of ranking and of CORP (`evaluate`); the "report" of a fit and
+        its first "coefficients" (`fit`); the "columns" that were added (`score`).
     verdicts : sequence of records
         Always empty: no command judges yet.
     written : mapping from the name of a table to its path

@@ -74,9 +74,10 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
 def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession) -> None:
     ran = job.run(BY_DAY, outputs=["reliability", "state"])
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.splitlines()[-6:] == [
+    assert ran.out.splitlines()[-7:] == [
         "1 row of 2,000 not scored: null_label 1",
         f"read 2,000 rows of {job.predictions}, scored 1,999",
+        "engine native: it was asked for",
         "took auc and calibration from the rows themselves",
         *[f"wrote {name} to {job.out / name}" for name in OUTPUTS[:3]],
     ]

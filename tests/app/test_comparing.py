@@ -68,6 +68,7 @@ def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
     assert lines[9:] == [
         "1 row of 400 not scored by all models: null_label 1",
         f"read 400 rows of {ran.folder}/wide, compared 399",
+        "engine native: it was asked for",
         f"wrote metrics to {ran.out_folder}/metrics",
         f"wrote state to {ran.out_folder}/state",
     ]
@@ -103,12 +104,12 @@ def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_base
     lines = ran.out.splitlines()
     assert ", each on the rows that both score" in lines[0]
     assert "no row of positive weight is scored by blunt and never alike" in lines
-    assert lines[-6:-3] == [
+    assert lines[-7:-4] == [
         "300 rows of 400 not scored by both blunt and late: null_prediction 299, null_label 1",
         "400 rows of 400 not scored by both blunt and never: null_prediction 399, null_label 1",
         "1 row of 400 not scored by both blunt and sharp: null_label 1",
     ]
-    assert lines[-3] == f"read 400 rows of {ran.folder}/partly, compared 499 pairs of a row and a challenger"
+    assert lines[-4] == f"read 400 rows of {ran.folder}/partly, compared 499 pairs of a row and a challenger"
     written = {row.challenger: row.n for row in spark.read.parquet(str(ran.out_folder / "metrics")).collect()}
     assert written == {"late": 100, "never": 0, "sharp": 399}
     none = job(*asked, "output.mode=overwrite", models='[models]\nblunt = "blunt"\nnever = "never"')

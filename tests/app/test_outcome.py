@@ -136,7 +136,11 @@ def test_every_command_says_what_it_found_as_json(folder: Path, capsys: pytest.C
     assert [record["slice"] for record in evaluated["slices"]] == ["all", "day=1", "day=0"]
     assert evaluated["slices"][0]["log_loss"] == pytest.approx(0.88, abs=0.2)
     assert evaluated["written"] == {"metrics": f"{folder}/metrics"}
-    assert evaluated["details"] == {"sources": {"auc": "rows", "calibration": "rows"}}
+    assert evaluated["details"] == {
+        "engine": {"name": "native", "because": "it was asked for"},
+        "sources": {"auc": "rows", "calibration": "rows"},
+    }
+    assert compared["details"] == {"engine": evaluated["details"]["engine"]}
     assert compared["counts"] == {"read": 40, "compared": 39}
     assert compared["slices"][0]["challenger"] == "b"
     assert found["merge"]["counts"] == {"states": 2, "missing": 0}

@@ -1,7 +1,7 @@
 """The command `compare`: read the predictions of several models, compare them on the same rows, write the tables."""
 
 from argparse import Namespace
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from pyspark.sql import DataFrame, SparkSession
@@ -155,7 +155,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         Comparison(rows, asked.confidence) as comparison,
         reserved(spark, targets, mode=output.mode, apart_from=addresses) as reservation,
     ):
-        counts = comparison.counts
+        counts, ran = comparison.counts, comparison.engine
         check_any(sum(counts.values()), config.input)
         if not counts["ok"] and counts["prediction_length"]:
             raise DataError(wrong_lengths(comparison))
@@ -177,9 +177,10 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         counts={"read": read, "compared": counts["ok"]},
         invalid=reasons_in(counts),
         slices=records_of(first),
+        details={"engine": asdict(ran)},
         written=outputs,
         view=view,
-        notes=(f"read {counted(read, 'row')} of {config.input.name}, compared {compared}",),
+        notes=(f"read {counted(read, 'row')} of {config.input.name}, compared {compared}", f"engine {ran}"),
     )
 
 

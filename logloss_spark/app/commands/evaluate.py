@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -135,7 +135,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     quarantined, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
     targets = output.targets(outputs)
     with reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation, evaluation:
-        counts, sources = evaluation.counts, evaluation.sources
+        counts, sources, ran = evaluation.counts, evaluation.sources, evaluation.engine
         check_any(sum(counts.values()), config.input)
         check_tolerated(counts, config.evaluate, evaluation.advice)
         with evaluation.measured() as metrics:
@@ -166,11 +166,12 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         counts={"read": read, "scored": counts["ok"]},
         invalid=reasons_in(counts),
         slices=records_of(first, asked.metrics),
-        details={"sources": sources},
+        details={"engine": asdict(ran), "sources": sources},
         written=outputs,
         view=view,
         notes=(
             f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
+            f"engine {ran}",
             *notes_on_sources(sources),
         ),
     )
