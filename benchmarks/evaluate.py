@@ -4,6 +4,7 @@
 
 The machine is shared, so times mean little and ratios are what to read: each contender's best of several rounds, in
 which all take turns. Every repetition builds a new DataFrame: an action on an old one would reuse its shuffle.
+`benchmarks/small.py` has the times of small tables, and `benchmarks/scale.py` those of large ones.
 """
 
 import argparse
@@ -14,11 +15,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import inf, log
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import duckdb
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
@@ -27,14 +32,22 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 import logloss_spark as ls
 from logloss_spark.io.session import session
+from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.form import Form
 
 ROWS_OF_A_DAY = 1_000_000
 CAP = -log(1e-15)
 CORES = 2
 BY = [["day"], ["segment"], ["day", "segment"]]
-GROWTH = (2, 5, 10, 20, 50)
+GROWTH = (2, 5, 10, 20, 50, 100)
 """Days, of a million rows each."""
+
+EVENTS, CLASSIFIED = 5_000_000, 2_000_000
+"""The rows of the table with clusters and three models, and of that with ten classes."""
+
+CLUSTERS, CLASSES = 1_000_000, 10
+
+Contenders = dict[str, Callable[[], float]]
 
 
 def make_table(spark: SparkSession, folder: Path, days: int) -> None:
@@ -64,8 +77,13 @@ def paths(folder: Path, days: int) -> list[str]:
 
 
 def spark_table(spark: SparkSession, folder: Path, days: int) -> DataFrame:
-    """A new DataFrame over the first days."""
-    return spark.read.option("basePath", str(folder)).parquet(*paths(folder, days))
+    """A new DataFrame over the first days, which are linked into a folder of their own."""
+    first = folder.parent / f"first-{days}-days"
+    first.mkdir(exist_ok=True)
+    for path in map(Path, paths(folder, days)):
+        if not (first / path.name).exists():
+            (first / path.name).symlink_to(path.resolve())
+    return spark.read.parquet(str(first))
 
 
 def files_of(folder: Path, days: int) -> list[str]:
@@ -78,11 +96,11 @@ def duckdb_source(folder: Path, days: int) -> str:
     return f"read_parquet({files_of(folder, days)}, hive_partitioning = true)"
 
 
-def global_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, Callable[[], float]]:
+def global_contenders(spark: SparkSession, folder: Path, days: int) -> Contenders:
     """One weighted log loss over everything."""
     files = files_of(folder, days)
 
-    def engine(name: str) -> Callable[[], float]:
+    def engine(name: Engine) -> Callable[[], float]:
         return lambda: ls.log_loss(spark_table(spark, folder, days), "label", "p", weight="w", engine=name)
 
     def mllib() -> float:
@@ -108,8 +126,9 @@ def global_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str,
         return float(table.collect(engine="streaming").item())
 
     return {
-        "pandas engine": engine("pandas"),
+        "arrow engine": engine("arrow"),
         "native engine": engine("native"),
+        "pandas engine": engine("pandas"),
         "MLlib": mllib,
         "scikit-learn": sklearn,
         "DuckDB": duck,
@@ -126,10 +145,10 @@ TERMS = """
 """The sums that a state is made of, for the peers."""
 
 
-def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, Callable[[], float]]:
+def full_contenders(spark: SparkSession, folder: Path, days: int) -> Contenders:
     """The full metric set by two columns; DuckDB and Polars compute the same sums by slice, bin and label."""
 
-    def engine(name: str) -> Callable[[], float]:
+    def engine(name: Engine) -> Callable[[], float]:
         def run() -> float:
             table = spark_table(spark, folder, days)
             with ls.evaluate(table, label="label", prediction="p", weight="w", by=BY, engine=name) as evaluation:
@@ -197,10 +216,11 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> dict[str, C
         return float(found.item())
 
     return {
-        "pandas engine": engine("pandas"),
+        "arrow engine": engine("arrow"),
         "native engine": engine("native"),
         "its state alone": state_alone,
         "with plain sums": with_plain_sums,
+        "pandas engine": engine("pandas"),
         "DuckDB": duck,
         "Polars": polars,
     }
@@ -214,7 +234,90 @@ def plain_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None
     return sums | {f"{name}_low": F.lit(0.0) for name in terms}
 
 
-def best_times(contenders: dict[str, Callable[[], float]], repeat: int) -> dict[str, float]:
+def make_events(folder: Path) -> str:
+    """Write once a table with three models and with clusters of a million values, as numbers and as text."""
+    for part in range(EVENTS // ROWS_OF_A_DAY):
+        rng = np.random.default_rng(part)
+        logit = 1.5 * rng.standard_normal(ROWS_OF_A_DAY) - 1
+        forecasts = [1 / (1 + np.exp(-logit - error * rng.standard_normal(ROWS_OF_A_DAY))) for error in (0, 0.2, 0.4)]
+        user = rng.integers(CLUSTERS, size=ROWS_OF_A_DAY)
+        columns = {
+            "label": (rng.random(ROWS_OF_A_DAY) < forecasts[0]).astype(np.int32),
+            **dict(zip("pqr", forecasts, strict=True)),
+            "w": 0.5 + 2 * rng.random(ROWS_OF_A_DAY),
+            "segment": pa.array([f"segment-{segment}" for segment in range(8)]).take(pa.array(user % 8)),
+            "user": user,
+            "name": pa.array([f"user-{number:07}" for number in range(CLUSTERS)]).take(pa.array(user)),
+        }
+        write_part(folder, part, columns)
+    return str(folder)
+
+
+def make_classified(folder: Path) -> str:
+    """Write once a table of forecasts of ten classes."""
+    for part in range(CLASSIFIED // ROWS_OF_A_DAY):
+        rng = np.random.default_rng(part)
+        forecasts = np.exp(rng.standard_normal((ROWS_OF_A_DAY, CLASSES)))
+        forecasts /= forecasts.sum(axis=1, keepdims=True)
+        label = (forecasts.cumsum(axis=1) < rng.random((ROWS_OF_A_DAY, 1))).sum(axis=1).clip(0, CLASSES - 1)
+        columns = {
+            "label": label.astype(np.int32),
+            "p": pa.ListArray.from_arrays(np.arange(0, forecasts.size + 1, CLASSES, dtype=np.int32), forecasts.ravel()),
+            "segment": pa.array([f"segment-{segment}" for segment in range(8)]).take(pa.array(label % 8)),
+        }
+        write_part(folder, part, columns)
+    return str(folder)
+
+
+def write_part(folder: Path, part: int, columns: Mapping[str, object]) -> None:
+    """Write a file of a table, if it is not there."""
+    file = folder / f"{part:02}.parquet"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), file.with_suffix(".tmp"), row_group_size=250_000)
+        file.with_suffix(".tmp").rename(file)
+
+
+def evaluating(spark: SparkSession, path: str, **asked: Any) -> Callable[[], float]:
+    """Evaluate a table by segment."""
+
+    def run() -> float:
+        table = spark.read.parquet(path)
+        with ls.evaluate(table, label="label", prediction="p", by="segment", **asked) as evaluation:
+            return float(evaluation.to_pandas()["log_loss"].iloc[0])
+
+    return run
+
+
+def class_contenders(spark: SparkSession, path: str) -> Contenders:
+    """The full metric set of forecasts of several classes."""
+    classes = range(CLASSES)
+    return {f"{name} engine": evaluating(spark, path, engine=name, classes=classes) for name in ("arrow", "native")}
+
+
+def clustered_contenders(spark: SparkSession, path: str) -> Contenders:
+    """The same metrics with and without clusters."""
+    clusters = {"unclustered": None, "by an integer": "user", "by a string": "name"}
+    return {
+        name: evaluating(spark, path, weight="w", engine="arrow", cluster=cluster) for name, cluster in clusters.items()
+    }
+
+
+def compared_contenders(spark: SparkSession, path: str) -> Contenders:
+    """Three models compared in one pass, beside the evaluation of one."""
+
+    def compared() -> float:
+        models = {name: name for name in "pqr"}
+        table = spark.read.parquet(path)
+        with ls.compare(
+            table, label="label", predictions=models, baseline="p", weight="w", by="segment", engine="arrow"
+        ) as comparison:
+            return float(comparison.to_pandas()["baseline_log_loss"].iloc[0])
+
+    return {"evaluate one": evaluating(spark, path, weight="w", engine="arrow"), "compare three": compared}
+
+
+def best_times(contenders: Contenders, repeat: int) -> dict[str, float]:
     """The best time of each contender over rounds in which all take turns, after a round to warm up."""
     answers = {name: run() for name, run in contenders.items()}
     reference = next(iter(answers.values()))
@@ -240,15 +343,15 @@ def print_ratios(title: str, best: dict[str, float], to: Sequence[str]) -> None:
 
 def print_growth(spark: SparkSession, folder: Path, repeat: int) -> None:
     """Print how time and the driver's memory grow with the rows, for the full metric set."""
-    print(f"\nGrowth, full metric set\n{'rows':>12}{'native s':>10}{'pandas s':>10}{'heap MB':>9}{'python MB':>11}")
+    print(f"\nGrowth, full metric set\n{'rows':>12}{'arrow s':>10}{'native s':>10}{'heap MB':>9}{'python MB':>11}")
     for days in GROWTH:
         contenders = full_contenders(spark, folder, days)
-        best = best_times({name: contenders[name] for name in ("native engine", "pandas engine")}, max(1, repeat // 2))
+        best = best_times({name: contenders[name] for name in ("arrow engine", "native engine")}, max(1, repeat // 2))
         spark._jvm.System.gc()
         memory = spark._jvm.java.lang.management.ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed()
         python = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(
-            f"{days * ROWS_OF_A_DAY:12,}{best['native engine']:10.2f}{best['pandas engine']:10.2f}"
+            f"{days * ROWS_OF_A_DAY:12,}{best['arrow engine']:10.2f}{best['native engine']:10.2f}"
             f"{memory / 2**20:9.0f}{python / 2**10:11.0f}",
             flush=True,
         )
@@ -260,7 +363,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000, help="rows that the contenders read, a million a day")
     parser.add_argument("--repeat", type=int, default=5, help="rounds, of which each contender's best counts")
     parser.add_argument("--folder", type=Path, default=Path("build/bench/predictions"))
-    parser.add_argument("--no-growth", action="store_true", help="leave out the sizes from 2 to 50 million rows")
+    parser.add_argument("--no-growth", action="store_true", help="leave out the sizes from 2 to 100 million rows")
     args = parser.parse_args()
     days = max(1, args.rows // ROWS_OF_A_DAY)
 
@@ -276,9 +379,16 @@ def main() -> None:
     )
     for title, contenders, peers in (
         ("Global weighted log loss", global_contenders, ("MLlib", "DuckDB")),
-        ("Full metric set by day, segment and both", full_contenders, ("DuckDB", "with plain sums")),
+        ("Full metric set by day, segment and both", full_contenders, ("DuckDB", "native engine")),
     ):
         print_ratios(title, best_times(contenders(spark, args.folder, days), args.repeat), peers)
+    events, classified = make_events(args.folder.parent / "events"), make_classified(args.folder.parent / "classified")
+    for title, others, peer in (
+        (f"{CLASSES} classes, {CLASSIFIED:,} rows", class_contenders(spark, classified), "native engine"),
+        (f"Clusters of {CLUSTERS:,} values, {EVENTS:,} rows", clustered_contenders(spark, events), "unclustered"),
+        (f"Three models, {EVENTS:,} rows", compared_contenders(spark, events), "evaluate one"),
+    ):
+        print_ratios(title, best_times(others, args.repeat), [peer])
     # Python holds what scikit-learn and Polars left behind; what the driver needs for more rows is the growth below.
     if not args.no_growth:
         print_growth(spark, args.folder, args.repeat)
