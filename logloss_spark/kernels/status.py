@@ -108,6 +108,8 @@ def statuses(
     ['ok', 'prediction_range', 'unknown_label']
     """
     size = prediction.values.shape[1] if prediction.values.ndim == 2 else 2
+    if null_cluster is None and not soft_labels and is_plain(label, prediction, kind, weight):
+        return np.zeros(len(prediction.values), dtype=np.int64)
     reasons = share_reasons(label, slack) if soft_labels else class_reasons(label, size)
     reasons |= prediction_reasons(prediction, kind, slack)
     reasons |= {} if weight is None else weight_reasons(weight)
@@ -118,6 +120,18 @@ def statuses(
         if mask is not None and mask.any():
             found[mask] = code
     return found
+
+
+def is_plain(label: Numbers, prediction: Numbers, kind: str, weight: Numbers | None) -> bool:
+    """Whether labels of two classes, forecasts that are one number, and weights are all valid: it takes a moment."""
+    values = prediction.values
+    if values.ndim == 2 or not len(values) or any(column.null.any() for column in (label, prediction)):
+        return False
+    lowest, highest = (0.0, 1.0) if kind == "probability" else (-np.inf, np.inf)
+    if weight is not None and (weight.null.any() or not (weight.values.min() >= 0 and weight.values.max() < np.inf)):
+        return False
+    labels = label.values
+    return bool(labels.min() >= 0 and labels.max() < 2 and values.min() >= lowest and values.max() <= highest)
 
 
 def class_reasons(label: Numbers, size: int) -> Reasons:

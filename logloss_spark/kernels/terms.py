@@ -102,7 +102,9 @@ def binary_terms(
         error = np.where(y == 1.0, q, p - y) if soft else y * q + not_y * p
         variance = tail * (1.0 - tail)
         logit_variance = variance * (logits * logits)
-        logit_variance[np.isnan(logit_variance)] = 0.0
+        undefined = np.isnan(logit_variance)
+        if undefined.any():
+            logit_variance[undefined] = 0.0
         return {
             "loss": loss,
             "brier": error * error,

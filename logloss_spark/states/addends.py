@@ -1,6 +1,6 @@
 """What each row adds to the sums of its group, in NumPy: the same sums, by the same names, as `states.catalyst` has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ SPLITTER = 2.0**27 + 1.0
 
 Terms = Mapping[str, npt.NDArray[Any]]
 Halves = tuple[Array, Array]
+Addends = Iterator[tuple[str, Array]]
 
 
-def addends_of_group(terms: Terms, weight: Array | None, *, shift: float, scalar: bool, soft: bool) -> dict[str, Array]:
-    """What the rows of a batch add to their cells.
+def addends_of_group(terms: Terms, weight: Array | None, *, shift: float, scalar: bool, soft: bool) -> Addends:
+    """What the rows of a batch add to their cells: one array after the other, so that few are in memory at a time.
 
     Parameters
     ----------
@@ -29,59 +30,60 @@ def addends_of_group(terms: Terms, weight: Array | None, *, shift: float, scalar
     shift : ln K, by which a loss is shifted before it is squared
     scalar, soft : whether a forecast is one number, and labels are shares
 
-    Returns
-    -------
-    dict of arrays of shape (n,). Without weights the sums of w^2 are those of w, and only one of both is here.
+    Yields
+    ------
+    name and array of shape (n,). Without weights the sums of w^2 are those of w, and only one of both is here.
     """
-    with np.errstate(invalid="ignore", over="ignore"):  # of infinite losses
-        return all_addends(terms, weight, shift, scalar=scalar, soft=soft)
-
-
-def all_addends(terms: Terms, weight: Array | None, shift: float, *, scalar: bool, soft: bool) -> dict[str, Array]:
-    """As `addends_of_group`, but infinite losses warn."""
     loss, brier, tail = terms["loss"], terms["brier"], terms["tail"]
     variance = terms["variance"] if scalar else tail * (1.0 - tail)
     halves = None if weight is None else split(weight)
     # Each term is weighted before it is multiplied by another: (w x) w x' stays infinite for infinite x even if w^2
     # underflows.
-    wl, wd, wb, wt, wv = (times(weight, term) for term in (loss, loss - shift, brier, tail, variance))
-    sums = precise(halves, {"wl": loss, "wb": brier} | ({"wt": tail} if scalar else {}))
-    sums |= {} if weight is None else one_precise("w", weight) | {"w2": weight * weight}
-    sums |= {} if scalar else {"wt": wt}
-    sums |= {
-        "w2l": times(weight, wl),
-        "w2ll": wl * wl,
-        "w2dd": wd * wd,
-        "w2b": times(weight, wb),
-        "w2bb": wb * wb,
-        "wh": times(weight, terms["entropy"]),
-        "w2v": times(weight, wv),
-    }
+    if weight is not None:
+        yield from one_precise("w", weight)
+        yield "w2", weight * weight
+    yield from precise(halves, "wl", loss)
+    wl = times(weight, loss)
+    yield "w2l", times(weight, wl)
+    yield "w2ll", wl * wl
+    wd = times(weight, loss - shift)
+    yield "w2dd", wd * wd
+    yield from precise(halves, "wb", brier)
+    wb = times(weight, brier)
+    yield "w2b", times(weight, wb)
+    yield "w2bb", wb * wb
+    yield "wh", times(weight, terms["entropy"])
+    wt = times(weight, tail)
     if scalar:
-        sums |= {
-            "w2t": times(weight, wt),
-            "w2s": sums["w2v"] * (1.0 - 4.0 * variance),
-            "w2e": times(weight, times(weight, terms["logit_variance"])),
-        }
-    return sums | (soft_addends(terms, weight, halves, scalar=scalar) if soft else {})
+        yield from precise(halves, "wt", tail)
+        yield "w2t", times(weight, wt)
+        yield "w2e", times(weight, times(weight, terms["logit_variance"]))
+    else:
+        yield "wt", wt
+    w2v = times(weight, times(weight, variance))
+    yield "w2v", w2v
+    if scalar:
+        yield "w2s", w2v * (1.0 - 4.0 * variance)
+    if soft:
+        yield from soft_addends(terms, weight, halves, scalar=scalar)
 
 
-def soft_addends(terms: Terms, weight: Array | None, halves: Halves | None, *, scalar: bool) -> dict[str, Array]:
+def soft_addends(terms: Terms, weight: Array | None, halves: Halves | None, *, scalar: bool) -> Addends:
     """What rows with soft labels add beside."""
     y, tail = terms["y"], terms["tail"]
     wy = times(weight, y)
+    yield "w2y", times(weight, wy)
     if not scalar:
-        return {"w2y": times(weight, wy), "wy": wy}
+        yield "wy", wy
+        return
     p = np.where(terms["upper"], 1.0 - tail, tail)
-    return precise(halves, {"wy": y}) | {
-        "w2y": times(weight, wy),
-        "w2yy": wy * wy,
-        "w2ly": times(weight, times(weight, terms["loss"])) * y,
-        "w2uy": times(weight, p - y) * wy,
-        "ws": times(weight, (y - p) * (1.0 - 2.0 * p)),
-        "n_0": (y < 1.0).astype(np.float64),
-        "n_1": (y > 0.0).astype(np.float64),
-    }
+    yield from precise(halves, "wy", y)
+    yield "w2yy", wy * wy
+    yield "w2ly", times(weight, times(weight, terms["loss"])) * y
+    yield "w2uy", times(weight, p - y) * wy
+    yield "ws", times(weight, (y - p) * (1.0 - 2.0 * p))
+    yield "n_0", (y < 1.0).astype(np.float64)
+    yield "n_1", (y > 0.0).astype(np.float64)
 
 
 def times(weight: Array | None, term: Array) -> Array:
@@ -96,36 +98,34 @@ def split(weight: Array) -> Halves:
     return high, weight - high
 
 
-def precise(halves: Halves | None, terms: Mapping[str, Array]) -> dict[str, Array]:
-    """What rows add to sums of weight times term that lose no digit, each in two columns.
+def precise(halves: Halves | None, name: str, term: Array) -> Addends:
+    """What rows add to a sum of weight times term that loses no digit, in two columns.
 
     `_high` sums the multiples of 2^-20 next to the products, and `_low` the remainders, which are NaN for an infinite
     term. The weight comes in two halves and the term is split at the grid, so that the product of the leading parts is
     exact.
     """
-    sums: dict[str, Array] = {}
-    for name, term in terms.items():
-        if halves is None:
-            sums |= one_precise(name, term)
-            continue
-        half, rest = halves
-        near = on_grid(term)
-        product = half * near
-        high = on_grid(product)
-        low = product
-        low -= high
-        np.subtract(term, near, out=near)
-        near *= half
-        near += rest * term
-        low += near
-        sums |= {f"{name}_high": high, low_of(name): low}
-    return sums
+    if halves is None:
+        yield from one_precise(name, term)
+        return
+    half, rest = halves
+    near = on_grid(term)
+    product = half * near
+    high = on_grid(product)
+    yield f"{name}_high", high
+    product -= high
+    np.subtract(term, near, out=near)
+    near *= half
+    near += rest * term
+    near += product
+    yield low_of(name), near
 
 
-def one_precise(name: str, term: Array) -> dict[str, Array]:
+def one_precise(name: str, term: Array) -> Addends:
     """As `precise`, for terms that weigh 1."""
     high = on_grid(term)
-    return {f"{name}_high": high, low_of(name): term - high}
+    yield f"{name}_high", high
+    yield low_of(name), term - high
 
 
 def on_grid(term: Array) -> Array:

@@ -50,10 +50,12 @@ class ClassSums:
             self._add_by_slice(slices, shares_of_labels(terms, column), known)
         else:
             happened = y.argmax(axis=1)
-            self._happened.add(slices * self.size + happened, of_happened(terms, happened, weight), slices=known)
+            self._happened.add(
+                slices * self.size + happened, of_happened(terms, happened, weight).items(), slices=known
+            )
             here = terms["rank"] < RANKS
             w = np.ones(len(slices)) if weight is None else weight
-            self._ranks.add((slices * RANKS + terms["rank"])[here], {"w": w[here]}, slices=known)
+            self._ranks.add((slices * RANKS + terms["rank"])[here], [("w", w[here])], slices=known)
         self._add_by_slice(slices, of_forecasts(p, column), known)
         if self.size <= UNROLLED_CLASSES:
             place = np.arange(self.size) * BUCKET_STRIDE + bin_of_probability(p)
@@ -79,7 +81,7 @@ class ClassSums:
             sums["w"] = w.ravel()
         else:
             sums["n"] = (terms["wy"] > 0.0).astype(np.float64).ravel()
-        groups.add(keys, sums, slices=known)
+        groups.add(keys, sums.items(), slices=known)
 
     def _room(self, name: str, slices: int) -> Array:
         """The sums of a name, with room for so many slices."""
@@ -144,7 +146,7 @@ def of_happened(terms: Terms, happened: Ids, weight: Array | None) -> dict[str, 
     p = terms["probabilities"][np.arange(len(happened)), happened]
     wl, wp = times(weight, terms["loss"]), times(weight, p)
     sums = {"wl": wl, "w2l": times(weight, wl), "wp": wp, "w2p": times(weight, wp)}
-    return sums if weight is None else sums | one_precise("w", weight) | {"w2": weight * weight}
+    return sums if weight is None else sums | dict(one_precise("w", weight)) | {"w2": weight * weight}
 
 
 def shares_of_labels(terms: Terms, weight: Array | None) -> dict[str, Array]:
@@ -152,7 +154,7 @@ def shares_of_labels(terms: Terms, weight: Array | None) -> dict[str, Array]:
     y, p, loss = terms["labels"], terms["probabilities"], terms["loss"][:, np.newaxis]
     wy = times(weight, y)
     wl = np.where(y == 0.0, 0.0, times(weight, loss))
-    return precise(None if weight is None else split(weight), {"wy": y}) | {
+    return dict(precise(None if weight is None else split(weight), "wy", y)) | {
         "n": (y > 0.0).astype(np.float64),
         "w2y": times(weight, wy),
         "wly": wl * y,
@@ -167,7 +169,7 @@ def shares_of_labels(terms: Terms, weight: Array | None) -> dict[str, Array]:
 def of_forecasts(p: Array, weight: Array | None) -> dict[str, Array]:
     """What rows add to the sums of each class that have its probability in them; weights are a column."""
     wp = times(weight, p)
-    return precise(None if weight is None else split(weight), {"wp": p}) | {
+    return dict(precise(None if weight is None else split(weight), "wp", p)) | {
         "n_p": np.ones(p.shape),
         "w2p": times(weight, wp),
         "wpp": wp * p,

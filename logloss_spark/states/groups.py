@@ -1,6 +1,6 @@
 """Groups of rows in a worker: each has a slice and a place within it, and sums that are added up batch by batch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -54,19 +54,20 @@ class Groups:
         """The sums of each group, by name."""
         return {name: total[: self._size] for name, total in self._sums.items()}
 
-    def add(self, keys: Ids, addends: Mapping[str, Array], *, slices: int) -> None:
+    def add(self, keys: Ids, addends: Iterable[tuple[str, Array]], *, slices: int) -> None:
         """Add rows to their groups.
 
         Parameters
         ----------
         keys : integer array of shape (n,), each row's slice times `stride`, plus its place
-        addends : what each row adds to each sum, arrays of shape (n,); the names are the same in each call
+        addends : the name of each sum, and what each row adds to it, an array of shape (n,); the names are the same in
+            each call
         slices : the number of slices that keys may name
         """
         group = self._found(keys, slices * self.stride)
         few = self._size <= len(keys) // 4
         self._counts[: self._size] += np.bincount(group, minlength=self._size)
-        for name, addend in addends.items():
+        for name, addend in addends:
             if name not in self._sums:
                 self._sums[name] = np.zeros(len(self._counts))
             if few:  # by a third faster, but its time grows with the groups

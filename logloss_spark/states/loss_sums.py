@@ -39,8 +39,8 @@ class LossSums:
         scoring, weight = reading.scoring, kept.weight
         loss = loss_kernel(scoring, scalar=reading.form.scalar)(kept.label, kept.scores[0])
         with np.errstate(invalid="ignore"):  # inf - inf
-            found = precise(None if weight is None else split(weight), {"wl": loss})
-        found |= {} if weight is None else one_precise("w", weight)
+            found = dict(precise(None if weight is None else split(weight), "wl", loss))
+        found |= {} if weight is None else dict(one_precise("w", weight))
         sums |= {name: float(addend.sum()) for name, addend in found.items()}
         sums["wl_low"] = 0.0 if np.isnan(sums["wl_low"]) else sums["wl_low"]
         if weight is None:

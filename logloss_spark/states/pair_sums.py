@@ -60,7 +60,7 @@ class PairSums:
         if not scored.all():
             left_out = ~scored
             keys = slices[left_out] * len(STATUSES) + status[left_out]
-            self._statuses[place - 1].add(keys, {}, slices=known)
+            self._statuses[place - 1].add(keys, [], slices=known)
         if not scored.any():
             return
         kept, slices = ready.where(scored), slices[scored]
@@ -72,9 +72,9 @@ class PairSums:
             "wr": times(kept.weight, kernel(challenger, baseline)),
         }
         pairs = self._pairs[place - 1]
-        pairs.add(slices * pairs.stride + (0 if kept.bucket is None else kept.bucket), sums, slices=known)
+        pairs.add(slices * pairs.stride + (0 if kept.bucket is None else kept.bucket), sums.items(), slices=known)
         happened = np.zeros(len(slices), dtype=np.int64) if form.soft_labels else kept.label
-        self._classes[place - 1].add(slices * form.size + happened, {}, slices=known)
+        self._classes[place - 1].add(slices * form.size + happened, [], slices=known)
 
     def take(self) -> list[pa.Table]:
         """The rows of the state's parts; the sums begin anew."""
@@ -134,8 +134,9 @@ def addends_of_pairs(weight: Array | None, baseline: Array, loss: Array) -> dict
     """What pairs of a row and a challenger add to their sums, but for the divergences."""
     with np.errstate(invalid="ignore"):  # of two infinite losses
         wd = times(weight, loss - baseline)
-        sums = precise(None if weight is None else split(weight), {"wa": baseline, "wb": loss})
-        sums |= {} if weight is None else one_precise("w", weight) | {"w2": weight * weight}
+        halves = None if weight is None else split(weight)
+        sums = dict(precise(halves, "wa", baseline)) | dict(precise(halves, "wb", loss))
+        sums |= {} if weight is None else dict(one_precise("w", weight)) | {"w2": weight * weight}
         sums |= {"wd": wd, "w2d": times(weight, wd), "w2dd": wd * wd}
     comparisons = {"w_better": loss < baseline, "w_worse": loss > baseline, "w_tie": loss == baseline}
     return sums | {name: times(weight, found.astype(np.float64)) for name, found in comparisons.items()}

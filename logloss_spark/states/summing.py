@@ -86,7 +86,7 @@ class PartSums:
         if not scored.all():
             left_out = ~scored
             keys = slices[left_out] * len(STATUSES) + ready.statuses[0][left_out]
-            self._statuses.add(keys, {}, slices=len(self._slices))
+            self._statuses.add(keys, [], slices=len(self._slices))
             slices = slices[scored]
         self._add_scored(ready.where(scored), slices)
 
@@ -98,11 +98,12 @@ class PartSums:
         known = len(self._slices)
         sums = addends_of_group(terms, ready.weight, shift=conventions.shift, scalar=form.scalar, soft=form.soft_labels)
         places = cell_codes(terms, hard=not form.soft_labels)
-        self._cells.add(slices * CELL_STRIDE + places, sums, slices=known)
+        with np.errstate(invalid="ignore", over="ignore"):  # of infinite losses
+            self._cells.add(slices * CELL_STRIDE + places, sums, slices=known)
         if ready.bucket is not None:
             place = ready.bucket * BUCKET_STRIDE + THIN_BIN.take(terms["bin"])
             keys = slices * self._buckets.stride + place
-            self._buckets.add(keys, bucket_addends(terms, ready.weight), slices=known)
+            self._buckets.add(keys, bucket_addends(terms, ready.weight).items(), slices=known)
         self._scored += len(slices)
         if self._scored <= self.summation.most_scores:
             weight = np.ones(len(slices)) if ready.weight is None else ready.weight
@@ -143,7 +144,7 @@ def bucket_addends(terms: Terms, weight: Array | None) -> dict[str, Array]:
     """What rows add to the sums of their bucket."""
     names = {"wl": "loss", "wb": "brier", "wy": "y", "wt": "tail"}
     sums = {name: times(weight, terms[term]) for name, term in names.items()}
-    return sums if weight is None else sums | one_precise("w", weight)
+    return sums if weight is None else sums | dict(one_precise("w", weight))
 
 
 def terms_of(ready: Ready, reading: Reading) -> Terms:
