@@ -54,8 +54,9 @@ class Comparison(HeldState):
     state : State
         The sums, to be saved, added, and read by other slices with `State.comparison`.
 
-    The first use of either computes and caches the state, so that the rows are read once. Labels that are -1 and 1, or
-    1 to K, are then refused unless `classes` were given. `close` frees the state, and so does leaving a `with` block.
+    The first use of either computes the state, so that the rows are read once; a state of up to 100,000 rows comes to
+    the driver, and a larger one is cached. Labels that are -1 and 1, or 1 to K, are then refused unless `classes` were
+    given. `close` frees the state, and so does leaving a `with` block.
     """
 
     def __init__(self, rows: Rows, confidence: float) -> None:

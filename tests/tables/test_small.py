@@ -170,6 +170,7 @@ VALUES: dict[str, tuple[str, list[Any]]] = {
 }
 
 
+@pytest.mark.connect
 def test_slices_of_every_type_are_grouped_and_written_as_spark_does(spark, both_ways):
     longest = max(len(values) for _, values in VALUES.values())
     rows = [
@@ -197,6 +198,7 @@ def test_slices_that_numpy_groups_or_writes_otherwise_stay_in_spark(spark, colum
         assert evaluation.metrics.count() == 2
 
 
+@pytest.mark.connect
 def test_another_look_runs_no_job_and_makes_no_plan(table, monkeypatch, capsys):
     with (
         ls.evaluate(table, "y", "p", by=[["segment"]], engine="native") as evaluation,
@@ -262,3 +264,21 @@ def test_a_small_evaluation_runs_one_job_for_its_state_and_one_for_its_scores(ta
     assert calls_of_state - calls < 1200  # each takes a tenth of a millisecond; nearly all build the plan of the state
     assert calls_of_all - calls_of_state < 100
     table.unpersist()
+
+
+def test_a_small_table_of_files_takes_one_job_in_all(spark, table, counts_of_spark, tmp_path):
+    path = str(tmp_path / "table")
+    table.select("y", "p", "w", "segment").repartition(3).write.parquet(path)
+    given: dict[str, Any] = {"label": "y", "prediction": "p", "weight": "w", "by": "segment"}
+    with ls.evaluate(spark.read.parquet(path), **given, engine="native") as in_spark:
+        wanted = in_spark.to_pandas()
+    files = spark.read.parquet(path)
+    with ls.evaluate(files, **given) as evaluation:
+        jobs, calls = counts_of_spark()
+        found = evaluation.to_pandas()
+        jobs_of_all, calls_of_all = counts_of_spark()
+        assert evaluation.engine.name == "arrow"
+        assert evaluation.sources == {"auc": "rows", "calibration": "rows"}
+    assert jobs_of_all - jobs == 1
+    assert calls_of_all - calls < 1
+    assert_same_metrics(found, wanted)
