@@ -8,6 +8,7 @@ Before it the full set is computed for growing parts of the table: time must gro
 
 import argparse
 import os
+import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -116,9 +117,10 @@ def peaks() -> Iterator[int]:
 
 
 def print_run(name: str, rows: int, seconds: float) -> None:
-    """Print what a run took."""
+    """Print what a run took, and the most memory that Python has had so far."""
     speed = rows / seconds / CORES
-    print(f"{name:24}{rows:15,}{seconds:10.2f}{speed / 1e6:18.2f}{max(peaks(), default=0):14}", flush=True)
+    driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(f"{name:24}{rows:15,}{seconds:10.2f}{speed / 1e6:18.2f}{max(peaks(), default=0):11}{driver:11}", flush=True)
 
 
 def main() -> None:
@@ -141,7 +143,7 @@ def main() -> None:
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{CORES}] --driver-memory 4g pyspark-shell"
     spark = session("benchmark of scale")
     evaluated(table_of(spark, files[:1]))  # to warm up
-    print(f"\n{'':24}{'rows':>15}{'seconds':>10}{'M rows/s of a core':>18}{'worker MB':>14}")
+    print(f"\n{'':24}{'rows':>15}{'seconds':>10}{'M rows/s of a core':>18}{'worker MB':>11}{'driver MB':>11}")
     growth = [] if args.no_growth else [10**6 * size for size in GROWTH if 10**6 * size < rows]
     for size in [*growth, rows]:
         table = table_of(spark, files[: -(-size // ROWS_OF_A_FILE)])
