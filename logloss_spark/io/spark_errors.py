@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from pyspark.errors import PySparkException
 
-from logloss_spark.errors import DataError, LogLossError, MissingInputError, SpecError
+from logloss_spark.errors import DataError, LogLossError, MissingInputError, SpecError, UnreadableError
 
 _FILE = r"reading file (?P<file>.+?)\.(?=\s)"
 
@@ -119,6 +119,8 @@ def translated(error: BaseException) -> LogLossError:
     ours = re.search(r"^logloss_spark\.errors\.(\w+): (.+)$", text, re.MULTILINE)
     if ours and ours[1] in OF_WORKERS:
         return OF_WORKERS[ours[1]](ours[2])
+    if ours and ours[1] == UnreadableError.__name__:  # of a state that Spark adds up: it is too late for another engine
+        return SpecError(f"workers read the files of this table, and {ours[2]}: take the engine native")
     for pattern, kind, line in KNOWN:
         found = re.search(pattern, text, re.DOTALL)
         if found:

@@ -28,6 +28,7 @@ def test_options_reach_the_reader_and_the_condition_the_rows(spark: SparkSession
         ("[UNRESOLVED_COLUMN] No such column. SQLSTATE: 42703; line 1", SpecError),
         ("Job aborted due to stage failure: out of memory", LogLossError),
         ("Traceback (most recent call last):\nModuleNotFoundError: No module named 'pyarrow'\n\tat java", SpecError),
+        ("logloss_spark.errors.UnreadableError: Arrow cannot read /a: it is encrypted\n\tat java", SpecError),
     ],
 )
 def test_an_error_that_is_not_known_is_judged_by_its_state(text: str, kind: type[LogLossError]) -> None:
