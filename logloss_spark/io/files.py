@@ -4,41 +4,27 @@ Only public questions are asked of a DataFrame, so that classic sessions and Spa
 remains, the answer is the reason, and Spark must read the table.
 """
 
-import json
 import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
-from decimal import Decimal
 from os import PathLike, fspath
 from typing import Any, cast
 from urllib.parse import unquote
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
-    BooleanType,
-    ByteType,
-    DataType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    ShortType,
     StringType,
-    StructField,
     StructType,
-    TimestampNTZType,
-    TimestampType,
 )
 
 from logloss_spark.errors import SpecError
-from logloss_spark.io.places import QUERY, driver_is_here, literal, missing, without_scheme
+from logloss_spark.io.catalog import catalog_root, check_partitions
+from logloss_spark.io.doubts import DoubtError, doubtful
+from logloss_spark.io.partitions import partition_fields, partition_texts, partition_values, partitions_that_meet
+from logloss_spark.io.places import driver_is_here, literal, missing, without_scheme
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, exact_path, unreadable
 from logloss_spark.io.spark_errors import from_spark
@@ -60,24 +46,8 @@ PLAIN = {
 }
 """Settings that change which rows or values Spark reads, and how they must be for workers to read the same."""
 
-NULL = "__HIVE_DEFAULT_PARTITION__"
-"""The text of a path that stands for a partition column's null."""
-
 SCHEMES = ("s3", "s3a", "s3n", "gs", "abfs", "abfss", "hdfs", "viewfs")
 """The schemes of addresses that workers can open, besides paths on local disk."""
-
-CALLS = re.compile(r"([\w.`]+)\s*\(")
-"""A name in SQL that is followed by a parenthesis."""
-
-SAFE_CALLS = {"add_months", "and", "between", "cast", "ceil", "coalesce", "concat", "current_date", "date", "date_add",
-    "date_format", "date_sub", "date_trunc", "datediff", "day", "dayofweek", "floor", "hour", "if", "in", "isnull",
-    "last_day", "length", "lower", "make_date", "month", "not", "now", "nullif", "or", "quarter", "regexp_like",
-    "substring", "timestamp", "to_date", "to_timestamp", "trim", "trunc", "try_cast", "upper", "weekofyear", "when",
-    "where", "year"}  # fmt: skip
-"""What may stand before a parenthesis in a condition that is decided once for all rows of a file."""
-
-INTEGERS: dict[type[DataType], int] = {ByteType: 7, ShortType: 15, IntegerType: 31, LongType: 63}
-"""The bits of integers, without that of the sign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,22 +92,7 @@ Table = DataFrame | str | PathLike[str] | Sequence[str | PathLike[str]]
 """A table as a user gives it: a DataFrame, or the path or the paths of Parquet files."""
 
 
-class DoubtError(Exception):
-    """A table may be more than its files. Raised and caught in this module; its text is the reason."""
-
-
-@contextmanager
-def doubtful(reason: str) -> Iterator[None]:
-    """Raise DoubtError for whatever Spark cannot do."""
-    try:
-        yield
-    except Exception as error:
-        if not from_spark(error):
-            raise
-        raise DoubtError(reason) from error
-
-
-def files_of(df: DataFrame, paths: Sequence[str] = ()) -> FileTable | str:
+def files_of(df: DataFrame, paths: Sequence[str] = (), table: str | None = None) -> FileTable | str:
     """Return the files of a table that is nothing but Parquet files, or the reason why it may be more.
 
     Parameters
@@ -146,6 +101,8 @@ def files_of(df: DataFrame, paths: Sequence[str] = ()) -> FileTable | str:
         A table that was read from a path, from several, or from the catalog, and whose columns were at most renamed.
     paths : sequence of str
         How the paths that it was read from may have been written. Others are tried, too.
+    table : str, optional
+        The name that it may have in the catalog. That of its folder is tried, too.
 
     Returns
     -------
@@ -155,8 +112,14 @@ def files_of(df: DataFrame, paths: Sequence[str] = ()) -> FileTable | str:
         with doubtful("Spark itself cannot read it"):
             check_plain(df)
             files = addresses_of(df)
-            roots, names = recognised(df, files, paths)
-            return file_table(df, files, roots, names)
+            known = recognised(df, files, paths)
+            if known is not None:
+                return file_table(df, files, *known)
+            root, names = catalog_root(df, files, table)
+            found = file_table(df, files, [root], names)
+            for i, column in enumerate(found.partitions):
+                check_partitions(df, column, [(file.path, file.values[i]) for file in found.files])
+            return found
     except DoubtError as doubt:
         return str(doubt)
 
@@ -171,13 +134,17 @@ def files_of_source(df: DataFrame, source: Source) -> FileTable | str:
     source : Source
         Its `where` may ask for partition columns alone: Spark decides it on a small table of their values.
     """
-    table = files_of(df, [source.path] if source.path else [])
+    table = files_of(df, [source.path] if source.path else [], source.table)
     if isinstance(table, str) or source.where is None:
         return table
+    fields = [table.schema[name] for name in table.partitions]
     try:
-        return filtered(df.sparkSession, table, source.where)
+        kept = partitions_that_meet(df.sparkSession, fields, (file.values for file in table.files), source.where)
     except DoubtError as doubt:
         return str(doubt)
+    if not kept:
+        return "no partition meets its condition"
+    return replace(table, files=tuple(file for file in table.files if file.values in kept))
 
 
 def table_and_files(table: Table) -> tuple[DataFrame, FileTable | str | None]:
@@ -256,17 +223,16 @@ def addresses_of(df: DataFrame) -> list[str]:
     return files
 
 
-def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]] | None:
     """Return the roots that a table was read from, and the names of its columns there if they are others.
 
     Spark tells whether the table is the same as one that is read from these roots and not changed. It compares the
     paths as they were written, the options, and each step of the query, but not the names of columns: so columns are
     matched by their position.
 
-    Raises
-    ------
-    DoubtError
-        No such table is the same.
+    Returns
+    -------
+    None if no such table is the same
     """
     readings = list(possible_readings(files, paths))
     for roots, texts in readings:
@@ -278,7 +244,7 @@ def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tup
         for roots, texts in readings:
             if is_same(df, texts, schema):
                 return roots, tuple(schema.names)
-    raise DoubtError("Spark does not know it as its files alone: something was done to it, or its path is a pattern")
+    return None
 
 
 def is_same(df: DataFrame, texts: Sequence[str], schema: StructType) -> bool:
@@ -375,96 +341,6 @@ def file_table(df: DataFrame, files: Sequence[str], roots: Sequence[str], names:
     return FileTable(schema=df.schema, partitions=partitions, files=listed, names=names, case_sensitive=case_sensitive)
 
 
-def partition_texts(files: Sequence[str], roots: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Return the names and the texts of the partition values in the path of each folder, as escaped there."""
-    bases = sorted((root.rstrip("/") for root in roots), key=len, reverse=True)
-    texts = {}
-    for folder in {posixpath.dirname(file) for file in files}:
-        base = next((base for base in bases if f"{folder}/".startswith(f"{base}/")), folder)
-        steps = [step.partition("=") for step in folder[len(base) :].strip("/").split("/") if step]
-        if not all(name and value for name, _, value in steps):
-            raise DoubtError(f"{visible(folder)} is no folder of a partition")
-        texts[folder] = [(unescaped(name), value) for name, _, value in steps]
-    return texts
-
-
-def partition_fields(
-    df: DataFrame, names: tuple[str, ...], texts: dict[str, list[tuple[str, str]]], *, case_sensitive: bool
-) -> list[StructField]:
-    """Return the fields of a table that its folders name."""
-    found = {tuple(name if case_sensitive else name.lower() for name, _ in pairs) for pairs in texts.values()}
-    columns = [name if case_sensitive else name.lower() for name in names or df.columns]
-    if len(found) > 1:
-        raise DoubtError("its folders do not all name the same partition columns")
-    (keys,) = found
-    if not set(keys) <= set(columns) or len(set(keys)) < len(keys):
-        raise DoubtError("its folders name a column that it does not have")
-    return [df.schema.fields[columns.index(key)] for key in keys]
-
-
-def unescaped(text: str) -> str:
-    """Return what a text in a path stands for: `%3A` is a colon."""
-    if re.search("%(?![0-9a-fA-F]{2})", text):
-        raise DoubtError(f"'{visible(text)}' in a path is not escaped as Spark does")
-    return re.sub("%(..)", lambda found: chr(int(found[1], 16)), text)
-
-
-def partition_values(df: DataFrame, field: StructField, texts: set[str]) -> dict[str, Any]:
-    """Return the values of a partition column by their texts in paths, as Spark reads them."""
-    values = {NULL: None} | {text: parsed(text, field.dataType) for text in texts - {NULL}}
-    asked = [text for text in sorted(texts - {NULL}) if values[text] is None]
-    if asked:
-        values |= cast_by_spark(df.sparkSession, field.dataType, asked)
-    if isinstance(field.dataType, TimestampType) and asked:
-        # Values depend on the time zone that the session had when the table was read.
-        column = F.col(f"`{field.name.replace('`', '``')}`")
-        if not df.where(column.isNotNull() & ~column.isin([values[text] for text in asked])).isEmpty():
-            raise DoubtError(f"partition column '{visible(field.name)}' was read in another time zone")
-    return values
-
-
-def parsed(text: str, type_: DataType) -> Any:
-    """Return the value of a text if there is but one way to read it, else None."""
-    if isinstance(type_, StringType):
-        return unescaped(text)
-    if type(type_) in INTEGERS and re.fullmatch("[+-]?[0-9]{1,19}", text):
-        if not -(1 << INTEGERS[type(type_)]) <= int(text) < 1 << INTEGERS[type(type_)]:
-            raise DoubtError(f"partition value {text} is no {type_.simpleString()}")
-        return int(text)
-    if isinstance(type_, DateType) and re.fullmatch("[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])", text):
-        return date.fromisoformat(text)
-    return None
-
-
-def cast_by_spark(spark: SparkSession, type_: DataType, texts: Sequence[str]) -> dict[str, Any]:
-    """Return the values of texts as Spark casts them.
-
-    Raises
-    ------
-    DoubtError
-        Spark reads a partition of such a value in another way than by a cast, or refuses it.
-    """
-    if not isinstance(type_, DoubleType | DateType | TimestampType | TimestampNTZType | DecimalType | BooleanType):
-        raise DoubtError(f"not all partition values are {type_.simpleString()}")
-    plain = [unescaped(text) if isinstance(type_, TimestampType | TimestampNTZType) else text for text in texts]
-    cast = F.transform(F.from_json(F.lit(json.dumps(plain)), "array<string>"), lambda text: text.try_cast(type_))
-    array = spark.sql("SELECT 1").select(cast.alias("values")).toArrow()["values"].combine_chunks().flatten()
-    if isinstance(type_, TimestampType):
-        array = array.cast(pa.timestamp("us", tz="UTC"))
-    values = dict(zip(texts, array.to_pylist(), strict=True))
-    for text, value in values.items():
-        if value is None or not is_exact(text, value):
-            raise DoubtError(f"partition value '{visible(text)}' is no {type_.simpleString()}")
-    return values
-
-
-def is_exact(text: str, value: Any) -> bool:
-    """Whether Spark reads a partition's text as the value that a cast gives; it knows fewer words, and never rounds."""
-    if isinstance(value, bool):
-        return text.lower() in ("true", "false")
-    return not isinstance(value, Decimal) or Decimal(text) == value
-
-
 def sizes_of(spark: SparkSession, files: Sequence[str], roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return the size and the time of change of each file: asked of this machine's disk, or of Spark's listing."""
     if files[0].startswith("/") and driver_is_here():
@@ -480,20 +356,3 @@ def sizes_of(spark: SparkSession, files: Sequence[str], roots: Sequence[str]) ->
     if not sizes.keys() >= set(files):
         raise DoubtError("not all of its files can be listed")
     return sizes
-
-
-def filtered(spark: SparkSession, table: FileTable, where: str) -> FileTable:
-    """Return a table with the files whose partition values meet a condition in SQL."""
-    calls = {name.lower() for name in CALLS.findall(where)}
-    if QUERY.search(where) or not calls <= SAFE_CALLS:
-        raise DoubtError("its condition may ask for more than partition columns")
-    fields = [table.schema[name] for name in table.partitions]
-    distinct = list(dict.fromkeys(file.values for file in table.files))
-    number = "number of the partition"
-    schema = StructType([StructField(number, LongType()), *fields])
-    partitions = spark.createDataFrame([(i, *values) for i, values in enumerate(distinct)], schema)
-    with doubtful("its condition asks for more than partition columns"):
-        kept = {distinct[row[0]] for row in partitions.where(where).select(f"`{number}`").collect()}
-    if not kept:
-        raise DoubtError("no partition meets its condition")
-    return replace(table, files=tuple(file for file in table.files if file.values in kept))

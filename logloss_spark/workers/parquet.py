@@ -55,9 +55,9 @@ SIGNED = ("INT32", "INT32 int8", "INT32 int16", "INT32 int32")
 SAME: dict[type[DataType], tuple[str, ...]] = {
     BooleanType: ("BOOLEAN",),
     ByteType: ("INT32 int8",),
-    ShortType: ("INT32 int8", "INT32 int16"),
-    IntegerType: SIGNED,
-    LongType: (*SIGNED, "INT32 uint32", "INT64", "INT64 int64"),
+    ShortType: ("INT32 int8", "INT32 int16", "INT32 uint8"),
+    IntegerType: (*SIGNED, "INT32 uint8", "INT32 uint16"),
+    LongType: (*SIGNED, "INT32 uint8", "INT32 uint16", "INT32 uint32", "INT64", "INT64 int64"),
     FloatType: ("FLOAT",),
     DoubleType: (*SIGNED, "FLOAT", "DOUBLE"),
     StringType: ("BYTE_ARRAY string", "BYTE_ARRAY enum", "BYTE_ARRAY json"),
@@ -85,7 +85,7 @@ POSSIBLE: dict[type[DataType], tuple[str, ...]] = {
 }
 """The physical types that Spark reads as each of its own types; it refuses a file with any other."""
 
-LISTS = (".list.element", ".list.item", ".list.array", ".bag.array_element", ".bag.array")
+LISTS = (".list.element", ".list.item", ".bag.array_element", ".array")
 """How the path of an array's values ends in files whose nesting Arrow and Spark read alike."""
 
 ARROW: dict[type[DataType], pa.DataType] = {

@@ -238,7 +238,7 @@ def test_partition_values_of_every_type_are_those_of_spark(spark: SparkSession, 
 
 @pytest.mark.parametrize(
     ("type_", "text"),
-    [("tinyint", "300"), ("boolean", "yes"), ("decimal(5,1)", "1.25"), ("float", "0.1")],
+    [("tinyint", "300"), ("decimal(5,1)", "1.25"), ("float", "0.1")],
 )
 def test_partition_values_that_spark_reads_in_its_own_way_are_left_to_it(
     spark: SparkSession, tmp_path: Path, type_: str, text: str
@@ -349,3 +349,33 @@ def test_a_table_of_the_catalog_is_recognised(spark: SparkSession) -> None:
         assert "default value" in str(files_of(spark.table("plain_table")))
     finally:
         spark.sql("DROP TABLE plain_table")
+
+
+def test_a_partitioned_table_of_the_catalog_is_recognised(spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql("DROP TABLE IF EXISTS parted_table")
+    spark.sql("CREATE TABLE parted_table (y int, p double, dt date, k string) USING parquet PARTITIONED BY (dt, k)")
+    try:
+        rows = [f"(1, 0.{day}, date'2026-01-0{day}', '{k}')" for day in (1, 2, 3) for k in ("a/b", "c")]
+        spark.sql(f"INSERT INTO parted_table VALUES {', '.join(rows)}, (0, 0.5, NULL, 'c')")
+        df = spark.table("parted_table")
+        assert recognised(df).partitions == ("dt", "k")
+        assert recognised(df.toDF("a", "b", "c", "d")).partitions == ("c", "d")
+        chosen = files_of_source(df, Source(table="parted_table", where="dt = '2026-01-02'"))
+        assert isinstance(chosen, FileTable)
+        assert len(chosen.files) == 2
+        assert isinstance(files_of(df.where("dt = '2026-01-02'")), str)
+        folder = os.path.dirname(os.path.dirname(recognised(df).files[0].path))
+        spark.sql(f"ALTER TABLE parted_table ADD PARTITION (dt='2026-02-01', k='c') LOCATION '{folder}/k=c'")
+        assert "in folders of other names" in str(files_of(spark.table("parted_table")))
+    finally:
+        spark.sql("DROP TABLE parted_table")
+
+
+def test_files_that_are_read_twice_are_left_to_spark(spark: SparkSession, plain: Path) -> None:
+    first, second = f"{plain}/a.parquet", f"{plain}/b.parquet"
+    for paths in ([first, first], [first, second, first], [str(plain), first]):
+        df = spark.read.parquet(*paths)
+        table = files_of(df)
+        assert isinstance(table, str) or len(rows_of(table)) == df.count()
+        table = read_paths(paths)[1]
+        assert isinstance(table, str) or len(rows_of(table)) == df.count()

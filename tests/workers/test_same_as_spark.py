@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.ml.linalg import SparseVector, Vectors
+from pyspark.ml.linalg import SparseVector, Vectors, VectorUDT
 from pyspark.sql import SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructType, UserDefinedType
 
 from logloss_spark.io.files import FileTable, files_of
 from logloss_spark.workers.parquet import arrow_type, read_batches, tasks_of
@@ -19,20 +19,12 @@ from logloss_spark.workers.parquet import arrow_type, read_batches, tasks_of
 pytestmark = pytest.mark.connect
 
 UTC = "UTC"
-VECTOR = pa.struct(
-    [
-        pa.field("type", pa.int8(), nullable=False),
-        pa.field("size", pa.int32()),
-        pa.field("indices", pa.list_(pa.int32())),
-        pa.field("values", pa.list_(pa.float64())),
-    ]
-)
-
+VECTOR = ("type", "size", "indices", "values")
 # Each column of the table, with the types that a file may store it as.
 COLUMNS: dict[str, tuple[str, list[pa.DataType]]] = {
     "boolean": ("boolean", [pa.bool_()]),
     "byte": ("tinyint", [pa.int8()]),
-    "short": ("smallint", [pa.int16(), pa.int8()]),
+    "short": ("smallint", [pa.int16(), pa.int8(), pa.uint8()]),
     "int": ("int", [pa.int32(), pa.int16(), pa.int8(), pa.uint16(), pa.uint8()]),
     "long": ("bigint", [pa.int64(), pa.int32(), pa.uint32(), pa.int8()]),
     "float": ("float", [pa.float32()]),
@@ -150,21 +142,27 @@ def assert_same(spark: SparkSession, folder: Path, schema: StructType | None = N
     df = reader.parquet(str(folder))
     table = files_of(df)
     assert isinstance(table, FileTable), table
-    wanted = same_instants(df.toArrow())
+    vectors = [field.name for field in df.schema.fields if isinstance(field.dataType, UserDefinedType)]
+    wanted = same_instants(df.drop(*vectors).toArrow())
     tasks = tasks_of(table, 3, least=1)
-    batches = [batch for task in tasks for batch in read_batches(table, task, wanted.column_names, **options)]
+    columns = [*wanted.column_names, *vectors]
+    batches = [batch for task in tasks for batch in read_batches(table, task, columns, **options)]
     for field in df.schema.fields:
         types = {batch.column(field.name).type for batch in batches}
         plain = {type_.value_type if pa.types.is_dictionary(type_) else type_ for type_ in types}
         assert plain == {arrow_type(field.dataType)}
     rows: dict[int, list[str]] = {}
     for batch in batches:
-        columns = [map(repr, column.to_pylist()) for column in batch.columns]
-        rows |= zip(batch.column("row").to_pylist(), map(list, zip(*columns, strict=True)), strict=True)
+        cells = [map(repr, column.to_pylist()) for column in batch.columns[: wanted.num_columns]]
+        rows |= zip(batch.column("row").to_pylist(), map(list, zip(*cells, strict=True)), strict=True)
     assert len(rows) == wanted.num_rows == sum(batch.num_rows for batch in batches)
     expected = [map(repr, column.to_pylist()) for column in wanted.columns]
     for number, *row in zip(wanted["row"].to_pylist(), *expected, strict=True):
         assert rows[number] == row
+    for name in vectors:
+        found = {row["row"]: row[name] for batch in batches for row in batch.select(["row", name]).to_pylist()}
+        for row, vector in df.select("row", name).collect():
+            assert found[row] == (vector and dict(zip(VECTOR, VectorUDT().serialize(vector), strict=True)))
     return table
 
 
