@@ -50,6 +50,10 @@ SCHEMES = ("s3", "s3a", "s3n", "gs", "abfs", "abfss", "hdfs", "viewfs")
 """The schemes of addresses that workers can open, besides paths on local disk."""
 
 
+MANY = 1000
+"""Files of a table whose listing takes Spark a noticeable time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class File:
     """A file of a table.
@@ -182,11 +186,12 @@ def read_paths(paths: str | Sequence[str]) -> tuple[DataFrame, FileTable | str]:
             raise
         raise unreadable(Source(path=", ".join(texts)), error) from error
     try:
-        check_plain(df)
-        files = addresses_of(df)
-        roots = [root_of(text, files) for text in texts]
-        check_format(spark, roots)
-        return df, file_table(df, files, roots, ())
+        with doubtful("Spark itself cannot read it"):
+            check_plain(df)
+            files = addresses_of(df)
+            roots = [root_of(text, files) for text in texts]
+            check_format(spark, roots)
+            return df, file_table(df, files, roots, ())
     except DoubtError as doubt:
         return df, str(doubt)
 
@@ -240,7 +245,9 @@ def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tup
             return roots, ()
     with doubtful("its files are no Parquet"):
         schema = df.sparkSession.read.parquet(*map(literal, readings[0][1])).schema
-    if schema != df.schema and [field.dataType for field in schema.fields] == [f.dataType for f in df.schema.fields]:
+    if schema.names != df.columns and [field.dataType for field in schema.fields] == [
+        f.dataType for f in df.schema.fields
+    ]:
         for roots, texts in readings:
             if is_same(df, texts, schema):
                 return roots, tuple(schema.names)
@@ -260,15 +267,19 @@ def is_same(df: DataFrame, texts: Sequence[str], schema: StructType) -> bool:
 def possible_readings(files: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
     """Return the roots that files may have been read from, each with the paths that may have been written for it.
 
-    One root is compared by the path as it was written; several are compared as addresses.
+    One root is compared by the path as it was written; several are compared as addresses. Spark lists the files anew
+    for each of them, so few are tried where there are many files.
     """
+    many = len(files) > MANY
     folders = sorted({posixpath.dirname(file) for file in files})
     tops = ["/".join(posixpath.commonprefix([folder.split("/") for folder in folders]))]
     while "=" in posixpath.basename(tops[-1]):
         tops.append(posixpath.dirname(tops[-1]))
     for root in [*tops, *files[:1]] if len(files) == 1 else tops:
-        for text in [*(path for path in paths if names_root(path, root)), *spellings(root)]:
+        for text in [*(path for path in paths if names_root(path, root)), *spellings(root)[: 2 if many else None]]:
             yield [root], [text]
+    if many:
+        return
     if len(folders) > 1:
         yield folders, folders
         bases = sorted({re.sub("(?:/[^/]*=[^/]*)+$", "", folder) for folder in folders})
