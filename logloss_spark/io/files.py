@@ -225,6 +225,8 @@ def addresses_of(df: DataFrame) -> list[str]:
         scheme = file.partition(":")[0]
         if not file.startswith("/") and scheme not in SCHEMES:
             raise DoubtError(f"workers cannot open files of {scheme}:")
+        if scheme.startswith("s3") and "@" in file.split("/")[2]:
+            raise DoubtError("its address holds credentials, which workers take from their environment alone")
     return files
 
 

@@ -16,8 +16,12 @@ from logloss_spark.io.files import File
 MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 
 
+Systems = dict[str, fs.FileSystem]
+"""File systems that are connected already, by the scheme and the host of an address."""
+
+
 @contextmanager
-def opened(file: File) -> Iterator[pa.NativeFile]:
+def opened(file: File, systems: Systems) -> Iterator[pa.NativeFile]:
     """Open a file for a while.
 
     Raises
@@ -27,7 +31,7 @@ def opened(file: File) -> Iterator[pa.NativeFile]:
     UnreadableError
         This worker has no way to a remote file, where Spark may have one.
     """
-    system, path = located(file.path)
+    system, path = located(file.path, systems)
     check_unchanged(file, system, path)
     try:
         source = system.open_input_file(path)
@@ -38,26 +42,33 @@ def opened(file: File) -> Iterator[pa.NativeFile]:
     check_unchanged(file, system, path)
 
 
-def located(address: str) -> tuple[fs.FileSystem, str]:
-    """Return the file system of a file, and the file's path in it."""
+def located(address: str, systems: Systems) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a file, connected if it is not among `systems` yet, and the file's path in it."""
     scheme, separator, rest = address.partition("://")
     if not separator:
         return fs.LocalFileSystem(), address
-    authority, _, path = rest.partition("/")
-    try:
-        match scheme:
-            case "s3" | "s3a" | "s3n":
-                return fs.S3FileSystem(**s3_endpoint()), f"{authority}/{path}"
-            case "gs":
-                return fs.GcsFileSystem(), f"{authority}/{path}"
-            case "abfs" | "abfss":
-                container, _, host = authority.partition("@")
-                return fs.AzureFileSystem(host.partition(".")[0]), f"{container}/{path}"
-            case "hdfs" | "viewfs":
-                return fs.HadoopFileSystem.from_uri(f"{scheme}://{authority}"), f"/{path}"
-    except (AttributeError, ImportError, OSError, ValueError) as error:
-        raise UnreadableError(f"workers cannot open files of {scheme}://, such as {address}: {error}") from error
-    raise UnreadableError(f"workers cannot open files of {scheme}://, such as {address}")
+    host, _, path = rest.partition("/")
+    store = f"{scheme}://{host}"
+    if store not in systems:
+        try:
+            systems[store] = connected(scheme, host)
+        except (AttributeError, ImportError, OSError, ValueError) as error:
+            raise UnreadableError(f"workers cannot open files of {store}: {error}") from error
+    return systems[store], f"/{path}" if scheme in ("hdfs", "viewfs") else f"{host.partition('@')[0]}/{path}"
+
+
+def connected(scheme: str, host: str) -> fs.FileSystem:
+    """Return the file system of a scheme; ValueError if workers know none."""
+    match scheme:
+        case "s3" | "s3a" | "s3n":
+            return fs.S3FileSystem(**s3_endpoint())
+        case "gs":
+            return fs.GcsFileSystem()
+        case "abfs" | "abfss":
+            return fs.AzureFileSystem(host.partition("@")[2].partition(".")[0])
+        case "hdfs" | "viewfs":
+            return fs.HadoopFileSystem.from_uri(f"{scheme}://{host}")
+    raise ValueError("Arrow knows no such store")
 
 
 def s3_endpoint() -> dict[str, str]:

@@ -36,7 +36,7 @@ from pyspark.sql.types import (
 
 from logloss_spark.errors import DataError, UnreadableError
 from logloss_spark.io.files import File, FileTable
-from logloss_spark.workers.opening import opened
+from logloss_spark.workers.opening import Systems, opened
 
 LEAST = 4 << 20
 """Bytes of a task, at least. A task costs Spark 30 to 55 ms, in which a worker reads as much."""
@@ -213,8 +213,9 @@ def expected_rows(pieces: Sequence[Piece]) -> int:
     `read_batches` has given as many when it ends: it makes sure of that itself.
     """
     rows = 0
+    systems: Systems = {}
     for piece in pieces:
-        with opened(piece.file) as source, named_faults(piece.file.path):
+        with opened(piece.file, systems) as source, named_faults(piece.file.path):
             metadata = read_metadata(source)
             rows += sum(metadata.row_group(group).num_rows for group in groups_in(metadata, piece))
     return rows
@@ -259,18 +260,19 @@ def read_batches(
     stored = {name: type_ for name, type_ in types.items() if name not in table.partitions}
     names = dict(zip(table.schema.names, table.names or table.schema.names, strict=True))
     request = Request(stored, names, frozenset(dictionaries), table.case_sensitive, rows)
+    systems: Systems = {}
     for piece in pieces:
         values = dict(zip(table.partitions, piece.file.values, strict=True))
-        for count, arrays in read_piece(piece, request):
+        for count, arrays in read_piece(piece, request, systems):
             fixed = {name: repeated(values[name], types[name], count) for name in types if name in values}
             found = arrays | fixed
             yield pa.RecordBatch.from_arrays([found[name] for name in columns], names=list(columns))
 
 
-def read_piece(piece: Piece, request: Request) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+def read_piece(piece: Piece, request: Request, systems: Systems) -> Iterator[tuple[int, dict[str, pa.Array]]]:
     """Read a piece of a file. Yields the number of rows of each batch, and its columns by name."""
     path = piece.file.path
-    with opened(piece.file) as source, named_faults(path):
+    with opened(piece.file, systems) as source, named_faults(path):
         metadata = read_metadata(source)
         groups = groups_in(metadata, piece)
         expected = sum(metadata.row_group(group).num_rows for group in groups)

@@ -129,11 +129,11 @@ def test_a_store_that_does_not_let_a_worker_in_is_left_to_spark(
 def test_a_store_that_workers_do_not_know_is_left_to_spark(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HADOOP_HOME", raising=False)
     with pytest.raises(UnreadableError, match="workers cannot open files of"):
-        located(address)
+        located(address, {})
 
 
 def test_a_store_of_azure_is_addressed_by_its_account_and_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    system, path = located("abfss://box@account.dfs.core.windows.net/folder/f.parquet")
+    system, path = located("abfss://box@account.dfs.core.windows.net/folder/f.parquet", {})
     assert system.type_name == "abfs"
     assert path == "box/folder/f.parquet"
 
