@@ -42,7 +42,9 @@ def catalog_root(df: DataFrame, files: Sequence[str], table: str | None) -> tupl
         except Exception as error:
             if not from_spark(error):
                 raise
-    raise DoubtError("Spark does not know it as its files alone: something was done to it, or its path is a pattern")
+    raise DoubtError(
+        "Spark does not know it as its files alone: something was done to it, or it was not read from one plain path"
+    )
 
 
 def possible_names(files: Sequence[str], table: str | None) -> Iterator[str]:

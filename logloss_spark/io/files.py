@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from os import PathLike, fspath
 from typing import Any, cast
 from urllib.parse import unquote
@@ -24,7 +25,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.io.catalog import catalog_root, check_partitions
 from logloss_spark.io.doubts import DoubtError, doubtful
 from logloss_spark.io.partitions import partition_fields, partition_texts, partition_values, partitions_that_meet
-from logloss_spark.io.places import driver_is_here, literal, missing, without_scheme
+from logloss_spark.io.places import driver_is_here, literal, missing, overlap, without_scheme
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, exact_path, unreadable
 from logloss_spark.io.spark_errors import from_spark
@@ -118,7 +119,8 @@ def files_of(df: DataFrame, paths: Sequence[str] = (), table: str | None = None)
             files = addresses_of(df)
             known = recognised(df, files, paths)
             if known is not None:
-                return file_table(df, files, *known)
+                root, names = known
+                return file_table(df, files, [root], names)
             root, names = catalog_root(df, files, table)
             found = file_table(df, files, [root], names)
             for i, column in enumerate(found.partitions):
@@ -190,6 +192,8 @@ def read_paths(paths: str | Sequence[str]) -> tuple[DataFrame, FileTable | str]:
             check_plain(df)
             files = addresses_of(df)
             roots = [root_of(text, files) for text in texts]
+            if any(overlap(one, other) for one, other in pairwise(sorted(f"{root}/" for root in roots))):
+                raise DoubtError("its paths overlap, and Spark reads a file as often as its path is given")
             check_format(spark, roots)
             return df, file_table(df, files, roots, ())
     except DoubtError as doubt:
@@ -230,65 +234,56 @@ def addresses_of(df: DataFrame) -> list[str]:
     return files
 
 
-def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]] | None:
-    """Return the roots that a table was read from, and the names of its columns there if they are others.
+def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Return the root that a table was read from, and the names of its columns there if they are others.
 
-    Spark tells whether the table is the same as one that is read from these roots and not changed. It compares the
-    paths as they were written, the options, and each step of the query, but not the names of columns: so columns are
-    matched by their position.
+    Spark tells whether the table is the same as one that is read from this root and not changed. It compares the path
+    as it was written, the options, and each step of the query, but not the names of columns: so columns are matched by
+    their position. It does not compare how often each of several paths was given: so there must be one.
 
     Returns
     -------
     None if no such table is the same
     """
     readings = list(possible_readings(files, paths))
-    for roots, texts in readings:
-        if is_same(df, texts, df.schema):
-            return roots, ()
+    for root, text in readings:
+        if is_same(df, text, df.schema):
+            return root, ()
     with doubtful("its files are no Parquet"):
-        schema = df.sparkSession.read.parquet(*map(literal, readings[0][1])).schema
+        schema = df.sparkSession.read.parquet(literal(readings[0][1])).schema
     if schema.names != df.columns and [field.dataType for field in schema.fields] == [
         f.dataType for f in df.schema.fields
     ]:
-        for roots, texts in readings:
-            if is_same(df, texts, schema):
-                return roots, tuple(schema.names)
+        for root, text in readings:
+            if is_same(df, text, schema):
+                return root, tuple(schema.names)
     return None
 
 
-def is_same(df: DataFrame, texts: Sequence[str], schema: StructType) -> bool:
-    """Whether a table is what Spark reads from some paths with a schema, but for the names of columns."""
+def is_same(df: DataFrame, path: str, schema: StructType) -> bool:
+    """Whether a table is what Spark reads from a path with a schema, but for the names of columns."""
     try:
-        return df.sameSemantics(df.sparkSession.read.schema(schema).parquet(*map(literal, texts)))
+        return df.sameSemantics(df.sparkSession.read.schema(schema).parquet(literal(path)))
     except Exception as error:
         if not from_spark(error):
             raise
         return False
 
 
-def possible_readings(files: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+def possible_readings(files: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Return the roots that files may have been read from, each with the paths that may have been written for it.
 
-    One root is compared by the path as it was written; several are compared as addresses. Spark lists the files anew
-    for each of them, so few are tried where there are many files.
+    Spark lists the files anew for each of them, so few are tried where there are many files.
     """
-    many = len(files) > MANY
-    folders = sorted({posixpath.dirname(file) for file in files})
-    tops = ["/".join(posixpath.commonprefix([folder.split("/") for folder in folders]))]
-    while "=" in posixpath.basename(tops[-1]):
-        tops.append(posixpath.dirname(tops[-1]))
-    for root in [*tops, *files[:1]] if len(files) == 1 else tops:
-        for text in [*(path for path in paths if names_root(path, root)), *spellings(root)[: 2 if many else None]]:
-            yield [root], [text]
-    if many:
-        return
-    if len(folders) > 1:
-        yield folders, folders
-        bases = sorted({re.sub("(?:/[^/]*=[^/]*)+$", "", folder) for folder in folders})
-        if len(bases) > 1 and bases != folders:
-            yield bases, bases
-    if len(files) > 1:
-        yield list(files), list(files)
+    roots = ["/".join(posixpath.commonprefix([posixpath.dirname(file).split("/") for file in files]))]
+    while "=" in posixpath.basename(roots[-1]):
+        roots.append(posixpath.dirname(roots[-1]))
+    for root in [*roots, *files] if len(files) == 1 else roots:
+        for text in [
+            *(path for path in paths if names_root(path, root)),
+            *spellings(root)[: 2 if len(files) > MANY else None],
+        ]:
+            yield root, text
 
 
 def spellings(root: str) -> list[str]:
