@@ -53,6 +53,9 @@ BUFFER = 1 << 16
 A map of the file into memory would be a tenth faster, and would end the worker if somebody truncated the file.
 """
 
+DICTIONARY = 1 << 16
+"""Bytes of a dictionary in a file, at most, for texts to come as a dictionary. Arrow copies it for each batch."""
+
 REMOTE_BUFFER = 4 << 20
 """The same for a remote file, where each read takes a request."""
 
@@ -140,11 +143,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Footer:
-    """What a file says of itself."""
+    """What a file says of itself, and which of its row groups are read."""
 
     path: str
     metadata: FileMetaData
     schema: pa.Schema
+    groups: list[int]
 
     def leaves(self, position: int) -> list[int]:
         """The indices of the Parquet columns that the column of a position consists of."""
@@ -155,14 +159,23 @@ class Footer:
         """The description of a Parquet column."""
         return self.metadata.schema.column(index)
 
+    def has_small_dictionary(self, leaf: int) -> bool:
+        """Whether all row groups have a dictionary of a Parquet column, and a small one."""
+        chunks = (self.metadata.row_group(group).column(leaf) for group in self.groups)
+        return all(
+            chunk.has_dictionary_page and chunk.data_page_offset - chunk.dictionary_page_offset <= DICTIONARY
+            for chunk in chunks
+        )
+
 
 @dataclass(frozen=True)
 class Stored:
-    """A column of the table as a file holds it: where, and how its values become Spark's."""
+    """A column of the table as a file holds it: where, how its values become Spark's, and whether as a dictionary."""
 
     position: int
     leaves: list[int]
     convert: Convert
+    dictionary: bool
 
 
 def tasks_of(table: FileTable, slots: int, *, least: int = LEAST, most: int = MOST) -> list[list[Piece]]:
@@ -241,7 +254,7 @@ def read_batches(
     rows : int
         The rows of a batch, at most.
     dictionaries : sequence of str
-        The string columns to return as dictionaries.
+        The string columns to return as dictionaries, from files with small dictionaries of them.
 
     Yields
     ------
@@ -278,10 +291,10 @@ def read_piece(piece: Piece, request: Request, systems: Systems) -> Iterator[tup
         expected = sum(metadata.row_group(group).num_rows for group in groups)
         if not expected:
             return
-        footer = Footer(path, metadata, metadata.schema.to_arrow_schema())
+        footer = Footer(path, metadata, metadata.schema.to_arrow_schema(), groups)
         columns = {name: found_column(name, type_, footer, request) for name, type_ in request.columns.items()}
         given = 0
-        for count, arrays in read_groups(source, groups, expected, footer, columns, request):
+        for count, arrays in read_groups(source, expected, footer, columns, request):
             given += count
             yield count, arrays
         if given != expected:
@@ -292,7 +305,6 @@ def read_piece(piece: Piece, request: Request, systems: Systems) -> Iterator[tup
 
 def read_groups(
     source: pa.NativeFile,
-    groups: list[int],
     expected: int,
     footer: Footer,
     columns: dict[str, Stored | None],
@@ -309,7 +321,7 @@ def read_groups(
     reader = ParquetFile(
         source,
         metadata=footer.metadata,
-        read_dictionary=[footer.schema.names[present[name].position] for name in request.dictionaries & present.keys()],
+        read_dictionary=[footer.schema.names[column.position] for column in present.values() if column.dictionary],
         buffer_size=REMOTE_BUFFER if "://" in footer.path else BUFFER,
         pre_buffer=False,
         coerce_int96_timestamp_unit="us",
@@ -317,7 +329,7 @@ def read_groups(
     ).reader
     leaves = sorted({leaf for column in present.values() for leaf in column.leaves})
     order = sorted({column.position for column in present.values()})  # a batch has its columns in the file's order
-    for batch in reader.iter_batches(request.rows, row_groups=groups, column_indices=leaves, use_threads=False):
+    for batch in reader.iter_batches(request.rows, row_groups=footer.groups, column_indices=leaves, use_threads=False):
         arrays = {name: column.convert(batch.column(order.index(column.position))) for name, column in present.items()}
         yield batch.num_rows, arrays | {name: pa.nulls(batch.num_rows, type_) for name, type_ in absent.items()}
 
@@ -332,6 +344,8 @@ def named_faults(path: str) -> Iterator[None]:
     except (pa.ArrowInvalid, OSError) as error:
         if "crypt" in str(error):
             raise UnreadableError(f"Arrow cannot read {path}: it is encrypted") from error
+        if "size limit" in str(error):
+            raise UnreadableError(f"Arrow cannot read {path}: its footer is too large") from error
         raise DataError(
             f"every file of a table must be whole and of one format, and {path} cannot be read: "
             "it is truncated, corrupt or of another format; restore it or take it away"
@@ -361,9 +375,10 @@ def found_column(name: str, type_: DataType, footer: Footer, request: Request) -
         return None
     leaves = footer.leaves(position)
     convert = converter(name, type_, footer.schema.field(position).type, leaves, footer)
-    if name in request.dictionaries:
-        convert = partial(cast, target=pa.dictionary(pa.int32(), arrow_type(type_)))
-    return Stored(position, leaves, convert)
+    dictionary = name in request.dictionaries and footer.has_small_dictionary(leaves[0])
+    if dictionary:
+        convert = partial(cast_text, target=pa.dictionary(pa.int32(), arrow_type(type_)), path=footer.path)
+    return Stored(position, leaves, convert, dictionary)
 
 
 def resolved(name: str, names: Sequence[str], path: str, *, case_sensitive: bool) -> int | None:
@@ -418,6 +433,8 @@ def converter(name: str, type_: DataType, arrow: pa.DataType, leaves: list[int],
     check_values(name, type_, footer.leaf(leaves[0]), footer)
     if is_legacy(type_, footer.leaf(leaves[0]), footer.metadata):
         return partial(cast_modern, target=target, since=SWITCHES[type(type_)], path=footer.path)
+    if isinstance(type_, StringType):
+        return partial(cast_text, target=target, path=footer.path)
     return partial(cast, target=target)
 
 
@@ -527,6 +544,16 @@ def cast_modern(array: pa.Array, target: pa.DataType, since: pa.Scalar, path: st
     earliest = pc.min(found)
     if earliest.is_valid and earliest.as_py() < since.as_py():
         raise UnreadableError(f"Spark alone reads dates as old as {earliest} in {path}, whose calendar is not today's")
+    return found
+
+
+def cast_text(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
+    """Return texts as another type, if they are UTF-8; Spark takes any bytes."""
+    found = cast(array, target)
+    try:
+        (found.dictionary if pa.types.is_dictionary(target) else found).validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise UnreadableError(f"Spark alone reads texts that are not UTF-8, as in {path}") from error
     return found
 
 

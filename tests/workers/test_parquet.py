@@ -253,6 +253,30 @@ def test_a_file_that_must_not_be_read_is_named(tmp_path: Path) -> None:
         os.seteuid(me)
 
 
+def test_texts_that_are_not_utf8_are_left_to_spark(tmp_path: Path) -> None:
+    offsets, content = np.array([0, 1, 2], np.int32), b"a\xff"
+    texts = pa.StringArray.from_buffers(2, pa.py_buffer(offsets), pa.py_buffer(content))
+    pq.write_table(pa.table({"s": texts}), tmp_path / "f")
+    table = table_of(file_at(tmp_path / "f"), s=StringType())
+    for options in ({}, {"dictionaries": ["s"]}):
+        with pytest.raises(UnreadableError, match="not UTF-8"):
+            read(table, **options)
+
+
+def test_texts_come_as_a_dictionary_from_files_with_a_small_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    few, many = rng.integers(0, 9, 100_000), rng.integers(0, 90_000, 100_000)
+    texts = {name: pa.array(numbers).cast(pa.string()) for name, numbers in (("few", few), ("many", many))}
+    pq.write_table(pa.table(texts), tmp_path / "f")
+    pq.write_table(pa.table(texts), tmp_path / "g", use_dictionary=False)
+    for name, dictionaries in (("f", {"few"}), ("g", set())):
+        table = table_of(file_at(tmp_path / name), few=StringType(), many=StringType())
+        batches = list(read_batches(table, [whole(table.files[0])], ["few", "many"], dictionaries=["few", "many"]))
+        types = {name for name in texts for batch in batches if pa.types.is_dictionary(batch.column(name).type)}
+        assert types == dictionaries
+        assert [value for batch in batches for value in batch.column("few").to_pylist()] == few.astype(str).tolist()
+
+
 LEGACY = {
     "org.apache.spark.version": "3.5.0",
     "org.apache.spark.legacyDateTime": "",
