@@ -38,7 +38,11 @@ def opened(file: File, systems: Systems) -> Iterator[pa.NativeFile]:
     except OSError as error:
         raise unopened(file.path, error) from error
     with source:
-        yield source
+        try:
+            yield source
+        except DataError:  # a file that was cut off while it was read is corrupt because it has changed
+            check_unchanged(file, system, path)
+            raise
     check_unchanged(file, system, path)
 
 
