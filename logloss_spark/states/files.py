@@ -29,7 +29,7 @@ from logloss_spark.states.schema import KEYS, SOURCE, TOTAL, columns_of
 from logloss_spark.states.slices import slice_columns
 from logloss_spark.states.small import stays_here
 from logloss_spark.states.summing import MOST_GROUPS, PartSums, Summation
-from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, expected_rows, read_batches, tasks_of
+from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, read_batches, tasks_of
 from logloss_spark.workers.shipping import count_slots
 from logloss_spark.workers.task import keep_memory
 
@@ -69,7 +69,6 @@ class Scan:
     Attributes
     ----------
     table : FileTable
-        Without its files, which are in the tasks.
     summation : Summation
     columns : dict from the names that the reading uses to those of the table
     """
@@ -121,7 +120,7 @@ def state_from_files(rows: Rows, scan: Scan, source: int) -> tuple[LocalTable | 
         A file is not what the table says, or changed while it was read.
     """
     spark, conventions = rows.source.sparkSession, scan.summation.conventions
-    tasks = tasks_of(scan.table, slots_for(spark, scan.table))
+    tasks, scan = split_up(spark, scan)
     if len(tasks) <= HELD_TASKS:
         found = answers_of(spark, tasks, scan, partial(sums_of_parts, scan.summation))
         if found is not None:
@@ -146,15 +145,17 @@ def named_scores(scores: Sequence[pa.Table], scan: Scan) -> pa.Table | None:
 def loss_from_files(rows: Rows, scan: Scan) -> dict[str, Any]:
     """The sums that a mean loss is made of, by name, as `mean_loss.summed_loss` has them."""
     spark = rows.source.sparkSession
-    tasks = tasks_of(scan.table, slots_for(spark, scan.table))
+    tasks, scan = split_up(spark, scan)
     found = answers_of(spark, tasks, scan, partial(LossSums, scan.summation.reading))
     assert found is not None
     return {name: math.fsum(table[name][0].as_py() for (table,) in found) for name in found[0][0].column_names}
 
 
-def slots_for(spark: SparkSession, table: FileTable) -> int:
-    """How many tasks Spark runs at a time; 1 for a table of one task, because it takes a small job to know."""
-    return 1 if sum(file.size for file in table.files) < 2 * LEAST else count_slots(spark)
+def split_up(spark: SparkSession, scan: Scan) -> tuple[list[list[Piece]], Scan]:
+    """The pieces of a table that each task reads, and the scan without the files, which would go to every task."""
+    # To know how many tasks run at a time takes a small job, which a table of one task does not need.
+    slots = 1 if sum(file.size for file in scan.table.files) < 2 * LEAST else count_slots(spark)
+    return tasks_of(scan.table, slots), replace(scan, table=replace(scan.table, files=()))
 
 
 def answers_of(
@@ -225,22 +226,14 @@ def sums_of_parts(summation: Summation) -> Sums:
 
 
 def batches_of(pieces: Sequence[Piece], scan: Scan) -> Iterator[pa.RecordBatch]:
-    """Read the batches of a task under the names of the roles; DataError unless all rows of its files came."""
+    """Read the batches of a task under the names of the roles."""
     stored = list(dict.fromkeys(scan.columns.values()))
     places = [stored.index(name) for name in scan.columns.values()]
     texts = [name for name in stored if isinstance(scan.table.schema[name].dataType, StringType)]
-    rows = 0
     form = scan.summation.reading.form
     size = BATCH if form.scalar else max(BATCH // form.size, LEAST_BATCH)
     for batch in read_batches(scan.table, pieces, stored, rows=size, dictionaries=texts):
-        rows += batch.num_rows
         yield pa.RecordBatch.from_arrays([batch.column(place) for place in places], names=list(scan.columns))
-    expected = expected_rows(pieces)
-    if rows != expected:
-        raise DataError(
-            f"a table must not change while it is read, and its files had {expected:,} rows, of which {rows:,} came: "
-            "run again when its writer is done"
-        )
 
 
 BATCH = 1 << 15
