@@ -23,6 +23,7 @@ from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.arrow import cross_entropy
 from logloss_spark.rows.losses import other_loss
 from logloss_spark.rows.terms import with_loss
+from logloss_spark.states import small
 from tests.rows.batches import ready
 
 WORKER = """
@@ -100,6 +101,7 @@ ARGUMENTS = {
     "powers_behind_top": (ZK,),
     "class_losses_from_probabilities": (PK,),
     "share_of": (P, P),
+    "shared": (Y, Z, 1.0 - Y, Z),
     **dict.fromkeys(MARGIN_LOSSES, (Z,)),
     **dict.fromkeys(CLASS_LOSSES, (PK, PK)),
     "margin_loss": (np.square, Y, Z),
@@ -199,6 +201,7 @@ def test_metrics_are_made_where_the_package_is_absent(spark, tmp_path, monkeypat
         sent["function"], sent["batches"] = function, table.toArrow().to_batches()
         return original(table, function, schema)
 
+    monkeypatch.setattr(small, "SMALL_STATE", 0)  # of a small state the driver makes them
     original = type(df).mapInArrow
     monkeypatch.setattr(type(df), "mapInArrow", spying)
     metrics = evaluation.metrics
@@ -231,18 +234,27 @@ def stored(spark, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def large(monkeypatch):
+    """No state is small enough for the driver."""
+    monkeypatch.setattr(small, "SMALL_STATE", 0)
+
+
+@pytest.mark.usefixtures("large")
 def test_a_batch_of_rows_goes_to_python_once(spark, stored, capsys):
     df = spark.read.parquet(stored)
-    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]]).state.table, capsys)
+    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="pandas").state.table, capsys)
     assert len(re.findall(r"ArrowEvalPython|ArrowUDF|BatchEvalPython", text.split("InMemoryRelation")[-1])) == 1
 
 
+@pytest.mark.usefixtures("large")
 def test_the_native_engine_sends_no_row_to_python(spark, stored, capsys):
     df = spark.read.parquet(stored)
     text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="native").state.table, capsys)
     assert "Python" not in text
 
 
+@pytest.mark.usefixtures("large")
 def test_a_row_is_read_once_whatever_the_number_of_slices(spark, stored, capsys):
     df = spark.read.parquet(stored)
     evaluation = ls.evaluate(
