@@ -1,6 +1,7 @@
 """Ship a function to the workers: over the units of a small table, or over the partitions of a large one."""
 
 import pickle
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -83,7 +84,10 @@ def on_partition(batches: Batches, function: Callable[[Batches], Result]) -> Ite
 
 
 def count_slots(spark: SparkSession) -> int:
-    """Run a small job to find how many tasks Spark runs at a time by default; Spark Connect has no other way."""
+    """Find how many tasks Spark runs at a time by default. A local master says it, any other takes a small job."""
+    local = re.fullmatch(r"local\[(\d+)(,\d+)?\]", spark.conf.get("spark.master", None) or "")
+    if local:
+        return int(local[1])
     rows = 1 << 20
     (last,) = spark.range(rows).where(F.col("id") == rows - 1).select(F.spark_partition_id()).collect()
     return int(last[0]) + 1
