@@ -28,11 +28,12 @@ def share_of(share: Array, loss: Array) -> Array:
 
 def shared(share_of_1: Array, loss_of_1: Array, share_of_0: Array, loss_of_0: Array) -> Array:
     """The loss of two classes by their shares, where 0 times infinity is 0."""
-    total = np.asarray(share_of_1 * loss_of_1 + share_of_0 * loss_of_0)
-    undefined = np.isnan(total)
-    if undefined.any():
-        total[undefined] = (share_of(share_of_1, loss_of_1) + share_of(share_of_0, loss_of_0))[undefined]
-    return total
+    with np.errstate(all="ignore"):
+        total = np.asarray(share_of_1 * loss_of_1 + share_of_0 * loss_of_0)
+        undefined = np.isnan(total)
+        if undefined.any():
+            total[undefined] = (share_of(share_of_1, loss_of_1) + share_of(share_of_0, loss_of_0))[undefined]
+        return total
 
 
 def _class_column(k: ClassIndex, values: Array) -> Array:
