@@ -80,6 +80,7 @@ def test_a_frame_begins_with_what_is_looked_at_first(evaluation: ls.Evaluation) 
     assert set(columns) == {*first, "grouping_id", *STATUSES, *by_column(METRICS)}
 
 
+@pytest.mark.slow
 def test_a_look_at_a_large_state_costs_a_job_once(
     table: DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_look_at_a_large_state_costs_a_job_once(
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_of_too_many_slices_those_that_are_shown_are_collected_alone(
     table: DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,7 @@ def test_slices_that_are_called_as_metrics_are_are_renamed_first(job: SimpleName
     assert slices == {"all", "n_days=a/swap=1/bins=3", "n_days=b/swap=2/bins=4"}
 
 
+@pytest.mark.slow
 def test_every_table_has_the_run_date_and_a_weeks_states_are_read_by_it(
     job: SimpleNamespace, spark: SparkSession
 ) -> None:

@@ -199,6 +199,7 @@ def test_a_constant_column_gets_zero_and_leaves_the_others_alone(spark, plain) -
     assert np.isnan(model.standard_errors[0, 3])
 
 
+@pytest.mark.slow
 def test_a_hundred_collinear_columns_share_the_solution_of_least_norm(spark) -> None:
     rng = np.random.default_rng(6)
     x = rng.normal(size=300)
@@ -330,6 +331,7 @@ def killed_at(iteration: int):
     return progress
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_killed_goes_on_where_it_was(table, by_lbfgs, tmp_path) -> None:
     path = str(tmp_path / "checkpoint")
     asked = {"features": FEATURES, "label": "label", "solver": "lbfgs"}
@@ -348,6 +350,7 @@ def test_a_fit_that_was_killed_goes_on_where_it_was(table, by_lbfgs, tmp_path) -
     assert short.report.iterations == resumed.report.iterations
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_killed_knows_its_best_point_on_the_validation_rows(noise, tmp_path) -> None:
     asked = {"features": "x", "label": "y", "validation": "held", "solver": "lbfgs", "max_iter": 6, "patience": 99}
     whole = fit_logistic(noise[0], **asked)

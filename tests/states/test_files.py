@@ -100,9 +100,13 @@ def check_same(workers: pd.DataFrame, spark: pd.DataFrame) -> None:
             np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-14, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "form", [pytest.param(name, marks=pytest.mark.connect) if name == "probability" else name for name in FORMS]
-)
+def marked(form: str) -> Any:
+    """A form, with the marks of its test: those of many classes take Spark long."""
+    marks = [pytest.mark.slow] if "10" in form or "1,000" in form else []
+    return pytest.param(form, marks=[pytest.mark.connect] if form == "probability" else marks)
+
+
+@pytest.mark.parametrize("form", list(map(marked, FORMS)))
 @pytest.mark.parametrize("plain", [True, False], ids=["plain", "weights and clusters"])
 def test_every_form_has_the_state_that_spark_makes(spark: SparkSession, tmp_path: Path, form: str, plain: bool) -> None:
     kind, soft, classes = FORMS[form]

@@ -300,6 +300,7 @@ def test_forecasts_for_governors_moved_before_the_election_as_scipy_says(spark, 
         assert_drift(row, side(ends[0][name]), side(ends[1][name]))
 
 
+@pytest.mark.slow
 def test_models_of_influenza_differ_in_their_scores_as_scipy_says(spark, shared):
     flu = pd.read_parquet(shared / "pred" / "flusight_2024_25_early_pmf.parquet")
     columns = [name for name in flu.columns if name.startswith("p_")]
@@ -481,6 +482,7 @@ def test_every_bin_holds_a_twentieth_of_the_reference_and_cells_left_over_join_t
     assert (merged_bins(np.zeros((1, BINS))) == [0] + [BINS] * (MOST_BINS - 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 def test_psi_of_random_halves_is_what_is_expected_without_drift(weighted):
     rng = np.random.default_rng(74)
