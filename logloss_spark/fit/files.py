@@ -18,7 +18,7 @@ from pyspark.sql.types import StringType
 from logloss_spark.fit.batches import CODE, FeatureForm
 from logloss_spark.io.files import FileTable
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.arrow_labels import class_indices
+from logloss_spark.rows.arrow_labels import NONE, class_indices
 from logloss_spark.rows.casts import as_doubles, decoded
 from logloss_spark.scoring import Label
 from logloss_spark.workers.parquet import Piece, read_batches, tasks_of
@@ -100,6 +100,7 @@ def training_batch(batch: pa.RecordBatch, rows: FileRows) -> pa.RecordBatch:
     """The fit's own columns of a batch of the files' columns."""
     labels = batch.column(rows.label)
     index = class_indices(labels, rows.classes)
+    index = np.where((index >= 0) & (index < len(rows.classes)), index, NONE)
     columns = {"label": pa.array(label_codes(labels, index))}
     features = [batch.column(name) for name in rows.features]
     if is_nested(features[0].type):
@@ -122,7 +123,7 @@ def is_nested(type_: pa.DataType) -> bool:
 
 def label_codes(labels: pa.Array, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
     """The class of each label, or the code, times -1, of the status that says why it has none."""
-    codes = np.where(index < 0, -float(CODE["unknown_label"]), index)
+    codes = np.where(index == NONE, -float(CODE["unknown_label"]), index)
     if pa.types.is_floating(labels.type.value_type if pa.types.is_dictionary(labels.type) else labels.type):
         codes[np.isnan(decoded(labels).to_numpy(zero_copy_only=False))] = -CODE["nan_label"]
     if labels.null_count:

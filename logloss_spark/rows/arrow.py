@@ -23,6 +23,7 @@ from logloss_spark.kernels.cross_entropy import (
     distribution_from_probabilities,
 )
 from logloss_spark.kernels.sums import Array
+from logloss_spark.rows.casts import as_doubles
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.scoring import Scoring
 from logloss_spark.workers.columns import vectorised
@@ -58,7 +59,7 @@ def numbers(values: pa.Array, size: int) -> Array:
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
     if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
+        values = as_doubles(values)
     if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
         if values.null_count:
             values = values.fill_null(-1 if pa.types.is_integer(values.type) else np.nan)

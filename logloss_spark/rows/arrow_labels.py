@@ -14,11 +14,11 @@ from logloss_spark.scoring import Label
 Indices = npt.NDArray[np.int64]
 
 NONE = -1
-"""The index of a label that is null, NaN or none of the classes."""
+"""The index of a label that is none of the classes. Whole numbers that are none may keep their own, outside 0..K-1."""
 
 
 def class_indices(labels: pa.Array, classes: Sequence[Label]) -> Indices:
-    """The index of each label among the classes, or `NONE`.
+    """The index of each label among the classes, or a number outside 0..K-1 if it is null, NaN or none of them.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ def class_indices(labels: pa.Array, classes: Sequence[Label]) -> Indices:
         return indices_of_values(labels, [exact_in(Decimal(str(known)), type_) for known in classes])
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
         return indices_of_values(labels, classes)
+    if pa.types.is_integer(type_) and tuple(classes) == tuple(range(len(classes))):
+        present = labels.fill_null(NONE) if labels.null_count else labels
+        return np.asarray(present.to_numpy(zero_copy_only=False), dtype=np.int64)
     if not labels.null_count:
         return indices_of_numbers(labels.to_numpy(zero_copy_only=False), classes)
     present = labels.fill_null(False if pa.types.is_boolean(type_) else 0)

@@ -5,29 +5,26 @@ This is what `rows.inputs`, `rows.labels` and `rows.status` do with Spark column
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from logloss_spark.errors import UnreadableError
 from logloss_spark.kernels.status import Mask, Numbers, statuses
 from logloss_spark.kernels.sums import Array
 from logloss_spark.kernels.terms import score_of
 from logloss_spark.roles import Columns, Roles
+from logloss_spark.rows.arrow_labels import class_indices
 from logloss_spark.rows.arrow_status import entries
 from logloss_spark.rows.buckets import buckets_of
+from logloss_spark.rows.casts import as_doubles
 from logloss_spark.rows.form import Form
-from logloss_spark.scoring import Label, Scoring, allowed
+from logloss_spark.scoring import Scoring, allowed
 
 SMALLEST = 5e-324
 """The smallest positive double. Scaling keeps a positive weight at or above it: a weight of 0 would not count."""
-
-EXACT_DIGITS = 15
-"""A decimal of this many digits is a double that is divided by a power of ten: two exact numbers, rounded once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +145,7 @@ def label_of(batch: pa.RecordBatch, reading: Reading) -> Numbers:
 def numbers_of(batch: pa.RecordBatch, columns: Columns, size: int) -> Numbers:
     """A forecast or a soft label: one number a row, or one per class."""
     if isinstance(columns, str):
-        return entries(as_doubles(batch[columns]), size)
+        return entries(scores_as_doubles(batch[columns]), size)
     each = [entries(as_doubles(batch[name]), 1) for name in columns]
     return Numbers(
         np.stack([column.values for column in each], axis=1),
@@ -158,34 +155,11 @@ def numbers_of(batch: pa.RecordBatch, columns: Columns, size: int) -> Numbers:
     )
 
 
-def as_doubles(values: pa.Array) -> pa.Array:
+def scores_as_doubles(values: pa.Array) -> pa.Array:
     """Numbers, lists of numbers or ML vectors as doubles, or lists of doubles."""
-    type_ = values.type
-    if pa.types.is_dictionary(type_):
-        return as_doubles(values.dictionary_decode())
-    if pa.types.is_struct(type_):
-        return lists_of_vectors(values)
-    if pa.types.is_map(type_):
+    if pa.types.is_map(values.type):
         raise UnreadableError("a prediction is a map, which workers do not read")
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        inner = as_doubles(values.flatten())
-        lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
-        mask = values.is_null() if values.null_count else None
-        return pa.LargeListArray.from_arrays(offsets, inner, mask=mask)
-    if pa.types.is_decimal(type_):
-        return doubles_of_decimals(values)
-    return values if type_ == pa.float64() else values.cast(pa.float64(), safe=False)
-
-
-def doubles_of_decimals(values: pa.Array) -> pa.Array:
-    """Decimals as the nearest doubles; Arrow's own cast multiplies by an inexact power of ten."""
-    if values.type.precision <= EXACT_DIGITS:
-        whole = values.view(pa.decimal128(38, 0)) if values.type.bit_width == 128 else None
-        if whole is not None:
-            numbers = whole.cast(pa.int64()).cast(pa.float64())
-            return pc.divide(numbers, pa.scalar(10.0**values.type.scale))
-    return pa.array([None if value is None else float(value) for value in values.to_pylist()], pa.float64())
+    return lists_of_vectors(values) if pa.types.is_struct(values.type) else as_doubles(values)
 
 
 def lists_of_vectors(vectors: pa.Array) -> pa.Array:
@@ -210,54 +184,6 @@ def lists_of_vectors(vectors: pa.Array) -> pa.Array:
     ]
     dense[offsets[row] + within] = stored
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(dense), mask=mask)
-
-
-def class_indices(label: pa.Array, classes: Sequence[Label]) -> npt.NDArray[np.int64]:
-    """The class of each hard label, and a number outside 0..K-1 where it is none; it is compared in its own type."""
-    type_ = label.type
-    if pa.types.is_dictionary(type_):
-        of_value = np.append(class_indices(label.dictionary, classes), -1)
-        return of_value.take(label.indices.fill_null(len(label.dictionary)).to_numpy(zero_copy_only=False))
-    if pa.types.is_integer(type_) and tuple(classes) == tuple(range(len(classes))):
-        known_labels = label.fill_null(-1) if label.null_count else label
-        return np.asarray(known_labels.to_numpy(zero_copy_only=False), dtype=np.int64)
-    if pa.types.is_floating(type_):
-        return index_of_floats(floats(label), classes)
-    if pa.types.is_boolean(type_):
-        known: list[Any] = [bool(value) for value in classes]
-    elif pa.types.is_decimal(type_):
-        known = [exact_in(Decimal(str(value)), type_) for value in classes]
-    else:
-        known = list(classes)
-    return first_places(label, known)
-
-
-def first_places(label: pa.Array, known: Sequence[Any]) -> npt.NDArray[np.int64]:
-    """The place of each label among the values that are not None, the first of equals; -1 where it is none of them."""
-    places: dict[Any, int] = {}
-    for place, value in enumerate(known):
-        if value is not None:
-            places.setdefault(value, place)
-    found = pc.index_in(label, value_set=pa.array(list(places), label.type))
-    of_value = np.array([*places.values(), -1], dtype=np.int64)
-    return of_value.take(found.fill_null(len(places)).to_numpy(zero_copy_only=False))
-
-
-def exact_in(value: Decimal, type_: pa.DataType) -> Decimal | None:
-    """A number as a decimal of this type; None where the type cannot hold it, so that no label can equal it."""
-    try:
-        pa.scalar(value, type_)
-    except pa.ArrowInvalid:
-        return None
-    return value
-
-
-def index_of_floats(values: Array, classes: Sequence[Label]) -> npt.NDArray[np.int64]:
-    """The class of labels that are floats, compared in their own precision."""
-    known = np.array([float(value) for value in classes]).astype(values.dtype)
-    order = np.argsort(known, kind="stable")
-    place = np.searchsorted(known[order], values).clip(0, len(known) - 1)
-    return np.where(known[order][place] == values, order[place], -1)
 
 
 def floats(values: pa.Array) -> Array:
