@@ -124,7 +124,7 @@ def fit_logistic(
     engine : "auto", "arrow" or "native"
         With "arrow", Python workers read the rows from Parquet files themselves, which is faster; with "native", Spark
         reads the table. "auto" is "arrow" if the table is nothing but Parquet files that workers can read.
-        `report.engine` says which one ran, and `report.engine_reason` why not "arrow".
+        `report.engine` says which one ran, and why.
     progress : callable, optional
         Called with each `Step`.
 
@@ -451,8 +451,7 @@ class Fitting:
             separating=() if separation is None else tuple(names[index] for index in separation.columns),
             streamed=self.rows.streamed,
             rebuilds=self.rows.rebuilds,
-            engine=self.rows.engine,
-            engine_reason=self.rows.engine_reason,
+            engine=self.rows.ran,
             history=minimum.history,
         )
 

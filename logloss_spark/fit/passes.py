@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Literal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,6 +18,8 @@ from logloss_spark.fit.blocks import BlockSet, delete_blocks, mark_of, open_bloc
 from logloss_spark.fit.files import over_files
 from logloss_spark.fit.table import TrainingTable
 from logloss_spark.kernels.logistic import Block
+from logloss_spark.rows.engines import Ran
+from logloss_spark.wording import counted
 from logloss_spark.workers.results import Arrays, Combine, Result, collect_results, combined
 from logloss_spark.workers.shipping import Batches, Unit, count_slots, over_partitions, over_units
 
@@ -47,7 +48,7 @@ class TrainingRows:
     rows : the number of rows of positive weight
     passes, rebuilds : how often rows were passed over, and how often lost blocks were written again
     streamed : whether each pass reads the table, because blocks cannot be kept
-    engine, engine_reason : "arrow" if workers read the rows from files, or "native" if Spark reads the table, and why
+    ran : the engine "arrow" if workers read the rows from files, or "native" if Spark reads the table, and why
     """
 
     def __init__(self, training: TrainingTable) -> None:
@@ -59,8 +60,7 @@ class TrainingRows:
         self.passes = 0
         self.rebuilds = 0
         self.streamed = False
-        self.engine: Literal["arrow", "native"] = "native"
-        self.engine_reason: str | None = None
+        self.ran = Ran("native", "no row was read yet")
         self._cores = 1
         self._descriptions: DataFrame | None = None
         self._mark = 0.0
@@ -109,20 +109,20 @@ class TrainingRows:
         """Write the blocks for the first time: from files, or if that is not possible from the table."""
         files = self.training.files
         if not isinstance(files, str):
-            self.engine = "arrow"
+            self.ran = Ran("arrow", f"the table is {counted(len(files.table.files), 'file')} of Parquet")
             try:
                 return self._write()
             except UnreadableError as error:
                 if self.training.training.engine == "arrow":
                     raise
                 files = str(error)
-        self.engine, self.engine_reason = "native", files
+        self.ran = Ran("native", files)
         return self._write()
 
     def _over(self, function: Callable[[Batches], Result]) -> DataFrame:
         """Apply a function to all rows, once for each partition: the one place that knows where rows come from."""
         files, spark = self.training.files, self.training.source.sparkSession
-        if self.engine == "native" or isinstance(files, str):
+        if self.ran.name == "native" or isinstance(files, str):
             return over_partitions(self.training.table.coalesce(self._cores), function)
         return over_files(spark, files, self._cores, function)
 

@@ -8,6 +8,7 @@ import pandas as pd
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.status import Status
 from logloss_spark.report.text import View
+from logloss_spark.rows.engines import Ran
 from logloss_spark.wording import counted, shortened, visible
 
 SHOWN = 40
@@ -45,8 +46,7 @@ class Report:
     collinear : the columns that are collinear
     separation, separating : "complete", "quasi-complete" or None, and the columns that separate the classes
     streamed, rebuilds : whether each pass read the table, and how often lost blocks were written again
-    engine : "arrow" if Python workers read the rows from Parquet files, "native" if Spark read the table
-    engine_reason : why Spark read the table, or None
+    engine : "arrow" if Python workers read the rows from Parquet files, "native" if Spark read the table; and why
     history : one `Step` for each iteration
     """
 
@@ -76,8 +76,7 @@ class Report:
     separating: tuple[str, ...]
     streamed: bool
     rebuilds: int
-    engine: str = "native"
-    engine_reason: str | None = None
+    engine: Ran
     history: tuple[Step, ...]
 
 
@@ -119,10 +118,9 @@ def fit_remarks(report: Report) -> list[str]:
 
 
 def reading_of(report: Report) -> str:
-    """A clause that says who read the rows of a fit, and why not the workers."""
-    if report.engine == "arrow":
-        return "workers read the rows from the files (engine arrow)"
-    return f"Spark read the rows (engine native), because {report.engine_reason}"
+    """A clause that says who read the rows of a fit, and why."""
+    by_workers = report.engine.name == "arrow"
+    return f"{'workers read the rows from files' if by_workers else 'Spark read the rows'} (engine {report.engine})"
 
 
 def fit_summary(title: str, report: Report, coefficients: pd.DataFrame) -> str:

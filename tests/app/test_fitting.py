@@ -53,7 +53,7 @@ def test_a_model_is_fitted_written_and_scores_a_table(job, spark) -> None:
     assert "rows left out: null_label 2" in fitted.out
     assert "read 400 rows of" in fitted.out
     assert "fitted on 398" in fitted.out
-    assert "workers read the rows from the files (engine arrow)" in fitted.out
+    assert "workers read the rows from files (engine arrow: the table is 1 file of Parquet)" in fitted.out
     model = LogisticModel.load(str(fitted.folder / "model"))
     assert model.report.rows == 398
 
@@ -71,8 +71,8 @@ def test_a_filter_on_partitions_leaves_files_and_one_on_rows_does_not(job, spark
     spark.read.parquet(str(tmp_path / "rows")).write.partitionBy("month").parquet(str(tmp_path / "parts"))
     path = f"input.path={tmp_path}/parts"
     said = {
-        "month = 1": "read 200 rows of {0}, fitted on 199\nworkers read the rows from the files (engine arrow)\n",
-        "month = 1 AND a < 9": "Spark read the rows (engine native), because its condition asks for more than",
+        "month = 1": "read 200 rows of {0}, fitted on 199\nworkers read the rows from files (engine arrow",
+        "month = 1 AND a < 9": "Spark read the rows (engine native: its condition asks for more than",
     }
     for where, line in said.items():
         fitted = job("fit", path, f"input.where={where}", "output.mode=overwrite")

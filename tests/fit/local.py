@@ -14,6 +14,7 @@ from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.objective import space_of, totals_of_rows
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable
+from logloss_spark.rows.engines import Ran
 from tests.conftest import SETTINGS
 
 
@@ -25,7 +26,7 @@ def block_folders() -> list[Path]:
 class LocalRows:
     """What `TrainingRows` is to a fit, over blocks in memory: a part for each of a few slices of the rows."""
 
-    streamed, rebuilds, engine, engine_reason = False, 0, "native", None
+    streamed, rebuilds, ran = False, 0, Ran("native", "they are in memory")
 
     def __init__(self, batches: Sequence[pa.RecordBatch], form: FeatureForm, classes: int) -> None:
         made = [block_of(batch, form, None) for batch in batches]

@@ -19,6 +19,7 @@ from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import training_table
 from logloss_spark.kernels.matrix import dense
+from logloss_spark.rows.engines import Ran
 from logloss_spark.workers.parquet import tasks_of
 from tests.fit.local import block_folders
 
@@ -186,8 +187,8 @@ def fits(df, **asked):
 
 
 def assert_same_fit(by_files, by_spark) -> None:
-    assert (by_files.report.engine, by_spark.report.engine) == ("arrow", "native")
-    assert by_files.report.engine_reason is None
+    assert by_files.report.engine == Ran("arrow", "the table is 3 files of Parquet")
+    assert by_spark.report.engine == Ran("native", "it was asked for")
     assert by_files.report.objective == pytest.approx(by_spark.report.objective, rel=1e-12)
     np.testing.assert_allclose(by_files.coefficients, by_spark.coefficients, rtol=1e-12)
     np.testing.assert_allclose(by_files.intercepts, by_spark.intercepts, rtol=1e-12)
@@ -233,8 +234,8 @@ def test_auto_says_why_spark_read_the_table_and_arrow_refuses(spark, tmp_path) -
     part = spark.read.parquet(path).where("a < 2")
     asked = {"features": ["a", "b"], "label": "label", "solver": "newton"}
     model = fit_logistic(part, **asked)
-    assert model.report.engine == "native"
-    assert model.report.engine_reason
+    assert model.report.engine.name == "native"
+    assert model.report.engine.because
     with pytest.raises(SpecError, match=r"engine='arrow' reads the files of a table in the workers, and .*: leave"):
         fit_logistic(part, engine="arrow", **asked)
 
@@ -243,7 +244,7 @@ def test_a_path_and_paths_are_tables(spark, tmp_path) -> None:
     folder = written(tmp_path / "t", numbers())
     asked = {"features": ["a", "b"], "label": "label", "solver": "newton"}
     whole = fit_logistic(folder, **asked)
-    assert whole.report.engine == "arrow"
+    assert whole.report.engine.name == "arrow"
     files = fit_logistic([f"{folder}/part-{part}.parquet" for part in range(3)], **asked)
     assert files.report.objective == whole.report.objective
 
@@ -273,7 +274,7 @@ def test_lost_blocks_are_written_again_from_the_files(rows) -> None:
     entered, folders = rows
     lose(folders)
     assert entered.sums(count_rows)["n"] == ROWS
-    assert (entered.rebuilds, entered.engine) == (1, "arrow")
+    assert (entered.rebuilds, entered.ran.name) == (1, "arrow")
 
 
 @pytest.mark.parametrize("change", ["rewritten", "gone"])
@@ -294,7 +295,7 @@ def test_without_blocks_each_pass_reads_the_files(rows, monkeypatch) -> None:
     lose(folders)
     with pytest.warns(StreamedFitWarning, match="lost again and again"):
         assert entered.sums(count_rows)["n"] == ROWS
-    assert (entered.streamed, entered.engine) == (True, "arrow")
+    assert (entered.streamed, entered.ran.name) == (True, "arrow")
 
 
 def test_files_that_workers_cannot_read_are_read_by_spark(spark, tmp_path, monkeypatch) -> None:
@@ -306,10 +307,7 @@ def test_files_that_workers_cannot_read_are_read_by_spark(spark, tmp_path, monke
     asked = {"features": ("a", "b"), "label": "label"}
     with TrainingRows(training_table(df, Training(**asked))) as entered:
         assert entered.rows == ROWS
-        assert (entered.engine, entered.engine_reason) == (
-            "native",
-            "Arrow cannot read part-0.parquet: it is encrypted",
-        )
+        assert entered.ran == Ran("native", "Arrow cannot read part-0.parquet: it is encrypted")
     with pytest.raises(UnreadableError), TrainingRows(training_table(df, Training(**asked, engine="arrow"))):
         pass
 
