@@ -28,6 +28,9 @@ from logloss_spark.workers.shipping import Batches, Unit, over_units
 NUMBERS = 2**17
 """The numbers that a batch of dense features should hold: 1 MB, which a core's cache keeps while it becomes a block."""
 
+TASK = 1 << 20
+"""Bytes of files that a task reads, at least. Its block is larger, and each pass works on all blocks at once."""
+
 FEWEST, MOST = 1024, 65_536
 """The least and the greatest number of rows of a batch, whatever the width of its features."""
 
@@ -74,7 +77,7 @@ def over_files(spark: SparkSession, rows: FileRows, slots: int, function: Callab
     Like `over_partitions`, but no row passes through Spark. The result is lazy, with the schema `RESULT`; if it is
     persisted and an executor is lost, Spark runs its tasks again, which read the files again.
     """
-    tasks = tasks_of(rows.table, slots, most=sys.maxsize)
+    tasks = tasks_of(rows.table, slots, least=TASK, most=sys.maxsize)
     units = spark.range(0, max(len(tasks), 1), 1, max(len(tasks), 1)).select(F.col("id").cast("int").alias("unit"))
     return over_units(
         units,
