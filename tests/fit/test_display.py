@@ -8,6 +8,7 @@ import pytest
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.report import Report
 from logloss_spark.fit.status import Status
+from logloss_spark.rows.engines import Ran
 from tests import hostile
 
 REPORT = Report(
@@ -37,6 +38,7 @@ REPORT = Report(
     separating=tuple(hostile.TEXTS.values()),
     streamed=False,
     rebuilds=0,
+    engine=Ran("native", "it was asked for"),
     history=(),
 )
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,18 +19,21 @@ from logloss_spark.fit.solvers import Step
 
 ROOT = Path(__file__).parents[2]
 
+ROWS = 120_000
+"""Files of 3 MB: two workers read them."""
+
 FIT = """
 import json, os, shutil, signal, subprocess, sys, time, warnings
 from pathlib import Path
 from pyspark.sql import SparkSession
 import logloss_spark as ls
 
-folder, master, what = sys.argv[1:]
+folder, master, what, engine = sys.argv[1:]
 local = Path(folder, "local")
 spark = (SparkSession.builder.master(master).config("spark.ui.enabled", "false")
          .config("spark.local.dir", str(local)).config("spark.executor.memory", "512m")
          .config("spark.locality.wait", "100ms")
-         .config("spark.sql.files.maxPartitionBytes", "20k").getOrCreate())
+         .config("spark.sql.files.maxPartitionBytes", "500k").getOrCreate())
 spark.sparkContext.setLogLevel("OFF")
 
 def executors():
@@ -55,8 +59,9 @@ def strike(step):
         time.sleep(600)  # until the test kills us
 
 model = ls.fit_logistic(spark.read.parquet(folder + "/rows"), features=["a", "b", "c"], label="label", solver="lbfgs",
-                        checkpoint=folder + "/checkpoint" if what == "driver" else None, progress=strike)
-print("MODEL " + json.dumps([model.report.objective, model.report.rows, len(killed), len(blocks())]), flush=True)
+                        checkpoint=folder + "/checkpoint" if what == "driver" else None, progress=strike, engine=engine)
+told = [model.report.objective, model.report.rows, len(killed), len(blocks()), model.report.engine.name]
+print("MODEL " + json.dumps(told), flush=True)
 spark.stop()
 """
 
@@ -64,8 +69,8 @@ spark.stop()
 def rows_in(folder: Path) -> Path:
     """Write rows to fit on."""
     rng = np.random.default_rng(11)
-    x = rng.normal(size=(4000, 3))
-    label = (x @ [1.0, -2.0, 0.5] + rng.logistic(size=4000) > 0).astype(int)
+    x = rng.normal(size=(ROWS, 3))
+    label = (x @ [1.0, -2.0, 0.5] + rng.logistic(size=ROWS) > 0).astype(int)
     (folder / "rows").mkdir()
     frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=label)
     for place in range(4):
@@ -75,16 +80,20 @@ def rows_in(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bereaved(tmp_path_factory) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
-    """A fit on a cluster that loses an executor, under way while the other test runs."""
-    folder = rows_in(tmp_path_factory.mktemp("executor"))
-    process = started(folder, "local-cluster[2,1,1024]", "executor")
-    yield folder, process
-    process.kill()
-    process.wait()
+def bereaved(tmp_path_factory) -> Iterator[dict[str, tuple[Path, subprocess.Popen[str]]]]:
+    """Fits by either engine on a cluster that loses an executor, under way while the other test runs."""
+    folders = {engine: rows_in(tmp_path_factory.mktemp(engine)) for engine in ("arrow", "native")}
+    fits = {
+        engine: (folder, started(folder, "local-cluster[2,1,1024]", "executor", engine))
+        for engine, folder in folders.items()
+    }
+    yield fits
+    for _, process in fits.values():
+        process.kill()
+        process.wait()
 
 
-def started(folder: Path, master: str, what: str) -> subprocess.Popen[str]:
+def started(folder: Path, master: str, what: str, engine: str = "auto") -> subprocess.Popen[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_SUBMIT", "SPARK_"))
     }
@@ -100,7 +109,7 @@ def started(folder: Path, master: str, what: str) -> subprocess.Popen[str]:
     }
     (folder / "local").mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, str(folder / "fit.py"), str(folder), master, what],
+        [sys.executable, str(folder / "fit.py"), str(folder), master, what, engine],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -110,7 +119,7 @@ def started(folder: Path, master: str, what: str) -> subprocess.Popen[str]:
     )
 
 
-def answer(process: subprocess.Popen[str]) -> list[float]:
+def answer(process: subprocess.Popen[str]) -> list[Any]:
     out, err = process.communicate(timeout=240)
     lines = [line for line in out.splitlines() if line.startswith("MODEL ")]
     assert lines, out + err
@@ -166,10 +175,9 @@ def test_a_driver_that_was_killed_resumes_from_its_checkpoint(spark, tmp_path) -
 
 
 @pytest.mark.slow
-def test_an_executor_killed_in_the_middle_of_a_fit_changes_nothing(bereaved) -> None:
-    folder, process = bereaved
-    objective, rows, killed, left = answer(process)
-    assert killed == 1
-    assert rows == 4000
-    assert left == 0
+@pytest.mark.parametrize("engine", ["arrow", "native"])
+def test_an_executor_killed_in_the_middle_of_a_fit_changes_nothing(bereaved, engine) -> None:
+    folder, process = bereaved[engine]
+    objective, rows, killed, left, ran = answer(process)
+    assert (killed, rows, left, ran) == (1, ROWS, 0, engine)
     assert objective == pytest.approx(exact(folder), rel=1e-11)
