@@ -45,22 +45,31 @@ def executors():
 def blocks():
     return list(local.glob("**/logloss-*/*/y"))
 
-killed = []
+def left():  # the blocks of a killed executor go with its folder, when the application ends
+    return [block for block in blocks() if not any(str(block).startswith(folder) for folder in gone)]
+
+def folder_of(pid):
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split(chr(0))
+    return dict(variable.partition("=")[::2] for variable in variables)["SPARK_EXECUTOR_DIRS"]
+
+killed, gone = [], []
 def strike(step):
     print("iteration", step.iteration, flush=True)
     if what == "executor" and step.iteration == 1 and not killed:
-        held = blocks()
-        assert held, "there are no blocks"
         victim = executors()[0]
+        gone.append(folder_of(victim))
+        others = left()
+        assert blocks(), "there are no blocks"
         os.kill(victim, signal.SIGKILL)
         killed.append(victim)
-        shutil.rmtree(held[0].parents[1], ignore_errors=True)
+        for block in others:  # what a living executor holds is lost, too
+            shutil.rmtree(block.parents[1], ignore_errors=True)
     if what == "driver" and step.iteration == 2:
         time.sleep(600)  # until the test kills us
 
 model = ls.fit_logistic(spark.read.parquet(folder + "/rows"), features=["a", "b", "c"], label="label", solver="lbfgs",
                         checkpoint=folder + "/checkpoint" if what == "driver" else None, progress=strike, engine=engine)
-told = [model.report.objective, model.report.rows, len(killed), len(blocks()), model.report.engine.name]
+told = [model.report.objective, model.report.rows, len(killed), len(left()), model.report.engine.name]
 print("MODEL " + json.dumps(told), flush=True)
 spark.stop()
 """
