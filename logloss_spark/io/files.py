@@ -8,7 +8,9 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from io import StringIO
 from itertools import pairwise
 from os import PathLike, fspath
 from typing import Any, cast
@@ -16,10 +18,7 @@ from urllib.parse import unquote
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    StringType,
-    StructType,
-)
+from pyspark.sql.types import StringType, StructType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.catalog import catalog_root, check_partitions
@@ -50,6 +49,12 @@ PLAIN = {
 SCHEMES = ("s3", "s3a", "s3n", "gs", "abfs", "abfss", "hdfs", "viewfs")
 """The schemes of addresses that workers can open, besides paths on local disk."""
 
+
+STEP = re.compile(r"[\s:+-]*(?:\*\(\d+\) )?([A-Z]\w+)")
+"""A line of Spark's plan, which begins with the name of a step."""
+
+READING = ("AdaptiveSparkPlan", "ColumnarToRow", "FileScan", "Project")
+"""The steps of a plan that reads files and chooses columns."""
 
 MANY = 1000
 """Files of a table whose listing takes Spark a noticeable time."""
@@ -246,18 +251,32 @@ def recognised(df: DataFrame, files: Sequence[str], paths: Sequence[str]) -> tup
     None if no such table is the same
     """
     readings = list(possible_readings(files, paths))
-    for root, text in readings:
+    for number, (root, text) in enumerate(readings):
         if is_same(df, text, df.schema):
             return root, ()
+        if number == 0:
+            check_steps(df)
     with doubtful("its files are no Parquet"):
         schema = df.sparkSession.read.parquet(literal(readings[0][1])).schema
-    if schema.names != df.columns and [field.dataType for field in schema.fields] == [
-        f.dataType for f in df.schema.fields
-    ]:
+    renamed = schema.names != df.columns
+    if renamed and [field.dataType for field in schema] == [field.dataType for field in df.schema]:
         for root, text in readings:
             if is_same(df, text, schema):
                 return root, tuple(schema.names)
     return None
+
+
+def check_steps(df: DataFrame) -> None:
+    """Raise DoubtError where Spark plans more for a table than to read files and to choose columns.
+
+    This proves nothing, but it spares most tables that are more than their files a long search.
+    """
+    with redirect_stdout(StringIO()) as printed:
+        df.explain()
+    steps = [found[1] for line in printed.getvalue().splitlines() if (found := STEP.match(line))]
+    more = [step for step in steps if step not in READING]
+    if more:
+        raise DoubtError(f"Spark does not know it as its files alone: something was done to it, such as a {more[0]}")
 
 
 def is_same(df: DataFrame, path: str, schema: StructType) -> bool:

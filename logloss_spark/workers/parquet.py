@@ -220,20 +220,6 @@ def shares(before: int, size: int, total: int, count: int) -> Iterator[tuple[int
         yield task, max(first, 0), min(last, size)
 
 
-def expected_rows(pieces: Sequence[Piece]) -> int:
-    """Return the rows of some pieces as the footers of their files count them; runs in a worker.
-
-    `read_batches` has given as many when it ends: it makes sure of that itself.
-    """
-    rows = 0
-    systems: Systems = {}
-    for piece in pieces:
-        with opened(piece.file, systems) as source, named_faults(piece.file.path):
-            metadata = read_metadata(source)
-            rows += sum(metadata.row_group(group).num_rows for group in groups_in(metadata, piece))
-    return rows
-
-
 def read_batches(
     table: FileTable,
     pieces: Sequence[Piece],
