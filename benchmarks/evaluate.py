@@ -226,12 +226,12 @@ def full_contenders(spark: SparkSession, folder: Path, days: int) -> Contenders:
     }
 
 
-def plain_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, F.Column]:
+def plain_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, str]:
     """What `precise_sums` would be if means might lose their last digits: what those cost is the difference."""
     assert where is None
     weighted = {name: "weight" if term is None else f"weight * {term}" for name, term in terms.items()}
-    sums = {f"{name}_high": F.expr(f"sum({product})") for name, product in weighted.items()}
-    return sums | {f"{name}_low": F.lit(0.0) for name in terms}
+    sums = {f"{name}_high": f"sum({product})" for name, product in weighted.items()}
+    return sums | {f"{name}_low": "0D" for name in terms}
 
 
 def make_events(folder: Path) -> str:

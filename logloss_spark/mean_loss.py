@@ -24,7 +24,7 @@ from logloss_spark.rows.status import reasons_in
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.rows.weights import exponent_of, in_range, rescaled
 from logloss_spark.scoring import Clip, Kind, Label, Scoring
-from logloss_spark.states.catalyst import precise_sums
+from logloss_spark.states.catalyst import as_columns, precise_sums
 from logloss_spark.states.engines import by_engine
 from logloss_spark.states.files import loss_from_files
 from logloss_spark.wording import counted, listed
@@ -152,7 +152,7 @@ def summed_loss(scored: DataFrame, rows: Rows) -> dict[str, Any]:
     row = scored.agg(
         *[F.count_if(F.col("status") == code).alias(status) for code, status in enumerate(STATUSES)],
         F.count_if(F.lit(False) if rows.form.soft_labels else F.col("index") == 0).alias("first_class"),
-        *[total.alias(name) for name, total in precise_sums(rows.form, {"w": None, "wl": "loss"}, where=ok).items()],
+        *as_columns(precise_sums(rows.form, {"w": None, "wl": "loss"}, where=ok)),
         F.count_if(capped).alias("capped"),
         F.sum(F.when(capped, F.col("weight") if rows.form.weighted else F.lit(1.0))).alias("w_capped"),
     ).first()

@@ -2,9 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from itertools import zip_longest
-from operator import mul
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -103,55 +101,67 @@ def state_of_parts(parts: DataFrame, conventions: Conventions, source: int) -> D
 
 def sums_of_group(form: Form) -> list[Column]:
     """The sums over the rows of a group. Sums of invalid groups are never read, so no sum needs a condition."""
-    loss, brier, tail, y = F.col("loss"), F.col("brier"), F.col("tail"), F.col("y")
-    variance = F.col("variance") if form.scalar else tail * (1 - tail)
-    shifted = loss - math.log(form.size)
+    variance = "variance" if form.scalar else "tail * (1 - tail)"
+    shifted = f"loss - {math.log(form.size)!r}D"
     sums = {
         **precise_sums(form, {"w": None, "wl": "loss", "wb": "brier"}),
         "w2": weighted_sum(form, 2),
-        "w2l": weighted_sum(form, 2, loss),
-        "w2ll": weighted_sum(form, 2, loss, loss),
+        "w2l": weighted_sum(form, 2, "loss"),
+        "w2ll": weighted_sum(form, 2, "loss", "loss"),
         "w2dd": weighted_sum(form, 2, shifted, shifted),
-        "w2b": weighted_sum(form, 2, brier),
-        "w2bb": weighted_sum(form, 2, brier, brier),
-        "wh": weighted_sum(form, 1, F.col("entropy")),
+        "w2b": weighted_sum(form, 2, "brier"),
+        "w2bb": weighted_sum(form, 2, "brier", "brier"),
+        "wh": weighted_sum(form, 1, "entropy"),
         "w2v": weighted_sum(form, 2, variance),
     }
-    sums |= precise_sums(form, {"wt": "tail"}) if form.scalar else {"wt": weighted_sum(form, 1, tail)}
+    sums |= precise_sums(form, {"wt": "tail"}) if form.scalar else {"wt": weighted_sum(form, 1, "tail")}
     if form.scalar:
         sums |= {
-            "w2t": weighted_sum(form, 2, tail),
-            "w2s": weighted_sum(form, 2, variance * (1 - 4 * variance)),
-            "w2e": weighted_sum(form, 2, F.col("logit_variance")),
+            "w2t": weighted_sum(form, 2, "tail"),
+            "w2s": weighted_sum(form, 2, "variance * (1 - 4 * variance)"),
+            "w2e": weighted_sum(form, 2, "logit_variance"),
         }
     if form.soft_labels:
-        sums |= {"w2y": weighted_sum(form, 2, y)}
-        sums |= precise_sums(form, {"wy": "y"}) if form.scalar else {"wy": weighted_sum(form, 1, y)}
+        sums |= {"w2y": weighted_sum(form, 2, "y")}
+        sums |= precise_sums(form, {"wy": "y"}) if form.scalar else {"wy": weighted_sum(form, 1, "y")}
     if form.soft_labels and form.scalar:
-        p = F.when(F.col("upper"), 1 - tail).otherwise(tail)
+        p = "if(upper, 1 - tail, tail)"
         sums |= {
-            "w2yy": weighted_sum(form, 2, y, y),
-            "w2ly": weighted_sum(form, 2, loss, y),
-            "w2uy": weighted_sum(form, 2, p - y, y),
-            "ws": weighted_sum(form, 1, (y - p) * (1 - 2 * p)),
+            "w2yy": weighted_sum(form, 2, "y", "y"),
+            "w2ly": weighted_sum(form, 2, "loss", "y"),
+            "w2uy": weighted_sum(form, 2, f"{p} - y", "y"),
+            "ws": weighted_sum(form, 1, f"(y - {p}) * (1 - 2 * {p})"),
+            "n_0": "count_if(y < 1)",
+            "n_1": "count_if(y > 0)",
         }
-    if form.soft_labels and form.scalar:
-        sums |= {"n_0": F.count_if(y < 1), "n_1": F.count_if(y > 0)}
     for rank in ranks(form):
-        here = F.col("rank") == rank
-        weight = F.when(here, F.col("weight") if form.weighted else 1.0).otherwise(0.0)
-        sums |= {f"n_rank_{rank}": F.count_if(here), f"w_rank_{rank}": F.sum(weight)}
+        weight = "weight" if form.weighted else "1D"
+        sums |= {
+            f"n_rank_{rank}": f"count_if(rank = {rank})",
+            f"w_rank_{rank}": f"sum(if(rank = {rank}, {weight}, 0D))",
+        }
     for k in unrolled_classes(form):
         of_class = class_sums(form, f"get(labels, {k})", f"get(probabilities, {k})")
-        sums |= {f"{name}_{k}": total for name, total in of_class.items()}
-    return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
+        sums |= {f"{name}_{k}": sql for name, sql in of_class.items()}
+    return as_columns({"n": "count(1)"} | sums)
 
 
-def class_sums(form: Form, label: str, probability: str) -> dict[str, Column]:
-    """The moments of one class, from SQL for its label and its probability."""
-    y, p = F.expr(label), F.expr(probability)
-    of_label = F.when(y == 0, 0.0).otherwise(F.col("loss"))  # 0 times an infinite loss is 0
-    factors = {"y": [y], "ly": [of_label, y], "yy": [y, y], "p": [p], "pp": [p, p], "py": [p, y]}
+def as_columns(sums: Mapping[str, str]) -> list[Column]:
+    """Sums by name, as SQL, as columns. Expressions that Python builds take three times as many calls to the JVM."""
+    return [F.expr(f"{sql} AS {name}") for name, sql in sums.items()]
+
+
+def class_sums(form: Form, label: str, probability: str) -> dict[str, str]:
+    """The moments of one class as SQL, from SQL for its label and its probability."""
+    of_label = f"if({label} = 0, 0D, loss)"  # 0 times an infinite loss is 0
+    factors = {
+        "y": [label],
+        "ly": [of_label, label],
+        "yy": [label, label],
+        "p": [probability],
+        "pp": [probability, probability],
+        "py": [probability, label],
+    }
     plain = {
         name + term: weighted_sum(form, power, *factors[term])
         for term in factors
@@ -159,18 +169,19 @@ def class_sums(form: Form, label: str, probability: str) -> dict[str, Column]:
         if name + term not in ("wy", "wp")
     }
     precise = precise_sums(form, {"wy": label, "wp": probability})
-    return {"n": F.count_if(y > 0)} | {name.removesuffix("_high"): total for name, total in (precise | plain).items()}
+    counted = {"n": f"count_if({label} > 0)"}
+    return counted | {name.removesuffix("_high"): sql for name, sql in (precise | plain).items()}
 
 
-def precise_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, Column]:
-    """Sums of weight times term by name, each in two columns. Terms are SQL over a row's columns, or None for 1.
+def precise_sums(form: Form, terms: Mapping[str, str | None], *, where: str | None = None) -> dict[str, str]:
+    """Sums of weight times term by name, as SQL, each in two columns.
 
-    `_high` sums the multiples of 2^-20 next to the products, and `_low` the remainders, which are 0 for an infinite
-    term. The weight is split into two halves and the term at the grid, so that the product of the leading parts is
-    exact.
+    Terms are SQL over a row's columns, or None for 1. `_high` sums the multiples of 2^-20 next to the products, and
+    `_low` the remainders, which are 0 for an infinite term. The weight is split into two halves and the term at the
+    grid, so that the product of the leading parts is exact.
     """
     among = f" FILTER (WHERE {where})" if where else ""
-    sums: dict[str, Column] = {}
+    sums: dict[str, str] = {}
     for name, term in terms.items():
         if form.weighted and term:
             half = f"({SPLITTER!r}D * weight - ({SPLITTER!r}D * weight - weight))"
@@ -179,7 +190,7 @@ def precise_sums(form: Form, terms: Mapping[str, str | None], *, where: str | No
         else:
             product, rest = term or ("weight" if form.weighted else "1D"), ""
         high, low = on_grid(product), f"{product} - {on_grid(product)}{rest}"
-        sums |= {f"{name}_high": F.expr(f"sum({high}){among}"), low_of(name): F.expr(f"nanvl(sum({low}){among}, 0D)")}
+        sums |= {f"{name}_high": f"sum({high}){among}", low_of(name): f"nanvl(sum({low}){among}, 0D)"}
     return sums
 
 
@@ -188,15 +199,15 @@ def on_grid(term: str) -> str:
     return f"(({term} + {GRID!r}D) - {GRID!r}D)"
 
 
-def weighted_sum(form: Form, power: int, *factors: Column) -> Column:
-    """The sum of w^power times the factors, where w is 1 without a weight column.
+def weighted_sum(form: Form, power: int, *factors: str) -> str:
+    """SQL for the sum of w^power times the factors, which are SQL; w is 1 without a weight column.
 
     Each factor is weighted before the next is multiplied: (w x) w x' stays infinite for infinite x even if w^2
     underflows.
     """
-    weights = [F.col("weight")] * power if form.weighted else []
-    terms = [term for pair in zip_longest(weights, factors) for term in pair if term is not None]
-    return F.sum(reduce(mul, terms)) if terms else F.count(F.lit(1)).cast("double")
+    weights = ["weight"] * power if form.weighted else []
+    terms = [f"({term})" for pair in zip_longest(weights, factors) for term in pair if term is not None]
+    return f"sum({' * '.join(terms)})" if terms else "CAST(count(1) AS DOUBLE)"
 
 
 def ranks(of: Form | Conventions) -> range:
@@ -286,12 +297,8 @@ def class_cell_rows(table: DataFrame, keys: Sequence[str], form: Form) -> DataFr
     binned = exploded.withColumn("certain_bin", certain)
     bin_of_class = corrected_bin(p, "probability", F.col("certain_bin"))
     place = (F.col("class").cast("bigint") * BUCKET_STRIDE + bin_of_class).alias("place")
-    sums = {"w": weighted_sum(form, 1), "wy": weighted_sum(form, 1, F.col("of_class.labels"))}
-    return (
-        binned.groupBy(*keys, place)
-        .agg(F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()])
-        .withColumn("part", F.lit("class_cell"))
-    )
+    sums = {"n": "count(1)", "w": weighted_sum(form, 1), "wy": weighted_sum(form, 1, "of_class.labels")}
+    return binned.groupBy(*keys, place).agg(*as_columns(sums)).withColumn("part", F.lit("class_cell"))
 
 
 def valid_rows(table: DataFrame, form: Form) -> DataFrame:
@@ -314,11 +321,11 @@ def class_rows(table: DataFrame, keys: Sequence[str], form: Form) -> list[DataFr
         F.posexplode(F.arrays_zip("labels", "probabilities")).alias("place", "of_class"),
     )
     sums = class_sums(form, "of_class.labels", "of_class.probabilities")
-    summed = exploded.groupBy(*keys, "place").agg(*[total.alias(name) for name, total in sums.items()])
+    summed = exploded.groupBy(*keys, "place").agg(*as_columns(sums))
     found = [summed.withColumn("part", F.lit("class"))]
     if form.clustered:
         place = (F.col("bucket") * form.size + F.col("place")).alias("place")
-        in_full = {"n": sums["n"]} | {name: sums[name] + sums[low_of(name)] for name in BUCKET_CLASS}
-        by_bucket = exploded.groupBy(*keys, place).agg(*[total.alias(name) for name, total in in_full.items()])
+        in_full = {"n": sums["n"]} | {name: f"{sums[name]} + {sums[low_of(name)]}" for name in BUCKET_CLASS}
+        by_bucket = exploded.groupBy(*keys, place).agg(*as_columns(in_full))
         found.append(by_bucket.withColumn("part", F.lit("bucket_class")))
     return found

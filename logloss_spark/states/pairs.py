@@ -8,7 +8,7 @@ from logloss_spark.rows.bins import literal_texts
 from logloss_spark.rows.form import Form
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.models import scored_pairs
-from logloss_spark.states.catalyst import precise_sums, spread, state_of_parts, state_row, weighted_sum
+from logloss_spark.states.catalyst import as_columns, precise_sums, spread, state_of_parts, state_row, weighted_sum
 from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.schema import PAIR, TOTAL, totals_of
 
@@ -35,21 +35,21 @@ def group_code(form: Form) -> Column:
 
 def sums_of_pairs(form: Form) -> list[Column]:
     """The sums over the pairs of a group. Sums of invalid groups are never read, so no sum needs a condition."""
-    baseline, loss = F.col("baseline_loss"), F.col("loss")
-    difference = loss - baseline
+    difference = "loss - baseline_loss"
     sums = {
+        "n": "count(1)",
         **precise_sums(form, {"w": None, "wa": "baseline_loss", "wb": "loss"}),
         "w2": weighted_sum(form, 2),
         "wd": weighted_sum(form, 1, difference),
         "w2d": weighted_sum(form, 2, difference),
         "w2dd": weighted_sum(form, 2, difference, difference),
-        "w_better": weighted_sum(form, 1, F.when(loss < baseline, 1.0).otherwise(0.0)),
-        "w_worse": weighted_sum(form, 1, F.when(loss > baseline, 1.0).otherwise(0.0)),
-        "w_tie": weighted_sum(form, 1, F.when(loss == baseline, 1.0).otherwise(0.0)),
-        "wk": weighted_sum(form, 1, F.col("kl")),
-        "wr": weighted_sum(form, 1, F.col("kl_reverse")),
+        "w_better": weighted_sum(form, 1, "if(loss < baseline_loss, 1D, 0D)"),
+        "w_worse": weighted_sum(form, 1, "if(loss > baseline_loss, 1D, 0D)"),
+        "w_tie": weighted_sum(form, 1, "if(loss = baseline_loss, 1D, 0D)"),
+        "wk": weighted_sum(form, 1, "kl"),
+        "wr": weighted_sum(form, 1, "kl_reverse"),
     }
-    return [F.count(F.lit(1)).alias("n"), *[total.alias(name) for name, total in sums.items()]]
+    return as_columns(sums)
 
 
 def pair_rows(conventions: Conventions) -> str:
