@@ -57,9 +57,10 @@ class Shown(ABC):
 
 
 class HeldState(Shown):
-    """The base of what has one state. The first use computes and caches it, so that the rows are read once.
+    """The base of what has one state. The first use computes it, so that the rows are read once.
 
-    Metrics are collected once. `close` frees both, and so does leaving a `with` block.
+    A small state is on the driver, and a large one is cached in Spark. Metrics are collected once. `close` frees both,
+    and so does leaving a `with` block.
     """
 
     _rows: Rows

@@ -70,7 +70,7 @@ def scored(rows: Rows) -> DataFrame:
     """
     table = with_loss(rows)
     terms = binary_terms(table, rows) if rows.form.scalar else class_terms(table, rows)
-    return terms.select(*rows.slices, *role_columns(rows.form), "status", "loss", *added_columns(rows.form))
+    return terms.selectExpr(*rows.slices, *role_columns(rows.form), "status", "loss", *added_columns(rows.form))
 
 
 def role_columns(form: Form) -> list[str]:
