@@ -53,7 +53,7 @@ def test_columns_are_named_in_evaluate_as_in_log_loss() -> None:
         [name for name, parameter in inspect.signature(function).parameters.items() if parameter.kind.name[0] == "P"]
         for function in (ls.evaluate, ls.log_loss)
     ]
-    assert positional == [["df", "label", "prediction"]] * 2
+    assert positional == [["table", "label", "prediction"]] * 2
 
 
 @pytest.mark.parametrize("name", [name for name in ls.__all__ if name.endswith(("Error", "Warning"))])

@@ -133,7 +133,7 @@ def test_a_file_that_nobody_may_read_is_named(
                 raise PermissionError(13, "Permission denied")
             return pa.OSFile(path)
 
-    monkeypatch.setattr(opening, "located", lambda address: (Locked(), address))
+    monkeypatch.setattr(opening, "located", lambda address, *_: (Locked(), address))
     line = f"must be readable by Spark's workers, and {second} is not: Permission denied"
     check_refused(run(engine), 4, line, tmp_path)
 
