@@ -157,8 +157,9 @@ def test_a_job_that_is_killed_leaves_each_table_whole(job: Job, moment: int) -> 
         return
     assert len(found) == 1
     job.day = found.pop()
-    assert job.names == set(OUTPUTS)
+    assert job.names <= {*OUTPUTS, *left}  # a job that ends before it reserves its outputs finds nothing to take away
     if process.returncode == 0:
+        assert job.names == set(OUTPUTS)
         assert job.day == day
         assert lines == []
     elif process.returncode == -number:
