@@ -28,7 +28,7 @@ from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.engines import Engine, Ran
+from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import ComparedRows, Rows
 from logloss_spark.rows.models import Models, compared_rows, forecast_lengths
 from logloss_spark.rows.status import reasons_in
@@ -71,12 +71,6 @@ class Comparison(HeldState):
             lambda: state_of_pairs(self._rows, self._source),
         )
         return state
-
-    @property
-    def engine(self) -> Ran:
-        """The engine that computed the state, and why it was this one and not a faster one."""
-        _ = self.state  # making the state chooses
-        return self._ran
 
     @property
     def metrics(self) -> DataFrame:

@@ -19,7 +19,7 @@ from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.engines import Engine, Ran
+from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.losses import check_loss
 from logloss_spark.rows.status import invalid_rows
@@ -85,12 +85,6 @@ class Evaluation(HeldState):
             most_scores=SMALL if {"exact", "auto"}.intersection(self._sources.values()) else 0,
         )
         return state
-
-    @property
-    def engine(self) -> Ran:
-        """The engine that computed the state, and why it was this one and not a faster one."""
-        _ = self.state  # making the state chooses
-        return self._ran
 
     @cached_property
     def _scored(self) -> DataFrame:

@@ -19,6 +19,7 @@ from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, plain, ranked, readable
 from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.rows.engines import Ran
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.labels import check_labels
 from logloss_spark.rows.weights import exponent_of, in_range, rescaled
@@ -64,12 +65,13 @@ class HeldState(Shown):
     """
 
     _rows: Rows
+    _ran: Ran
     _counts: dict[str, int]
     _cached: DataFrame | None = None
 
     @abstractmethod
     def _table(self) -> DataFrame | LocalTable:
-        """The table of the state, from the rows; lazy, or on the driver already."""
+        """The table of the state, from the rows; lazy, or on the driver already. Sets `_ran`."""
 
     @property
     @abstractmethod
@@ -121,6 +123,12 @@ class HeldState(Shown):
             raise
         self._counts = {status: int(found[status]) for status in STATUSES}
         return State.from_checked(CheckedState(sums, self._conventions, frozenset([self._source])))
+
+    @property
+    def engine(self) -> Ran:
+        """The engine that computed the state, and why it was this one and not a faster one."""
+        _ = self.state  # making the state chooses
+        return self._ran
 
     @property
     def counts(self) -> dict[str, int]:
