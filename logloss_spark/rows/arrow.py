@@ -7,7 +7,6 @@ as a Pandas UDF.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -75,15 +74,28 @@ def numbers(values: pa.Array, size: int) -> Array:
 
 def dense_lists(values: pa.Array) -> pa.Array:
     """ML vectors, which arrive as structs, as lists of their entries; other arrays unchanged."""
-    if not pa.types.is_struct(values.type):
-        return values
-    vectors = [None if vector is None else entries_of_struct(vector) for vector in values.to_pylist()]
-    return pa.array(vectors, type=pa.list_(pa.float64()))
+    return lists_of_vectors(values) if pa.types.is_struct(values.type) else values
 
 
-def entries_of_struct(vector: dict[str, Any]) -> list[float]:
-    """All entries of an ML vector, which is dense if its type is 1 and sparse if it is 0."""
-    if vector["type"] == 1:
-        return list(vector["values"])
-    entries = dict(zip(vector["indices"], vector["values"], strict=True))
-    return [entries.get(index, 0.0) for index in range(vector["size"])]
+def lists_of_vectors(vectors: pa.Array) -> pa.Array:
+    """ML vectors as lists of their entries. They are structs of type (1 dense, 0 sparse), size, indices and values."""
+    values = vectors.field("values")
+    kind = vectors.field("type").fill_null(1).to_numpy(zero_copy_only=False)
+    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    sizes = vectors.field("size").fill_null(0).to_numpy(zero_copy_only=False)
+    sparse = kind == 0
+    sizes = np.where(sparse, sizes, lengths)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    stored = values.flatten().to_numpy(zero_copy_only=False)
+    mask = vectors.is_null() if vectors.null_count else None
+    if not sparse.any():
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(stored), mask=mask)
+    dense = np.zeros(offsets[-1])
+    row = np.repeat(np.arange(len(kind)), lengths)
+    within = np.arange(len(stored)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    indices = vectors.field("indices")
+    within[sparse[row]] = indices.flatten().to_numpy(zero_copy_only=False)[
+        np.repeat(sparse, indices.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+    ]
+    dense[offsets[row] + within] = stored
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(dense), mask=mask)

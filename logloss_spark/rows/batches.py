@@ -16,19 +16,18 @@ from logloss_spark.kernels.status import Mask, Numbers, statuses
 from logloss_spark.kernels.sums import Array
 from logloss_spark.kernels.terms import score_of
 from logloss_spark.roles import Columns, Roles
+from logloss_spark.rows.arrow import dense_lists
 from logloss_spark.rows.arrow_labels import class_indices
 from logloss_spark.rows.arrow_status import entries
 from logloss_spark.rows.buckets import buckets_of
-from logloss_spark.rows.casts import as_doubles
+from logloss_spark.rows.casts import as_doubles, nulls
 from logloss_spark.rows.form import Form
+from logloss_spark.rows.weights import SMALLEST
 from logloss_spark.scoring import Scoring, allowed
-
-SMALLEST = 5e-324
-"""The smallest positive double. Scaling keeps a positive weight at or above it: a weight of 0 would not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class Preparation:
     """What a worker must know to make a batch ready: plain data.
 
     Attributes
@@ -96,17 +95,17 @@ class Ready:
         )
 
 
-def made_ready(batch: pa.RecordBatch, reading: Reading) -> Ready:
+def made_ready(batch: pa.RecordBatch, preparation: Preparation) -> Ready:
     """The roles of a batch as arrays, and the status of each row."""
-    roles, form, scoring = reading.roles, reading.form, reading.scoring
+    roles, form, scoring = preparation.roles, preparation.form, preparation.scoring
     size = form.size
-    label = label_of(batch, reading)
+    label = label_of(batch, preparation)
     weight = None if roles.weight is None else entries(as_doubles(batch[roles.weight]), 1)
     cluster = None if roles.cluster is None else batch[roles.cluster]
-    null_cluster = None if cluster is None else cluster.is_null().to_numpy(zero_copy_only=False)
+    null_cluster = None if cluster is None else nulls(cluster)
     found = []
     scores = []
-    for columns in reading.predictions:
+    for columns in preparation.predictions:
         prediction = numbers_of(batch, columns, 2 if scoring.kind == "margin" else size)
         found.append(
             statuses(
@@ -125,21 +124,21 @@ def made_ready(batch: pa.RecordBatch, reading: Reading) -> Ready:
         statuses=tuple(found),
         label=np.clip(label.values, 0.0, 1.0) if shares else label.values,
         scores=tuple(scores),
-        weight=None if weight is None else scaled(weight.values, reading.weight_exponent),
+        weight=None if weight is None else scaled(weight.values, preparation.weight_exponent),
         bucket=None if cluster is None else buckets_of(cluster),
         slices=tuple(batch[name] for name in roles.slices),
     )
 
 
-def label_of(batch: pa.RecordBatch, reading: Reading) -> Numbers:
+def label_of(batch: pa.RecordBatch, preparation: Preparation) -> Numbers:
     """Soft labels as numbers; hard ones as the index of their class, -1 where they are none of the classes."""
-    roles, form = reading.roles, reading.form
+    roles, form = preparation.roles, preparation.form
     if form.soft_labels:
         return numbers_of(batch, roles.label, form.size)
     label = batch[str(roles.label)]
     none = np.zeros(len(label), bool)
     nan = np.isnan(floats(label)) if pa.types.is_floating(label.type) else none
-    return Numbers(class_indices(label, form.classes), null_rows(label), nan, none)
+    return Numbers(class_indices(label, form.classes), nulls(label), nan, none)
 
 
 def numbers_of(batch: pa.RecordBatch, columns: Columns, size: int) -> Numbers:
@@ -159,46 +158,12 @@ def scores_as_doubles(values: pa.Array) -> pa.Array:
     """Numbers, lists of numbers or ML vectors as doubles, or lists of doubles."""
     if pa.types.is_map(values.type):
         raise UnreadableError("a prediction is a map, which workers do not read")
-    return lists_of_vectors(values) if pa.types.is_struct(values.type) else as_doubles(values)
-
-
-def lists_of_vectors(vectors: pa.Array) -> pa.Array:
-    """ML vectors as lists of their entries. They are structs of type (1 dense, 0 sparse), size, indices and values."""
-    values = vectors.field("values")
-    kind = vectors.field("type").fill_null(1).to_numpy(zero_copy_only=False)
-    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    sizes = vectors.field("size").fill_null(0).to_numpy(zero_copy_only=False)
-    sparse = kind == 0
-    sizes = np.where(sparse, sizes, lengths)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    stored = values.flatten().to_numpy(zero_copy_only=False)
-    mask = vectors.is_null() if vectors.null_count else None
-    if not sparse.any():
-        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(stored), mask=mask)
-    dense = np.zeros(offsets[-1])
-    row = np.repeat(np.arange(len(kind)), lengths)
-    within = np.arange(len(stored)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    indices = vectors.field("indices")
-    within[sparse[row]] = indices.flatten().to_numpy(zero_copy_only=False)[
-        np.repeat(sparse, indices.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
-    ]
-    dense[offsets[row] + within] = stored
-    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(dense), mask=mask)
+    return dense_lists(values) if pa.types.is_struct(values.type) else as_doubles(values)
 
 
 def floats(values: pa.Array) -> Array:
     """Floats as NumPy in their own precision; NaN for null."""
     return np.asarray(values.fill_null(np.nan).to_numpy(zero_copy_only=False))
-
-
-def null_rows(values: pa.Array) -> Mask:
-    """Whether each row is null."""
-    return np.asarray(values.is_null().to_numpy(zero_copy_only=False)) if values.null_count else none_of(values)
-
-
-def none_of(values: pa.Array) -> Mask:
-    """False for each row."""
-    return np.zeros(len(values), bool)
 
 
 def scaled(weight: Array, exponent: int) -> Array:

@@ -23,8 +23,8 @@ class ClassSums:
     ----------
     size : int
         The number of classes.
-    soft, clustered : bool
-        Whether labels are distributions; whether rows have clusters.
+    soft : bool
+        Whether labels are distributions.
     buckets : int
         The number of buckets of clusters.
     """
@@ -39,6 +39,7 @@ class ClassSums:
         self._of_buckets = Groups(buckets * size)
 
     def __len__(self) -> int:
+        """About how many groups there are."""
         return self._slices * self.size + len(self._cells) + len(self._of_buckets)
 
     def add(self, slices: Ids, terms: Terms, weight: Array | None, bucket: Ids | None, *, known: int) -> None:
@@ -57,12 +58,15 @@ class ClassSums:
             w = np.ones(len(slices)) if weight is None else weight
             self._ranks.add((slices * RANKS + terms["rank"])[here], [("w", w[here])], slices=known)
         self._add_by_slice(slices, of_forecasts(p, column), known)
+        wy = times(column, y)
         if self.size <= UNROLLED_CLASSES:
             place = np.arange(self.size) * BUCKET_STRIDE + bin_of_probability(p)
-            self._add_flat(self._cells, slices * self._cells.stride, place, {"wy": y}, column, known)
+            w = np.ones(p.shape) if column is None else np.broadcast_to(column, p.shape)
+            add_flat(self._cells, slices, place, {"w": w, "wy": wy}, known)
         if bucket is not None:
             place = bucket[:, np.newaxis] * self.size + np.arange(self.size)
-            self._add_flat(self._of_buckets, slices * self._of_buckets.stride, place, {"wy": y, "wp": p}, column, known)
+            happens = (y > 0.0).astype(np.float64)
+            add_flat(self._of_buckets, slices, place, {"n": happens, "wy": wy, "wp": times(column, p)}, known)
 
     def _add_by_slice(self, slices: Ids, addends: dict[str, Array], known: int) -> None:
         """Add matrices with a row per row and a column per class."""
@@ -71,17 +75,6 @@ class ClassSums:
             total = self._room(name, known)
             with np.errstate(invalid="ignore"):  # inf - inf
                 total[present] += np.add.reduceat(values if order is None else values[order], starts, axis=0)
-
-    def _add_flat(self, groups: Groups, first: Ids, place: Ids, terms: Terms, weight: Array | None, known: int) -> None:
-        """Add an entry per row and class: those of a row lie at `place` after the first place of its slice."""
-        keys = (first[:, np.newaxis] + place).ravel()
-        w = np.ones(place.shape) if weight is None else np.broadcast_to(weight, place.shape)
-        sums = {name: times(weight, term).ravel() for name, term in terms.items()}
-        if groups is self._cells:
-            sums["w"] = w.ravel()
-        else:
-            sums["n"] = (terms["wy"] > 0.0).astype(np.float64).ravel()
-        groups.add(keys, sums.items(), slices=known)
 
     def _room(self, name: str, slices: int) -> Array:
         """The sums of a name, with room for so many slices."""
@@ -117,6 +110,12 @@ class ClassSums:
                 counts = groups.sums["n"] if part == "bucket_class" else groups.counts.astype(np.float64)
                 columns = {"n": counts} | {name: groups.sums[name] for name in names}
                 yield summed(part, keys // groups.stride, keys % groups.stride, columns)
+
+
+def add_flat(groups: Groups, slices: Ids, place: Ids, addends: dict[str, Array], known: int) -> None:
+    """Add an entry per row and class, at its place in the row's slice; all arrays are of shape (n, K)."""
+    keys = (slices * groups.stride)[:, np.newaxis] + place
+    groups.add(keys.ravel(), ((name, addend.ravel()) for name, addend in addends.items()), slices=known)
 
 
 def spread_out(groups: Groups, count: int) -> dict[str, Array]:

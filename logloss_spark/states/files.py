@@ -1,14 +1,12 @@
 """The state of a table that is nothing but Parquet files: workers read the files and sum the rows in NumPy."""
 
 import math
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
-from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
@@ -16,8 +14,7 @@ from pyspark.sql.types import DoubleType, LongType, StringType, StructField, Str
 from logloss_spark.errors import DataError, MissingInputError, SpecError, UnreadableError
 from logloss_spark.io.files import FileTable, files_of
 from logloss_spark.io.local import LocalTable
-from logloss_spark.io.session import equip_workers
-from logloss_spark.rows.batches import Reading
+from logloss_spark.rows.batches import Preparation
 from logloss_spark.rows.columns import finder
 from logloss_spark.rows.form import fields_of
 from logloss_spark.rows.inputs import Rows, slice_name
@@ -30,7 +27,7 @@ from logloss_spark.states.slices import slice_columns
 from logloss_spark.states.small import stays_here
 from logloss_spark.states.summing import MOST_GROUPS, PartSums, Summation
 from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, read_batches, tasks_of
-from logloss_spark.workers.shipping import count_slots
+from logloss_spark.workers.shipping import Batches, count_slots, shipped
 from logloss_spark.workers.task import keep_memory
 
 HELD_GROUPS = 400_000
@@ -70,7 +67,7 @@ class Scan:
     ----------
     table : FileTable
     summation : Summation
-    columns : dict from the names that the reading uses to those of the table
+    columns : dict from the names that the preparation uses to those of the table
     """
 
     table: FileTable
@@ -97,7 +94,7 @@ def scan_of(rows: Rows, *, most_scores: int = 0) -> Scan | str:
     table = files_of(rows.source) if rows.files is None else rows.files
     if isinstance(table, str):
         return table
-    reading = Reading(
+    preparation = Preparation(
         roles=rows.roles,
         scoring=rows.scoring,
         form=rows.form,
@@ -105,8 +102,12 @@ def scan_of(rows: Rows, *, most_scores: int = 0) -> Scan | str:
         weight_exponent=rows.weight_exponent,
     )
     types = tuple(arrow_type(fields[name].type) for name in rows.roles.slices)
-    summation = Summation(reading=reading, conventions=conventions_of(rows), slice_types=types, most_scores=most_scores)
-    return Scan(table=table, summation=summation, columns={name: str(fields[name].name) for name in reading.columns})
+    summation = Summation(
+        preparation=preparation, conventions=conventions_of(rows), slice_types=types, most_scores=most_scores
+    )
+    return Scan(
+        table=table, summation=summation, columns={name: str(fields[name].name) for name in preparation.columns}
+    )
 
 
 def state_from_files(rows: Rows, scan: Scan, source: int) -> tuple[LocalTable | DataFrame, pa.Table | None]:
@@ -146,7 +147,7 @@ def loss_from_files(rows: Rows, scan: Scan) -> dict[str, Any]:
     """The sums that a mean loss is made of, by name, as `mean_loss.summed_loss` has them."""
     spark = rows.source.sparkSession
     tasks, scan = split_up(spark, scan)
-    found = answers_of(spark, tasks, scan, partial(LossSums, scan.summation.reading))
+    found = answers_of(spark, tasks, scan, partial(LossSums, scan.summation.preparation))
     assert found is not None
     return {name: math.fsum(table[name][0].as_py() for (table,) in found) for name in found[0][0].column_names}
 
@@ -170,20 +171,23 @@ def over_tasks(
     spark: SparkSession,
     tasks: Sequence[Sequence[Piece]],
     function: Callable[[Sequence[Piece]], Iterator[pa.RecordBatch]],
-    schema: Any,
+    schema: str | StructType,
 ) -> DataFrame:
     """A table of what a function makes of the pieces of each task."""
-    pickled = cloudpickle.dumps((tasks, function))  # type: ignore[no-untyped-call]  # it has no types
+    units = spark.range(0, len(tasks), 1, max(len(tasks), 1))
+    return shipped(units, partial(on_tasks, tasks=tasks, function=function), schema)
 
-    def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        keep_memory()
-        tasks, function = pickle.loads(pickled)
-        for batch in batches:
-            for task in batch.column(0).to_pylist():
-                yield from function(tasks[task])
 
-    equip_workers()
-    return spark.range(0, len(tasks), 1, max(len(tasks), 1)).mapInArrow(on_batches, schema)
+def on_tasks(
+    batches: Batches,
+    tasks: Sequence[Sequence[Piece]],
+    function: Callable[[Sequence[Piece]], Iterator[pa.RecordBatch]],
+) -> Iterator[pa.RecordBatch]:
+    """Apply a function to the pieces of some tasks, which come by their numbers; runs in a worker."""
+    keep_memory()
+    for batch in batches:
+        for task in batch.column(0).to_pylist():
+            yield from function(tasks[task])
 
 
 def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], most: int) -> Iterator[pa.RecordBatch]:
@@ -230,7 +234,7 @@ def batches_of(pieces: Sequence[Piece], scan: Scan) -> Iterator[pa.RecordBatch]:
     stored = list(dict.fromkeys(scan.columns.values()))
     places = [stored.index(name) for name in scan.columns.values()]
     texts = [name for name in stored if isinstance(scan.table.schema[name].dataType, StringType)]
-    form = scan.summation.reading.form
+    form = scan.summation.preparation.form
     size = BATCH if form.scalar else max(BATCH // form.size, LEAST_BATCH)
     for batch in read_batches(scan.table, pieces, stored, rows=size, dictionaries=texts):
         yield pa.RecordBatch.from_arrays([batch.column(place) for place in places], names=list(scan.columns))

@@ -5,15 +5,15 @@ import pyarrow as pa
 
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.arrow import loss_kernel
-from logloss_spark.rows.batches import Reading, made_ready
+from logloss_spark.rows.batches import Preparation, made_ready
 from logloss_spark.states.addends import one_precise, precise, split
 
 
 class LossSums:
     """The sums of the batches that were added so far: those of `mean_loss.summed_loss`, by the same names."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
+    def __init__(self, preparation: Preparation) -> None:
+        self.preparation = preparation
         self._start()
 
     def _start(self) -> None:
@@ -26,18 +26,18 @@ class LossSums:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch."""
-        reading = self.reading
-        ready = made_ready(batch, reading)
+        preparation = self.preparation
+        ready = made_ready(batch, preparation)
         counts = np.bincount(ready.statuses[0], minlength=len(STATUSES))
         sums = dict(zip(STATUSES, counts.tolist(), strict=True))
-        if not reading.form.soft_labels:
+        if not preparation.form.soft_labels:
             sums["first_class"] = int(np.count_nonzero(ready.label == 0))
         scored = ready.statuses[0] == 0
         if ready.weight is not None:
             scored &= ready.weight > 0.0
         kept = ready.where(scored)
-        scoring, weight = reading.scoring, kept.weight
-        loss = loss_kernel(scoring, scalar=reading.form.scalar)(kept.label, kept.scores[0])
+        scoring, weight = preparation.scoring, kept.weight
+        loss = loss_kernel(scoring, scalar=preparation.form.scalar)(kept.label, kept.scores[0])
         with np.errstate(invalid="ignore"):  # inf - inf
             found = dict(precise(None if weight is None else split(weight), "wl", loss))
         found |= {} if weight is None else dict(one_precise("w", weight))

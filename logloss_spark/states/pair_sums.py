@@ -10,7 +10,7 @@ from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import Kernel, loss_kernel
-from logloss_spark.rows.batches import Reading, Ready, made_ready
+from logloss_spark.rows.batches import Preparation, Ready, made_ready
 from logloss_spark.states.addends import one_precise, precise, split, times
 from logloss_spark.states.groups import Groups, Ids
 from logloss_spark.states.parts import PartRows, as_table, in_columns, plain_sums, status_rows, summed, total_of
@@ -27,11 +27,11 @@ class PairSums:
         self._start()
 
     def _start(self) -> None:
-        reading, conventions = self.summation.reading, self.summation.conventions
+        preparation, conventions = self.summation.preparation, self.summation.conventions
         challengers = range(1, len(conventions.models))
         self._slices = SliceIds(self.summation.slice_types)
         self._statuses = [Groups(len(STATUSES)) for _ in challengers]
-        self._classes = [Groups(reading.form.size) for _ in challengers]
+        self._classes = [Groups(preparation.form.size) for _ in challengers]
         self._pairs = [Groups(max(conventions.buckets, 1)) for _ in challengers]
 
     def __len__(self) -> int:
@@ -40,9 +40,9 @@ class PairSums:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch."""
-        ready = made_ready(batch, self.summation.reading)
+        ready = made_ready(batch, self.summation.preparation)
         slices = self._slices.of(ready.slices, batch.num_rows)
-        losses = losses_of(ready, self.summation.reading)
+        losses = losses_of(ready, self.summation.preparation)
         everyone = first_reason(ready.statuses)
         shared = self.summation.conventions.rows == "shared"
         for place in range(1, len(ready.scores)):
@@ -53,7 +53,7 @@ class PairSums:
         self, place: int, status: npt.NDArray[np.int64], ready: Ready, slices: Ids, losses: list[Array]
     ) -> None:
         """Add the pairs of each row with one challenger."""
-        form, known = self.summation.reading.form, len(self._slices)
+        form, known = self.summation.preparation.form, len(self._slices)
         scored = status == 0
         if ready.weight is not None:
             scored &= ready.weight > 0.0
@@ -65,7 +65,7 @@ class PairSums:
             return
         kept, slices = ready.where(scored), slices[scored]
         sums = addends_of_pairs(kept.weight, losses[0][scored], losses[place][scored])
-        kernel = divergence_kernel(self.summation.reading)
+        kernel = divergence_kernel(self.summation.preparation)
         baseline, challenger = kept.scores[0], kept.scores[place]
         sums |= {
             "wk": times(kept.weight, kernel(baseline, challenger)),
@@ -124,9 +124,9 @@ def first_reason(statuses: tuple[npt.NDArray[np.int64], ...]) -> npt.NDArray[np.
     return found
 
 
-def losses_of(ready: Ready, reading: Reading) -> list[Array]:
+def losses_of(ready: Ready, preparation: Preparation) -> list[Array]:
     """The losses of all models; of rows that cannot be scored they are unspecified."""
-    kernel = loss_kernel(reading.scoring, scalar=reading.form.scalar)
+    kernel = loss_kernel(preparation.scoring, scalar=preparation.form.scalar)
     return [kernel(ready.label, score) for score in ready.scores]
 
 
@@ -142,8 +142,8 @@ def addends_of_pairs(weight: Array | None, baseline: Array, loss: Array) -> dict
     return sums | {name: times(weight, found.astype(np.float64)) for name, found in comparisons.items()}
 
 
-def divergence_kernel(reading: Reading) -> Kernel:
+def divergence_kernel(preparation: Preparation) -> Kernel:
     """The divergence of two forecasts of a row."""
-    if reading.scoring.score == "logit":
+    if preparation.scoring.score == "logit":
         return kl_from_logits
-    return binary_kl if reading.form.scalar else kl
+    return binary_kl if preparation.form.scalar else kl

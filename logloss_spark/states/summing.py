@@ -10,7 +10,7 @@ from logloss_spark.kernels.grid import THIN_BIN
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.kernels.terms import binary_terms, class_terms
-from logloss_spark.rows.batches import Reading, Ready, made_ready
+from logloss_spark.rows.batches import Preparation, Ready, made_ready
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.rows.losses import kernel_of
 from logloss_spark.states.addends import Terms, addends_of_group, one_precise, times
@@ -40,14 +40,14 @@ class Summation:
 
     Attributes
     ----------
-    reading : Reading
+    preparation : Preparation
     conventions : Conventions
     slice_types : tuple of Arrow types
     most_scores : int
         The rows of a table whose scores are kept beside their sums; of a larger one none are.
     """
 
-    reading: Reading
+    preparation: Preparation
     conventions: Conventions
     slice_types: tuple[pa.DataType, ...]
     most_scores: int = 0
@@ -61,7 +61,7 @@ class PartSums:
         self._start()
 
     def _start(self) -> None:
-        form, conventions = self.summation.reading.form, self.summation.conventions
+        form, conventions = self.summation.preparation.form, self.summation.conventions
         self._slices = SliceIds(self.summation.slice_types)
         self._statuses = Groups(len(STATUSES))
         self._cells = Groups(CELL_STRIDE)
@@ -78,7 +78,7 @@ class PartSums:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch."""
-        ready = made_ready(batch, self.summation.reading)
+        ready = made_ready(batch, self.summation.preparation)
         slices = self._slices.of(ready.slices, batch.num_rows)
         scored = ready.statuses[0] == 0
         if ready.weight is not None:
@@ -93,8 +93,8 @@ class PartSums:
     def _add_scored(self, ready: Ready, slices: Ids) -> None:
         if not len(slices):
             return
-        form, conventions = self.summation.reading.form, self.summation.conventions
-        terms = terms_of(ready, self.summation.reading)
+        form, conventions = self.summation.preparation.form, self.summation.conventions
+        terms = terms_of(ready, self.summation.preparation)
         known = len(self._slices)
         sums = addends_of_group(terms, ready.weight, shift=conventions.shift, scalar=form.scalar, soft=form.soft_labels)
         places = cell_codes(terms, hard=not form.soft_labels)
@@ -147,9 +147,9 @@ def bucket_addends(terms: Terms, weight: Array | None) -> dict[str, Array]:
     return sums if weight is None else sums | dict(one_precise("w", weight))
 
 
-def terms_of(ready: Ready, reading: Reading) -> Terms:
+def terms_of(ready: Ready, preparation: Preparation) -> Terms:
     """All terms of rows that are scored; a loss that is not cross-entropy takes the place of `loss`."""
-    scoring, (score, *_) = reading.scoring, ready.scores
+    scoring, (score, *_) = preparation.scoring, ready.scores
     capped = {"eps": scoring.eps, "cap": scoring.cap}
     if score.ndim == 1:
         found = binary_terms(ready.label, score, scoring.score, soft=scoring.soft_labels, **capped)

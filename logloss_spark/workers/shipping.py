@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from logloss_spark.io.session import equip_workers
 from logloss_spark.workers.results import RESULT, Result, result_row
@@ -55,8 +56,10 @@ def over_partitions(table: DataFrame, function: Callable[[Batches], Result]) -> 
     return shipped(table, partial(on_partition, function=function))
 
 
-def shipped(table: DataFrame, function: Callable[[Batches], Iterator[pa.RecordBatch]]) -> DataFrame:
-    """A table of the results that a function makes of each partition's batches.
+def shipped(
+    table: DataFrame, function: Callable[[Batches], Iterator[pa.RecordBatch]], schema: str | StructType = RESULT
+) -> DataFrame:
+    """A table of what a function makes of each partition's batches.
 
     Pickle the function once, here. Spark Connect re-pickles a plan's functions on every request and looks up cached
     plans by their bytes, and a class pickled by value yields different bytes after its first instance is made: the
@@ -68,7 +71,7 @@ def shipped(table: DataFrame, function: Callable[[Batches], Iterator[pa.RecordBa
         return pickle.loads(pickled)(batches)
 
     equip_workers()
-    return table.mapInArrow(on_batches, RESULT)
+    return table.mapInArrow(on_batches, schema)
 
 
 def on_units(batches: Batches, function: Callable[[Unit], Result]) -> Iterator[pa.RecordBatch]:

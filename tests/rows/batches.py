@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.roles import Roles
 from logloss_spark.rows.arrow import numbers
-from logloss_spark.rows.batches import Reading, made_ready
+from logloss_spark.rows.batches import Preparation, made_ready
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.terms import scored, with_loss
 from logloss_spark.scoring import Scoring
@@ -59,11 +59,11 @@ def scored_rows(
 def of_workers(df: DataFrame, path: str, **asked: Any) -> dict[str, Array]:
     """What workers make of the rows of a file; terms of rows that cannot be scored are 0."""
     rows = ready(df, **asked)
-    reading = Reading(roles=rows.roles, scoring=rows.scoring, form=rows.form, predictions=rows.predictions)
+    preparation = Preparation(roles=rows.roles, scoring=rows.scoring, form=rows.form, predictions=rows.predictions)
     (batch,) = pq.read_table(path).combine_chunks().to_batches()
-    made = made_ready(batch, reading)
+    made = made_ready(batch, preparation)
     (status,) = made.statuses
-    terms = terms_of(made.where(status == 0), reading)
+    terms = terms_of(made.where(status == 0), preparation)
     found = {name: np.zeros((len(status), *values.shape[1:]), values.dtype) for name, values in terms.items()}
     for name, values in terms.items():
         found[name][status == 0] = values
