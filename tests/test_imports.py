@@ -17,7 +17,7 @@ FLOORS = (
     {"checks", "kernels"},
     {"roles", "scoring"},
     {"statistics", "io"},
-    {"workers"},
+    {"workers", "gates"},
     {"rows"},
     {"states"},
     {"tables"},

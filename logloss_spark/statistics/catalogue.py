@@ -84,6 +84,7 @@ FEW = Metric(
     "cluster buckets that hold rows, is below 30.",
     "flag",
 )
+BUCKETS = Metric("buckets", "How many of the 64 buckets of clusters hold rows; 0 without clusters.", "count")
 P_ADJUSTED = "adjusted for the number of slices of the grouping set (Benjamini and Hochberg)"
 
 
@@ -98,7 +99,7 @@ METRICS = (
     N_EFF,
     MINORITY,
     FEW,
-    Metric("buckets", "How many of the 64 buckets of clusters hold rows; 0 without clusters.", "count"),
+    BUCKETS,
     Metric("log_loss_bits", "Log loss in bits.", losses="cross_entropy"),
     Metric("perplexity", "e to the power of the log loss.", losses="cross_entropy"),
     Metric("label_entropy", "Log loss of forecasting the slice's own class shares for every row."),
@@ -301,6 +302,7 @@ COMPARISON = (
     Metric("verdict", "`better` or `worse` where p_adjusted is at most 1 - confidence, else `no evidence`.", "text"),
     N_EFF,
     MINORITY,
+    BUCKETS,
     *OF_TWO_FORECASTS,
 )
 """The columns of a comparison, in order: one row per slice and challenger."""

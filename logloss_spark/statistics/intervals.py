@@ -77,15 +77,35 @@ def bootstrap_error(estimate: Callable[[Array], Array], buckets: Array) -> Array
     ----------
     Chamandy et al., Estimating uncertainty for massive data streams, Google technical report (2012).
     """
-    filled = np.count_nonzero(np.any(buckets.reshape(len(buckets), -1) != 0.0, axis=1))
-    if filled < 2:
-        return np.array(np.nan)
-    copies = poisson_copies(REPLICATES, len(buckets))
-    found = estimate(np.tensordot(copies, buckets, axes=1))
-    found = found[np.isfinite(found)]
-    if len(found) < 2:
-        return np.array(np.nan)
-    return np.asarray(np.sqrt(filled / (filled - 1.0)) * np.std(found, ddof=1))
+    filled = np.array(float(filled_buckets(buckets)))
+    return standard_error(np.asarray(np.sum(bootstrap_influence(estimate, buckets) ** 2)), filled)
+
+
+def bootstrap_influence(estimate: Callable[[Array], Array], buckets: Array) -> Array:
+    """How far the replicates of a bootstrap are from their mean, scaled so that the sum of squares is their variance.
+
+    All slices and states have the same copies of the same bucket, so these add and subtract as influences of buckets
+    do. The parameters are those of `bootstrap_error`.
+
+    Returns
+    -------
+    array of shape (400,); 0 where a replicate has no estimate, and NaN where fewer than two have one, or fewer than two
+    buckets hold rows
+    """
+    if filled_buckets(buckets) < 2:
+        return np.full(REPLICATES, np.nan)
+    found = estimate(np.tensordot(poisson_copies(REPLICATES, len(buckets)), buckets, axes=1))
+    known = np.isfinite(found)
+    count = np.count_nonzero(known)
+    if count < 2:
+        return np.full(REPLICATES, np.nan)
+    away = np.where(known, found - np.mean(found[known]), 0.0)
+    return np.asarray(away / np.sqrt(count - 1.0))
+
+
+def filled_buckets(buckets: Array) -> int:
+    """How many buckets of a slice hold rows."""
+    return int(np.count_nonzero(np.any(buckets.reshape(len(buckets), -1) != 0.0, axis=1)))
 
 
 def poisson_copies(replicates: int, buckets: int) -> Array:

@@ -283,31 +283,31 @@ def mean_metrics(sums: Sums, labels: Array, predictions: Array, reading: Reading
         ratio = np.where(label > 0.0, prediction / label, np.nan)
         # p - C y = (p - y) - (C - 1) y, and of a scalar forecast (p - y)^2 is Brier.
         squares = centred_square(m["w2b"], m["w2uy"], m["w2yy"], ratio - 1.0)
-        of_bucket = difference_of_sums(sums.by_bucket("wp"), ratio[:, np.newaxis] * sums.by_bucket("wy"))
     else:
         c = sums.classes
         label, prediction, positives = labels, predictions, c["wy"]
         ratio = np.where(label > 0.0, prediction / label, np.nan)
         squares = centred_square(c["w2pp"], c["w2py"], c["w2yy"], ratio)
-        buckets = sums.bucket_classes
-        of_bucket = difference_of_sums(buckets["wp"], ratio[:, np.newaxis, :] * buckets["wy"])
-    squares, of_bucket = squares / positives**2, of_bucket / positives[:, np.newaxis]
-    interval = estimated(sums, reading, "calibration_ratio", ratio, squares, of_bucket)
+    of_bucket = influence_of_calibration_by_bucket(sums, ratio)
+    interval = estimated(sums, reading, "calibration_ratio", ratio, squares / positives**2, of_bucket)
     return {"label_mean": label, "prediction_mean": prediction} | interval
+
+
+def influence_of_calibration_by_bucket(sums: Sums, ratio: Array) -> Array:
+    """The influences on mean prediction / mean label, summed by bucket: of the positive class or of each class."""
+    if sums.scalar:
+        away = difference_of_sums(sums.by_bucket("wp"), ratio[:, np.newaxis] * sums.by_bucket("wy"))
+        return away / sums.moments["wy"][:, np.newaxis]
+    buckets = sums.bucket_classes
+    away = difference_of_sums(buckets["wp"], ratio[:, np.newaxis, :] * buckets["wy"])
+    return away / sums.classes["wy"][:, np.newaxis]
 
 
 def calibration_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
     """Calibration errors over equal-width bins and bins of equal weight; for K classes of the top class."""
     errors = calibration_errors(sums.cells.equal_width(reading.ece_bins))
-    coarse = coarse_bin_of_thin(reading.ece_bins)
-    names = ("w", "wy", "wp")
-
-    def ece(replicates: Array) -> Array:
-        assert coarse is not None
-        weight, labels, predictions = (grouped(replicates[..., i], coarse[sums.thin]) for i in range(len(names)))
-        return np.asarray(np.abs(labels - predictions).sum(axis=1) / weight.sum(axis=1))
-
-    error = np.full(len(errors["ece"]), np.nan) if coarse is None else bootstrapped(sums, ece, names)
+    estimate = ece_of_buckets(sums, reading)
+    error = np.full(len(errors["ece"]), np.nan) if estimate is None else bootstrapped(sums, estimate, OF_ECE)
     interval = with_interval("ece", errors["ece"], error, quantile_of(reading.confidence, sums.filled_buckets))
     return (
         errors
@@ -319,12 +319,42 @@ def calibration_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
     )
 
 
+OF_ECE = ("w", "wy", "wp")
+"""The sums that `ece_of_buckets` takes, in this order."""
+
+OF_AUC = ("w", "wy")
+"""Those that `auc_of_buckets` takes."""
+
+
+def ece_of_buckets(sums: Sums, reading: Reading) -> Callable[[Array], Array] | None:
+    """The ece of replicates of buckets, (m, thin bins, 3) -> (m,); None where thin bins do not make up its bins."""
+    coarse = coarse_bin_of_thin(reading.ece_bins)
+    if coarse is None:
+        return None
+    bins = coarse[sums.thin]
+
+    def ece(replicates: Array) -> Array:
+        weight, labels, predictions = (grouped(replicates[..., i], bins) for i in range(len(OF_ECE)))
+        return np.asarray(np.abs(labels - predictions).sum(axis=1) / weight.sum(axis=1))
+
+    return ece
+
+
+def auc_of_buckets(replicates: Array) -> Array:
+    """The auc of replicates of buckets, (m, thin bins, 2) -> (m,)."""
+    return area_under_curve(replicates[..., 1], replicates[..., 0] - replicates[..., 1])
+
+
 def bootstrapped(sums: Sums, estimate: Callable[[Array], Array], names: Sequence[str]) -> Array:
     """The bootstrap's standard error of an estimate from these sums, (m, thin bins, names), by buckets of clusters."""
     if not sums.clustered:
         return np.full(len(sums.moments["w"]), np.nan)
-    together = np.stack([sums.buckets[name] for name in names], axis=3)
-    return np.array([bootstrap_error(estimate, of_slice) for of_slice in together])
+    return np.array([bootstrap_error(estimate, of_slice) for of_slice in together_by_bucket(sums, names)])
+
+
+def together_by_bucket(sums: Sums, names: Sequence[str]) -> Array:
+    """These sums by bucket of clusters and thin bin, (n, 64, thin bins, names)."""
+    return np.stack([sums.buckets[name] for name in names], axis=3)
 
 
 def decompositions(sums: Sums, loss: Array, brier_score: Array, reading: Reading) -> dict[str, Array]:
@@ -356,12 +386,8 @@ def ranking_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
         found = one_vs_rest(sums.class_cells) if few_classes else dict.fromkeys(ONE_VS_REST, undefined)
         return found | with_interval("auc", found["auc"], undefined, undefined)
     found = ranking_of_rows(sums.ranked) if sums.ranked else ranking(sums.cells)
-
-    def auc(replicates: Array) -> Array:
-        return area_under_curve(replicates[..., 1], replicates[..., 0] - replicates[..., 1])
-
     if sums.clustered:
-        error = bootstrapped(sums, auc, ("w", "wy"))
+        error = bootstrapped(sums, auc_of_buckets, OF_AUC)
         quantile = quantile_of(reading.confidence, sums.filled_buckets)
     else:
         squares = np.nan if sums.soft_labels else squared_influence_of_auc(sums.ranked or sums.cells, found["auc"])

@@ -21,7 +21,7 @@ from logloss_spark.states.schema import PAIR, low_of
 from logloss_spark.states.slices import check_names, check_slices, inner_names, map_slices, rolled_up, slice_text
 from logloss_spark.states.small import rolled_up_here
 from logloss_spark.states.state import CheckedState
-from logloss_spark.statistics.catalogue import COMPARISON, FEW, MINORITY, N_EFF, PAIRED, by_column
+from logloss_spark.statistics.catalogue import BUCKETS, COMPARISON, FEW, MINORITY, N_EFF, PAIRED, by_column
 from logloss_spark.statistics.intervals import few, ratio, true_weight
 from logloss_spark.statistics.multiplicity import adjusted_p_values
 from logloss_spark.statistics.paired import BucketSums, paired_metrics
@@ -29,7 +29,7 @@ from logloss_spark.tables.local import table_of_results, whole_numbers
 from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in
 from logloss_spark.tables.verdicts import with_adjusted
 
-MEASURED = by_column((*PAIRED, N_EFF, MINORITY, FEW))
+MEASURED = by_column((*PAIRED, N_EFF, MINORITY, BUCKETS, FEW))
 
 
 SUMMED = ("n", *PAIR)
@@ -180,6 +180,7 @@ def measured(pairs: Pairs, conventions: Conventions, confidence: float) -> dict[
         "weight": true_weight(found["weight"], conventions.weight_exponent),
         "n_eff": n_eff,
         "minority": minority,
+        "buckets": np.zeros_like(minority) if filled is None else filled,
         "few": few(minority, pairs.sums["n"], n_eff, filled),
     }
 

@@ -1,0 +1,1 @@
+"""Gates: rules that judge the metrics of slices. NumPy and pandas only; no Spark."""
