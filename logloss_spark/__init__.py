@@ -4,7 +4,8 @@ Evaluate: `log_loss` is one number, `evaluate` gives an `Evaluation` with metric
 model is better than another, `compare_losses` puts log loss beside other losses.
 
 States: `Evaluation.state` is a `State`, a small table of sums. States add, with `+` or `merge`; metrics and other
-tables are read off them; `State.save` and `read_state` store them; `drift` tells two apart.
+tables are read off them; `State.save` and `read_state` store them, and a `Store` keeps those of
+many days; `drift` tells two apart.
 `help(logloss_spark.State.metrics)` says what each column is.
 
 Fit: `fit_logistic` gives a `LogisticModel`. `logloss_spark.ml` has Estimators and an Evaluator for pipelines.
@@ -32,13 +33,13 @@ from logloss_spark.evaluation import Evaluation, evaluate
 from logloss_spark.fit.fitting import fit_logistic
 from logloss_spark.fit.model import LogisticModel
 from logloss_spark.io.session import session
-from logloss_spark.io.source import read_table
+from logloss_spark.io.source import Source, read_table
 from logloss_spark.losses import compare_losses
 from logloss_spark.mean_loss import log_loss
 from logloss_spark.shift import Drift, drift
 from logloss_spark.state import State, merge, read_state
-
-__version__ = "0.1.0"
+from logloss_spark.store import Store
+from logloss_spark.version import __version__ as __version__
 
 __all__ = [
     "Comparison",
@@ -51,8 +52,10 @@ __all__ = [
     "LogLossError",
     "LogisticModel",
     "MissingInputError",
+    "Source",
     "SpecError",
     "State",
+    "Store",
     "StreamedFitWarning",
     "compare",
     "compare_losses",

@@ -91,9 +91,7 @@ def known_as(spark: SparkSession, source: int) -> DataFrame:
 
 def completed(rows: DataFrame, conventions: Conventions) -> CheckedState:
     """The state of rows that were cut from another by their slices: it gets a total and an id of its own."""
-    source, reference = new_source(), reference_of(conventions)
-    sums = {"n": f"if(part IN {STATUSES}, n, 0L)"}
-    sums |= {name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)}
+    source, sums = new_source(), terms_of_total(conventions)
     own = rows.sparkSession.range(1).selectExpr(f"'{SOURCE}' AS part", f"{source}L AS place", "1L AS n")
     total = with_challenger(rows, conventions).agg(
         F.lit(TOTAL).alias("part"), *(F.expr(f"coalesce(sum({sql}), 0) AS {name}") for name, sql in sums.items())
@@ -103,6 +101,14 @@ def completed(rows: DataFrame, conventions: Conventions) -> CheckedState:
         table = table.unionByName(further, allowMissingColumns=True)
     table = table.withColumn("fingerprint", F.lit(conventions.fingerprint()))
     return CheckedState(table, conventions, frozenset([source]))
+
+
+def terms_of_total(conventions: Conventions) -> dict[str, str]:
+    """What each row of a state adds to the sums of its part `total`, as SQL; needs the column of `with_challenger`."""
+    reference = reference_of(conventions)
+    return {"n": f"if(part IN {STATUSES}, n, 0L)"} | {
+        name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)
+    }
 
 
 def table_columns(conventions: Conventions) -> list[str]:

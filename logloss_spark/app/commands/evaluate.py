@@ -14,15 +14,30 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
+from logloss_spark.app.storing import (
+    StoreSection,
+    add_arguments,
+    check_unchanged,
+    config_fingerprint,
+    note_on_snapshot,
+    notes_on_plan,
+    plan_of,
+    records_of_plan,
+    rows_of_plan,
+)
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
+from logloss_spark.io.files import FileTable
+from logloss_spark.io.local import as_dataframe
+from logloss_spark.io.units import units_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import title_of, view_of
 from logloss_spark.roles import Roles
-from logloss_spark.rows.inputs import rows_of
+from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
 from logloss_spark.statistics.reporting import Reporting
+from logloss_spark.store import within_units
 from logloss_spark.wording import counted
 
 
@@ -104,6 +119,7 @@ class EvaluateConfig(JobConfig):
     columns: PredictionColumns
     evaluate: Evaluate = Evaluate()
     output: EvaluationOutput = EvaluationOutput()
+    store: StoreSection | None = None
 
     def __post_init__(self) -> None:
         if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
@@ -119,24 +135,88 @@ class EvaluateConfig(JobConfig):
 
 
 def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcome:
-    """Evaluate a table of predictions, and write what the config asks for.
+    """Evaluate a table of predictions, and write what the config asks for; with a store, the units that are due.
 
     Raises
     ------
     SpecError, DataError
         As the config or the input breaks its contract. Then nothing has been written.
+    BusyError
+        Another job writes the same outputs, or has stored the same units.
     """
-    output, outputs = config.output, config.output.paths
-    source = read_input(spark, config.input, config.columns)
-    asked = config.evaluate
-    files = files_of_input(spark, source, config.input, config.columns, engine=asked.engine)
-    rows = replace(rows_of(source, config.roles, asked, engine=asked.engine), files=files)
+    table = read_input(spark, config.input, config.columns)
+    files = files_of_input(spark, table, config.input, config.columns, engine=config.evaluate.engine)
+    if config.store is not None:
+        return evaluate_due(spark, config, given, table, files)
+    if given.dry_run or given.full:
+        raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
+    return evaluate_rows(spark, config, given, ready(config, table, files, config.roles))
+
+
+def ready(config: EvaluateConfig, table: DataFrame, files: FileTable | str | None, roles: Roles) -> Rows:
+    """Return a table ready to be scored."""
+    return replace(rows_of(table, roles, config.evaluate, engine=config.evaluate.engine), files=files)
+
+
+def evaluate_due(
+    spark: SparkSession, config: EvaluateConfig, given: Namespace, table: DataFrame, files: FileTable | str | None
+) -> Outcome:
+    """Evaluate the units of a table that are due, and store their states and metrics in one step."""
+    section, asked = config.store, config.evaluate
+    assert section is not None
+    store, units = section.open(), units_of(table, files, section.unit)
+    roles = replace(config.roles, by=within_units(section.unit, config.roles.sets))
+    fingerprint = config_fingerprint(config.input, roles, asked, section.unit)
+    plan = plan_of(store, units, section.unit, fingerprint, full=given.full, run_date=given.run_date)
+    notes, details = notes_on_plan(plan, len(units)), {"due": records_of_plan(plan)}
+    if not plan.base.units:
+        check_any(len(units), config.input)
+    if given.dry_run or not plan.due:
+        return Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
+
+    def publish(evaluation: Evaluation) -> None:
+        now = read_input(spark, config.input, config.columns)
+        listed = files_of_input(spark, now, config.input, config.columns, engine=asked.engine)
+        check_unchanged(plan, units_of(now, listed, section.unit))
+        metrics = as_dataframe(evaluation.state.measured(roles.sets, asked))
+        store.publish(plan, evaluation.state, chosen_metrics(metrics, asked.metrics))
+
+    if plan.keys:
+        due, of_due = rows_of_plan(plan, table, files, units)
+        outcome = evaluate_rows(spark, config, given, ready(config, due, of_due, roles), then=publish)
+    else:
+        store.publish(plan, None, None)
+        outcome = Outcome(command="evaluate", inputs=(config.input.name,))
+    store.clean(section.keep_days)
+    return replace(
+        outcome,
+        details={**outcome.details, **details},
+        written={**outcome.written, "states and metrics": section.path},
+        notes=(*notes, *outcome.notes, note_on_snapshot(store.live())),
+    )
+
+
+def evaluate_rows(
+    spark: SparkSession,
+    config: EvaluateConfig,
+    given: Namespace,
+    rows: Rows,
+    *,
+    then: Callable[[Evaluation], None] = lambda _: None,
+) -> Outcome:
+    """Evaluate rows, write what the config asks for, and do something more with the evaluation."""
+    output, outputs, asked = config.output, config.output.paths, config.evaluate
     evaluation = Evaluation(rows, asked)
-    quarantined, addresses = source if output.invalid else None, addresses_of(spark, source, config.input)
+    quarantined, addresses = rows.source if output.invalid else None, addresses_of(spark, rows.source, config.input)
     targets = output.targets(outputs)
-    with reserved(spark, targets, mode=output.mode, apart_from=addresses, rows=quarantined) as reservation, evaluation:
+    kept = {"store": config.store.path} if config.store else {}
+    with (
+        reserved(spark, targets, mode=output.mode, apart_from=addresses, kept=kept, rows=quarantined) as reservation,
+        evaluation,
+    ):
         counts, sources, ran = evaluation.counts, evaluation.sources, evaluation.engine
-        check_any(sum(counts.values()), config.input)
+        if config.store is None:
+            check_any(sum(counts.values()), config.input)
         check_tolerated(counts, config.evaluate, evaluation.advice)
         with evaluation.measured() as metrics:
             first = evaluation.first_slices()
@@ -159,6 +239,7 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
+        then(evaluation)
     read = sum(counts.values())
     return Outcome(
         command="evaluate",
@@ -189,4 +270,5 @@ COMMAND = Command(
     example="conf/evaluate.toml",
     config=EvaluateConfig,
     run=run,
+    add_arguments=add_arguments,
 )
