@@ -226,7 +226,7 @@ def read_here(folders: Sequence[str], schema: StructType, ids: Sequence[str]) ->
         ]
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"a file of the store is missing or damaged, or was cleaned: {error}") from error
-    rows = pa.concat_tables([table.cast(target) for table in tables])
+    rows = pa.concat_tables([target.empty_table(), *(table.cast(target) for table in tables)])
     return rows.filter(pc.is_in(rows[UNIT], pa.array(ids, pa.string())))
 
 

@@ -171,7 +171,8 @@ def check_rebase(change: Change, base: Snapshot, now: Snapshot) -> None:
     mine = change.keys
     theirs = {key for key in mine if now.units.get(key) != base.units.get(key)}
     if theirs or (now.columns and now.columns != change.columns):
-        winner = now.last_run
+        stored = [now.units[key] for key in theirs if key in now.units]
+        winner = now.runs[stored[0].run_id] if stored else now.last_run
         assert winner is not None
         names = [in_words(key, change.columns) for key in sorted(theirs, key=str)]
         what = shortened(names) if names else "units by other columns"
