@@ -27,9 +27,12 @@ def add_common(parser: ArgumentParser, *, example: str, required: bool) -> None:
     parser.add_argument("--traceback", action="store_true", help="show the stack behind an error")
 
 
-def add_states(parser: ArgumentParser) -> None:
-    """Add the states to read, and how many of them may be missing."""
-    parser.add_argument("states", nargs="+", metavar="STATE", help="where a state is stored")
+def add_states(parser: ArgumentParser, *, instead: str = "") -> None:
+    """Add the states to read, and how many of them may be missing. They may be left out for what stands instead."""
+    advice = f"; by default {instead}" if instead else ""
+    parser.add_argument(
+        "states", nargs="*" if instead else "+", metavar="STATE", help=f"where a state is stored{advice}"
+    )
     parser.add_argument(
         "--allow-missing", type=count, default=0, metavar="N", help="leave out up to N states that are missing"
     )

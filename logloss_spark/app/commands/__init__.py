@@ -3,7 +3,7 @@
 from typing import Any
 
 from logloss_spark.app.command import Command
-from logloss_spark.app.commands import compare, drift, evaluate, fit, merge, metrics, score
+from logloss_spark.app.commands import compare, drift, evaluate, fit, merge, metrics, runs, score
 
 COMMANDS: dict[str, Command[Any]] = {
     "evaluate": evaluate.COMMAND,
@@ -13,5 +13,6 @@ COMMANDS: dict[str, Command[Any]] = {
     "compare": compare.COMMAND,
     "fit": fit.COMMAND,
     "score": score.COMMAND,
+    "runs": runs.COMMAND,
 }
 """Every command, by its name, in the order in which `--help` lists them."""

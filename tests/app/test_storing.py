@@ -1,0 +1,133 @@
+"""Commands with a store: `evaluate` takes what is due, `metrics` and `runs` read what is stored."""
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+import logloss_spark as ls
+from logloss_spark.app.cli import main
+from logloss_spark.app.commands import evaluate
+from logloss_spark.states.store import Snapshot
+from tests.same import assert_same_metrics
+
+DAYS = [dt.date(2026, 11, day) for day in range(1, 7)]
+BY = [["country"], ["country", "device"]]
+
+
+def write_days(spark: SparkSession, path: Path, days: list[dt.date], seed: int = 0) -> None:
+    """Write the rows of days, each in a partition of its own, in the place of those that are there."""
+    random, n = np.random.default_rng([seed, *(day.day for day in days)]), 30 * len(days)
+    frame = pd.DataFrame(
+        {
+            "dt": np.repeat(days, 30),
+            "country": random.choice(["us", "fr", "de"], n),
+            "device": random.choice(["phone", "desk"], n),
+            "y": random.integers(0, 2, n),
+            "p": random.uniform(0, 1, n),
+            "user": random.integers(0, 9, n),
+        }
+    )
+    table = spark.createDataFrame(frame, "dt date, country string, device string, y int, p double, user int")
+    writer = table.coalesce(1).write.mode("overwrite").option("partitionOverwriteMode", "dynamic")
+    writer.partitionBy("dt").parquet(str(path))
+
+
+@pytest.fixture
+def run(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """How to run a command with a config whose store and input are in `tmp_path`; `said` is its JSON."""
+    config = tmp_path / "daily.toml"
+    config.write_text(
+        f'[input]\npath = "{tmp_path}/predictions"\noptions = {{ "fs.secret.key" = "hush hush" }}\n'
+        '[columns]\nlabel = "y"\nprediction = "p"\ncluster = "user"\n'
+        f"[evaluate]\nby = {json.dumps(BY)}\n"
+        f'[store]\npath = "{tmp_path}/states"\nunit = ["dt"]\n'
+    )
+
+    def run(command: str, *arguments: object) -> SimpleNamespace:
+        capsys.readouterr()
+        code = main([command, "--config", str(config), "--json", *map(str, arguments)])
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, err=said.err, said=json.loads(said.out) if said.out else None)
+
+    return run
+
+
+def due_in(ran: SimpleNamespace) -> dict[str, str]:
+    return {due["unit"]["dt"]: due["reason"] for due in ran.said["details"]["due"]}
+
+
+def live(tmp_path: Path) -> Snapshot:
+    return ls.Store(str(tmp_path / "states")).live()
+
+
+def test_a_week_is_evaluated_day_by_day_corrected_and_read_in_any_window(
+    run: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "predictions"
+    write_days(spark, path, DAYS[:4])
+    ran = run("evaluate", "--dry-run")
+    assert due_in(ran) == {str(day): "new" for day in DAYS[:4]}
+    assert ran.said["remarks"][0] == "of 4 units 4 are due"
+    assert not (tmp_path / "states").exists()
+    ran = run("evaluate", "--run-date", "2026-11-05")
+    assert (ran.code, ran.err, ran.said["counts"]["read"]) == (0, "", 120)
+    assert ran.said["remarks"][-1] == "the store holds 4 units as version 1"
+    assert due_in(run("evaluate")) == {}
+    write_days(spark, path, DAYS[1:2], seed=7)  # corrected
+    write_days(spark, path, DAYS[4:])  # new
+    shutil.rmtree(path / f"dt={DAYS[3]}")  # gone
+    ran = run("evaluate")
+    reasons = {str(DAYS[1]): "changed", str(DAYS[3]): "vanished", str(DAYS[4]): "new", str(DAYS[5]): "new"}
+    assert (ran.code, due_in(ran), ran.said["counts"]["read"]) == (0, reasons, 90)
+    with ls.evaluate(str(path), label="y", prediction="p", cluster="user", by=[["dt", *BY[1]]]) as evaluation:
+        whole = evaluation.state
+        by = [["dt"], ["country"], ["dt", "country"]]
+        store = ls.Store(str(tmp_path / "states"))
+        assert_same_metrics(store.state().metrics(by=by).toPandas(), whole.metrics(by=by).toPandas())
+        stored = store.metrics().toPandas().set_index("slice")
+        of_days = whole.metrics(by="dt").toPandas().set_index("slice")
+    assert len(stored) == len(set(stored.index))
+    for day in DAYS[:3] + DAYS[4:]:
+        assert stored.loc[f"dt={day}", "log_loss"] == pytest.approx(of_days.loc[f"dt={day}", "log_loss"], rel=1e-12)
+    assert set(map(str, stored["run_date"])) == {"2026-11-05", "None"}
+    runs = run("runs").said["details"]["runs"]
+    assert [(each["units"], each["rows"]) for each in runs] == [(3, 90), (4, 120)]
+    assert "hush" not in "".join(file.read_text() for file in (tmp_path / "states" / "_log").iterdir())
+
+
+def test_what_a_store_has_under_another_config_is_evaluated_again(
+    run: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
+) -> None:
+    write_days(spark, tmp_path / "predictions", DAYS[:2])
+    assert run("evaluate").code == 0
+    assert due_in(run("evaluate", "--dry-run", "--set", "input.options={'fs.secret.key'='other'}")) == {}
+    assert due_in(run("evaluate", "--dry-run", "--set", "evaluate.confidence=0.9")) == {}
+    assert set(due_in(run("evaluate", "--dry-run", "--full")).values()) == {"asked for"}
+    for change in ("evaluate.eps=1e-9", 'evaluate.by=[["device"]]', "columns.cluster=''", "input.where=p < 2"):
+        assert set(due_in(run("evaluate", "--dry-run", "--set", change)).values()) == {"another config"}, change
+    ran = run("evaluate", "--set", "store.unit=['country']")
+    assert (ran.code, "a store has its unit columns from its first run" in ran.err) == (2, True)
+
+
+def test_files_that_change_meanwhile_end_the_run_and_nothing_is_published(
+    run: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "predictions"
+    write_days(spark, path, DAYS[:1])
+    # Just before the tables are written all rows have been read.
+    monkeypatch.setattr(evaluate, "write_tables", lambda *_: write_days(spark, path, DAYS[:1], seed=1))
+    ran = run("evaluate", "--set", "evaluate.engine=native")
+    assert ran.code == 4
+    assert ran.err == (
+        "logloss-spark: error: the files of a unit must stay while it is evaluated, and those of dt=2026-11-01 "
+        "changed: run again\n"
+    )
+    assert live(tmp_path).version == 0
