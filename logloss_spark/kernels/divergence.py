@@ -1,6 +1,7 @@
 """Kullback-Leibler divergence of one row, in nats. It keeps its digits where both distributions nearly agree."""
 
 import numpy as np
+import numpy.typing as npt
 
 from logloss_spark.kernels.cross_entropy import class_losses_from_logits
 from logloss_spark.kernels.sums import Array, compensated_sum, sum_with_error, two_product, two_sum
@@ -18,6 +19,8 @@ _FAR_RATIO = 2.0**1000
 # rounding error: the errors of a share of 5e-324 do not underflow, and the largest entry's square does not overflow.
 _TOP_EXPONENT = 256
 
+Rows = tuple[npt.NDArray[np.intp], ...]
+
 
 def _scaled(q: Array, p: Array) -> tuple[Array, Array]:
     """The rows multiplied by powers of two: that is exact, and does not change the divergence of normalised rows."""
@@ -34,7 +37,7 @@ def _log_ratio(a: Array, b: Array) -> Array:
     return np.where(within, np.log(ratio), np.log(b) - np.log(a))
 
 
-def _bregman(a: Array, b: Array, difference: Array, log_ratio: Array) -> Array:
+def _bregman(a: Array, b: Array, difference: Array, log_ratio: Array | None = None) -> Array:
     """Bregman divergence of x ln x: a ln(a/b) - a + b, never negative.
 
     It is a * phi((b - a) / a), where phi(t) = t - log1p(t). With s = (b - a)/(a + b), ln(b/a) = 2 atanh(s), hence
@@ -44,18 +47,48 @@ def _bregman(a: Array, b: Array, difference: Array, log_ratio: Array) -> Array:
     ----------
     a, b : arrays of one shape, not negative
     difference : b - a, which the caller knows to more digits than subtracting `a` from `b` would give
-    log_ratio : ln(b/a)
+    log_ratio : ln(b/a), if the caller knows it
     """
     s = difference / (a + b)
-    s_squared = s * s
-    tail = np.zeros_like(s)
-    for power in range(_SERIES_TERMS - 1, -1, -1):
-        tail = tail * s_squared + 1.0 / (2 * power + 3)
-    near = s * (difference - 2.0 * a * s_squared * tail)
-    far = difference - a * log_ratio
+    return _by_series(a, b, difference, s, _series(s), _far(s), log_ratio)
 
-    # At a = 0 the limit is b, even if b is 0.
-    return np.where(a == 0.0, b, np.where(np.abs(s) < _SERIES_RADIUS, near, far))
+
+def _bregmans(a: Array, b: Array, difference: Array) -> tuple[Array, Array]:
+    """The divergences of `_bregman` from a to b and from b to a, which have the same series."""
+    s = difference / (a + b)
+    series, far = _series(s), _far(s)
+    return _by_series(a, b, difference, s, series, far), _by_series(b, a, -difference, -s, series, far)
+
+
+def _series(s: Array) -> Array:
+    """2 s^2 (1/3 + s^2/5 + s^4/7 + ...)."""
+    s_squared = s * s
+    series = np.full_like(s, 1.0 / (2 * _SERIES_TERMS + 1))
+    for power in range(_SERIES_TERMS - 2, -1, -1):
+        series *= s_squared
+        series += 1.0 / (2 * power + 3)
+    series *= 2.0 * s_squared
+    return series
+
+
+def _far(s: Array) -> Rows:
+    """Where the series is too short: the indices of these entries."""
+    return np.nonzero(~(np.abs(s) < _SERIES_RADIUS))
+
+
+def _by_series(
+    a: Array, b: Array, difference: Array, s: Array, series: Array, far: Rows, log_ratio: Array | None = None
+) -> Array:
+    """The divergence of `_bregman` from its series, or from ln(b/a) where the series is too short."""
+    found = a * series
+    np.subtract(difference, found, out=found)
+    found *= s
+    if far[0].size:
+        of_far = a[far]
+        found[far] = difference[far] - of_far * (_log_ratio(of_far, b[far]) if log_ratio is None else log_ratio[far])
+    if not a.all():  # at a = 0 the limit is b, even if b is 0
+        found[a == 0.0] = b[a == 0.0]
+    return found
 
 
 def binary_kl(q: Array, p: Array) -> Array:
@@ -87,8 +120,31 @@ def binary_kl(q: Array, p: Array) -> Array:
     with np.errstate(all="ignore"):
         difference = p - q
         # (1 - p) - (1 - q) is computed as q - p, so that the rounding of 1 - p and 1 - q does not enter.
-        positive = _bregman(q, p, difference, _log_ratio(q, p))
-        return positive + _bregman(1.0 - q, 1.0 - p, -difference, _log_ratio(1.0 - q, 1.0 - p))
+        return _bregman(q, p, difference) + _bregman(1.0 - q, 1.0 - p, -difference)
+
+
+def binary_kl_both_ways(q: Array, p: Array) -> tuple[Array, Array]:
+    """KL(q || p) and KL(p || q) of two binary distributions: as `binary_kl` twice, in half the time.
+
+    Parameters
+    ----------
+    q, p : arrays of shape (n,), in [0, 1]
+
+    Returns
+    -------
+    two arrays of shape (n,), nats, in [0, inf]
+
+    Examples
+    --------
+    >>> forth, back = binary_kl_both_ways(np.array([0.5, 0.5]), np.array([0.25, 0.0]))
+    >>> forth.round(4).tolist(), back.round(4).tolist()
+    ([0.1438, inf], [0.1308, 0.6931])
+    """
+    q, p = np.asarray(q, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        difference = p - q
+        of_one, of_other = _bregmans(q, p, difference), _bregmans(1.0 - q, 1.0 - p, -difference)
+        return of_one[0] + of_other[0], of_one[1] + of_other[1]
 
 
 def kl(q: Array, p: Array) -> Array:
@@ -136,7 +192,7 @@ def kl(q: Array, p: Array) -> Array:
         difference = difference + (difference_error + small)
         p_total = compensated_sum(p)[:, np.newaxis]
         q, p = q * p_total, p * q_total
-        terms = _bregman(q, p, difference, _log_ratio(q, p))
+        terms = _bregman(q, p, difference)
         return compensated_sum(terms) / (q_total * p_total)[:, 0]
 
 

@@ -1,15 +1,14 @@
 """The sums of a comparison, from batches of rows, in a worker: what `states.pairs` computes in Spark."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from logloss_spark.kernels.divergence import binary_kl, kl, kl_from_logits
-from logloss_spark.kernels.status import STATUSES
+from logloss_spark.kernels.divergence import binary_kl_both_ways, kl, kl_from_logits
+from logloss_spark.kernels.status import STATUSES, Codes
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.arrow import Kernel, loss_kernel
+from logloss_spark.rows.arrow import loss_kernel
 from logloss_spark.rows.batches import Preparation, Ready, made_ready
 from logloss_spark.states.addends import one_precise, precise, split, times
 from logloss_spark.states.groups import Groups, Ids
@@ -43,38 +42,29 @@ class PairSums:
         ready = made_ready(batch, self.summation.preparation)
         slices = self._slices.of(ready.slices, batch.num_rows)
         losses = losses_of(ready, self.summation.preparation)
+        of_baseline = addends_of_baseline(ready.weight, losses[0])
         everyone = first_reason(ready.statuses)
         shared = self.summation.conventions.rows == "shared"
         for place in range(1, len(ready.scores)):
             status = first_reason((ready.statuses[0], ready.statuses[place])) if shared else everyone
-            self._add_pairs(place, status, ready, slices, losses)
+            sums = addends_of_challenger(ready, place, losses, self.summation.preparation)
+            self._add_pairs(place, ready, status, slices, of_baseline | sums)
 
-    def _add_pairs(
-        self, place: int, status: npt.NDArray[np.int64], ready: Ready, slices: Ids, losses: list[Array]
-    ) -> None:
+    def _add_pairs(self, place: int, ready: Ready, status: Codes, slices: Ids, sums: dict[str, Array]) -> None:
         """Add the pairs of each row with one challenger."""
         form, known = self.summation.preparation.form, len(self._slices)
-        scored = status == 0
-        if ready.weight is not None:
-            scored &= ready.weight > 0.0
+        pairs, classes = self._pairs[place - 1], self._classes[place - 1]
+        of_pair = slices if ready.bucket is None else slices * pairs.stride + ready.bucket
+        of_class = slices * form.size + (0 if form.soft_labels else ready.label)
+        scored = ready.summed(status)
         if not scored.all():
             left_out = ~scored
             keys = slices[left_out] * len(STATUSES) + status[left_out]
             self._statuses[place - 1].add(keys, [], slices=known)
-        if not scored.any():
-            return
-        kept, slices = ready.where(scored), slices[scored]
-        sums = addends_of_pairs(kept.weight, losses[0][scored], losses[place][scored])
-        kernel = divergence_kernel(self.summation.preparation)
-        baseline, challenger = kept.scores[0], kept.scores[place]
-        sums |= {
-            "wk": times(kept.weight, kernel(baseline, challenger)),
-            "wr": times(kept.weight, kernel(challenger, baseline)),
-        }
-        pairs = self._pairs[place - 1]
-        pairs.add(slices * pairs.stride + (0 if kept.bucket is None else kept.bucket), sums.items(), slices=known)
-        happened = np.zeros(len(slices), dtype=np.int64) if form.soft_labels else kept.label
-        self._classes[place - 1].add(slices * form.size + happened, [], slices=known)
+            of_pair, of_class = of_pair[scored], of_class[scored]
+            sums = {name: addend[scored] for name, addend in sums.items()}
+        pairs.add(of_pair, sums.items(), slices=known)
+        classes.add(of_class, [], slices=known)
 
     def take(self) -> list[pa.Table]:
         """The rows of the state's parts; the sums begin anew."""
@@ -116,7 +106,7 @@ def of_model(rows: PartRows, model: str | None) -> PartRows:
     return PartRows(rows.part, rows.slice, rows.place, rows.sums, model)
 
 
-def first_reason(statuses: tuple[npt.NDArray[np.int64], ...]) -> npt.NDArray[np.int64]:
+def first_reason(statuses: tuple[Codes, ...]) -> Codes:
     """The first status of these models that is not ok, in their order; ok if all are."""
     found, *others = statuses
     for status in others:
@@ -130,20 +120,31 @@ def losses_of(ready: Ready, preparation: Preparation) -> list[Array]:
     return [kernel(ready.label, score) for score in ready.scores]
 
 
-def addends_of_pairs(weight: Array | None, baseline: Array, loss: Array) -> dict[str, Array]:
-    """What pairs of a row and a challenger add to their sums, but for the divergences."""
-    with np.errstate(invalid="ignore"):  # of two infinite losses
+def addends_of_baseline(weight: Array | None, loss: Array) -> dict[str, Array]:
+    """What rows add to the sums that their pairs with all challengers have in common."""
+    with np.errstate(invalid="ignore"):  # of infinite losses, and of rows that cannot be scored
+        sums = dict(precise(None if weight is None else split(weight), "wa", loss))
+        return sums if weight is None else sums | dict(one_precise("w", weight)) | {"w2": weight * weight}
+
+
+def addends_of_challenger(
+    ready: Ready, place: int, losses: Sequence[Array], preparation: Preparation
+) -> dict[str, Array]:
+    """What the pairs of each row with a challenger add to their other sums."""
+    weight, baseline, loss = ready.weight, losses[0], losses[place]
+    forth, back = divergences_of(ready.scores[0], ready.scores[place], preparation)
+    with np.errstate(invalid="ignore"):  # as above
         wd = times(weight, loss - baseline)
-        halves = None if weight is None else split(weight)
-        sums = dict(precise(halves, "wa", baseline)) | dict(precise(halves, "wb", loss))
-        sums |= {} if weight is None else dict(one_precise("w", weight)) | {"w2": weight * weight}
+        sums = dict(precise(None if weight is None else split(weight), "wb", loss))
         sums |= {"wd": wd, "w2d": times(weight, wd), "w2dd": wd * wd}
-    comparisons = {"w_better": loss < baseline, "w_worse": loss > baseline, "w_tie": loss == baseline}
-    return sums | {name: times(weight, found.astype(np.float64)) for name, found in comparisons.items()}
+        comparisons = {"w_better": loss < baseline, "w_worse": loss > baseline, "w_tie": loss == baseline}
+        sums |= {name: times(weight, found.astype(np.float64)) for name, found in comparisons.items()}
+        return sums | {"wk": times(weight, forth), "wr": times(weight, back)}
 
 
-def divergence_kernel(preparation: Preparation) -> Kernel:
-    """The divergence of two forecasts of a row."""
-    if preparation.scoring.score == "logit":
-        return kl_from_logits
-    return binary_kl if preparation.form.scalar else kl
+def divergences_of(baseline: Array, challenger: Array, preparation: Preparation) -> tuple[Array, Array]:
+    """The divergence of each row's two forecasts, of the challenger's from the baseline's and the other way round."""
+    if preparation.scoring.score == "probability" and preparation.form.scalar:
+        return binary_kl_both_ways(baseline, challenger)
+    kernel = kl_from_logits if preparation.scoring.score == "logit" else kl
+    return kernel(baseline, challenger), kernel(challenger, baseline)
