@@ -18,7 +18,7 @@ from pyspark.sql.types import StringType
 from logloss_spark.fit.batches import CODE, FeatureForm
 from logloss_spark.io.files import FileTable
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.arrow_labels import NONE, class_indices
+from logloss_spark.rows.arrow_labels import NONE, Indices, class_indices
 from logloss_spark.rows.casts import as_doubles, decoded
 from logloss_spark.scoring import Label
 from logloss_spark.workers.parquet import Piece, read_batches, tasks_of
@@ -124,7 +124,7 @@ def is_nested(type_: pa.DataType) -> bool:
     return pa.types.is_struct(type_) or pa.types.is_list(type_)
 
 
-def label_codes(labels: pa.Array, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
+def label_codes(labels: pa.Array, index: Indices) -> Array:
     """The class of each label, or the code, times -1, of the status that says why it has none."""
     codes = np.where(index == NONE, -float(CODE["unknown_label"]), index)
     if pa.types.is_floating(labels.type.value_type if pa.types.is_dictionary(labels.type) else labels.type):
@@ -134,7 +134,7 @@ def label_codes(labels: pa.Array, index: np.ndarray[tuple[int], np.dtype[np.int6
     return codes
 
 
-def weights(batch: pa.RecordBatch, index: np.ndarray[tuple[int], np.dtype[np.int64]], rows: FileRows) -> pa.Array:
+def weights(batch: pa.RecordBatch, index: Indices, rows: FileRows) -> pa.Array:
     """The weight of each row, multiplied by the factor of its class; a label that has none has the factor 1."""
     own = pa.array(np.ones(batch.num_rows)) if rows.weight is None else as_doubles(batch.column(rows.weight))
     if rows.factors is None:

@@ -16,9 +16,14 @@ def _floats(x: Array) -> Array:
     return np.asarray(x, dtype=np.float64)
 
 
-def _surprisal(p: Array, cap: float) -> Array:
-    # 0 - ln p rather than -ln p: a certain forecast costs 0, not -0.
-    return np.minimum(0.0 - np.log(p), cap)
+def surprisal(log: Array) -> Array:
+    """Minus a logarithm of a probability, in its memory. A certain forecast costs 0, not -0."""
+    return np.subtract(0.0, log, out=log)
+
+
+def _capped(log: Array, cap: float) -> Array:
+    """The surprisal of a logarithm, at most `cap`, in its memory."""
+    return np.minimum(surprisal(log), cap, out=log)
 
 
 def share_of(share: Array, loss: Array) -> Array:
@@ -29,7 +34,8 @@ def share_of(share: Array, loss: Array) -> Array:
 def shared(share_of_1: Array, loss_of_1: Array, share_of_0: Array, loss_of_0: Array) -> Array:
     """The loss of two classes by their shares, where 0 times infinity is 0."""
     with np.errstate(all="ignore"):
-        total = np.asarray(share_of_1 * loss_of_1 + share_of_0 * loss_of_0)
+        total = np.asarray(share_of_1 * loss_of_1)
+        total += share_of_0 * loss_of_0
         undefined = np.isnan(total)
         if undefined.any():
             total[undefined] = (share_of(share_of_1, loss_of_1) + share_of(share_of_0, loss_of_0))[undefined]
@@ -101,7 +107,7 @@ def binary_from_probability(y: Array, p: Array, *, cap: float = np.inf) -> Array
     """
     y, p = _floats(y), _floats(p)
     with np.errstate(all="ignore"):
-        return shared(y, _surprisal(p, cap), 1.0 - y, np.minimum(0.0 - np.log1p(-p), cap))
+        return shared(y, _capped(np.log(p), cap), 1.0 - y, _capped(np.log1p(-p), cap))
 
 
 def binary_from_logit(y: Array, z: Array) -> Array:
@@ -158,7 +164,7 @@ def categorical_from_probabilities(k: ClassIndex, p: Array, *, cap: float = np.i
     if p.size == 0:
         return np.full(p.shape[0], np.nan)
     with np.errstate(all="ignore"):
-        return _surprisal(_class_column(k, p), cap)
+        return _capped(np.log(_class_column(k, p)), cap)
 
 
 def categorical_from_logits(k: ClassIndex, z: Array) -> Array:
@@ -219,7 +225,7 @@ def distribution_from_probabilities(q: Array, p: Array, *, cap: float = np.inf) 
     """
     q, p = _floats(q), _floats(p)
     with np.errstate(all="ignore"):
-        return compensated_sum(share_of(q, _surprisal(p, cap)))
+        return compensated_sum(share_of(q, _capped(np.log(p), cap)))
 
 
 def distribution_from_logits(q: Array, z: Array) -> Array:

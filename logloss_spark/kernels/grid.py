@@ -261,11 +261,16 @@ def bin_of_probability(p: Array) -> Bins:
     """
     p = np.ascontiguousarray(p, dtype=np.float64)
     with np.errstate(all="ignore"):
-        tail = np.minimum(p, 1.0 - p)
+        return bin_of_tail(p, np.minimum(p, 1.0 - p), p >= 0.5)
+
+
+def bin_of_tail(p: Array, tail: Array, upper: npt.NDArray[np.bool_]) -> Bins:
+    """The bin of each probability, for callers who know min(p, 1 - p) and p >= 1/2 of it already."""
+    with np.errstate(all="ignore"):
         step = tail.view(np.int64) >> _SHIFT
         step -= _FIRST_STEP
         np.maximum(step, 0, out=step)
-        step += (p >= 0.5) * np.int64(_STEPS)
+        step += upper * np.int64(_STEPS)
         bins = _corrected(_BIN_OF_STEP.take(step, mode="clip"), p, EDGES, _CORRECTIONS)
         certain = tail == 0.0
         if certain.any():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from logloss_spark.kernels.sums import Array, compensated_sum
 
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
 Reasons = dict[str, Mask]
 
 MEANING: Mapping[str, str] = {
@@ -82,7 +83,7 @@ def statuses(
     slack: float = 0.0,
     weight: Numbers | None = None,
     null_cluster: Mask | None = None,
-) -> npt.NDArray[np.int64]:
+) -> Codes:
     """Status of each row, as its index in `STATUSES`.
 
     Parameters
@@ -109,12 +110,12 @@ def statuses(
     """
     size = prediction.values.shape[1] if prediction.values.ndim == 2 else 2
     if null_cluster is None and not soft_labels and is_plain(label, prediction, kind, weight):
-        return np.zeros(len(prediction.values), dtype=np.int64)
+        return np.zeros(len(prediction.values), dtype=np.int8)
     reasons = share_reasons(label, slack) if soft_labels else class_reasons(label, size)
     reasons |= prediction_reasons(prediction, kind, slack)
     reasons |= {} if weight is None else weight_reasons(weight)
     reasons |= {} if null_cluster is None else {"null_cluster": null_cluster}
-    found = np.zeros(len(prediction.values), dtype=np.int64)
+    found = np.zeros(len(prediction.values), dtype=np.int8)
     for code in reversed(range(len(STATUSES))):
         mask = reasons.get(STATUSES[code])
         if mask is not None and mask.any():

@@ -17,8 +17,9 @@ from logloss_spark.kernels.cross_entropy import (
     powers_behind_top,
     share_of,
     shared,
+    surprisal,
 )
-from logloss_spark.kernels.grid import bin_of_logit, bin_of_probability
+from logloss_spark.kernels.grid import bin_of_logit, bin_of_probability, bin_of_tail
 from logloss_spark.kernels.sums import Array, compensated_sum
 
 Score = Literal["probability", "logit"]
@@ -84,12 +85,13 @@ def binary_terms(
     """
     y, score = np.asarray(y, dtype=np.float64), np.asarray(score, dtype=np.float64)
     with np.errstate(all="ignore"):
-        not_y = 1.0 - y
         if kind == "probability":
             p, q = score, 1.0 - score
-            upper, bins, tail = p >= 0.5, bin_of_probability(p), np.minimum(p, q)
-            loss_of_1, loss_of_0 = 0.0 - np.log(p), 0.0 - np.log1p(-p)
+            upper, tail = p >= 0.5, np.minimum(p, q)
+            bins = bin_of_tail(p, tail, upper)
+            loss_of_1, loss_of_0 = surprisal(np.log(p)), surprisal(np.log1p(-p))
             logits = loss_of_0 - loss_of_1
+            error = p - y
         else:
             upper, bins = score >= 0.0, bin_of_logit(score)
             odds = np.exp(-np.abs(score))
@@ -97,17 +99,19 @@ def binary_terms(
             p, q = np.where(upper, 1.0 - tail, tail), np.where(upper, tail, 1.0 - tail)
             loss_of_1, loss_of_0 = np.maximum(-score, 0.0) + rest, np.maximum(score, 0.0) + rest
             logits = score
-        loss = shared(y, np.minimum(loss_of_1, cap), not_y, np.minimum(loss_of_0, cap))
-        # p - y; where y is 1 it is the share of the other class, which has more digits than 1 - p.
-        error = np.where(y == 1.0, q, p - y) if soft else y * q + not_y * p
-        variance = tail * (1.0 - tail)
-        logit_variance = variance * (logits * logits)
+            # p - y; where y is 1 it is the share of the other class, which has more digits than 1 - p.
+            error = np.where(y == 1.0, q, p - y) if soft else y * q + (1.0 - y) * p
+        loss = shared(y, np.minimum(loss_of_1, cap), 1.0 - y, np.minimum(loss_of_0, cap))
+        error *= error
+        variance = p * q
+        logit_variance = logits * logits
+        logit_variance *= variance
         undefined = np.isnan(logit_variance)
         if undefined.any():
             logit_variance[undefined] = 0.0
         return {
             "loss": loss,
-            "brier": error * error,
+            "brier": error,
             "entropy": shared(p, loss_of_1, q, loss_of_0),
             "y": y,
             "tail": tail,

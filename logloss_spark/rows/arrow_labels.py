@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from logloss_spark.scoring import Label
 
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.integer]
 
 NONE = -1
 """The index of a label that is none of the classes. Whole numbers that are none may keep their own, outside 0..K-1."""
@@ -35,7 +35,8 @@ def class_indices(labels: pa.Array, classes: Sequence[Label]) -> Indices:
         return indices_of_values(labels, classes)
     if pa.types.is_integer(type_) and tuple(classes) == tuple(range(len(classes))):
         present = labels.fill_null(NONE) if labels.null_count else labels
-        return np.asarray(present.to_numpy(zero_copy_only=False), dtype=np.int64)
+        wide = np.int32 if type_ == pa.int32() else np.int64
+        return np.asarray(present.to_numpy(zero_copy_only=False), dtype=wide)
     if not labels.null_count:
         return indices_of_numbers(labels.to_numpy(zero_copy_only=False), classes)
     present = labels.fill_null(False if pa.types.is_boolean(type_) else 0)

@@ -11,15 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logloss_spark.kernels.status import Mask, Numbers, statuses
+from logloss_spark.kernels.status import Codes, Mask, Numbers, statuses
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import numbers
 from logloss_spark.scoring import Label, Scoring, allowed
 
 
-def arrow_statuses(
-    label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring: Scoring
-) -> npt.NDArray[np.int64]:
+def arrow_statuses(label: pa.Array, score: pa.Array, weight: pa.Array | None, scoring: Scoring) -> Codes:
     """The status of each row, as its index in `STATUSES`."""
     classes = scoring.classes or (0, 1)
     size = len(classes)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from logloss_spark.errors import UnreadableError
-from logloss_spark.kernels.status import Mask, Numbers, statuses
+from logloss_spark.kernels.status import Codes, Mask, Numbers, statuses
 from logloss_spark.kernels.sums import Array
 from logloss_spark.kernels.terms import score_of
 from logloss_spark.roles import Columns, Roles
@@ -72,12 +72,17 @@ class Ready:
     slices : tuple of Arrow arrays
     """
 
-    statuses: tuple[npt.NDArray[np.int64], ...]
+    statuses: tuple[Codes, ...]
     label: npt.NDArray[Any]
     scores: tuple[Array, ...]
     weight: Array | None
     bucket: npt.NDArray[np.int64] | None
     slices: tuple[pa.Array, ...]
+
+    def summed(self, status: Codes) -> Mask:
+        """Which rows of these statuses are summed: those that are ok and weigh something."""
+        ok = status == 0
+        return ok if self.weight is None else ok & (self.weight > 0.0)
 
     def where(self, kept: Mask) -> "Ready":
         """Some of the rows."""

@@ -94,8 +94,9 @@ def times(weight: Array | None, term: Array) -> Array:
 def split(weight: Array) -> Halves:
     """Weights as two parts of 26 bits, whose products with short factors are exact."""
     high = SPLITTER * weight
-    high -= high - weight
-    return high, weight - high
+    rest = high - weight
+    high -= rest
+    return high, np.subtract(weight, high, out=rest)
 
 
 def precise(halves: Halves | None, name: str, term: Array) -> Addends:

@@ -64,16 +64,21 @@ class Groups:
             each call
         slices : the number of slices that keys may name
         """
+        if not len(keys):
+            return
         group = self._found(keys, slices * self.stride)
-        few = self._size <= len(keys) // 4
-        self._counts[: self._size] += np.bincount(group, minlength=self._size)
+        # Groups are numbered as they come, so the groups of a batch have numbers near each other if rows are sorted.
+        first, end = int(group.min()), int(group.max()) + 1
+        group -= first
+        few = end - first <= len(keys) // 2
+        self._counts[first:end] += np.bincount(group)
         for name, addend in addends:
             if name not in self._sums:
                 self._sums[name] = np.zeros(len(self._counts))
             if few:  # by a third faster, but its time grows with the groups
-                self._sums[name][: self._size] += np.bincount(group, weights=addend, minlength=self._size)
+                self._sums[name][first:end] += np.bincount(group, weights=addend)
             else:
-                np.add.at(self._sums[name], group, addend)
+                np.add.at(self._sums[name][first:end], group, addend)
 
     def _found(self, keys: Ids, places: int) -> Ids:
         """The group of each key; keys that were never seen get new groups."""

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.arrow import loss_kernel
-from logloss_spark.rows.batches import Preparation, made_ready
+from logloss_spark.rows.batches import Preparation, Ready, made_ready
 from logloss_spark.states.addends import one_precise, precise, split
 
 
@@ -28,29 +28,32 @@ class LossSums:
         """Add the rows of a batch."""
         preparation = self.preparation
         ready = made_ready(batch, preparation)
-        counts = np.bincount(ready.statuses[0], minlength=len(STATUSES))
-        sums = dict(zip(STATUSES, counts.tolist(), strict=True))
-        if not preparation.form.soft_labels:
-            sums["first_class"] = int(np.count_nonzero(ready.label == 0))
-        scored = ready.statuses[0] == 0
-        if ready.weight is not None:
-            scored &= ready.weight > 0.0
-        kept = ready.where(scored)
+        self._count(ready)
+        kept = ready.where(ready.summed(ready.statuses[0]))
         scoring, weight = preparation.scoring, kept.weight
         loss = loss_kernel(scoring, scalar=preparation.form.scalar)(kept.label, kept.scores[0])
         with np.errstate(invalid="ignore"):  # inf - inf
-            found = dict(precise(None if weight is None else split(weight), "wl", loss))
-        found |= {} if weight is None else dict(one_precise("w", weight))
-        sums |= {name: float(addend.sum()) for name, addend in found.items()}
-        sums["wl_low"] = 0.0 if np.isnan(sums["wl_low"]) else sums["wl_low"]
+            for name, addend in precise(None if weight is None else split(weight), "wl", loss):
+                total = float(addend.sum())
+                self._sums[name] += 0.0 if name == "wl_low" and np.isnan(total) else total
         if weight is None:
-            sums["w_high"] = float(len(loss))
-        capped = loss >= scoring.cap
-        if capped.any():
-            sums["capped"] = int(np.count_nonzero(capped))
-            sums["w_capped"] = float(np.count_nonzero(capped) if weight is None else weight[capped].sum())
-        for name, value in sums.items():
-            self._sums[name] += value
+            self._sums["w_high"] += len(loss)
+        else:
+            for name, addend in one_precise("w", weight):
+                self._sums[name] += float(addend.sum())
+        if loss.max(initial=0.0) >= scoring.cap:
+            capped = loss >= scoring.cap
+            self._sums["capped"] += np.count_nonzero(capped)
+            self._sums["w_capped"] += float(np.count_nonzero(capped) if weight is None else weight[capped].sum())
+
+    def _count(self, ready: Ready) -> None:
+        """Count the rows of each status and of the first class."""
+        status = ready.statuses[0]
+        counts = np.bincount(status) if status.any() else [len(status)]
+        for name, count in zip(STATUSES, counts, strict=False):
+            self._sums[name] += int(count)
+        if not self.preparation.form.soft_labels:
+            self._sums["first_class"] += np.count_nonzero(ready.label == 0)
 
     def take(self) -> list[pa.Table]:
         """The sums as a table of one row; they begin anew."""

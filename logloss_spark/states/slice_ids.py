@@ -46,12 +46,12 @@ class SliceIds:
         if not rows:
             return np.empty(0, dtype=np.int64)
         coded = [encoded(column) for column in columns]
-        code = np.zeros(rows, dtype=np.int64)
+        code = ALL
         for indices, values in coded:
             if len(values) > 1:
                 code = code * len(values) + indices
-        sizes = [len(values) for _, values in coded]
-        combinations = math.prod(sizes)
+        code = np.broadcast_to(code, rows)
+        combinations = math.prod(len(values) for _, values in coded)
         if combinations <= MOST_CODES:
             seen = np.zeros(combinations, dtype=bool)
             seen[code] = True

@@ -80,9 +80,7 @@ class PartSums:
         """Add the rows of a batch."""
         ready = made_ready(batch, self.summation.preparation)
         slices = self._slices.of(ready.slices, batch.num_rows)
-        scored = ready.statuses[0] == 0
-        if ready.weight is not None:
-            scored &= ready.weight > 0.0
+        scored = ready.summed(ready.statuses[0])
         if not scored.all():
             left_out = ~scored
             keys = slices[left_out] * len(STATUSES) + ready.statuses[0][left_out]
