@@ -33,6 +33,8 @@ class Roles:
         Rows with the same value, such as those of one user, count as dependent.
     by : str, sequence of str, or sequence of sequences of str
         The grouping sets to evaluate beside the global row.
+    labelled : str, optional
+        A boolean column: whether the label of a row has arrived.
 
     Sequences are kept as tuples, and grouping sets without repetitions.
 
@@ -47,6 +49,7 @@ class Roles:
     weight: str | None = None
     cluster: str | None = None
     by: By = ()
+    labelled: str | None = None
 
     def __post_init__(self) -> None:
         for role in ("label", "prediction"):

@@ -1,7 +1,7 @@
 """`Store`: states that are kept by units, such as days, and what is due to be evaluated again."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -10,7 +10,7 @@ import pandas as pd
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from logloss_spark.checks import named, one_of
 from logloss_spark.errors import SpecError
@@ -37,23 +37,28 @@ StoreFormat = Literal["parquet"]
 FORMATS: Mapping[str, Callable[[SparkSession, str], Tables]] = {"parquet": ParquetTables.at}
 """How states are kept in each format."""
 
-Reason = Literal["new", "changed", "vanished", "another config", "asked for"]
-"""Why a unit is due: it was never stored; its files changed; it is gone; it was evaluated otherwise; --full asks."""
+Reason = Literal["new", "changed", "vanished", "another config", "labels", "asked for"]
+"""Why a unit is due: it was never stored; its files changed; it is gone; it was evaluated in another way; it is old
+enough for another look at its labels; or all units are asked for."""
 
 RUN_COLUMNS = ("run_id", "run_time", "run_date", "units", "rows", "seconds", "config", "package_version", "verdict")
 """The columns of `Store.runs`."""
 
-STAMPS = ("run_id", "run_time", "run_date", "config", "source", "package_version")
+STAMPS = ("run_id", "run_time", "run_date", "config", "source", "package_version", "age", "maturity")
 """The columns of stored metrics that tell where a row comes from."""
 
 
 @dataclass(frozen=True)
 class Due:
-    """A unit that is to be evaluated: its key, why, and the unit as it is now; None if it is gone."""
+    """A unit that is to be evaluated: its key, why, and the unit as it is now; None if it is gone.
+
+    `age` is the age at which its labels are looked at, in days; None where labels do not come late.
+    """
 
     key: Key
     reason: Reason
     unit: Unit | None
+    age: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,8 @@ class Store:
         """Return the stored metrics of the live units, by unit and by slices within it.
 
         Each row tells where it comes from: `run_id`, `run_time`, `run_date`, `package_version`, and the fingerprints of
-        how the run evaluated (`config`) and of the unit's files (`source`).
+        how the run evaluated (`config`) and of the unit's files (`source`). `maturity` is the share of rows whose label
+        has arrived, and `age` that of the unit in days when its labels were looked at; null if they do not come late.
         """
         return self._tables.metrics(self.live(version))
 
@@ -269,7 +275,7 @@ class Store:
         if state is not None:
             check_stamps(state.slices)
         new = [
-            NewUnit(due.key, f"{plan.run_id}/{index}", new_source(), due.unit.fingerprint)
+            NewUnit(due.key, f"{plan.run_id}/{index}", new_source(), due.unit.fingerprint, due.age)
             for index, due in enumerate(plan.due)
             if due.unit is not None
         ]
@@ -341,7 +347,12 @@ def units_in(source: Source | Table, columns: Sequence[str]) -> tuple[Unit, ...]
 
 
 def due_of(
-    units: Sequence[Unit], snapshot: Snapshot, config: str | None = None, *, full: bool = False
+    units: Sequence[Unit],
+    snapshot: Snapshot,
+    config: str | None = None,
+    *,
+    full: bool = False,
+    age_of: Callable[[Key], int | None] = lambda _: None,
 ) -> tuple[Due, ...]:
     """The units that are due.
 
@@ -352,28 +363,32 @@ def due_of(
     snapshot : Snapshot
         What is stored.
     config : str, optional
-        The fingerprint of how they would be evaluated: those that were evaluated otherwise are due.
+        The fingerprint of how they would be evaluated: those that were evaluated in another way are due.
     full : bool
         Whether all of them are due.
+    age_of : callable
+        Returns the age at which the labels of a unit are looked at: units that were younger are due.
     """
-    found = []
-    for unit in units:
-        reason = reason_of(unit, snapshot, config, full=full)
-        if reason:
-            found.append(Due(unit.key, reason, unit))
+    now = [Due(unit.key, "asked for", unit, age_of(unit.key)) for unit in units]
+    reasons = [reason_of(due, snapshot, config, full=full) for due in now]
     there = {unit.key for unit in units}
-    return (*found, *(Due(key, "vanished", None) for key in snapshot.units if key not in there))
+    return (
+        *(replace(due, reason=reason) for due, reason in zip(now, reasons, strict=True) if reason),
+        *(Due(key, "vanished", None) for key in snapshot.units if key not in there),
+    )
 
 
-def reason_of(unit: Unit, snapshot: Snapshot, config: str | None, *, full: bool) -> Reason | None:
+def reason_of(due: Due, snapshot: Snapshot, config: str | None, *, full: bool) -> Reason | None:
     """Why a unit is due; None if it is not."""
-    stored = snapshot.units.get(unit.key)
+    stored = snapshot.units.get(due.key)
     if stored is None:
         return "new"
     if config is not None and snapshot.runs[stored.run_id].config != config:
         return "another config"
-    if stored.fingerprint != unit.fingerprint:
+    if due.unit is None or stored.fingerprint != due.unit.fingerprint:
         return "changed"
+    if due.age is not None and (stored.age is None or stored.age < due.age):
+        return "labels"
     return "asked for" if full else None
 
 
@@ -428,6 +443,7 @@ def stored_units(plan: Plan, new: Sequence[NewUnit], states: DataFrame) -> tuple
             sums=found[unit.id]["sums"],
             source=unit.source,
             fingerprint=unit.fingerprint,
+            age=unit.age,
         )
         for unit in new
     )
@@ -437,8 +453,9 @@ def with_stamps(metrics: DataFrame, plan: Plan, new: Sequence[NewUnit]) -> DataF
     """Add the unit of each row of metrics, and where it comes from; rows of no unit are left out."""
     texts = [f"text {index}" for index in range(len(plan.columns))]
     fields = [StructField(name, StringType()) for name in (*texts, UNIT, "source")]
+    fields.append(StructField("age", IntegerType()))
     known = metrics.sparkSession.createDataFrame(
-        [(*unit.key, unit.id, unit.fingerprint) for unit in new], StructType(fields)
+        [(*unit.key, unit.id, unit.fingerprint, unit.age) for unit in new], StructType(fields)
     )
     same = [key.eqNullSafe(quoted(text)) for key, text in zip(key_columns(plan.columns), texts, strict=True)]
     of_units = metrics.where(F.col("slice") != "all").join(F.broadcast(known), same, "inner").drop(*texts)
@@ -450,5 +467,7 @@ def with_stamps(metrics: DataFrame, plan: Plan, new: Sequence[NewUnit]) -> DataF
         "config": F.lit(plan.config),
         "source": F.col("source"),
         "package_version": F.lit(__version__),
+        "age": F.col("age"),
+        "maturity": F.expr("try_divide(rows - unlabelled, rows)"),
     }
     return of_units.withColumns(values)

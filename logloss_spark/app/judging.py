@@ -14,11 +14,14 @@ Advice = Callable[[Mapping[Any, Any]], str]
 
 
 def check_tolerated(counts: Mapping[str, int], asked: Tolerance, advice: Advice) -> None:
-    """Raise DataError if more rows are invalid than a config tolerates, or if all are, for a cause that is known."""
-    reasons, total = reasons_in(counts), sum(counts.values())
+    """Raise DataError if more rows are invalid than a config tolerates, or if all are, for a cause that is known.
+
+    Rows whose label has not arrived yet are not invalid.
+    """
+    reasons, total = reasons_in({**counts, "unlabelled": 0}), sum(counts.values())
     invalid = sum(reasons.values())
     way_out = advice(counts) if invalid > asked.tolerance * total or not counts["ok"] else ""
-    if not counts["ok"] and way_out:
+    if not counts["ok"] and reasons and way_out:
         raise DataError(f"no row of {total:,} can be scored: {listed(reasons)}; {way_out}")
     if invalid > asked.tolerance * total:
         enough = math.ceil(invalid / total * 1e4) / 1e4

@@ -12,13 +12,13 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.secrets import SECRET
 from logloss_spark.io.source import Source
-from logloss_spark.io.units import Unit, files_of_units, fingerprint, in_words, only_units
+from logloss_spark.io.units import Key, Unit, files_of_units, fingerprint, in_words, only_units
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.roles import Roles
 from logloss_spark.scoring import Scoring
 from logloss_spark.states.conventions import STATE_VERSION
 from logloss_spark.states.store import Snapshot
-from logloss_spark.store import Due, Plan, Store, StoreFormat, due_of
+from logloss_spark.store import Due, Plan, Store, StoreFormat
 from logloss_spark.wording import PATH, counted, visible
 
 SHOWN_UNITS = 100
@@ -63,11 +63,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="with [store]: evaluate all units")
 
 
-def config_fingerprint(source: Source, roles: Roles, scoring: Scoring, unit: Sequence[str]) -> str:
+def config_fingerprint(sources: Sequence[Source], roles: Roles, scoring: Scoring, unit: Sequence[str]) -> str:
     """The fingerprint of what decides the state of a unit beside its rows. Options that are secret do not count."""
-    options = {name: value for name, value in source.options.items() if not SECRET.search(name)}
     decides = {
-        "source": asdict(source) | {"options": options},
+        "sources": [asdict(source) | {"options": plain_options(source)} for source in sources],
         "roles": asdict(roles),
         "scoring": {name: value for name, value in vars(scoring).items() if name in Scoring.__dataclass_fields__},
         "unit": list(unit),
@@ -76,18 +75,22 @@ def config_fingerprint(source: Source, roles: Roles, scoring: Scoring, unit: Seq
     return fingerprint(json.dumps(decides, sort_keys=True, default=str))
 
 
-def plan_of(
-    store: Store, units: Sequence[Unit], columns: Sequence[str], config: str, *, full: bool, run_date: str | None
-) -> Plan:
-    """Return what a run is about to do."""
-    base = store.live()
-    if base.columns and base.columns != tuple(columns):
+def plain_options(source: Source) -> dict[str, str | bool | int | float]:
+    """The options of a source that are no secrets."""
+    return {name: value for name, value in source.options.items() if not SECRET.search(name)}
+
+
+def check_same_columns(stored: Snapshot, columns: Sequence[str]) -> None:
+    """Raise SpecError where a store has other unit columns."""
+    if stored.columns and stored.columns != tuple(columns):
         raise SpecError(
             f"a store has its unit columns from its first run, got {', '.join(columns)} for a store by "
-            f"{', '.join(base.columns)}: name another path"
+            f"{', '.join(stored.columns)}: name another path"
         )
-    due = due_of(units, base, config, full=full)
-    return store.plan(due, tuple(columns), base=base, config=config, run_date=run_date)
+
+
+def no_age(_: Key) -> None:
+    """The age of a unit whose labels do not come late: none."""
 
 
 def rows_of_plan(

@@ -18,6 +18,7 @@ Reasons = dict[str, Mask]
 
 MEANING: Mapping[str, str] = {
     "ok": "The row is scored.",
+    "unlabelled": "No label has arrived yet; labels have a table of their own.",
     "null_label": "The label is null, or an entry of a soft label is.",
     "nan_label": "The label is NaN, or an entry of a soft label is.",
     "label_length": "A soft label has more or fewer entries than there are classes.",

@@ -28,7 +28,7 @@ def advice(counts: Mapping[Any, Any], rows: Rows) -> str:
     rows : Rows
         The table that was scored.
     """
-    reasons = reasons_in(counts)
+    reasons = reasons_in({**counts, "unlabelled": 0})
     if not reasons:
         return ""
     reason = max(reasons, key=lambda status: reasons[status])

@@ -127,6 +127,8 @@ def rows_of(
         columns["weight"] = fields[roles.weight].column.cast("double")
     if roles.cluster is not None:
         columns["bucket"] = bucket(fields[roles.cluster].type, fields[roles.cluster].column)
+    if roles.labelled is not None:
+        columns["labelled"] = find("labelled", roles.labelled).column
     columns |= beside(find) if beside else {}
     table = with_index_names(df).select(*[column.alias(name) for name, column in columns.items()])
     return Rows(

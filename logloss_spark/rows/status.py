@@ -23,7 +23,10 @@ ROW_STATUS = "row_status"
 
 def status_code(rows: Rows) -> Column:
     """The status of each row of `rows.table`, as its index in `STATUSES`."""
-    reasons = label_reasons(rows) | prediction_reasons(rows) | (weight_reasons() if rows.form.weighted else {})
+    missing = {"unlabelled": ~F.col("labelled")} if rows.roles.labelled else {}
+    reasons = (
+        missing | label_reasons(rows) | prediction_reasons(rows) | (weight_reasons() if rows.form.weighted else {})
+    )
     if rows.form.clustered:
         reasons["null_cluster"] = F.col("bucket").isNull()
     chain = reduce(

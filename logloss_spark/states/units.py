@@ -22,12 +22,22 @@ KEY = "key of the unit"
 
 @dataclass(frozen=True)
 class NewUnit:
-    """A unit whose state is to be stored: its key, the name that it gets, the id of its evaluation, and its files'."""
+    """A unit whose state is to be stored.
+
+    Attributes
+    ----------
+    key : the values of the unit columns, as texts
+    id : the name of its rows
+    source : the id of its evaluation
+    fingerprint : that of its files
+    age : how old it was when its labels were looked at, in days
+    """
 
     key: Key
     id: str
     source: int
     fingerprint: str
+    age: int | None = None
 
 
 def by_unit(state: CheckedState, columns: Sequence[str], units: Sequence[NewUnit]) -> DataFrame:

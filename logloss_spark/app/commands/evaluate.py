@@ -10,6 +10,7 @@ from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.judging import check_tolerated
+from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
@@ -17,11 +18,12 @@ from logloss_spark.app.sections import Input, OutputWithState, Renaming, Scoring
 from logloss_spark.app.storing import (
     StoreSection,
     add_arguments,
+    check_same_columns,
     check_unchanged,
     config_fingerprint,
+    no_age,
     note_on_snapshot,
     notes_on_plan,
-    plan_of,
     records_of_plan,
     rows_of_plan,
 )
@@ -37,7 +39,7 @@ from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.store import within_units
+from logloss_spark.store import due_of, within_units
 from logloss_spark.wording import counted
 
 
@@ -120,6 +122,7 @@ class EvaluateConfig(JobConfig):
     evaluate: Evaluate = Evaluate()
     output: EvaluationOutput = EvaluationOutput()
     store: StoreSection | None = None
+    labels: Labels | None = None
 
     def __post_init__(self) -> None:
         if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
@@ -150,11 +153,22 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         return evaluate_due(spark, config, given, table, files)
     if given.dry_run or given.full:
         raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
-    return evaluate_rows(spark, config, given, ready(config, table, files, config.roles))
+    return evaluate_rows(spark, config, given, ready(spark, config, table, files))
 
 
-def ready(config: EvaluateConfig, table: DataFrame, files: FileTable | str | None, roles: Roles) -> Rows:
-    """Return a table ready to be scored."""
+def ready(
+    spark: SparkSession,
+    config: EvaluateConfig,
+    table: DataFrame,
+    files: FileTable | str | None,
+    roles: Roles | None = None,
+) -> Rows:
+    """Return a table ready to be scored, with its labels if they come from a table of their own."""
+    roles = roles or config.roles
+    if config.labels is not None:
+        label = (roles.label,) if isinstance(roles.label, str) else roles.label
+        table, files = joined(spark, table, config.labels, label), "its labels come from another table"
+        roles = replace(roles, labelled=LABELLED)
     return replace(rows_of(table, roles, config.evaluate, engine=config.evaluate.engine), files=files)
 
 
@@ -166,8 +180,13 @@ def evaluate_due(
     assert section is not None
     store, units = section.open(), units_of(table, files, section.unit)
     roles = replace(config.roles, by=within_units(section.unit, config.roles.sets))
-    fingerprint = config_fingerprint(config.input, roles, asked, section.unit)
-    plan = plan_of(store, units, section.unit, fingerprint, full=given.full, run_date=given.run_date)
+    sources = [config.input, config.labels] if config.labels else [config.input]
+    fingerprint = config_fingerprint(sources, roles, asked, section.unit)
+    age_of = ages(config.labels, section.unit, given.run_date) if config.labels else no_age
+    base = store.live()
+    check_same_columns(base, section.unit)
+    due = due_of(units, base, fingerprint, full=given.full, age_of=age_of)
+    plan = store.plan(due, tuple(section.unit), base=base, config=fingerprint, run_date=given.run_date)
     notes, details = notes_on_plan(plan, len(units)), {"due": records_of_plan(plan)}
     if not plan.base.units:
         check_any(len(units), config.input)
@@ -182,8 +201,8 @@ def evaluate_due(
         store.publish(plan, evaluation.state, chosen_metrics(metrics, asked.metrics))
 
     if plan.keys:
-        due, of_due = rows_of_plan(plan, table, files, units)
-        outcome = evaluate_rows(spark, config, given, ready(config, due, of_due, roles), then=publish)
+        rows, of_rows = rows_of_plan(plan, table, files, units)
+        outcome = evaluate_rows(spark, config, given, ready(spark, config, rows, of_rows, roles), then=publish)
     else:
         store.publish(plan, None, None)
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
