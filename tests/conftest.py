@@ -15,11 +15,18 @@ MODE = os.environ.get("LOGLOSS_SPARK_MODE", "classic")
 BUILD = Path("build", os.environ.get("PYTEST_XDIST_WORKER", "tests"))
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
+JAVA = (
+    "-XX:+UseParallelGC",  # a collector that takes no core of two for itself
+    "-XX:TieredStopAtLevel=1",  # the second compiler takes half of the CPU time of a run and is repaid in longer ones
+    "-XX:ReservedCodeCacheSize=256m",  # without it Java reserves 48 MB, which a run fills; then it interprets
+)
+"""Options of the Java that tests share. Jobs in processes have the defaults."""
+
 SETTINGS = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",  # small data: 200 tasks a shuffle would be all that a test does
     "spark.sql.adaptive.enabled": "false",  # nor second thoughts between two; jobs in processes have the default
-    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",  # a collector that takes no core of two for itself
+    "spark.driver.extraJavaOptions": f"'{' '.join(JAVA)}'",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # to compile a plan takes longer than to run it on a thousand rows
     "spark.sql.codegen.wholeStage": "false",  # jobs in processes compile theirs
     "spark.ui.showConsoleProgress": "false",
