@@ -26,6 +26,7 @@ from logloss_spark.statistics.catalogue import (
     ROWS_READ,
     ROWS_SCORED,
     SLICE,
+    WINDOW,
     Metric,
 )
 from logloss_spark.statistics.reference import markdown
@@ -41,6 +42,7 @@ ROOMS: Mapping[str, Collection[str]] = {
 
 TABLES: Mapping[str, Iterable[Metric]] = {
     "Columns of every table": SLICE,
+    "Columns of a table by windows": WINDOW,
     "Metrics of an evaluation": (ROWS_READ, ROWS_SCORED, *METRICS),
     "Reliability": RELIABILITY,
     "By class": BY_CLASS,

@@ -4,8 +4,8 @@ Evaluate: `log_loss` is one number, `evaluate` gives an `Evaluation` with metric
 model is better than another, `compare_losses` puts log loss beside other losses.
 
 States: `Evaluation.state` is a `State`, a small table of sums. States add, with `+` or `merge`; metrics and other
-tables are read off them; `State.save` and `read_state` store them, and a `Store` keeps those of
-many days; `drift` tells two apart.
+tables are read off them; `State.save` and `read_state` store them, and a `Store` keeps those of many days; `windows`
+reads the metrics of the last days, day by day; `drift` tells two apart.
 `help(logloss_spark.State.metrics)` says what each column is.
 
 Fit: `fit_logistic` gives a `LogisticModel`. `logloss_spark.ml` has Estimators and an Evaluator for pipelines.
@@ -37,7 +37,7 @@ from logloss_spark.io.source import Source, read_table
 from logloss_spark.losses import compare_losses
 from logloss_spark.mean_loss import log_loss
 from logloss_spark.shift import Drift, drift
-from logloss_spark.state import State, merge, read_state
+from logloss_spark.state import State, merge, read_state, windows
 from logloss_spark.store import Store
 from logloss_spark.version import __version__ as __version__
 
@@ -68,6 +68,7 @@ __all__ = [
     "read_state",
     "read_table",
     "session",
+    "windows",
 ]
 
 

@@ -19,13 +19,24 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.small import held
 from logloss_spark.states.state import CheckedState, coarser, cut, merged, sliced
 from logloss_spark.states.stored import check_has_fingerprint, examine
-from logloss_spark.statistics.catalogue import BY_CLASS, COMPARISON, METRICS, RELIABILITY, ROWS_READ, ROWS_SCORED, SLICE
+from logloss_spark.states.windows import Windows
+from logloss_spark.statistics.catalogue import (
+    BY_CLASS,
+    COMPARISON,
+    METRICS,
+    RELIABILITY,
+    ROWS_READ,
+    ROWS_SCORED,
+    SLICE,
+    WINDOW,
+)
 from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.metrics import metrics_table
 from logloss_spark.tables.reliability import reliability_table
+from logloss_spark.tables.windows import windows_table
 from logloss_spark.wording import visible
 
 
@@ -203,6 +214,10 @@ class State:
         """Return the metrics where they are computed: on the driver if the sums are there, else lazily in Spark."""
         return metrics_table(self._of_evaluation, grouping_sets(by), reading)
 
+    def windowed(self, windows: Windows, by: By, reading: Reading) -> DataFrame | LocalTable:
+        """Return the metrics of windows of days where they are computed."""
+        return windows_table(self._of_evaluation, windows, grouping_sets(by), reading)
+
     @explains(*SLICE, *RELIABILITY)
     def reliability(self, *, by: By = (), confidence: float = 0.95, ece_bins: int = 10) -> DataFrame:
         """The reliability table: what was forecast and what happened, per slice and bin of the score.
@@ -326,6 +341,71 @@ def merge(*states: State) -> State:
     if not states:
         raise SpecError("merge takes one state or more, got none: give them one by one, as in merge(*states)")
     return State.from_checked(merged(check_states(*states)))
+
+
+@explains(*WINDOW, *SLICE, ROWS_READ, ROWS_SCORED, *METRICS)
+def windows(
+    state: State,
+    *,
+    over: str,
+    sizes: Sequence[int],
+    by: By = (),
+    confidence: float = 0.95,
+    ece_bins: int = 10,
+    baseline: float | Sequence[float] | None = None,
+) -> DataFrame:
+    """The metrics of windows of days: of each day of a state, the days before it, and everything in between.
+
+    Parameters
+    ----------
+    state : State
+        The state of an evaluation that was sliced by day, or the sum of such states.
+    over : str
+        The slice column of the day: dates, or texts as 2026-01-31. Rows without a day are in no window.
+    sizes : sequence of int
+        The lengths of windows in calendar days: 7 is a day and the six before it.
+    by : str, list of one str, or list of lists of str
+        Grouping sets of the other slice columns.
+    confidence, ece_bins, baseline :
+        As in `evaluate`.
+
+    Returns
+    -------
+    DataFrame, one row for each size, each day of the state as the last one, and everything or one slice. The first
+    column is the last day of the window; then follow the slice columns, null where they are rolled up, the columns
+    described below, and the number of rows with each status. A window in which a slice has no rows is left out.
+
+    The metrics are those of the sum of the states of the days. A state of up to 500,000 rows by day and slice comes to
+    the driver, where all windows are computed at once; those of a larger one are lazy, one query for all windows.
+
+    Raises
+    ------
+    SpecError
+        This is the state of a comparison, it has no such slice column, or `over` holds no days.
+    DataError
+        A text in `over` is not a date.
+
+    Examples
+    --------
+    >>> import logloss_spark as ls
+    >>> rows = [("2026-01-01", 1, 0.9), ("2026-01-02", 0, 0.2), ("2026-01-04", 1, 0.6)]
+    >>> df = spark.createDataFrame(rows, "day string, label int, p double")
+    >>> state = ls.evaluate(df, label="label", prediction="p", by="day").state
+    >>> ls.windows(state, over="day", sizes=[1, 3]).select("day", "window", "days", "n", "label_mean").show()
+    +----------+------+----+---+----------+
+    |       day|window|days|  n|label_mean|
+    +----------+------+----+---+----------+
+    |2026-01-01|     1|   1|  1|       1.0|
+    |2026-01-02|     1|   1|  1|       0.0|
+    |2026-01-04|     1|   1|  1|       1.0|
+    |2026-01-01|     3|   1|  1|       1.0|
+    |2026-01-02|     3|   2|  2|       0.5|
+    |2026-01-04|     3|   2|  2|       0.5|
+    +----------+------+----+---+----------+
+    <BLANKLINE>
+    """
+    reading = Reading(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
+    return as_dataframe(state.windowed(Windows(over, tuple(sizes)), by, reading))
 
 
 def check_states(*states: State) -> list[CheckedState]:

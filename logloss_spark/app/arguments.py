@@ -3,7 +3,9 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from logloss_spark.app.sections import Mode
+from logloss_spark.errors import SpecError
 from logloss_spark.roles import grouping_sets
+from logloss_spark.states.windows import Windows
 
 
 def add_common(parser: ArgumentParser, *, example: str, required: bool) -> None:
@@ -49,6 +51,17 @@ def add_by(parser: ArgumentParser) -> None:
     )
 
 
+def add_windows(parser: ArgumentParser) -> None:
+    """Add the windows of days to read off states."""
+    parser.add_argument(
+        "--windows",
+        type=sizes,
+        metavar="DAYS[,DAYS...]",
+        help="the metrics of the last days up to each day, as in --windows 1,7,28; needs --over",
+    )
+    parser.add_argument("--over", metavar="COLUMN", help="the slice column of the day that windows go over")
+
+
 def add_overwrite(parser: ArgumentParser) -> None:
     """Add the switch that lets a command replace what is at the paths that it writes to."""
     parser.add_argument("--overwrite", action="store_true", help="replace what is at the paths that are written")
@@ -57,6 +70,16 @@ def add_overwrite(parser: ArgumentParser) -> None:
 def sets_of(given: Namespace, configured: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
     """The grouping sets of `--by`, or where it is not given those of the config."""
     return grouping_sets([columns.split(",") for columns in given.by]) if given.by else configured
+
+
+def windows_of(given: Namespace) -> Windows | None:
+    """The windows of `--windows` and `--over`; SpecError where only one of them is given."""
+    if (given.windows is None) != (given.over is None):
+        present, absent = ("--over", "--windows") if given.windows is None else ("--windows", "--over")
+        raise SpecError(
+            f"windows need their sizes and the column of the day, got {present} without {absent}: give both"
+        )
+    return None if given.windows is None else Windows(given.over, given.windows)
 
 
 def mode_of(given: Namespace) -> Mode:
@@ -69,3 +92,8 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ArgumentTypeError(f"it must be a whole number, 0 or more, got {text!r}")
     return int(text)
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Return a text as sizes of windows, in days: 1,7,28 or 1d,7d,28d; raise ArgumentTypeError for any other text."""
+    return tuple(count(part.strip().removesuffix("d")) for part in text.split(","))

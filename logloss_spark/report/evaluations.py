@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from logloss_spark.io.local import LocalTable
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, ranked
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.roles import Columns, Roles
-from logloss_spark.rows.inputs import Rows
+from logloss_spark.rows.inputs import Rows, quoted
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.catalogue import METRICS, shown_first
@@ -38,6 +39,24 @@ def first_slices(table: DataFrame | LocalTable) -> Ranked:
     if isinstance(table, LocalTable):
         return ranked(table.frame, worst_first(loss_in(table.schema.names)), SHOWN_SLICES)
     return first_of_each_set(table, worst_first(loss_in(table.columns)), SHOWN_SLICES)
+
+
+def last_windows(table: DataFrame | LocalTable) -> Ranked:
+    """Collect the windows that end on the last day of a table by windows: the slices of each that are shown."""
+    sets = ("grouping_id", "window")
+    if isinstance(table, LocalTable):
+        frame, order = table.frame, by_window(loss_in(table.schema.names))
+        return ranked(frame[frame.iloc[:, 0] == frame.iloc[:, 0].max()], order, SHOWN_SLICES, sets)
+    day = quoted(table.columns[0])
+    last = table.agg(F.max(day).alias("last")).first()
+    assert last is not None
+    of_day = table.where(day == F.lit(last["last"]))
+    return first_of_each_set(of_day, by_window(loss_in(table.columns)), SHOWN_SLICES, sets)
+
+
+def by_window(loss: str) -> Order:
+    """The order in which windows are shown: the shortest first, of each the slices as `worst_first` orders them."""
+    return Order((("window", True), *worst_first(loss).by))
 
 
 def loss_in(columns: Iterable[Any]) -> str:
@@ -94,23 +113,51 @@ def view_of(
 
     Metrics with one value per class are omitted unless they are named. `way_out` says what lets more rows be scored.
     """
+    table, remarks = shown_columns(ranked.frame, confidence, metrics)
+    remarks = [*remarks, *remarks_on_order(ranked, slices), *remarks_on(ranked.frame.iloc[0], way_out)]
+    return View(title=title, table=table, remarks=remarks)
+
+
+def view_of_windows(
+    ranked: Ranked,
+    overall: "pd.Series[Any]",
+    title: str,
+    slices: Sequence[str],
+    confidence: float,
+    metrics: Sequence[str] | None,
+) -> View:
+    """Return what a person sees of the last windows of a state, from `last_windows`; `overall` is its global row."""
     frame = ranked.frame
+    table, remarks = shown_columns(frame, confidence, metrics)
+    slice_, others = {"slice": table.pop("slice")}, table
+    of_window = {name: cells(frame[name]) for name in ("window", "days")}
+    sizes = frame["window"].unique().tolist()
+    ending = (
+        f": windows of {', '.join(map(str, sizes))} days that end on {frame.iloc[0, 0]}" if sizes else ": no windows"
+    )
+    remarks = [*remarks, *remarks_on_order(ranked, slices), *remarks_on(overall)]
+    return View(title=title + ending, table=slice_ | of_window | others, remarks=remarks)
+
+
+def shown_columns(
+    frame: pd.DataFrame, confidence: float, metrics: Sequence[str] | None
+) -> tuple[dict[str, Sequence[str]], list[str]]:
+    """Return the columns that a person sees of some slices, and a remark where intervals miss more than they claim."""
     loss = loss_in(frame)
     first = shown_first(METRICS, "cross_entropy" if loss == "log_loss" else loss)
     shown = [name for name in first if name in frame and frame[name].dtype != object] if metrics is None else metrics
-    table = {"slice": frame["slice"].tolist(), "rows": cells(frame["rows"]), "n": cells(frame["n"])}
+    table: dict[str, Sequence[str]] = {
+        "slice": frame["slice"].tolist(),
+        "rows": cells(frame["rows"]),
+        "n": cells(frame["n"]),
+    }
     few = frame["few"] & bool(frame["n"].any())
     for name in shown:
         if name == loss:
             table[f"{name} [{100 * confidence:g}% interval]"] = marked(estimates(frame, name), few)
         else:
             table[name] = cells(frame[name])
-    remarks = [FEW_REMARK] if few.any() and loss in shown else []
-    return View(
-        title=title,
-        table=table,
-        remarks=[*remarks, *remarks_on_order(ranked, slices), *remarks_on(frame.iloc[0], way_out)],
-    )
+    return table, [FEW_REMARK] if few.any() and loss in shown else []
 
 
 def marked(texts: Sequence[str], few: "pd.Series[bool]") -> list[str]:

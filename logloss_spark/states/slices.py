@@ -109,13 +109,27 @@ def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[
     Spark's SQL.
     """
     inner, columns = inner_names(by), slice_columns(conventions)
+    named = [quoted(columns[name]).alias(key) for name, key in inner.items()]
+    rolled = by_sets(state.select(*named, *KEYS, *columns_of(conventions)), conventions, by)
+    return rolled.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
+
+
+def by_sets(
+    rows: DataFrame, conventions: Conventions, by: Sequence[Sequence[str]], within: Sequence[str] = ()
+) -> DataFrame:
+    """The sums of rows whose slice columns are called `slice_0`, ..., by the global row and these grouping sets.
+
+    The columns `within` are keys of every set.
+    """
+    inner = inner_names(by)
     sets = dict.fromkeys([(), *map(tuple, by)])
-    keyed = state.select(
-        *[quoted(columns[name]).alias(key) for name, key in inner.items()],
-        F.struct(*KEYS).alias("keys"),  # one column, because Spark's grouping sets have at most 64
+    keys = [*within, *KEYS]
+    keyed = rows.select(
+        *inner.values(),
+        F.struct(*keys).alias("keys"),  # one column, because Spark's grouping sets have at most 64
         *columns_of(conventions),
     )
-    rolled = (
+    return (
         keyed.groupingSets(
             [[F.col(column) for column in [*map(inner.__getitem__, names), "keys"]] for names in sets],
             *inner.values(),
@@ -127,7 +141,6 @@ def rolled_up(state: DataFrame, conventions: Conventions, by: Sequence[Sequence[
         )
         .select(*inner.values(), "keys.*", "grouping_id", "sums.*")
     )
-    return rolled.where(~F.col("part").isin(*WHOLE) | (F.col("grouping_id") == 2 ** len(inner) - 1))
 
 
 def check_slices(conventions: Conventions, by: Sequence[Sequence[str]]) -> None:

@@ -103,24 +103,26 @@ def release(sums: DataFrame | LocalTable) -> None:
         uncache(sums)
 
 
-def collected(state: DataFrame, conventions: Conventions) -> LocalTable | None:
-    """Collect a small state; None for a larger one, and for one that NumPy cannot group as Spark does.
+def collected(state: DataFrame, conventions: Conventions, most: int | None = None) -> LocalTable | None:
+    """Collect a state of at most `most` rows, by default `SMALL_STATE`; None for a larger one.
 
-    It takes one job, and the driver never holds more than `SMALL_STATE` rows.
+    None, too, for one that NumPy cannot group as Spark does. It takes one job, and the driver never holds more rows.
     """
+    most = SMALL_STATE if most is None else most
     schema = state.schema
     types = [schema[column].dataType for column in slice_columns(conventions).values()]
     if not all(map(is_grouped, types)):
         return None
-    local = LocalTable(state.limit(SMALL_STATE + 1).toArrow(), schema, state.sparkSession)
-    return local if stays_here(local, conventions) else None
+    local = LocalTable(state.limit(most + 1).toArrow(), schema, state.sparkSession)
+    return local if stays_here(local, conventions, most) else None
 
 
-def stays_here(state: LocalTable, conventions: Conventions) -> bool:
+def stays_here(state: LocalTable, conventions: Conventions, most: int | None = None) -> bool:
     """Whether a state on the driver is small, and NumPy groups its slices as Spark does."""
+    most = SMALL_STATE if most is None else most
     types = [state.schema[column].dataType for column in slice_columns(conventions).values()]
     grouped = all(map(is_grouped, types)) and all(map(is_readable, state.rows.columns))
-    return state.rows.num_rows <= SMALL_STATE and grouped
+    return state.rows.num_rows <= most and grouped
 
 
 def is_grouped(type_: DataType) -> bool:

@@ -73,6 +73,13 @@ SLICE = (
 """Columns that every table has beside the slice columns. A slice column is null where it is rolled up."""
 
 
+WINDOW = (
+    Metric("window", "The length of the window in calendar days.", "count"),
+    Metric("days", "Number of its days on which the slice has rows.", "count"),
+)
+"""Columns of a table by windows, beside the last day of the window."""
+
+
 ROWS_READ = Metric("rows", "Number of rows read. The counts by status (`ok`, `null_label`, …) sum to it.", "count")
 ROWS_SCORED = Metric("n", "Number of rows that are scored and have a positive weight.", "count")
 WEIGHT = Metric("weight", "Sum of the weights of these rows; null where that is beyond a double.")

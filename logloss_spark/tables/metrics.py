@@ -6,7 +6,7 @@ from functools import partial, reduce
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.types import LongType, StringType, StructField
+from pyspark.sql.types import DataType, LongType, StringType, StructField
 
 from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.status import STATUSES
@@ -93,19 +93,29 @@ def metrics_here(
     """The metrics of a small state, computed on the driver. The metrics named in `of_rows` come from `with_scores`."""
     check_metrics(conventions, by, reading)
     rolled = rolled_up_here(state, conventions, by, parts_of(conventions, scores=bool(of_rows)))
-    pieces = []
-    for parts in rolled.pieces(PIECE):
-        counts = {status: parts[status].totals()["n"] for status in STATUSES}
-        rows = {"rows": np.sum(list(counts.values()), axis=0), "n": parts["moments"].totals()["n"]}
-        whole = {name: whole_numbers(values) for name, values in (rows | counts).items()}
-        pieces.append(pa.table(whole | metrics_of_parts(parts, conventions, reading, of_rows)))
-    types = {
+    pieces = [measured_here(parts, conventions, reading, of_rows) for parts in rolled.pieces(PIECE)]
+    types = types_of_metrics(conventions)
+    return table_of_results(state, conventions, slices_of(by), rolled.keys, pa.concat_tables(pieces), types)
+
+
+def measured_here(
+    parts: Mapping[str, Entries], conventions: Conventions, reading: Reading, of_rows: Collection[str] = ()
+) -> pa.Table:
+    """The metrics of some slices and their counts of rows, computed on the driver."""
+    counts = {status: parts[status].totals()["n"] for status in STATUSES}
+    rows = {"rows": np.sum(list(counts.values()), axis=0), "n": parts["moments"].totals()["n"]}
+    whole = {name: whole_numbers(values) for name, values in (rows | counts).items()}
+    return pa.table(whole | metrics_of_parts(parts, conventions, reading, of_rows))
+
+
+def types_of_metrics(conventions: Conventions) -> dict[str, DataType]:
+    """The columns of a table of metrics except for the slices, in order, with their types."""
+    return {
         "slice": StringType(),
         **dict.fromkeys(("rows", "n"), LongType()),
         **{field.name: field.dataType for field in fields_of_metrics(conventions)},
         **dict.fromkeys(("grouping_id", *STATUSES), LongType()),
     }
-    return table_of_results(state, conventions, slices_of(by), rolled.keys, pa.concat_tables(pieces), types)
 
 
 def check_metrics(conventions: Conventions, by: tuple[tuple[str, ...], ...], reading: Reading) -> None:

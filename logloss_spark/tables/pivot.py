@@ -47,21 +47,30 @@ def unscaled_weight(weight: Column, conventions: Conventions) -> Column:
     return F.when(found < F.lit(float("inf")), found)
 
 
-def in_reading_order(table: DataFrame, inner: Mapping[str, str], columns: Sequence[str]) -> DataFrame:
+def in_reading_order(
+    table: DataFrame, inner: Mapping[str, str], columns: Sequence[str], first: Sequence[Column] = ()
+) -> DataFrame:
     """A table of metrics with its columns in order: slices, the slice in words, these columns, and statuses last.
 
-    `inner` maps the slice columns to their names in the table.
+    `inner` maps the slice columns to their names in the table; the columns `first` come before them.
     """
     slices = [F.col(alias).alias(name) for name, alias in inner.items()]
-    return table.select(*slices, "slice", *columns, "grouping_id", *STATUSES)
+    return table.select(*first, *slices, "slice", *columns, "grouping_id", *STATUSES)
 
 
 def one_row_per_slice(
-    rolled: DataFrame, conventions: Conventions, slices: Sequence[str], scores: DataFrame | None = None
+    rolled: DataFrame,
+    conventions: Conventions,
+    slices: Sequence[str],
+    scores: DataFrame | None = None,
+    *,
+    within: Sequence[str] = (),
+    beside: Sequence[Column] = (),
 ) -> DataFrame:
     """All sums of a slice in one row: one column for each sum of a part without places, and for each other part a list.
 
-    The list is called as the part, and its structs have the sums and the `place`.
+    The list is called as the part, and its structs have the sums and the `place`. The columns `within` are keys beside
+    the slices, and `beside` are further aggregates.
     """
     inner = [slice_name(place) for place in range(len(slices))]
     if scores is not None:
@@ -75,7 +84,7 @@ def one_row_per_slice(
         else:
             place = "score AS place" if part == "score" else "place"
             sums.append(F.expr(f"collect_list(struct({place}, {', '.join(names)})) {among} AS {part}"))
-    counted = rolled.groupBy(*inner, "grouping_id").agg(*sums).fillna(0, ["n", *STATUSES])
+    counted = rolled.groupBy(*within, *inner, "grouping_id").agg(*sums, *beside).fillna(0, ["n", *STATUSES])
     return counted.withColumns({"rows": F.expr(" + ".join(STATUSES)), "slice": slice_text(slices)})
 
 

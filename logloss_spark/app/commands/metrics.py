@@ -1,13 +1,14 @@
 """The command `metrics`: read stored states, read metrics off their sum, write them where it is told to."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
-from logloss_spark.app.arguments import add_by, add_overwrite, add_states, mode_of, sets_of
+from logloss_spark.app.arguments import add_by, add_overwrite, add_states, add_windows, mode_of, sets_of, windows_of
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
@@ -17,14 +18,22 @@ from logloss_spark.app.reading import cached
 from logloss_spark.app.reading_states import addresses_of_states, persisted, read_states
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Slices, TableFormat
-from logloss_spark.io.local import as_dataframe
+from logloss_spark.errors import SpecError
+from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.writing import reserved, write_tables
-from logloss_spark.report.evaluations import first_slices, view_of
+from logloss_spark.report.evaluations import first_slices, last_windows, view_of, view_of_windows
+from logloss_spark.report.frames import Ranked
+from logloss_spark.report.text import View
 from logloss_spark.roles import slices_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import LossName
+from logloss_spark.state import State
 from logloss_spark.statistics.reporting import Reading
+from logloss_spark.tables.long_form import long_form
 from logloss_spark.wording import PATH, visible
+
+Sets = tuple[tuple[str, ...], ...]
+"""Grouping sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +75,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the paths that the command reads and writes, and the slices."""
     add_states(parser)
     parser.add_argument("--to", metavar="PATH", help="write the metrics there; by default they are only printed")
+    parser.add_argument(
+        "--long", action="store_true", help="write them in long form there: one row per slice and metric"
+    )
     parser.add_argument("--reliability", metavar="PATH", help="write the table of reliability there")
     parser.add_argument("--by-class", metavar="PATH", help="write the table by class there")
     add_by(parser)
+    add_windows(parser)
     add_overwrite(parser)
 
 
 def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome:
-    """Merge stored states, and read metrics off their sum. Without paths nothing is written.
+    """Merge stored states, and read metrics off their sum, as a whole or by windows. Without paths nothing is written.
 
     Raises
     ------
@@ -82,7 +95,8 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     SpecError, DataError
         The states were made under different conventions, or are none. Then nothing has been written.
     """
-    asked = config.evaluate
+    asked, windows = config.evaluate, windows_of(given)
+    check_outputs(given)
     paths = {"metrics": given.to, "reliability": given.reliability, "by_class": given.by_class}
     outputs = {name: path for name, path in paths.items() if path}
     states = read_states(spark, given.states, config.output.format, given.allow_missing)
@@ -91,20 +105,19 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     with (
         reserved(spark, targets, mode=mode_of(given), apart_from=addresses) as reservation,
         persisted(states.sum) as state,
-        cached(state.measured(by, asked)) as table,
+        cached(state.windowed(windows, by, asked) if windows else state.measured(by, asked)) as table,
     ):
-        first = first_slices(table)
         title = f"metrics of {', '.join(visible(path, PATH) for path in states.found)}"
-        view = view_of(first, title, slices_of(by), confidence, asked.metrics)
+        shown = shown_windows if windows else shown_slices
+        first, overall, view = shown(state, table, title, by, asked)
         made: dict[str, Callable[[], DataFrame]] = {
             "reliability": lambda: state.reliability(by=by, confidence=confidence, ece_bins=bins),
             "by_class": lambda: state.by_class(by=by),
-            "metrics": lambda: chosen_metrics(as_dataframe(table), asked.metrics),
+            "metrics": lambda: as_written(table, state, by, asked.metrics, long=given.long),
         }
         tables = {name: make() for name, make in made.items() if name in outputs}
         write_tables(reservation, with_run_date(tables, outputs, given.run_date))
-    overall = first.frame.iloc[0].to_dict()
-    invalid = reasons_in(overall)
+    invalid = reasons_in(overall.to_dict())
     read = int(overall["rows"])
     return Outcome(
         command="metrics",
@@ -116,6 +129,45 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
         view=view,
         notes=states.notes,
     )
+
+
+def check_outputs(given: Namespace) -> None:
+    """Raise SpecError where an output is asked for that there is not."""
+    if given.long and not given.to:
+        raise SpecError(
+            "--long is the form in which metrics are written, got no --to: say where, as in --to PATH --long"
+        )
+    for name in ("reliability", "by_class"):
+        if given.windows and getattr(given, name):
+            option = f"--{name.replace('_', '-')}"
+            raise SpecError(f"--windows has metrics alone, got {option}: run the command once more without --windows")
+
+
+def shown_slices(
+    state: State, table: DataFrame | LocalTable, title: str, by: Sets, asked: ReadOff
+) -> tuple[Ranked, "pd.Series[Any]", View]:
+    """The first slices of a table of metrics, its global row, and what a person sees of it."""
+    first = first_slices(table)
+    view = view_of(first, title, slices_of(by), asked.confidence, asked.metrics)
+    return first, first.frame.iloc[0], view
+
+
+def shown_windows(
+    state: State, table: DataFrame | LocalTable, title: str, by: Sets, asked: ReadOff
+) -> tuple[Ranked, "pd.Series[Any]", View]:
+    """The last windows of a table by windows, the global row of its state, and what a person sees of them."""
+    first = last_windows(table)
+    overall = first_slices(state.measured((), asked)).frame.iloc[0]
+    return first, overall, view_of_windows(first, overall, title, slices_of(by), asked.confidence, asked.metrics)
+
+
+def as_written(
+    table: DataFrame | LocalTable, state: State, by: Sets, chosen: Sequence[str] | None, *, long: bool
+) -> DataFrame:
+    """A table of metrics as it is written: the chosen metrics, in long form or not."""
+    if long:
+        return as_dataframe(long_form(table, slices_of(by), state.conventions.classes, chosen))
+    return chosen_metrics(as_dataframe(table), chosen)
 
 
 COMMAND = Command(
