@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from logloss_spark.statistics.any_time import any_time_quantile
 from logloss_spark.statistics.intervals import centred_square, quantile_of, standard_error
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -87,6 +88,34 @@ def of_clusters(clusters: int, size: int, weighted: bool, differences: bool, see
     return coverage(interval_of_clusters(loss, w, cluster, rng), truth), coverage(interval_of_rows(loss, w), truth)
 
 
+def of_daily_looks(
+    days: int, rows: int, weights: str, rate: float = 0.3, replicates: int = REPLICATES, seed: int = 74
+) -> tuple[float, float]:
+    """The share of replicates in which no day's interval misses, of fixed intervals and of any-time ones.
+
+    Each day adds rows to the moments, as a state does, and the interval of all rows so far is looked at.
+    """
+    rng = np.random.default_rng(seed)
+    draw = {"none": np.ones, "gamma": lambda shape: rng.gamma(2.0, size=shape)}[weights]
+    truth = expected_loss(rate)
+    moments = np.zeros((5, replicates))
+    held = np.ones((2, replicates), dtype=bool)
+    for day in range(1, days + 1):
+        p, y = forecasts(rng, (replicates, rows), rate)
+        loss, w = losses(y, p), draw(p.shape)
+        terms = (w, w * loss, w * w, w * w * loss, w * w * loss * loss)
+        moments += np.stack([term.sum(axis=1) for term in terms])
+        total, weighted, square, product, squares = moments
+        mean, n_eff = weighted / total, total**2 / square
+        error = standard_error(
+            centred_square(squares, product, square, mean) / total**2, np.full(replicates, day * rows)
+        )
+        for kind, quantile in enumerate((quantile_of(0.95, None), any_time_quantile(0.95, n_eff))):
+            held[kind] &= np.abs(mean - truth) <= quantile * error
+    fixed, any_time = held.mean(axis=1)
+    return float(fixed), float(any_time)
+
+
 def lines() -> Iterator[str]:
     """The table, as Markdown."""
     yield "| independent rows | weights | coverage of 95 % |"
@@ -112,6 +141,13 @@ def lines() -> Iterator[str]:
                 by_cluster, naive = of_clusters(clusters, size, weighted, differences)
                 of = ("weighted " if weighted else "") + ("differences" if differences else "losses")
                 yield f"| {clusters:,} of {size} rows | {of} | {by_cluster:.1%} | {naive:.1%} |"
+    yield ""
+    yield "| looks, one a day at all rows so far | weights | fixed never miss | any-time never miss |"
+    yield "|---|---|---|---|"
+    for days, rows in ((60, 100), (365, 100), (365, 1000)):
+        for weights in ("none", "gamma"):
+            fixed, any_time = of_daily_looks(days, rows, weights)
+            yield f"| {days} of {rows:,} rows each | {weights} | {fixed:.1%} | {any_time:.1%} |"
 
 
 if __name__ == "__main__":

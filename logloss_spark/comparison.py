@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.checks import at_least_one, between
+from logloss_spark.checks import at_least_one
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.files import Table, table_and_files
@@ -39,6 +39,7 @@ from logloss_spark.states.pairs import state_of_pairs
 from logloss_spark.states.slices import check_names
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import COMPARISON, by_column
+from logloss_spark.statistics.reporting import Coverage, Intervals
 from logloss_spark.tables.comparison import comparison_here, comparison_in_spark
 from logloss_spark.wording import LISTED, counted, listed
 
@@ -59,9 +60,9 @@ class Comparison(HeldState):
     given. `close` frees the state, and so does leaving a `with` block.
     """
 
-    def __init__(self, rows: Rows, confidence: float) -> None:
-        between("confidence", confidence, 0.0, 1.0)
-        self._rows, self._confidence = rows, confidence
+    def __init__(self, rows: Rows, coverage: Coverage) -> None:
+        coverage.check(clustered=rows.form.clustered)
+        self._rows, self._coverage = rows, coverage
         check_names(rows.roles.slices, by_column(COMPARISON))
 
     def _table(self) -> DataFrame | LocalTable:
@@ -77,12 +78,12 @@ class Comparison(HeldState):
         """One row per slice and challenger: the global row, and one per group of each grouping set."""
         if self._found:
             return self._found.table
-        return comparison_in_spark(self._checked, self._rows.roles.sets, self._confidence)
+        return comparison_in_spark(self._checked, self._rows.roles.sets, self._coverage)
 
     @cached_property
     def _found(self) -> LocalTable | None:
         local = self._checked.local
-        return comparison_here(local, self._conventions, self._rows.roles.sets, self._confidence) if local else None
+        return comparison_here(local, self._conventions, self._rows.roles.sets, self._coverage) if local else None
 
     @property
     def _checked(self) -> CheckedState:
@@ -139,7 +140,7 @@ class Comparison(HeldState):
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         shown = self._in_order(limit, sort_by, ascending)
         named = self.slices_to_name()
-        return view_of_comparison(shown, named, self._title, self._conventions, self._confidence)
+        return view_of_comparison(shown, named, self._title, self._conventions, self._coverage)
 
     @property
     def _title(self) -> str:
@@ -166,6 +167,7 @@ def compare(
     eps: float = 1e-15,
     clip: Clip = "eps",
     confidence: float = 0.95,
+    intervals: Intervals = "fixed",
     sum_tolerance: float = 1e-5,
     engine: Engine = "auto",
 ) -> Comparison:
@@ -203,6 +205,8 @@ def compare(
         As in `evaluate`. Divergences are computed in Python with either engine.
     confidence : float
         The coverage of the intervals. A verdict is given if `p_adjusted` is at most 1 - confidence.
+    intervals : "fixed" or "any_time"
+        As in `evaluate`. With "any_time" p-values and verdicts hold at every look, too.
 
     Returns
     -------
@@ -230,6 +234,7 @@ def compare(
     >>> round(row.difference, 4), round(row.p_value, 2), row.better_share
     (-0.0771, 0.5, 0.75)
     """
+    coverage = Coverage(confidence=confidence, intervals=intervals)
     if predictions is not None and not isinstance(predictions, Mapping):
         raise SpecError(
             'predictions must map models to columns, as in {"champion": "p_a", "challenger": "p_b"}, '
@@ -250,4 +255,4 @@ def compare(
     roles = Roles(label=label, prediction=compared.of_baseline, weight=weight, cluster=cluster, by=by)
     source, files = table_and_files(table)
     ready = replace(compared_rows(source, roles, scoring, compared, engine=engine), files=files)
-    return Comparison(ready, confidence)
+    return Comparison(ready, coverage)

@@ -30,7 +30,7 @@ from logloss_spark.states.engines import by_engine
 from logloss_spark.states.files import state_from_files
 from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
-from logloss_spark.statistics.reporting import Exactness, Reporting
+from logloss_spark.statistics.reporting import Exactness, Intervals, Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.exact import SMALL, score_rows, scores_of, with_pooling, with_ranking, with_scores
 from logloss_spark.tables.metrics import metrics_here, metrics_in_spark
@@ -72,6 +72,7 @@ class Evaluation(HeldState):
         self._sources = sources_of(rows, reporting)
         check_loss(rows)
         check_logits(rows)
+        reporting.check(clustered=rows.form.clustered)
         reporting.shares(len(self._conventions.classes))
         metrics = columns_of_loss(METRICS, self._conventions.loss).values()
         others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
@@ -234,9 +235,8 @@ class Evaluation(HeldState):
 
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         ranked = self._in_order(limit, sort_by, ascending)
-        slices, confidence = self._rows.roles.slices, self._reporting.confidence
         way_out = self.advice(ranked.frame.iloc[0].to_dict())
-        return view_of(ranked, self._title, slices, confidence, way_out=way_out)
+        return view_of(ranked, self._title, self._rows.roles.slices, self._reporting, way_out=way_out)
 
     @property
     def _title(self) -> str:
@@ -257,6 +257,7 @@ def evaluate(
     clip: Clip = "eps",
     cluster: str | None = None,
     confidence: float = 0.95,
+    intervals: Intervals = "fixed",
     sum_tolerance: float = 1e-5,
     ece_bins: int = 10,
     baseline: float | Sequence[float] | None = None,
@@ -296,6 +297,10 @@ def evaluate(
         independent, not rows. A number is the same cluster in every numeric type and as text.
     confidence : float
         The coverage of the intervals.
+    intervals : "fixed" or "any_time"
+        Whether an interval holds at the one look that was planned, or at all looks at rows that grow in number, such as
+        a new look every day. Those of "any_time" are wider, and need independent rows: `cluster` is an error with them.
+        The intervals of the reliability table are always fixed.
     sum_tolerance : float
         How far the sum of a distribution may be from 1, and how far its entries may lie outside [0, 1]; they then count
         as 0 or 1. A prediction that is one number must lie in [0, 1].
@@ -369,7 +374,14 @@ def evaluate(
         sum_tolerance=sum_tolerance,
         loss=loss,
     )
-    reporting = Reporting(confidence=confidence, ece_bins=ece_bins, baseline=baseline, auc=auc, calibration=calibration)
+    reporting = Reporting(
+        confidence=confidence,
+        intervals=intervals,
+        ece_bins=ece_bins,
+        baseline=baseline,
+        auc=auc,
+        calibration=calibration,
+    )
     roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by)
     source, files = table_and_files(table)
     rows = replace(rows_of(source, roles, scoring, engine=engine), files=files)

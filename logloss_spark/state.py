@@ -5,7 +5,6 @@ from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 
-from logloss_spark.checks import between
 from logloss_spark.errors import SpecError
 from logloss_spark.io.caching import uncache
 from logloss_spark.io.local import LocalTable, as_dataframe
@@ -31,7 +30,7 @@ from logloss_spark.statistics.catalogue import (
     WINDOW,
 )
 from logloss_spark.statistics.reference import explains
-from logloss_spark.statistics.reporting import Reading
+from logloss_spark.statistics.reporting import Coverage, Intervals, Reading
 from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.metrics import metrics_table
@@ -171,6 +170,7 @@ class State:
         *,
         by: By = (),
         confidence: float = 0.95,
+        intervals: Intervals = "fixed",
         ece_bins: int = 10,
         baseline: float | Sequence[float] | None = None,
     ) -> DataFrame:
@@ -180,7 +180,7 @@ class State:
         ----------
         by : str, list of one str, or list of lists of str
             Grouping sets of the state's slice columns.
-        confidence, ece_bins, baseline :
+        confidence, intervals, ece_bins, baseline :
             As in `evaluate`.
 
         Returns
@@ -208,7 +208,8 @@ class State:
         +-----+---+--------+
         <BLANKLINE>
         """
-        return as_dataframe(self.measured(by, Reading(confidence=confidence, ece_bins=ece_bins, baseline=baseline)))
+        reading = Reading(confidence=confidence, intervals=intervals, ece_bins=ece_bins, baseline=baseline)
+        return as_dataframe(self.measured(by, reading))
 
     def measured(self, by: By, reading: Reading) -> DataFrame | LocalTable:
         """Return the metrics where they are computed: on the driver if the sums are there, else lazily in Spark."""
@@ -262,14 +263,14 @@ class State:
         return as_dataframe(class_table(self._of_evaluation, grouping_sets(by)))
 
     @explains(*SLICE, *COMPARISON)
-    def comparison(self, *, by: By = (), confidence: float = 0.95) -> DataFrame:
+    def comparison(self, *, by: By = (), confidence: float = 0.95, intervals: Intervals = "fixed") -> DataFrame:
         """The comparison of each challenger with the baseline, for the global row and for grouping sets of the slices.
 
         Parameters
         ----------
         by : str, list of one str, or list of lists of str
             Grouping sets of the state's slice columns.
-        confidence : float
+        confidence, intervals :
             As in `compare`.
 
         Returns
@@ -287,10 +288,10 @@ class State:
         SpecError
             This is the state of an evaluation, or it has no such slice column.
         """
-        between("confidence", confidence, 0.0, 1.0)
+        coverage = Coverage(confidence=confidence, intervals=intervals)
         if not self.conventions.models:
             raise SpecError("this is the state of an evaluation: read it with `metrics`")
-        return as_dataframe(comparison_table(self.checked, grouping_sets(by), confidence))
+        return as_dataframe(comparison_table(self.checked, grouping_sets(by), coverage))
 
     @property
     def _of_evaluation(self) -> CheckedState:
@@ -351,6 +352,7 @@ def windows(
     sizes: Sequence[int],
     by: By = (),
     confidence: float = 0.95,
+    intervals: Intervals = "fixed",
     ece_bins: int = 10,
     baseline: float | Sequence[float] | None = None,
 ) -> DataFrame:
@@ -366,7 +368,7 @@ def windows(
         The lengths of windows in calendar days: 7 is a day and the six before it.
     by : str, list of one str, or list of lists of str
         Grouping sets of the other slice columns.
-    confidence, ece_bins, baseline :
+    confidence, intervals, ece_bins, baseline :
         As in `evaluate`.
 
     Returns
@@ -404,7 +406,7 @@ def windows(
     +----------+------+----+---+----------+
     <BLANKLINE>
     """
-    reading = Reading(confidence=confidence, ece_bins=ece_bins, baseline=baseline)
+    reading = Reading(confidence=confidence, intervals=intervals, ece_bins=ece_bins, baseline=baseline)
     return as_dataframe(state.windowed(Windows(over, tuple(sizes)), by, reading))
 
 

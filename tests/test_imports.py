@@ -29,6 +29,7 @@ FLOORS = (
     {"__main__"},
 )
 NUMPY_ALONE = ("kernels", "statistics")
+BEHIND_CONNECT = (Path("io/session.py"), Path("app/progress.py"))
 STANDARD = {"collections", "dataclasses", "functools", "inspect", "math", "statistics", "textwrap", "typing"}
 MAY_IMPORT = {
     room: {room}.union(*FLOORS[:floor]) - ({"checks"} if room == "kernels" else set())
@@ -68,8 +69,8 @@ def test_kernels_and_statistics_know_numpy_and_each_other(path):
     assert {name.split(".")[0] for name in imported(FILES[path])} <= {"numpy", "logloss_spark"} | optional | STANDARD
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path != Path("io/session.py")], ids=str)
-def test_nothing_but_the_session_reaches_behind_spark_connect(path):
+@pytest.mark.parametrize("path", [path for path in FILES if path not in BEHIND_CONNECT], ids=str)
+def test_nothing_but_the_session_and_progress_reach_behind_spark_connect(path):
     # Serverless and Connect have none of these.
     behind = {"sparkContext", "_jvm", "_jdf", "_jsparkSession", "_sc", "rdd"}
     used = {node.attr for node in ast.walk(ast.parse(FILES[path].read_text())) if isinstance(node, ast.Attribute)}

@@ -15,6 +15,7 @@ from logloss_spark.app.arguments import add_common
 from logloss_spark.app.commands import COMMANDS
 from logloss_spark.app.config import parsed, read_config, requires_file
 from logloss_spark.app.printing import open_standard_streams, say, tell
+from logloss_spark.app.progress import progress
 from logloss_spark.errors import MESSAGE, LogLossError, SpecError
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
@@ -90,7 +91,8 @@ def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
     done = False
     try:
         with running(f"logloss-spark {arguments.command}") as spark, interruptible():  # PySpark handles SIGINT itself
-            outcome = command.run(spark, config, arguments)
+            with progress(spark):
+                outcome = command.run(spark, config, arguments)
             done = True
             reason = say(
                 outcome.to_json(hidden) if arguments.json else printable(outcome.to_text(), hidden), sys.stdout

@@ -18,6 +18,7 @@ from logloss_spark.report.text import View, cells, estimates, p_values
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import set_name
+from logloss_spark.statistics.reporting import Coverage
 from logloss_spark.wording import visible
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
@@ -42,7 +43,7 @@ def title_of_comparison(rows: Rows, source: str | None = None) -> str:
     return f"{' and '.join(challengers)} compared with {baseline} on {label}{setting(rows.roles, source)}"
 
 
-def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Conventions, confidence: float) -> View:
+def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Conventions, coverage: Coverage) -> View:
     """Return what a person sees of a comparison: some slices, and a sentence on each challenger and grouping set."""
     frame = shown.frame
     several = frame["challenger"].nunique() > 1
@@ -52,7 +53,7 @@ def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Co
         "n": cells(frame["n"]),
         "baseline_log_loss": cells(frame["baseline_log_loss"]),
         "challenger_log_loss": cells(frame["challenger_log_loss"]),
-        f"difference [{100 * confidence:g}% interval]": marked(estimates(frame, "difference"), frame["few"]),
+        f"difference [{coverage.words}]": marked(estimates(frame, "difference"), frame["few"]),
         "p_adjusted": p_values(frame["p_adjusted"]),
         "verdict": frame["verdict"].tolist(),
     }

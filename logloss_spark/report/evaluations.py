@@ -17,6 +17,7 @@ from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.catalogue import METRICS, shown_first
 from logloss_spark.statistics.intervals import FEW_BUCKETS, FEW_ROWS
+from logloss_spark.statistics.reporting import Coverage
 from logloss_spark.wording import PATH, counted, listed, visible
 
 SHOWN_SLICES = 20
@@ -105,7 +106,7 @@ def view_of(
     ranked: Ranked,
     title: str,
     slices: Sequence[str],
-    confidence: float,
+    coverage: Coverage,
     metrics: Sequence[str] | None = None,
     way_out: str = "",
 ) -> View:
@@ -113,7 +114,7 @@ def view_of(
 
     Metrics with one value per class are omitted unless they are named. `way_out` says what lets more rows be scored.
     """
-    table, remarks = shown_columns(ranked.frame, confidence, metrics)
+    table, remarks = shown_columns(ranked.frame, coverage, metrics)
     remarks = [*remarks, *remarks_on_order(ranked, slices), *remarks_on(ranked.frame.iloc[0], way_out)]
     return View(title=title, table=table, remarks=remarks)
 
@@ -123,12 +124,12 @@ def view_of_windows(
     overall: "pd.Series[Any]",
     title: str,
     slices: Sequence[str],
-    confidence: float,
+    coverage: Coverage,
     metrics: Sequence[str] | None,
 ) -> View:
     """Return what a person sees of the last windows of a state, from `last_windows`; `overall` is its global row."""
     frame = ranked.frame
-    table, remarks = shown_columns(frame, confidence, metrics)
+    table, remarks = shown_columns(frame, coverage, metrics)
     slice_, others = {"slice": table.pop("slice")}, table
     of_window = {name: cells(frame[name]) for name in ("window", "days")}
     sizes = frame["window"].unique().tolist()
@@ -140,7 +141,7 @@ def view_of_windows(
 
 
 def shown_columns(
-    frame: pd.DataFrame, confidence: float, metrics: Sequence[str] | None
+    frame: pd.DataFrame, coverage: Coverage, metrics: Sequence[str] | None
 ) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Return the columns that a person sees of some slices, and a remark where intervals miss more than they claim."""
     loss = loss_in(frame)
@@ -154,7 +155,7 @@ def shown_columns(
     few = frame["few"] & bool(frame["n"].any())
     for name in shown:
         if name == loss:
-            table[f"{name} [{100 * confidence:g}% interval]"] = marked(estimates(frame, name), few)
+            table[f"{name} [{coverage.words}]"] = marked(estimates(frame, name), few)
         else:
             table[name] = cells(frame[name])
     return table, [FEW_REMARK] if few.any() and loss in shown else []

@@ -282,8 +282,8 @@ OF_DIFFERENCE = (
     ),
     Metric(
         "p_value",
-        "Probability of a difference at least as large if there were none. Where the standard error is 0 it is 1 for "
-        "a difference of 0, and otherwise null.",
+        "Probability of a difference at least as large if there were none; with any-time intervals, at any look. Where "
+        "the standard error is 0 it is 1 for a difference of 0, and otherwise null.",
     ),
 )
 OF_TWO_FORECASTS = (

@@ -12,7 +12,9 @@ import numpy as np
 
 from logloss_spark.kernels.hashing import splitmix64, unit_interval
 from logloss_spark.kernels.sums import Array
+from logloss_spark.statistics.any_time import any_time_quantile
 from logloss_spark.statistics.distributions import normal_quantile, student_quantile
+from logloss_spark.statistics.reporting import Coverage
 
 FEW_ROWS = 30
 """Below this many rows of the rarer class, reduced if weights are uneven, intervals cover less than they claim."""
@@ -132,6 +134,13 @@ def with_interval(name: str, estimate: Array, error: Array, quantile: Array | fl
 def quantile_of(confidence: float, buckets: Array | None) -> Array | float:
     """The quantile of an interval: normal, or Student's t with one degree of freedom fewer than filled buckets."""
     return normal_quantile(confidence) if buckets is None else student_quantile(confidence, buckets - 1.0)
+
+
+def errors_reached(coverage: Coverage, n_eff: Array, buckets: Array | None) -> Array | float:
+    """The number of standard errors that an interval reaches; `buckets` are None where rows are independent."""
+    if coverage.intervals == "any_time":
+        return any_time_quantile(coverage.confidence, n_eff)
+    return quantile_of(coverage.confidence, buckets)
 
 
 def true_weight(weight: Array, exponent: int) -> Array:

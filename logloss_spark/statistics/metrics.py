@@ -36,8 +36,8 @@ from logloss_spark.statistics.intervals import (
     bootstrap_error,
     centred_square,
     difference_of_sums,
+    errors_reached,
     few,
-    quantile_of,
     square_of_terms,
     standard_error,
     true_weight,
@@ -101,6 +101,11 @@ class Sums:
         """How many buckets hold rows."""
         return np.asarray(np.count_nonzero(self.by_bucket("w"), axis=1), dtype=np.float64)
 
+    @property
+    def n_eff(self) -> Array:
+        """The effective number of rows."""
+        return np.asarray(self.moments["w"] ** 2 / self.moments["w2"])
+
 
 def metrics_of(sums: Sums, reading: Reading) -> dict[str, Array]:
     """Every column of `METRICS` for n slices; NaN where a metric is not defined.
@@ -118,7 +123,7 @@ def metrics_of(sums: Sums, reading: Reading) -> dict[str, Array]:
     with np.errstate(all="ignore"):
         loss, brier_score = mean_of(m, m, "wl"), mean_of(m, m, "wb")
         labels, predictions = class_means(sums)
-        minority, n_eff = sums.classes["n"].min(axis=1), m["w"] ** 2 / m["w2"]
+        minority, n_eff = sums.classes["n"].min(axis=1), sums.n_eff
         found = {
             "weight": true_weight(m["w"], sums.weight_exponent),
             "n_eff": n_eff,
@@ -178,7 +183,8 @@ def estimated(
     """
     units = (sums.filled_buckets if sums.clustered else sums.moments["n"]).reshape(-1, *[1] * (estimate.ndim - 1))
     squares = np.sum(of_bucket**2, axis=1) if sums.clustered else squares
-    quantile = quantile_of(reading.confidence, units if sums.clustered else None)
+    n_eff = sums.n_eff.reshape(units.shape)
+    quantile = errors_reached(reading, n_eff, units if sums.clustered else None)
     return with_interval(name, estimate, standard_error(squares, units), quantile)
 
 
@@ -308,7 +314,7 @@ def calibration_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
     errors = calibration_errors(sums.cells.equal_width(reading.ece_bins))
     estimate = ece_of_buckets(sums, reading)
     error = np.full(len(errors["ece"]), np.nan) if estimate is None else bootstrapped(sums, estimate, OF_ECE)
-    interval = with_interval("ece", errors["ece"], error, quantile_of(reading.confidence, sums.filled_buckets))
+    interval = with_interval("ece", errors["ece"], error, errors_reached(reading, sums.n_eff, sums.filled_buckets))
     return (
         errors
         | interval
@@ -388,11 +394,11 @@ def ranking_metrics(sums: Sums, reading: Reading) -> dict[str, Array]:
     found = ranking_of_rows(sums.ranked) if sums.ranked else ranking(sums.cells)
     if sums.clustered:
         error = bootstrapped(sums, auc_of_buckets, OF_AUC)
-        quantile = quantile_of(reading.confidence, sums.filled_buckets)
+        quantile = errors_reached(reading, sums.n_eff, sums.filled_buckets)
     else:
         squares = np.nan if sums.soft_labels else squared_influence_of_auc(sums.ranked or sums.cells, found["auc"])
         error = standard_error(np.asarray(squares), sums.moments["n"])
-        quantile = quantile_of(reading.confidence, None)
+        quantile = errors_reached(reading, sums.n_eff, None)
     interval = with_interval("auc", found["auc"], error, quantile)
     low, high = np.maximum(interval["auc_low"], 0.0), np.minimum(interval["auc_high"], 1.0)
     return found | interval | {"auc_low": low, "auc_high": high}

@@ -13,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from logloss_spark.kernels.sums import Array, ratio_of_sums
+from logloss_spark.statistics.any_time import any_time_p_value
 from logloss_spark.statistics.catalogue import PAIRED, complete
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.intervals import (
     centred_square,
     difference_of_sums,
-    quantile_of,
+    errors_reached,
+    ratio,
     standard_error,
     with_interval,
 )
+from logloss_spark.statistics.reporting import Coverage
 
 MEANS = {"baseline_log_loss": "wa", "challenger_log_loss": "wb"}
 SHARES = {"better_share": "w_better", "worse_share": "w_worse", "tie_share": "w_tie", "kl": "wk", "kl_reverse": "wr"}
@@ -41,16 +44,17 @@ class BucketSums:
     difference: Array
 
 
-def paired_metrics(sums: Mapping[str, Array], buckets: BucketSums | None, confidence: float) -> dict[str, Array]:
+def paired_metrics(sums: Mapping[str, Array], buckets: BucketSums | None, coverage: Coverage) -> dict[str, Array]:
     """Every column of `PAIRED` for n slices and challengers; NaN where a metric is not defined.
 
     Parameters
     ----------
     sums : arrays of shape (n,) by the names of the columns of a state's pairs, and `n`
     buckets : sums by bucket of clusters, or None where rows are independent
-    confidence : the coverage that the interval of the difference aims at
+    coverage : what the interval of the difference aims at
     """
     weight = sums["w"] + sums["w_low"]
+    n_eff = ratio(weight * weight, sums["w2"])
     with np.errstate(all="ignore"):
         difference = sums["wd"] / weight
         if buckets is None:
@@ -69,10 +73,17 @@ def paired_metrics(sums: Mapping[str, Array], buckets: BucketSums | None, confid
                 for metric, name in MEANS.items()
             },
             **{metric: sums[name] / weight for metric, name in SHARES.items()},
-            **with_interval("difference", difference, error, quantile_of(confidence, filled)),
-            "p_value": normal_p_value(statistic) if filled is None else student_p_value(statistic, filled - 1.0),
+            **with_interval("difference", difference, error, errors_reached(coverage, n_eff, filled)),
+            "p_value": p_value_of(statistic, coverage, n_eff, filled),
         }
     return complete(computed, PAIRED, scalar=True, n=len(weight))
+
+
+def p_value_of(statistic: Array, coverage: Coverage, n_eff: Array, buckets: Array | None) -> Array:
+    """The two-sided p-value of a difference in standard errors, which goes with the interval of `coverage`."""
+    if coverage.intervals == "any_time":
+        return any_time_p_value(statistic, n_eff, coverage.confidence)
+    return normal_p_value(statistic) if buckets is None else student_p_value(statistic, buckets - 1.0)
 
 
 def squares_of_buckets(buckets: BucketSums, difference: Array) -> Array:

@@ -9,16 +9,58 @@ from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import coarse_edges
 
 Exactness = Literal["auto", "cells", "exact"]
+Intervals = Literal["fixed", "any_time"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How metrics are read off a state; none of it changes the state.
+class Coverage:
+    """What intervals aim at.
 
     Parameters
     ----------
     confidence : float in (0, 1)
         The coverage that the intervals aim at.
+    intervals : "fixed" or "any_time"
+        Whether an interval holds at the one look that was planned, or at all looks at rows that grow in number, such as
+        a new look every day. Those of "any_time" are wider, and need independent rows.
+    """
+
+    confidence: float = 0.95
+    intervals: Intervals = "fixed"
+
+    def __post_init__(self) -> None:
+        between("confidence", self.confidence, 0.0, 1.0)
+        one_of("intervals", self.intervals, get_args(Intervals))
+
+    def check(self, *, clustered: bool) -> None:
+        """Raise SpecError where rows depend on each other by clusters, and intervals need independent rows.
+
+        A cluster may return on any day, so new rows are no new draws, and 64 buckets are too few for a limit.
+        """
+        if clustered and self.intervals == "any_time":
+            raise SpecError(
+                "intervals must be 'fixed' where rows depend on each other by clusters, got 'any_time', which needs "
+                "independent rows: leave out intervals, or evaluate without a cluster"
+            )
+
+    @property
+    def words(self) -> str:
+        """What an interval is called.
+
+        Examples
+        --------
+        >>> Coverage().words, Coverage(confidence=0.99, intervals="any_time").words
+        ('95% interval', '99% any-time interval')
+        """
+        return f"{100 * self.confidence:g}% {'any-time ' if self.intervals == 'any_time' else ''}interval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Coverage):
+    """How metrics are read off a state; none of it changes the state.
+
+    Parameters
+    ----------
     ece_bins : int that divides 200 or 15
         The number of equal-width bins of ece, mce and the reliability table: [a, b), the last one with its end.
     baseline : float or sequence of float, optional, kept as a tuple
@@ -26,12 +68,11 @@ class Reading:
         positive one suffices. The default is each slice's own shares.
     """
 
-    confidence: float = 0.95
     ece_bins: int = 10
     baseline: float | Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        between("confidence", self.confidence, 0.0, 1.0)
+        super().__post_init__()
         if isinstance(self.ece_bins, bool) or not isinstance(self.ece_bins, int):
             raise SpecError(f"ece_bins must be a whole number that divides 200 or 15, got {self.ece_bins!r}")
         try:

@@ -25,6 +25,7 @@ from logloss_spark.statistics.catalogue import BUCKETS, COMPARISON, FEW, MINORIT
 from logloss_spark.statistics.intervals import few, ratio, true_weight
 from logloss_spark.statistics.multiplicity import adjusted_p_values
 from logloss_spark.statistics.paired import BucketSums, paired_metrics
+from logloss_spark.statistics.reporting import Coverage
 from logloss_spark.tables.local import table_of_results, whole_numbers
 from logloss_spark.tables.pivot import PIECE, arrow_metric, in_reading_order, spark_type, sums_in
 from logloss_spark.tables.verdicts import with_adjusted
@@ -35,33 +36,35 @@ MEASURED = by_column((*PAIRED, N_EFF, MINORITY, BUCKETS, FEW))
 SUMMED = ("n", *PAIR)
 
 
-def comparison_table(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame | LocalTable:
+def comparison_table(
+    state: CheckedState, by: tuple[tuple[str, ...], ...], coverage: Coverage
+) -> DataFrame | LocalTable:
     """What `State.comparison` returns, computed where the state is."""
     if state.local:
-        return comparison_here(state.local, state.conventions, by, confidence)
-    return comparison_in_spark(state, by, confidence)
+        return comparison_here(state.local, state.conventions, by, coverage)
+    return comparison_in_spark(state, by, coverage)
 
 
-def comparison_in_spark(state: CheckedState, by: tuple[tuple[str, ...], ...], confidence: float) -> DataFrame:
+def comparison_in_spark(state: CheckedState, by: tuple[tuple[str, ...], ...], coverage: Coverage) -> DataFrame:
     """The comparison of a large state."""
     conventions = state.conventions
-    check_comparison(conventions, by)
+    check_comparison(conventions, by, coverage)
     wide = one_row_per_challenger(state.table, conventions, by)
     kept = [*inner_names(by).values(), "grouping_id", "slice", "baseline", "challenger", "rows", *STATUSES, "n"]
     fields = [StructField(name, spark_type(metric, scalar=True)) for name, metric in MEASURED.items()]
-    measure = partial(paired_metrics_of_batch, conventions=conventions, confidence=confidence)
-    judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), confidence)
+    measure = partial(paired_metrics_of_batch, conventions=conventions, coverage=coverage)
+    judged = judge(map_slices(wide, measure, kept=kept, fields=fields, piece=PIECE), coverage.confidence)
     return in_reading_order(judged, inner_names(by), list(by_column(COMPARISON)))
 
 
 def comparison_here(
-    state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...], confidence: float
+    state: LocalTable, conventions: Conventions, by: tuple[tuple[str, ...], ...], coverage: Coverage
 ) -> LocalTable:
     """The comparison of a small state, computed on the driver."""
-    check_comparison(conventions, by)
+    check_comparison(conventions, by, coverage)
     parts = {**dict.fromkeys((*STATUSES, "class"), ("n",)), "pair": SUMMED}
     rolled = rolled_up_here(state, conventions, by, parts)
-    found = measured(pairs_of(rolled.parts), conventions, confidence)
+    found = measured(pairs_of(rolled.parts), conventions, coverage)
     counts = {status: rolled.parts[status].totals()["n"] for status in STATUSES}
     whole = counts | {"rows": np.sum(list(counts.values()), axis=0)}
     grouping_id = rolled.keys["grouping_id"].to_numpy()
@@ -76,7 +79,9 @@ def comparison_here(
         "challenger": models.take(pa.array(rolled.challenger)),
         "n": whole_numbers(rolled.parts["pair"].added()["n"]),
         "p_adjusted": pa.array(adjusted, from_pandas=True),
-        "verdict": pa.array(np.where(adjusted <= 1.0 - confidence, verdict, "no evidence").tolist(), pa.string()),
+        "verdict": pa.array(
+            np.where(adjusted <= 1.0 - coverage.confidence, verdict, "no evidence").tolist(), pa.string()
+        ),
     }
     types = {"slice": StringType()} | {
         name: spark_type(metric, scalar=True) for name, metric in by_column(COMPARISON).items()
@@ -85,8 +90,9 @@ def comparison_here(
     return table_of_results(state, conventions, slices_of(by), rolled.keys, pa.table(columns), types)
 
 
-def check_comparison(conventions: Conventions, by: tuple[tuple[str, ...], ...]) -> None:
-    """Raise SpecError unless the state has these slices, and their names fit the table."""
+def check_comparison(conventions: Conventions, by: tuple[tuple[str, ...], ...], coverage: Coverage) -> None:
+    """Raise SpecError unless the state has these slices, their names fit the table, and there are such intervals."""
+    coverage.check(clustered=conventions.buckets > 0)
     check_slices(conventions, by)
     check_names(slices_of(by), by_column(COMPARISON))
 
@@ -141,11 +147,11 @@ class Pairs:
     rarest: Array
 
 
-def paired_metrics_of_batch(batch: pa.RecordBatch, *, conventions: Conventions, confidence: float) -> list[pa.Array]:
+def paired_metrics_of_batch(batch: pa.RecordBatch, *, conventions: Conventions, coverage: Coverage) -> list[pa.Array]:
     """The metrics of a batch of `one_row_per_challenger`."""
     sums = {name: sums_in(batch, name) for name in SUMMED}
     pairs = Pairs(sums, buckets_in(batch.column("buckets")), sums_in(batch, "classes"), sums_in(batch, "rarest"))
-    found = measured(pairs, conventions, confidence)
+    found = measured(pairs, conventions, coverage)
     return [arrow_metric(metric, found[name]) for name, metric in MEASURED.items()]
 
 
@@ -167,10 +173,10 @@ def pairs_of(parts: Mapping[str, Entries]) -> Pairs:
     return Pairs(pair.added(), buckets, happened, rarest)
 
 
-def measured(pairs: Pairs, conventions: Conventions, confidence: float) -> dict[str, Array]:
+def measured(pairs: Pairs, conventions: Conventions, coverage: Coverage) -> dict[str, Array]:
     """The columns of `MEASURED`."""
     clustered = conventions.buckets > 0
-    found = paired_metrics(pairs.sums, pairs.buckets if clustered else None, confidence)
+    found = paired_metrics(pairs.sums, pairs.buckets if clustered else None, coverage)
     # With soft labels no single class happened, and all rows are in one.
     happen = 1 if conventions.soft_labels else len(conventions.classes)
     minority = np.where(pairs.classes == happen, pairs.rarest, 0.0)

@@ -119,7 +119,8 @@ def types_of_metrics(conventions: Conventions) -> dict[str, DataType]:
 
 
 def check_metrics(conventions: Conventions, by: tuple[tuple[str, ...], ...], reading: Reading) -> None:
-    """Raise SpecError unless the state has these slices, and their names and the baseline fit the metrics."""
+    """Raise SpecError unless the state has these slices, and their names and the reading fit the metrics."""
+    reading.check(clustered=conventions.buckets > 0)
     check_slices(conventions, by)
     check_names(slices_of(by), columns_of_loss(METRICS, conventions.loss).values())
     reading.shares(len(conventions.classes))

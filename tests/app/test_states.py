@@ -1,5 +1,6 @@
 """The commands that read stored states: they write where they are told to, and nowhere else."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +89,72 @@ def test_metrics_of_states_need_no_config_and_go_where_they_are_sent(
     assert spark.read.parquet(str(tmp_path / "week")).first().n == 2
 
 
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
+    """The state of three days by country, the second of which is missing."""
+    rows = [("2026-01-01", "fr", 1, 0.9), ("2026-01-01", "de", 0, 0.4), ("2026-01-03", "fr", 1, 0.2)]
+    table = spark.createDataFrame(rows, "dt string, country string, y int, p double")
+    path = tmp_path_factory.mktemp("state") / "week"
+    ls.evaluate(table, "y", "p", by=[["dt", "country"]], engine="native").state.save(str(path))
+    return path
+
+
+@pytest.mark.connect
+def test_windows_end_on_each_day_and_the_last_ones_are_shown(
+    run: Callable[..., SimpleNamespace], week: Path, tmp_path: Path, spark: SparkSession
+) -> None:
+    asked = (
+        "metrics",
+        week,
+        "--windows",
+        "1d,3d",
+        "--over",
+        "dt",
+        "--by",
+        "country",
+        "--set",
+        "evaluate.metrics=[brier]",
+    )
+    ran = run(*asked, "--to", tmp_path / "windows", "--long")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        f"metrics of {week}: windows of 1, 3 days that end on 2026-01-03",
+        "slice      window days rows n  brier",
+        "all             1    1    1 1 0.6400",
+        "all             3    2    3 3 0.2700",
+        "country=fr      1    1    1 1 0.6400",
+        "country=fr      3    2    2 2 0.3250",
+        "country=de      3    1    1 1 0.1600",
+        "largest loss first",
+        f"read 1 state: {week}",
+        f"wrote metrics to {tmp_path / 'windows'}",
+    ]
+    found = spark.read.parquet(str(tmp_path / "windows"))
+    assert found.columns == [
+        "dt",
+        "window",
+        "days",
+        "country",
+        "slice",
+        "grouping",
+        "metric",
+        *("value", "low", "high", "se"),
+    ]
+    of_fr = found.where("metric = 'brier' AND slice = 'country=fr'").collect()
+    assert {(row.dt, row.window): round(row.value, 4) for row in of_fr} == {
+        ("2026-01-01", 1): 0.01,
+        ("2026-01-01", 3): 0.01,
+        ("2026-01-03", 1): 0.64,
+        ("2026-01-03", 3): 0.325,
+    }
+    document = json.loads(run(*asked, "--json").out)
+    assert document["counts"] == {"states": 1, "missing": 0, "read": 3, "scored": 3}
+    assert [(row["slice"], row["window"], row["dt"]) for row in document["slices"][:2]] == [
+        ("all", 1, "2026-01-03"),
+        ("all", 3, "2026-01-03"),
+    ]
+
+
 @pytest.mark.connect
 def test_merged_states_are_the_state_of_all_rows(
     run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path, spark: SparkSession
@@ -137,6 +204,21 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
         ("merge {0}/mon {0}/mon --to {1}/sum", 2, "each state must be named once"),
         ("merge {0}/mon", 2, "the following arguments are required: --to"),
         ("metrics", 2, "the following arguments are required: STATE"),
+        ("metrics {0}/mon --windows 7", 2, "windows need their sizes and the column of the day, got --windows without"),
+        ("metrics {0}/mon --over day", 2, "windows need their sizes and the column of the day, got --over without"),
+        (
+            "metrics {0}/mon --windows 7,x --over day",
+            2,
+            "argument --windows: it must be a whole number, 0 or more, got 'x'",
+        ),
+        ("metrics {0}/mon --windows 7 --over day", 2, "slice column 'day' is not in the state; it has: country"),
+        ("metrics {0}/mon --windows 7 --over country", 4, "texts that windows go over must be dates as 2026-01-31"),
+        (
+            "metrics {0}/mon --windows 7 --over country --by-class {1}/c",
+            2,
+            "--windows has metrics alone, got --by-class",
+        ),
+        ("metrics {0}/mon --long", 2, "--long is the form in which metrics are written, got no --to"),
         ("drift {0}/mon", 2, "the following arguments are required: CURRENT"),
         ("drift {0}/mon {0}/wed", 5, "{0}/wed does not: "),
         ("drift {0}/mon {0}/tue --to {0}/tue --overwrite", 2, "an output must not lie inside what is read"),

@@ -6,6 +6,7 @@ import pytest
 from logloss_spark.kernels.cross_entropy import binary_from_logit
 from logloss_spark.states.schema import PAIR
 from logloss_spark.statistics.paired import BucketSums, paired_metrics
+from logloss_spark.statistics.reporting import Coverage
 
 REPLICATES = 2000
 
@@ -17,7 +18,7 @@ def covered(w, d, truth, bucket=None):
     """The share of replicates, one a row of the matrices, whose interval holds the true difference."""
     terms = {"n": np.ones_like(w), "w": w, "w2": w * w, "wd": w * d, "w2d": w * w * d, "w2dd": (w * d) ** 2}
     sums = {name: np.zeros(len(w)) for name in PAIR} | {name: term.sum(axis=1) for name, term in terms.items()}
-    found = paired_metrics(sums, None if bucket is None else buckets_of(w, w * d, bucket), 0.95)
+    found = paired_metrics(sums, None if bucket is None else buckets_of(w, w * d, bucket), Coverage())
     assert found["p_value"] == pytest.approx(found["p_value"].clip(0, 1))
     return np.mean((found["difference_low"] <= truth) & (truth <= found["difference_high"]))
 

@@ -24,6 +24,7 @@ from logloss_spark.rows.inputs import ComparedRows
 from logloss_spark.rows.models import Models, compared_rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
+from logloss_spark.statistics.reporting import Coverage
 from logloss_spark.wording import counted, listed, shortened
 
 
@@ -56,18 +57,17 @@ class EventColumns(Renaming):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(ScoringSection):
+class Compare(ScoringSection, Coverage):
     """What to compare with what, and how: the arguments of `logloss_spark.compare`.
 
     A row is invalid if one of the models cannot be scored. With rows = "shared" a row counts once for each challenger,
-    and is invalid if the challenger or the baseline cannot be scored.
+    and is invalid if the challenger or the baseline cannot be scored. A verdict needs an adjusted p-value of at most
+    1 - confidence.
 
     Parameters
     ----------
     baseline : str
         The model with which all others are compared.
-    confidence : float in (0, 1)
-        The coverage that the intervals aim at. A verdict needs an adjusted p-value of at most 1 - confidence.
     models : list of str
         The models of a long table to compare, by default all.
     rows : "all" or "shared"
@@ -77,12 +77,12 @@ class Compare(ScoringSection):
 
     baseline: str
     loss: Literal["cross_entropy"] = "cross_entropy"
-    confidence: float = 0.95
     models: list[str] | None = None
     rows: ComparedRows = "all"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ScoringSection.__post_init__(self)
+        Coverage.__post_init__(self)
         one_of("[compare] on_invalid", self.on_invalid, ("count", "fail"))
 
 
@@ -152,7 +152,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
     files = files_of_input(spark, source, config.input, config.columns, engine=asked.engine)
     rows = replace(compared_rows(source, config.roles, asked, config.contest, engine=asked.engine), files=files)
     with (
-        Comparison(rows, asked.confidence) as comparison,
+        Comparison(rows, asked) as comparison,
         reserved(spark, targets, mode=output.mode, apart_from=addresses) as reservation,
     ):
         counts, ran = comparison.counts, comparison.engine
@@ -164,7 +164,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             conventions = comparison.state.conventions
             first = comparison.first_slices()
             title = title_of_comparison(rows, config.input.name)
-            view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked.confidence)
+            view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked)
             tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"

@@ -243,7 +243,7 @@ def evaluate_rows(
                 first,
                 title_of(rows, config.input.name),
                 rows.roles.slices,
-                asked.confidence,
+                asked,
                 asked.metrics,
                 way_out=evaluation.advice(first.frame.iloc[0].to_dict()),
             )

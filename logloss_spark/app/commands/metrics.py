@@ -148,7 +148,7 @@ def shown_slices(
 ) -> tuple[Ranked, "pd.Series[Any]", View]:
     """The first slices of a table of metrics, its global row, and what a person sees of it."""
     first = first_slices(table)
-    view = view_of(first, title, slices_of(by), asked.confidence, asked.metrics)
+    view = view_of(first, title, slices_of(by), asked, asked.metrics)
     return first, first.frame.iloc[0], view
 
 
@@ -158,7 +158,7 @@ def shown_windows(
     """The last windows of a table by windows, the global row of its state, and what a person sees of them."""
     first = last_windows(table)
     overall = first_slices(state.measured((), asked)).frame.iloc[0]
-    return first, overall, view_of_windows(first, overall, title, slices_of(by), asked.confidence, asked.metrics)
+    return first, overall, view_of_windows(first, overall, title, slices_of(by), asked, asked.metrics)
 
 
 def as_written(
