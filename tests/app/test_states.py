@@ -113,7 +113,7 @@ def test_windows_end_on_each_day_and_the_last_ones_are_shown(
         "--by",
         "country",
         "--set",
-        "evaluate.metrics=[brier]",
+        'evaluate.metrics=["brier"]',
     )
     ran = run(*asked, "--to", tmp_path / "windows", "--long")
     assert (ran.code, ran.err) == (0, "")
@@ -125,7 +125,7 @@ def test_windows_end_on_each_day_and_the_last_ones_are_shown(
         "country=fr      1    1    1 1 0.6400",
         "country=fr      3    2    2 2 0.3250",
         "country=de      3    1    1 1 0.1600",
-        "largest loss first",
+        "largest log_loss first",
         f"read 1 state: {week}",
         f"wrote metrics to {tmp_path / 'windows'}",
     ]
