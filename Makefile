@@ -15,7 +15,7 @@ scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --s
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
-.PHONY: help setup test test-slow demo docs bench bench-fit coverage errors lint types check clean
+.PHONY: help setup test test-slow test-crash demo docs bench bench-fit coverage errors lint types check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -30,11 +30,14 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	@touch $@
 
 test: setup ## run the tests but the slow ones, then a marked part of them over Spark Connect
-	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow'
+	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow and not crash'
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m connect
 
 test-slow: setup ## run the slow tests: killed processes, the wheel, large references, simulations
 	$(spark) $(BIN)/python -m pytest -m slow
+
+test-crash: setup ## kill runs on a store, let two meet, fill disks; a part of the clean run of CI
+	$(spark) $(BIN)/python -m pytest -m crash
 
 demo: java := --quiet
 demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluate both and compare them
@@ -69,7 +72,7 @@ lint: setup ## check style and format
 types: setup ## check types
 	$(BIN)/mypy
 
-check: lint types docs test test-slow ## all that .ci/run runs
+check: lint types docs test test-slow test-crash ## all that .ci/run runs
 
 clean: ## remove all that the other targets made
 	rm -rf .venv build dist *.egg-info .*_cache .hypothesis spark-warehouse artifacts

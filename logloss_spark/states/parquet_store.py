@@ -94,18 +94,17 @@ class ParquetTables:
             if has_links(self.place):
                 shutil.rmtree(f"{self.place}/_data/{run_id}", ignore_errors=True)
             raise
-
-    def write(self, folder: str, table: DataFrame) -> None:
-        """Write a table into a folder that no entry of the log names yet."""
-        try:
-            table.coalesce(1).sortWithinPartitions(UNIT).write.mode("error").parquet(folder)
-            if has_links(folder):
-                settle(folder)
         except Exception as error:
             if not from_spark(error) and not isinstance(error, OSError):
                 raise
             known = translated(error) if from_spark(error) else LogLossError(str(error))
             raise type(known)(f"the store {self.place} cannot be written to: {known}; nothing was published") from error
+
+    def write(self, folder: str, table: DataFrame) -> None:
+        """Write a table into a folder that no entry of the log names yet."""
+        table.coalesce(1).sortWithinPartitions(UNIT).write.mode("error").parquet(folder)
+        if has_links(folder):
+            settle(folder)
 
     def judge(self, verdict: Verdict) -> Snapshot:
         """Publish a verdict. It touches no unit, so it always finds a number."""
