@@ -7,39 +7,35 @@ from itertools import chain
 
 from pyspark.sql import DataFrame, SparkSession
 
+from logloss_spark.app.storing import StoreSection, note_on_snapshot
 from logloss_spark.errors import MissingInputError, SpecError
-from logloss_spark.io.places import folders
+from logloss_spark.io.places import folders, located
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.state import State, merge
 from logloss_spark.wording import counted
 
 
-@dataclass(frozen=True)
-class StoredStates:
-    """The states that are there, by their paths, and the paths of those that are missing."""
+@dataclass(frozen=True, kw_only=True)
+class ReadStates:
+    """States that a command reads.
 
-    found: Mapping[str, DataFrame]
-    missing: Sequence[str]
+    Attributes
+    ----------
+    names : what was read, as a title names it
+    sum : the sum of the states
+    counts : how many were read, and how many are missing
+    notes : sentences on what was read
+    addresses : where they are
+    """
 
-    @property
-    def sum(self) -> State:
-        """Their sum."""
-        return merge(*map(State, self.found.values()))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences on what was read, and what is missing."""
-        missing = f"left out {counted(len(self.missing), 'missing state')}: {', '.join(self.missing)}"
-        read = f"read {counted(len(self.found), 'state')}: {', '.join(self.found)}"
-        return (read, missing) if self.missing else (read,)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many were read, and how many are missing."""
-        return {"states": len(self.found), "missing": len(self.missing)}
+    names: tuple[str, ...]
+    sum: State
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    addresses: set[str]
 
 
-def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_missing: int) -> StoredStates:
+def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_missing: int) -> ReadStates:
     """Read the states at these paths; raise MissingInputError if more are missing than are allowed to be."""
     found: dict[str, DataFrame] = {}
     missing: dict[str, MissingInputError] = {}
@@ -57,7 +53,27 @@ def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_mi
             f"of {counted(len(paths), 'state')} at most {allow_missing} may be missing (--allow-missing), "
             f"got {len(missing)} missing: {', '.join(missing)}"
         )
-    return StoredStates(found, list(missing))
+    left_out = f"left out {counted(len(missing), 'missing state')}: {', '.join(missing)}"
+    return ReadStates(
+        names=tuple(found),
+        sum=merge(*map(State, found.values())),
+        counts={"states": len(found), "missing": len(missing)},
+        notes=(f"read {counted(len(found), 'state')}: {', '.join(found)}", *([left_out] if missing else [])),
+        addresses=addresses_of_states(spark, found),
+    )
+
+
+def read_store(spark: SparkSession, section: StoreSection, where: str | None) -> ReadStates:
+    """Read the states of a store, or those of the slices that meet a condition."""
+    store = section.open()
+    snapshot = store.live()
+    return ReadStates(
+        names=(section.path,),
+        sum=store.state_of(snapshot, where),
+        counts={"states": len(snapshot.units), "missing": 0},
+        notes=(note_on_snapshot(snapshot),),
+        addresses={located(spark, section.path)},
+    )
 
 
 def read_state_table(spark: SparkSession, path: str, format: str) -> DataFrame:

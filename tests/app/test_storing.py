@@ -93,11 +93,20 @@ def test_a_week_is_evaluated_day_by_day_corrected_and_read_in_any_window(
         store = ls.Store(str(tmp_path / "states"))
         assert_same_metrics(store.state().metrics(by=by).toPandas(), whole.metrics(by=by).toPandas())
         stored = store.metrics().toPandas().set_index("slice")
-        of_days = whole.metrics(by="dt").toPandas().set_index("slice")
+        of_slices = whole.metrics(by=by).toPandas().set_index("slice")
     assert len(stored) == len(set(stored.index))
     for day in DAYS[:3] + DAYS[4:]:
-        assert stored.loc[f"dt={day}", "log_loss"] == pytest.approx(of_days.loc[f"dt={day}", "log_loss"], rel=1e-12)
+        assert stored.loc[f"dt={day}", "log_loss"] == pytest.approx(of_slices.loc[f"dt={day}", "log_loss"], rel=1e-12)
     assert set(map(str, stored["run_date"])) == {"2026-11-05", "None"}
+    ran = run("metrics", "--where", f"country = 'us' AND dt >= '{DAYS[2]}'", "--by", "dt")
+    assert (ran.code, ran.said["counts"]["states"]) == (0, 5)
+    losses = {row["slice"]: row["log_loss"] for row in ran.said["slices"]}
+    for day in (DAYS[2], DAYS[4], DAYS[5]):
+        assert losses[f"dt={day}"] == pytest.approx(of_slices.loc[f"dt={day}/country=us", "log_loss"], rel=1e-12)
+    ran = run("metrics", "--windows", "1,7", "--over", "dt", "--to", tmp_path / "windows")
+    windows = spark.read.parquet(str(tmp_path / "windows")).toPandas()
+    last = windows.query("window == 7 and slice == 'all'").sort_values("dt").iloc[-1]
+    assert (ran.code, str(last["dt"]), last["days"], last["rows"]) == (0, str(DAYS[5]), 5, 150)
     runs = run("runs").said["details"]["runs"]
     assert [(each["units"], each["rows"]) for each in runs] == [(3, 90), (4, 120)]
     assert "hush" not in "".join(file.read_text() for file in (tmp_path / "states" / "_log").iterdir())

@@ -11,7 +11,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading_states import addresses_of_states, read_states
+from logloss_spark.app.reading_states import read_states
 from logloss_spark.app.sections import TableFormat
 from logloss_spark.io.writing import reserved, write_tables
 
@@ -36,12 +36,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(spark: SparkSession, config: MergeConfig, given: Namespace) -> Outcome:
     """Merge stored states, and write their sum. The errors are those of `metrics`."""
     states = read_states(spark, given.states, config.output.format, given.allow_missing)
-    targets, addresses = config.output.targets({"state": given.to}), addresses_of_states(spark, states.found)
-    with reserved(spark, targets, mode=mode_of(given), apart_from=addresses) as reservation:
+    targets = config.output.targets({"state": given.to})
+    with reserved(spark, targets, mode=mode_of(given), apart_from=states.addresses) as reservation:
         write_tables(reservation, {"state": states.sum.table})
     return Outcome(
         command="merge",
-        inputs=tuple(states.found),
+        inputs=states.names,
         counts=states.counts,
         written={"state": given.to},
         notes=states.notes,

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -15,9 +15,10 @@ from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import cached
-from logloss_spark.app.reading_states import addresses_of_states, persisted, read_states
+from logloss_spark.app.reading_states import ReadStates, persisted, read_states, read_store
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Slices, TableFormat
+from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.writing import reserved, write_tables
@@ -61,7 +62,7 @@ class ReadOff(Slices, Reading):
 class MetricsConfig(JobConfig):
     """The config of `metrics`. It may be that of the evaluation that stored the states: other keys are passed over.
 
-    States come from the command line, and results go where the command line says.
+    States come from the command line, or else from the store, and results go where the command line says.
     """
 
     DATED: ClassVar[tuple[str, ...]] = ()
@@ -69,11 +70,13 @@ class MetricsConfig(JobConfig):
 
     evaluate: ReadOff = ReadOff()
     output: TableFormat = field(default_factory=TableFormat)
+    store: StoreSection | None = None
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the paths that the command reads and writes, and the slices."""
-    add_states(parser)
+    add_states(parser, instead="those of the config's [store]")
+    parser.add_argument("--where", metavar="SQL", help="read only slices that meet this condition on slice columns")
     parser.add_argument("--to", metavar="PATH", help="write the metrics there; by default they are only printed")
     parser.add_argument(
         "--long", action="store_true", help="write them in long form there: one row per slice and metric"
@@ -99,15 +102,15 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     check_outputs(given)
     paths = {"metrics": given.to, "reliability": given.reliability, "by_class": given.by_class}
     outputs = {name: path for name, path in paths.items() if path}
-    states = read_states(spark, given.states, config.output.format, given.allow_missing)
+    states = states_of(spark, config, given)
     by, confidence, bins = sets_of(given, asked.sets), asked.confidence, asked.ece_bins
-    targets, addresses = config.output.targets(outputs), addresses_of_states(spark, states.found)
+    targets = config.output.targets(outputs)
     with (
-        reserved(spark, targets, mode=mode_of(given), apart_from=addresses) as reservation,
+        reserved(spark, targets, mode=mode_of(given), apart_from=states.addresses) as reservation,
         persisted(states.sum) as state,
         cached(state.windowed(windows, by, asked) if windows else state.measured(by, asked)) as table,
     ):
-        title = f"metrics of {', '.join(visible(path, PATH) for path in states.found)}"
+        title = f"metrics of {', '.join(visible(path, PATH) for path in states.names)}"
         shown = shown_windows if windows else shown_slices
         first, overall, view = shown(state, table, title, by, asked)
         made: dict[str, Callable[[], DataFrame]] = {
@@ -121,14 +124,24 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     read = int(overall["rows"])
     return Outcome(
         command="metrics",
-        inputs=tuple(states.found),
-        counts=states.counts | {"read": read, "scored": read - sum(invalid.values())},
+        inputs=states.names,
+        counts={**states.counts} | {"read": read, "scored": read - sum(invalid.values())},
         invalid=invalid,
         slices=records_of(first, asked.metrics),
         written=outputs,
         view=view,
         notes=states.notes,
     )
+
+
+def states_of(spark: SparkSession, config: MetricsConfig, given: Namespace) -> ReadStates:
+    """Read the states that the command line names, or else those of the store."""
+    if given.states:
+        states = read_states(spark, given.states, config.output.format, given.allow_missing)
+        return states if given.where is None else replace(states, sum=states.sum.where(given.where))
+    if config.store is None:
+        raise SpecError("metrics are read off states, got none: name where they are stored, or a [store] in the config")
+    return read_store(spark, config.store, given.where)
 
 
 def check_outputs(given: Namespace) -> None:
