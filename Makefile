@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The virtualenv of Airflow, whose packages are not ours.
+AIRFLOW := build/airflow
+
 # What Spark needs to know before it starts: its own folder (a path with a space needs it), the Python of its workers,
 # and a Java, the system's where there is one. -x shows the command that follows.
 spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java $(java))" \
@@ -15,7 +18,7 @@ scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --s
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
-.PHONY: help setup test test-slow test-crash demo docs bench bench-fit coverage errors lint types check clean
+.PHONY: help setup test test-slow test-crash test-airflow demo docs bench bench-fit coverage errors lint types check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -38,6 +41,14 @@ test-slow: setup ## run the slow tests: killed processes, the wheel, large refer
 
 test-crash: setup ## kill runs on a store, let two meet, fill disks; a part of the clean run of CI
 	$(spark) $(BIN)/python -m pytest -m crash
+
+test-airflow: $(AIRFLOW)/.installed ## run the DAG of docs/airflow with the real Airflow, in an environment of its own
+	AIRFLOW_HOME="$(CURDIR)/$(AIRFLOW)/home" AIRFLOW__CORE__LOAD_EXAMPLES=False $(AIRFLOW)/bin/python -m pytest -c /dev/null --noconftest -p no:cacheprovider tests/docs/check_airflow.py
+
+$(AIRFLOW)/.installed: conf/airflow.txt
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -c conf/airflow.txt apache-airflow pytest
+	@touch $@
 
 demo: java := --quiet
 demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluate both and compare them
