@@ -64,9 +64,10 @@ demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluat
 docs: setup ## build the documentation into build/docs; open build/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
 
-bench: setup ## time the engines beside their peers, and small tables
+bench: setup ## time the engines beside their peers, small tables, and windows of a year
 	$(spark) $(BIN)/python benchmarks/evaluate.py
 	$(spark) $(BIN)/python benchmarks/small.py
+	$(spark) $(BIN)/python benchmarks/windows.py
 
 bench-fit: setup ## time the fitter beside MLlib and scikit-learn
 	$(spark) $(BIN)/python benchmarks/fit.py

@@ -377,8 +377,8 @@ def windows(
     column is the last day of the window; then follow the slice columns, null where they are rolled up, the columns
     described below, and the number of rows with each status. A window in which a slice has no rows is left out.
 
-    The metrics are those of the sum of the states of the days. A state of up to 500,000 rows by day and slice comes to
-    the driver, where all windows are computed at once; those of a larger one are lazy, one query for all windows.
+    The metrics are those of the sum of the states of the days. A state of up to a million rows by day and slice comes
+    to the driver, where all windows are computed at once; those of a larger one are lazy, one query for all windows.
 
     Raises
     ------

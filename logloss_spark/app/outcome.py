@@ -30,7 +30,8 @@ class Outcome:
     invalid : mapping from str to int
         Rows that could not be used, by reason.
     slices : sequence of records
-        The first slices of each grouping set, with all their metrics, as the table that is written has them.
+        The first slices of each grouping set, with all their metrics, as the table that is written has them. With
+        --windows those of the windows that end on the last day.
     details : mapping
         What else a command found: the "engine" that read and summed the rows, its `name` and `because`, why it was
         this one (`evaluate`, `compare`); the "sources" of ranking and of CORP (`evaluate`); the "report" of a fit and

@@ -33,8 +33,9 @@ from logloss_spark.states.state import CheckedState, coarser
 
 Number = TypeVar("Number", np.float64, np.int64)
 
-SMALL_DAYS = 500_000
-"""A state of at most this many rows by day and slice comes to the driver for its windows: some 200 MB."""
+SMALL_DAYS = 1_000_000
+"""A state of at most this many rows by day and slice comes to the driver for its windows: some 260 MB. Spark would copy
+each row into as many windows as their sizes say, 36 for a day, a week and four weeks."""
 
 WITHIN = ("window", "end")
 """Columns of the windows in Spark: the number of days, and the last one as days since 1970."""
