@@ -95,11 +95,12 @@ class Line:
 @contextmanager
 def polled(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator[None]:
     """Look at the active stages of a classic session while a block runs, in a thread that ends with it."""
-    tracker = spark.sparkContext.statusTracker()
     over = Event()
 
     def look() -> None:
-        with suppress(Exception):  # the session may be stopped, or its Java killed, at any moment: the job says so
+        # The session may be stopped, or its Java killed, and some clusters hide the context: then there is no line.
+        with suppress(Exception):
+            tracker = spark.sparkContext.statusTracker()
             while not over.wait(INTERVAL):
                 found = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
                 stages = [stage for stage in found if stage is not None]
