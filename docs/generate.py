@@ -33,7 +33,7 @@ from logloss_spark.statistics.reference import markdown
 
 ROOMS: Mapping[str, Collection[str]] = {
     "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "losses"),
-    "States and drift": ("state", "shift"),
+    "States, stores and drift": ("state", "store", "shift"),
     "Fit": ("fit",),
     "Session and tables": ("io",),
     "Errors and warnings": ("errors",),

@@ -125,7 +125,12 @@ def notes_on_plan(plan: Plan, units: int) -> tuple[str, ...]:
         return (f"nothing is due: all {counted(units, 'unit')} are stored as they are",)
     told = [f"due: {named(plan, due)} ({due.reason})" for due in plan.due[:SHOWN_UNITS]]
     more = len(plan.due) - len(told)
-    return (f"of {counted(units, 'unit')} {len(plan.keys)} are due", *told, *([f"and {more:,} more"] if more else []))
+    verb = "is" if len(plan.keys) == 1 else "are"
+    return (
+        f"{len(plan.keys)} of {counted(units, 'unit')} {verb} due",
+        *told,
+        *([f"and {more:,} more"] if more else []),
+    )
 
 
 def records_of_plan(plan: Plan) -> list[dict[str, Any]]:

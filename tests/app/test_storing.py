@@ -75,7 +75,7 @@ def test_a_week_is_evaluated_day_by_day_corrected_and_read_in_any_window(
     write_days(spark, path, DAYS[:4])
     ran = run("evaluate", "--dry-run")
     assert due_in(ran) == {str(day): "new" for day in DAYS[:4]}
-    assert ran.said["remarks"][0] == "of 4 units 4 are due"
+    assert ran.said["remarks"][0] == "4 of 4 units are due"
     assert not (tmp_path / "states").exists()
     ran = run("evaluate", "--run-date", "2026-11-05")
     assert (ran.code, ran.err, ran.said["counts"]["read"]) == (0, "", 120)
