@@ -1,5 +1,6 @@
 """`Store`: states that are kept by units, such as days, and what is due to be evaluated again."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -10,12 +11,13 @@ import pandas as pd
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import StructType
 
 from logloss_spark.checks import named, one_of
 from logloss_spark.errors import SpecError
-from logloss_spark.io.caching import cache_or_collect, uncache
+from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.io.files import Table, files_of, files_of_source, table_and_files
+from logloss_spark.io.local import LocalTable
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.units import Key, Unit, fingerprint, key_columns, keys_table, units_of
@@ -26,9 +28,12 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.parquet_store import ParquetTables
 from logloss_spark.states.schema import TOTAL, WHOLE
 from logloss_spark.states.slices import slice_columns, slice_types
+from logloss_spark.states.small import release
 from logloss_spark.states.state import CheckedState, merged, new_source
 from logloss_spark.states.store import Change, Run, Snapshot, StoredUnit, Tables, Verdict
 from logloss_spark.states.units import UNIT, NewUnit, by_unit
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.tables.stamps import STAMPS, stamped
 from logloss_spark.version import __version__
 from logloss_spark.wording import did_you_mean
 
@@ -43,9 +48,6 @@ enough for another look at its labels; or all units are asked for."""
 
 RUN_COLUMNS = ("run_id", "run_time", "run_date", "units", "rows", "seconds", "config", "package_version", "verdict")
 """The columns of `Store.runs`."""
-
-STAMPS = ("run_id", "run_time", "run_date", "config", "source", "package_version", "age", "maturity")
-"""The columns of stored metrics that tell where a row comes from."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class Store:
         due = [Due(tuple(row), "asked for", Unit(tuple(row), "", 0)) for row in keys.collect()]
         plan = self.plan(due, columns, config=fingerprint(state.conventions.fingerprint()))
         sets = within_units(columns, grouping_sets(by))
-        return self.publish(plan, state, state.metrics(by=[list(names) for names in sets]))
+        return self.publish(plan, state, state.measured(sets, Reading()))
 
     def plan(
         self,
@@ -256,7 +258,7 @@ class Store:
             run_date=run_date,
         )
 
-    def publish(self, plan: Plan, state: State | None, metrics: DataFrame | None) -> Snapshot:
+    def publish(self, plan: Plan, state: State | None, metrics: DataFrame | LocalTable | None) -> Snapshot:
         """Publish what a run has evaluated: the states and the metrics of its units, in one step.
 
         Parameters
@@ -264,7 +266,7 @@ class Store:
         plan : Plan
         state : State, or None if all units that are due are gone
             Its slice columns include the unit columns.
-        metrics : DataFrame, or None
+        metrics : DataFrame, LocalTable, or None
             Metrics by grouping sets that include the unit columns.
 
         Raises
@@ -283,22 +285,30 @@ class Store:
         if state is None or metrics is None or not new:
             change = Change(run=run_of(plan, rows=0), columns=plan.columns, units=(), removed=removed)
             return self._tables.publish(change, plan.base, None, None)
-        states = cache_or_collect(by_unit(state.checked, plan.columns, new))
+        states = by_unit(state.checked, plan.columns, new)
+        cached = states if isinstance(states, LocalTable) else cache_or_collect(states)
         try:
-            units = stored_units(plan, new, states)
-            stamped = with_stamps(metrics, plan, new)
+            units = stored_units(plan, new, cached)
+            of_run = {
+                "run_id": plan.run_id,
+                "run_time": plan.began,
+                "run_date": None if plan.run_date is None else date.fromisoformat(plan.run_date),
+                "config": plan.config,
+                "package_version": __version__,
+            }
+            of_units = stamped(metrics, plan.columns, of_run, new)
             run = run_of(
                 plan,
                 rows=sum(unit.rows for unit in units),
                 units=len(units),
                 conventions=state.conventions.fingerprint(),
-                schema=states.schema.jsonValue(),
-                metrics_schema=stamped.schema.jsonValue(),
+                schema=cached.schema.jsonValue(),
+                metrics_schema=of_units.schema.jsonValue(),
             )
             change = Change(run=run, columns=plan.columns, units=units, removed=removed)
-            return self._tables.publish(change, plan.base, states, stamped)
+            return self._tables.publish(change, plan.base, cached, of_units)
         finally:
-            uncache(states)
+            release(cached)
 
     def judge(self, verdict: Verdict) -> Snapshot:
         """Publish what a gate said of a run."""
@@ -428,46 +438,29 @@ def run_of(plan: Plan, **found: Any) -> Run:
     )
 
 
-def stored_units(plan: Plan, new: Sequence[NewUnit], states: DataFrame) -> tuple[StoredUnit, ...]:
+def stored_units(plan: Plan, new: Sequence[NewUnit], states: DataFrame | LocalTable) -> tuple[StoredUnit, ...]:
     """The units as they are stored: how many rows each was made from, and how many its state has."""
-    counts = states.groupBy(UNIT).agg(
-        F.count(F.lit(1)).alias("sums"), F.expr(f"max(n) FILTER (WHERE part = '{TOTAL}')").alias("rows")
-    )
-    found = {row[UNIT]: row for row in counts.collect()}
+    if isinstance(states, LocalTable):
+        lines = states.rows.select([UNIT, "part", "n"]).to_pylist()
+        sums = Counter(line[UNIT] for line in lines)
+        rows = {line[UNIT]: line["n"] for line in lines if line["part"] == TOTAL}
+    else:
+        counts = states.groupBy(UNIT).agg(
+            F.count(F.lit(1)).alias("sums"), F.expr(f"max(n) FILTER (WHERE part = '{TOTAL}')").alias("rows")
+        )
+        found = {row[UNIT]: row for row in counts.collect()}
+        sums = Counter({unit: row["sums"] for unit, row in found.items()})
+        rows = {unit: row["rows"] for unit, row in found.items()}
     return tuple(
         StoredUnit(
             id=unit.id,
             key=unit.key,
             run_id=plan.run_id,
-            rows=found[unit.id]["rows"],
-            sums=found[unit.id]["sums"],
+            rows=rows[unit.id],
+            sums=sums[unit.id],
             source=unit.source,
             fingerprint=unit.fingerprint,
             age=unit.age,
         )
         for unit in new
     )
-
-
-def with_stamps(metrics: DataFrame, plan: Plan, new: Sequence[NewUnit]) -> DataFrame:
-    """Add the unit of each row of metrics, and where it comes from; rows of no unit are left out."""
-    texts = [f"text {index}" for index in range(len(plan.columns))]
-    fields = [StructField(name, StringType()) for name in (*texts, UNIT, "source")]
-    fields.append(StructField("age", IntegerType()))
-    known = metrics.sparkSession.createDataFrame(
-        [(*unit.key, unit.id, unit.fingerprint, unit.age) for unit in new], StructType(fields)
-    )
-    same = [key.eqNullSafe(quoted(text)) for key, text in zip(key_columns(plan.columns), texts, strict=True)]
-    of_units = metrics.where(F.col("slice") != "all").join(F.broadcast(known), same, "inner").drop(*texts)
-    run_date = None if plan.run_date is None else date.fromisoformat(plan.run_date)
-    values = {
-        "run_id": F.lit(plan.run_id),
-        "run_time": F.lit(plan.began).cast("timestamp"),
-        "run_date": F.lit(run_date).cast("date"),
-        "config": F.lit(plan.config),
-        "source": F.col("source"),
-        "package_version": F.lit(__version__),
-        "age": F.col("age"),
-        "maturity": F.expr("try_divide(rows - unlabelled, rows)"),
-    }
-    return of_units.withColumns(values)

@@ -6,6 +6,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from logloss_spark.checks import one_of
+from logloss_spark.io.local import LocalTable
 from logloss_spark.report.frames import Ranked, plain
 from logloss_spark.statistics.catalogue import METRICS, by_column, columns_of_loss
 
@@ -16,8 +17,10 @@ def check_chosen(chosen: Sequence[str] | None, loss: str) -> None:
         one_of("an entry of metrics", name, tuple(columns_of_loss(METRICS, loss).values()))
 
 
-def chosen_metrics(table: DataFrame, chosen: Sequence[str] | None) -> DataFrame:
+def chosen_metrics(table: DataFrame | LocalTable, chosen: Sequence[str] | None) -> DataFrame | LocalTable:
     """Return a table of metrics with the chosen ones alone; with all where none are chosen."""
+    if isinstance(table, LocalTable):
+        return table.without(left_out(table.schema.names, chosen))
     return table.drop(*left_out(table.columns, chosen))
 
 

@@ -1,5 +1,6 @@
 """A small table on the driver: Arrow columns, from which a DataFrame is made only when somebody asks for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,6 +60,11 @@ class LocalTable:
         alike = all(is_alike(field.dataType) for field in self.schema)
         frame: pd.DataFrame = self.rows.to_pandas(date_as_object=True) if alike else self.table.toPandas()
         return frame
+
+    def without(self, names: Sequence[str]) -> "LocalTable":
+        """The table without some of its columns."""
+        kept = StructType([field for field in self.schema if field.name not in names])
+        return LocalTable(self.rows.select(kept.names), kept, self.spark)
 
 
 def as_dataframe(found: DataFrame | LocalTable) -> DataFrame:

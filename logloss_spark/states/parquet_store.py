@@ -23,12 +23,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from logloss_spark.errors import BusyError, DataError, LogLossError, SpecError
 from logloss_spark.io.entries import Entry, has_links, publish, read_entries
-from logloss_spark.io.local import LocalTable
+from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.places import literal, located
 from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.io.swap import settle
@@ -38,6 +37,7 @@ from logloss_spark.states.store import (
     Change,
     Snapshot,
     StoredUnit,
+    Table,
     Verdict,
     as_document,
     check_rebase,
@@ -45,6 +45,7 @@ from logloss_spark.states.store import (
     history,
 )
 from logloss_spark.states.units import UNIT
+from logloss_spark.workers.parquet import arrow_type
 
 TRIES = 20
 """How often a run that lost its number to a run on other units takes the next number."""
@@ -82,7 +83,7 @@ class ParquetTables:
         *_, snapshot = history(entry.document for entry in entries[:version])
         return snapshot
 
-    def publish(self, change: Change, base: Snapshot, states: DataFrame | None, metrics: DataFrame | None) -> Snapshot:
+    def publish(self, change: Change, base: Snapshot, states: Table | None, metrics: Table | None) -> Snapshot:
         """Write the tables of a change, then publish it; if another run was faster on other units, publish it next."""
         run_id = change.run.run_id
         try:
@@ -100,9 +101,14 @@ class ParquetTables:
             known = translated(error) if from_spark(error) else LogLossError(str(error))
             raise type(known)(f"the store {self.place} cannot be written to: {known}; nothing was published") from error
 
-    def write(self, folder: str, table: DataFrame) -> None:
-        """Write a table into a folder that no entry of the log names yet."""
-        table.coalesce(1).sortWithinPartitions(UNIT).write.mode("error").parquet(folder)
+    def write(self, folder: str, table: DataFrame | LocalTable) -> None:
+        """Write a table into a folder that no entry of the log names yet: here if it is here, else by Spark."""
+        if isinstance(table, LocalTable) and has_links(folder):
+            os.makedirs(folder)
+            pq.write_table(table.rows.cast(arrow_schema(table.schema)), f"{folder}/part-00000.parquet")
+            settle(folder)
+            return
+        as_dataframe(table).coalesce(1).sortWithinPartitions(UNIT).write.mode("error").parquet(folder)
         if has_links(folder):
             settle(folder)
 
@@ -217,7 +223,7 @@ def last_change(folder: str) -> float:
 
 def read_here(folders: Sequence[str], schema: StructType, ids: Sequence[str]) -> pa.Table:
     """Read the rows of units from the files of folders, with the columns that Spark's schema says."""
-    target = to_arrow_schema(schema)
+    target = arrow_schema(schema)
     try:
         files = [os.path.join(folder, name) for folder in folders for name in sorted(os.listdir(folder))]
         tables = [
@@ -227,6 +233,11 @@ def read_here(folders: Sequence[str], schema: StructType, ids: Sequence[str]) ->
         raise DataError(f"a file of the store is missing or damaged, or was cleaned: {error}") from error
     rows = pa.concat_tables([target.empty_table(), *(table.cast(target) for table in tables)])
     return rows.filter(pc.is_in(rows[UNIT], pa.array(ids, pa.string())))
+
+
+def arrow_schema(schema: StructType) -> pa.Schema:
+    """A schema in Arrow's types."""
+    return pa.schema([(field.name, arrow_type(field.dataType)) for field in schema])
 
 
 def without_unit(schema: StructType) -> StructType:

@@ -15,6 +15,9 @@ from logloss_spark.io.local import LocalTable
 from logloss_spark.io.units import Key, in_words
 from logloss_spark.wording import counted, shortened
 
+Table = DataFrame | LocalTable
+"""A table that is in Spark or on the driver."""
+
 STORE_VERSION = 1
 """The version of what a store's log says."""
 
@@ -142,7 +145,7 @@ class Tables(Protocol):
     def live(self, version: int | None = None) -> Snapshot:
         """Return what is stored, now or at an older version; raise SpecError where there was no such version."""
 
-    def publish(self, change: Change, base: Snapshot, states: DataFrame | None, metrics: DataFrame | None) -> Snapshot:
+    def publish(self, change: Change, base: Snapshot, states: Table | None, metrics: Table | None) -> Snapshot:
         """Publish a change that was made from the snapshot `base`, with its tables; raise BusyError if it comes late.
 
         The tables are None if the change stores no unit. Their column `unit_id` names the unit of each row.

@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
+from logloss_spark.io.local import LocalTable
 from logloss_spark.io.units import Key
+from logloss_spark.kernels.status import STATUSES
+from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.states.conventions import Conventions
-from logloss_spark.states.schema import SOURCE, TOTAL, WHOLE, with_challenger
+from logloss_spark.states.entries import Index
+from logloss_spark.states.schema import SOURCE, TOTAL, WHOLE, low_of, totals_of, with_challenger
 from logloss_spark.states.slices import slice_columns
+from logloss_spark.states.small import as_doubles, is_written
 from logloss_spark.states.state import CheckedState, table_columns, terms_of_total
 
 UNIT = "unit_id"
@@ -40,7 +50,7 @@ class NewUnit:
     age: int | None = None
 
 
-def by_unit(state: CheckedState, columns: Sequence[str], units: Sequence[NewUnit]) -> DataFrame:
+def by_unit(state: CheckedState, columns: Sequence[str], units: Sequence[NewUnit]) -> DataFrame | LocalTable:
     """The states of units, as one table: the columns of the state, and `unit_id`, which names each row's unit.
 
     Each unit has a total and an id of its own, so that its rows are a whole state. A unit without rows has the state of
@@ -53,7 +63,71 @@ def by_unit(state: CheckedState, columns: Sequence[str], units: Sequence[NewUnit
     columns : sequence of str
         The unit columns.
     units : sequence of NewUnit
+
+    Returns
+    -------
+    on the driver, if the state of an evaluation is there; else lazy
     """
+    here = None if state.local is None else by_unit_here(state.local, state.conventions, columns, units)
+    return by_unit_in_spark(state, columns, units) if here is None else here
+
+
+def by_unit_here(
+    state: LocalTable, conventions: Conventions, columns: Sequence[str], units: Sequence[NewUnit]
+) -> LocalTable | None:
+    """The states of units from a small state; None where Spark must write the keys, and for a comparison."""
+    names = slice_columns(conventions)
+    rows = state.rows.filter(pc.invert(pc.is_in(state.rows["part"], pa.array(WHOLE, state.rows["part"].type))))
+    unit = indexes_of_units(rows, state.schema, [names[name] for name in columns], units)
+    if unit is None or conventions.models:
+        return None
+    rows, unit = rows.filter(pa.array(unit >= 0)).select(table_columns(conventions)), unit[unit >= 0]
+    ids = pa.array([unit.id for unit in units], pa.string())
+    fields = [*(state.schema[name] for name in rows.column_names), StructField(UNIT, StringType())]
+    whole = rows.append_column(UNIT, ids.take(pa.array(unit)))
+    own = [
+        {"part": SOURCE, "place": new.source, "n": 1, "fingerprint": conventions.fingerprint(), UNIT: new.id}
+        for new in units
+    ]
+    totals = totals_of_units(rows, conventions, unit, len(units))
+    own += [
+        {name: values[index] for name, values in totals.items()}
+        | {"part": TOTAL, "fingerprint": conventions.fingerprint(), UNIT: new.id}
+        for index, new in enumerate(units)
+    ]
+    together = pa.concat_tables([whole, pa.Table.from_pylist(own, schema=whole.schema)])
+    return LocalTable(together, StructType(fields), state.spark)
+
+
+def indexes_of_units(
+    rows: pa.Table, schema: StructType, columns: Sequence[str], units: Sequence[NewUnit]
+) -> Index | None:
+    """The index in `units` of each row's unit, -1 for a row of none; None where Spark must write the keys."""
+    if not all(is_written(rows[name].combine_chunks(), schema[name].dataType) for name in columns):
+        return None
+    texts = [pc.cast(rows[name], pa.string()).to_pylist() for name in columns]
+    index = {unit.key: place for place, unit in enumerate(units)}
+    return np.array([index.get(key, -1) for key in zip(*texts, strict=True)], dtype=np.int64)
+
+
+def totals_of_units(rows: pa.Table, conventions: Conventions, unit: Index, units: int) -> dict[str, list[Any]]:
+    """The sums of the part `total` of each unit, from the rows of an evaluation and the index of each row's unit."""
+    part = rows["part"].to_numpy(zero_copy_only=False)
+    counted, scored = np.isin(part, STATUSES), part == "moments"
+
+    def of_units(values: Array, among: npt.NDArray[np.bool_]) -> Array:
+        return np.bincount(unit[among], weights=values[among], minlength=units).astype(np.float64)
+
+    found = {"n": [int(count) for count in of_units(as_doubles(rows["n"]), counted)]}
+    for name in totals_of(conventions):
+        low = low_of(name)
+        values = as_doubles(rows[name]) + (as_doubles(rows[low]) if low in rows.column_names else 0.0)
+        found[name] = of_units(values, scored).tolist()
+    return found
+
+
+def by_unit_in_spark(state: CheckedState, columns: Sequence[str], units: Sequence[NewUnit]) -> DataFrame:
+    """The states of units from a state of any size."""
     conventions = state.conventions
     known = state.table.sparkSession.createDataFrame(
         [(*unit.key, unit.id, unit.source) for unit in units],

@@ -197,8 +197,8 @@ def evaluate_due(
         now = read_input(spark, config.input, config.columns)
         listed = files_of_input(spark, now, config.input, config.columns, engine=asked.engine)
         check_unchanged(plan, units_of(now, listed, section.unit))
-        metrics = as_dataframe(evaluation.state.measured(roles.sets, asked))
-        store.publish(plan, evaluation.state, chosen_metrics(metrics, asked.metrics))
+        metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
+        store.publish(plan, evaluation.state, metrics)
 
     if plan.keys:
         rows, of_rows = rows_of_plan(plan, table, files, units)
@@ -254,7 +254,7 @@ def evaluate_rows(
                 "state": lambda: evaluation.state,
                 "reliability": lambda: evaluation.reliability,
                 "by_class": lambda: evaluation.by_class,
-                "metrics": lambda: chosen_metrics(metrics, asked.metrics),
+                "metrics": lambda: as_dataframe(chosen_metrics(metrics, asked.metrics)),
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))

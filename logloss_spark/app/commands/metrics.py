@@ -180,7 +180,7 @@ def as_written(
     """A table of metrics as it is written: the chosen metrics, in long form or not."""
     if long:
         return as_dataframe(long_form(table, slices_of(by), state.conventions.classes, chosen))
-    return chosen_metrics(as_dataframe(table), chosen)
+    return as_dataframe(chosen_metrics(table, chosen))
 
 
 COMMAND = Command(
