@@ -130,8 +130,8 @@ class Judged:
     ----------
     rule : Rule
     slices : DataFrame
-        One row per slice, the worst first: `slice`, `rows`, `n`, `n_eff`, `value`, `low`, `high`, `baseline` and
-        `change` with their ends, `p_value`, `p_adjusted`, `cause` (a key of `CAUSES`) and `verdict`.
+        One row per slice, the worst first: `slice`, `rows`, `n`, `n_eff`; `value`, `baseline` and `change`, each with
+        its `_low` and `_high`; `p_value`, `p_adjusted`, `cause` (a key of `CAUSES`) and `verdict`.
     names : the slice of each row
     unmatched : the patterns that name no slice of the table
     baseline : Baseline, or None where the rule compares with nothing
@@ -274,8 +274,8 @@ def frame_of(rule: Rule, gate: Gate, now: Measurement, rows: Index, values: Esti
         **counts,
         "n_eff": now.numbers("n_eff", rows),
         "value": values.value,
-        "low": low,
-        "high": high,
+        "value_low": low,
+        "value_high": high,
         "counted": counted_rows(rule, now, rows),
     }
     nothing = ("baseline", "baseline_low", "baseline_high", "baseline_counted", "change", "change_low", "change_high")

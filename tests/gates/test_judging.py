@@ -56,7 +56,7 @@ def test_a_slice_is_over_if_its_whole_interval_is() -> None:
     found = judged(rule(), measurement([0.4 + Z * 0.01 + 1e-9, 0.4 + Z * 0.01 - 1e-9, 0.4, 0.3]), false_alarms=0.0)
     assert verdicts(found) == {"all": "fail", "country=c0": "pass", "country=c1": "pass", "country=c2": "pass"}
     assert found.slices["cause"].tolist() == ["over", "in_doubt", "in_doubt", "inside"]
-    assert found.slices["low"][0] == pytest.approx(0.4 + 1e-9, abs=1e-12)
+    assert found.slices["value_low"][0] == pytest.approx(0.4 + 1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_an_interval_that_is_undefined_is_missing_and_a_point_is_not() -> None:
 
 def test_an_infinite_loss_is_over_every_bound() -> None:
     found = judged(rule(at_most=1e300), measurement([np.inf], np.nan))
-    assert found.slices[["verdict", "p_value", "low"]].iloc[0].tolist() == ["fail", 0.0, np.inf]
+    assert found.slices[["verdict", "p_value", "value_low"]].iloc[0].tolist() == ["fail", 0.0, np.inf]
     changed = judged(rule(against=LAST_WEEK, rise_at_most="2%"), measurement([np.inf], np.nan), measurement([0.4]))
     assert changed.verdict == "fail"
 
