@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import logloss_spark
 from logloss_spark.app.cli import parser
 from logloss_spark.app.commands import COMMANDS
-from logloss_spark.app.config import section_type, type_in_words
+from logloss_spark.app.config import dataclass_in, key_of, section_type, type_in_words
 from logloss_spark.errors import LogLossError
 from logloss_spark.fit.status import Status
 from logloss_spark.kernels.status import MEANING
@@ -111,21 +111,33 @@ def sections(of: Any) -> Iterator[str]:
         if get_origin(section) is dict:
             yield f"Keys of your own; each value is {type_in_words(get_args(section)[1])}.\n"
             continue
-        yield prose(section) + "\n"
-        types = get_type_hints(section)
-        meanings = descriptions(section)
-        yield table(
-            ("key", "value", "default", "meaning"),
+        yield from keys(section, field.name)
+
+
+def keys(section: Any, name: str) -> Iterator[str]:
+    """The keys of a section, and then those of the tables in it."""
+    yield prose(section) + "\n"
+    types = get_type_hints(section)
+    meanings = descriptions(section)
+    fields = dataclasses.fields(section)
+    yield table(
+        ("key", "value", "default", "meaning"),
+        (
             (
-                (
-                    code(key.name),
-                    type_in_words(types[key.name]),
-                    "required" if is_required(key) else code(default(key)),
-                    meanings[key.name],
-                )
-                for key in dataclasses.fields(section)
-            ),
-        )
+                code(key_of(key)),
+                type_in_words(types[key.name]),
+                "required" if is_required(key) else code(default(key)),
+                meanings[key.name],
+            )
+            for key in fields
+        ),
+    )
+    for key in fields:
+        if inner := dataclass_in(types[key.name]):
+            path = f"{name}.{key_of(key)}"
+            listed = get_origin(types[key.name]) is list
+            yield f"#### `[[{path}]]`\n" if listed else f"#### `{key_of(key)}` in `[[{name}]]`\n"
+            yield from keys(inner, path)
 
 
 def commands() -> str:

@@ -26,9 +26,13 @@ class SpecError(LogLossError, ValueError):
 
 
 class GateError(LogLossError):
-    """A metric is outside the limits that were set for it."""
+    """A gate failed: a metric is over a bound that a rule sets. `--fail-exit` gives it another exit code."""
 
     exit_code = 3
+
+    def __init__(self, message: str, exit_code: int = 3) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class DataError(LogLossError, ValueError):

@@ -99,6 +99,8 @@ def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
             )
             if reason:
                 tell(f"logloss-spark: the report cannot be printed on stdout: {reason}; what was written stands")
+            if outcome.failure:
+                raise outcome.failure
     except Interrupted as stop:
         if done:
             stop.stands = "everything was written"

@@ -168,7 +168,7 @@ def structured(given: Mapping[str, Any], of: type[Config], run_date: str | None 
     for name in sections:
         if name not in given and is_required(of, name):
             raise SpecError(f"the section [{name}] is missing")
-    return of(**{name: filled(sections[name], name, section) for name, section in own.items()})
+    return of(**{name: filled(sections[name], f"[{name}]", section) for name, section in own.items()})
 
 
 def check_known(given: Mapping[str, Any], of: type[JobConfig]) -> None:
@@ -220,7 +220,9 @@ def keys_of(of: type[JobConfig], name: str) -> dict[str, "dataclasses.Field[Any]
     """The keys of a section of a config; none where it has no such section, or one whose keys are free."""
     of_type = sections_of(of).get(name)
     return (
-        {} if of_type is None or get_origin(of_type) is dict else {key.name: key for key in dataclass_fields(of_type)}
+        {}
+        if of_type is None or get_origin(of_type) is dict
+        else {key_of(key): key for key in dataclass_fields(of_type)}
     )
 
 
@@ -234,22 +236,61 @@ def own_keys(section: dict[str, Any], of_type: Any) -> dict[str, Any]:
     """The keys of a section that its dataclass has; all of a section whose keys are free."""
     if get_origin(of_type) is dict:
         return section
-    names = {key.name for key in dataclass_fields(of_type)}
+    names = set(map(key_of, dataclass_fields(of_type)))
     return {key: value for key, value in section.items() if key in names}
 
 
-def filled(of_type: Any, name: str, given: Mapping[str, Any]) -> Any:
-    """Return a section as its dataclass; one whose keys are free stays the dictionary that it is."""
-    free = get_origin(of_type) is dict
-    hints = dict.fromkeys(given, get_args(of_type)[1]) if free else get_type_hints(of_type)
-    for key, value in given.items():
-        check_value(f"[{name}] {key}", value, hints[key])
-    if free:
+def filled(of_type: Any, where: str, given: Mapping[str, Any]) -> Any:
+    """Return a table of a config as its dataclass; one whose keys are free stays the dictionary that it is.
+
+    `where` says in errors where the table stands.
+    """
+    if get_origin(of_type) is dict:
+        for key, value in given.items():
+            check_value(f"{where} {key}", value, get_args(of_type)[1])
         return given
-    for field in dataclass_fields(of_type):
-        if field.name not in given and has_no_default(field):
-            raise SpecError(f"[{name}] {field.name} is missing")
-    return of_type(**given)
+    fields = {key_of(field): field for field in dataclass_fields(of_type)}
+    hints = get_type_hints(of_type)
+    for key in given:
+        if key not in fields:
+            raise SpecError(f"unknown key {key!r} in {where.rstrip(':')}; {did_you_mean(key, fields)}")
+    values = {
+        fields[key].name: with_tables(f"{where} {key}", value, hints[fields[key].name]) for key, value in given.items()
+    }
+    for key, field in fields.items():
+        if field.name not in values and has_no_default(field):
+            raise SpecError(f"{where} {key} is missing")
+    return of_type(**values)
+
+
+def with_tables(name: str, value: Any, hint: Any) -> Any:
+    """Return the value of a key, with the tables in it as their dataclasses; raise SpecError if its type is wrong."""
+    check_value(name, value, hint)
+    of_table = dataclass_in(hint)
+    if of_table and isinstance(value, dict):
+        return filled(of_table, f"{name}:", value)
+    if of_table and isinstance(value, list):
+        return [filled(of_table, f"{name} {number}:", table) for number, table in enumerate(value, start=1)]
+    return value
+
+
+def dataclass_in(hint: Any) -> Any:
+    """The dataclass that a key is a table or a list of tables of, or None.
+
+    Examples
+    --------
+    >>> from logloss_spark.gates.rules import Against, Rule
+    >>> dataclass_in(list[Rule]) is Rule, dataclass_in(Against | None) is Against, dataclass_in(list[str])
+    (True, True, None)
+    """
+    if dataclasses.is_dataclass(hint):
+        return hint
+    return next((found for option in get_args(hint) if (found := dataclass_in(option))), None)
+
+
+def key_of(field: "dataclasses.Field[Any]") -> str:
+    """The key of a field; a field whose name would be a word of Python's, as `except`, ends with an underscore."""
+    return field.name.rstrip("_")
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:
@@ -278,6 +319,8 @@ def fits(value: Any, of_type: Any) -> bool:
         return isinstance(value, list) and all(fits(entry, arguments[0]) for entry in value)
     if origin is dict:
         return isinstance(value, dict) and all(fits(entry, arguments[1]) for entry in value.values())
+    if dataclasses.is_dataclass(of_type):
+        return isinstance(value, dict)
     if isinstance(value, bool):
         return of_type is bool
     return isinstance(value, (int, float) if of_type is float else of_type)
@@ -300,6 +343,8 @@ def type_in_words(of_type: Any) -> str:
         return f"a list (each {type_in_words(arguments[0])})"
     if origin is dict:
         return f"a table (each value {type_in_words(arguments[1])})"
+    if dataclasses.is_dataclass(of_type):
+        return "a table"
     return {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}.get(of_type, str(of_type))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from logloss_spark.errors import GateError
 from logloss_spark.io.secrets import redacted_in
 from logloss_spark.report.frames import plain
 from logloss_spark.report.text import View, as_text
@@ -14,9 +15,9 @@ from logloss_spark.report.text import View, as_text
 class Outcome:
     """What a job found and did.
 
-    The JSON document has a key for each of these but `view`, `text` and `notes`. It has their sentences instead:
-    `title`, a string or null, and `remarks`, a list of strings. Its numbers are those of the tables, in full; infinite
-    ones are the strings "Infinity" and "-Infinity", and NaN is null.
+    The JSON document has a key for each of these but `view`, `text`, `gate`, `failure` and `notes`. It has their
+    sentences instead: `title`, a string or null, and `remarks`, a list of strings. Its numbers are those of the tables,
+    in full; infinite ones are the strings "Infinity" and "-Infinity", and NaN is null.
 
     Parameters
     ----------
@@ -37,12 +38,16 @@ class Outcome:
         this one (`evaluate`, `compare`); the "sources" of ranking and of CORP (`evaluate`); the "report" of a fit and
         its first "coefficients" (`fit`); the "columns" that were added (`score`).
     verdicts : sequence of records
-        Always empty: no command judges yet.
+        The rules of a gate, the worst first, as its JSON document has them (`gate`, and commands with a `[gate]`).
     written : mapping from the name of a table to its path
     view : View, optional
         What a person sees first.
     text : str, optional
         The view as text, where it has a layout of its own.
+    gate : View, optional
+        What a person sees of a gate.
+    failure : GateError, optional
+        What ends the command, once all is printed.
     notes : sequence of str
         What was read, in sentences.
     """
@@ -57,13 +62,16 @@ class Outcome:
     written: Mapping[str, str] = field(default_factory=dict)
     view: View | None = None
     text: str | None = None
+    gate: View | None = None
+    failure: GateError | None = None
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the outcome as a person reads it."""
         text = as_text(self.view) if self.view and self.text is None else self.text
         lines = [f"wrote {name} to {path}" for name, path in self.written.items()]
-        return "\n".join([*([] if text is None else [text]), *self.notes, *lines])
+        gate = [as_text(self.gate)] if self.gate else []
+        return "\n".join([*([] if text is None else [text]), *self.notes, *lines, *gate])
 
     def to_json(self, secrets: Sequence[str] = ()) -> str:
         """Return the outcome as one JSON document on one line, with `***` in the place of each secret."""
@@ -76,7 +84,7 @@ class Outcome:
             "slices": list(self.slices),
             "details": self.details,
             "verdicts": list(self.verdicts),
-            "remarks": [*(self.view.remarks if self.view else ()), *self.notes],
+            "remarks": [*(line for view in (self.view, self.gate) if view for line in view.remarks), *self.notes],
             "written": self.written,
         }
         return json.dumps(redacted_in(plain(document), secrets), default=str)

@@ -57,7 +57,7 @@ class StoreSection:
         return Store(self.path, format=self.format)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_store(parser: ArgumentParser) -> None:
     """Add the arguments of a command that evaluates what is due."""
     parser.add_argument("--dry-run", action="store_true", help="with [store]: print which units are due, and stop")
     parser.add_argument("--full", action="store_true", help="with [store]: evaluate all units")

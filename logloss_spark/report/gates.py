@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from logloss_spark.gates.alarms import Expectation, per_run
 from logloss_spark.gates.judging import CAUSES, Baseline, Judged, Judgement
 from logloss_spark.gates.rules import VERDICTS, Rule
 from logloss_spark.report.text import NOTHING, View
@@ -333,3 +334,40 @@ def to_markdown(judgement: Judgement, source: str) -> str:
 def escaped(text: str) -> str:
     """Return a text that Markdown shows as it is."""
     return visible(text, LENGTH).translate(MARKDOWN)
+
+
+def failure_of(judgement: Judgement) -> str:
+    """Return which rules a gate fails by, and where, in one line.
+
+    With `--strict` a gate that merely does not pass fails, too.
+    """
+    worst = worst_rules_first(judgement)
+    verdict = judgement.verdict
+    guilty = [judged for judged in worst if judged.verdict == verdict]
+    named = shortened([f"{judged.rule.name} ({where(judged)})" for judged in guilty], SHOWN)
+    return f"the gate says {verdict}: {len(guilty)} of {counted(len(worst), 'rule')}: {named}"
+
+
+def where(judged: Judged) -> str:
+    """The slices that have the verdict of their rule."""
+    slices = judged.slices.loc[judged.slices["verdict"] == judged.verdict, "slice"].tolist()
+    return shortened(slices, 3) if slices else f"no slice matches {shortened(judged.rule.slices, 3)}"
+
+
+def view_of_expectations(expected: Sequence[Expectation], source: str) -> View:
+    """Return what a person sees of how often a gate raises false alarms."""
+    slices = sum(one.slices for one in expected)
+    known = [one for one in expected if one.chance is not None]
+    title = (
+        f"gate of {source}: {counted(len(expected), 'rule')} over {counted(slices, 'slice')}; "
+        f"if nothing changes, at most {100 * per_run(known):.3g} false alarms in 100 runs"
+    )
+    table = {
+        "rule": [one.rule.name for one in expected],
+        "slices": [f"{one.slices:,}" for one in expected],
+        "bound": [one.rule.bound_in_words for one in expected],
+        "in 100 runs": [NOTHING if one.chance is None else f"{100 * one.chance:.3g}" for one in expected],
+    }
+    left_out = len(expected) - len(known)
+    remark = f"{counted(left_out, 'rule')} not counted: judged on the point, or no pass in doubt"
+    return View(title=title, table=table, remarks=[remark] if left_out else [])

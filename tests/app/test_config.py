@@ -12,11 +12,13 @@ from logloss_spark.app.commands.compare import CompareConfig
 from logloss_spark.app.commands.drift import DriftConfig
 from logloss_spark.app.commands.evaluate import EvaluateConfig, PredictionColumns
 from logloss_spark.app.commands.fit import FitConfig
+from logloss_spark.app.commands.gate import GateConfig
 from logloss_spark.app.commands.merge import MergeConfig
 from logloss_spark.app.commands.metrics import MetricsConfig
 from logloss_spark.app.commands.score import ScoreConfig
-from logloss_spark.app.config import JobConfig, overriding, read_config, section_type, structured
+from logloss_spark.app.config import JobConfig, key_of, overriding, read_config, section_type, structured
 from logloss_spark.errors import SpecError
+from logloss_spark.gates.rules import Against, Rule
 
 MINIMAL = """
 [input]
@@ -184,6 +186,7 @@ def test_an_override_sets_one_key_or_is_one_of_our_errors(text: str) -> None:
         ((_, found),) = found.items() or [("an empty table", None)]
 
 
+RULE = {"name": "r", "metric": "log_loss", "rise_at_most": "1%", "against": {"state": "s"}}
 WHOLE: dict[type[JobConfig], dict[str, dict[str, Any]]] = {
     EvaluateConfig: {
         "input": {"path": "i"},
@@ -193,6 +196,7 @@ WHOLE: dict[type[JobConfig], dict[str, dict[str, Any]]] = {
     },
     MetricsConfig: {"evaluate": {}, "output": {}},
     MergeConfig: {"output": {}},
+    GateConfig: {"gate": {"rule": [RULE]}, "evaluate": {}, "output": {}},
     DriftConfig: {"evaluate": {}, "output": {}},
     CompareConfig: {
         "input": {"path": "i"},
@@ -233,6 +237,41 @@ def test_whatever_the_value_of_a_key_a_config_is_read_or_is_one_of_our_errors(
     assert isinstance(read, of)
 
 
+RULE_KEYS = [(key_of(key), None) for key in fields(Rule)] + [("against", key_of(key)) for key in fields(Against)]
+
+
+@given(st.sampled_from(RULE_KEYS), VALUES)
+def test_whatever_a_rule_of_a_gate_says_it_is_read_or_is_one_of_our_errors(
+    key: tuple[str, str | None], value: Any
+) -> None:
+    name, inner = key
+    rule = {**RULE, name: value if inner is None else {"state": "s", inner: value}}
+    try:
+        read = structured({"gate": {"rule": [rule, {**RULE, "name": "other"}]}}, GateConfig)
+    except SpecError:
+        return
+    assert isinstance(read, GateConfig)
+
+
+def test_the_rules_of_a_gate_are_a_list_of_tables(tmp_path: Path) -> None:
+    file = tmp_path / "gate.toml"
+    file.write_text(
+        '[gate]\nresult = "gate/{run_date}.json"\n[[gate.rule]]\nname = "a"\nmetric = "log_loss"\nexcept = ["x=1"]\n'
+        'slices = ["x=*"]\nrise_at_most = 0.1\nagainst = { state = "states/{run_date}" }\n'
+        '[[gate.rule]]\nname = "b"\nmetric = "n"\nat_least = 9\njudge = "point"\n'
+    )
+    gate = read_config(str(file), of=GateConfig, run_date="2026-01-31").gate
+    assert (gate.result, [rule.name for rule in gate.rule]) == ("gate/2026-01-31.json", ["a", "b"])
+    assert (gate.rule[0].except_, gate.rule[0].against) == (["x=1"], Against(state="states/2026-01-31"))
+    changed = read_config(
+        str(file),
+        of=GateConfig,
+        run_date="2026-01-31",
+        overrides=['gate.rule=[{name="c", metric="n", at_most=1, judge="point"}]'],
+    )
+    assert [rule.name for rule in changed.gate.rule] == ["c"]
+
+
 def test_a_config_that_is_not_there_is_named() -> None:
     with pytest.raises(SpecError, match=r"config no/such\.toml: it cannot be read: No such file"):
         read_config("no/such.toml", of=EvaluateConfig)
@@ -244,6 +283,7 @@ EVERY = {
     MergeConfig: "evaluate",
     DriftConfig: "evaluate",
     CompareConfig: "compare",
+    GateConfig: "gate",
     FitConfig: "fit",
     ScoreConfig: "fit",
 }

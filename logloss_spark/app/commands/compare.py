@@ -2,13 +2,14 @@
 
 from argparse import Namespace
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
+from logloss_spark.app.gating import add_gate, grouping_sets_of_gate, judged, published
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
@@ -17,6 +18,7 @@ from logloss_spark.app.sections import Input, OutputWithState, Renaming, Scoring
 from logloss_spark.checks import one_of
 from logloss_spark.comparison import Comparison
 from logloss_spark.errors import DataError
+from logloss_spark.gates.rules import Gate
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.comparisons import title_of_comparison, view_of_comparison
 from logloss_spark.roles import Columns, Roles
@@ -25,6 +27,7 @@ from logloss_spark.rows.models import Models, compared_rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
 from logloss_spark.statistics.reporting import Coverage
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.wording import counted, listed, shortened
 
 
@@ -108,13 +111,18 @@ class ComparisonOutput(OutputWithState):
 class CompareConfig(JobConfig):
     """The config of `compare`. For a wide table, `models` names the column (or columns) of each model."""
 
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "gate")
+
     input: Input
     columns: EventColumns
     compare: Compare
     models: dict[str, Columns] = field(default_factory=dict)
     output: ComparisonOutput = ComparisonOutput()
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
+        if self.gate:
+            grouping_sets_of_gate(self.gate, self.roles.slices)
         _ = self.roles  # they check themselves
 
     @property
@@ -166,12 +174,13 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             title = title_of_comparison(rows, config.input.name)
             view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked)
             tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
+            judgement = judged(spark, config.gate, comparison.state, Reading()) if config.gate else None
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"
     if conventions.rows == "shared":
         read //= len(conventions.models) - 1
         compared = f"{counted(counts['ok'], 'pair')} of a row and a challenger"
-    return Outcome(
+    outcome = Outcome(
         command="compare",
         inputs=(config.input.name,),
         counts={"read": read, "compared": counts["ok"]},
@@ -182,6 +191,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         view=view,
         notes=(f"read {counted(read, 'row')} of {config.input.name}, compared {compared}", f"engine {ran}"),
     )
+    return published(outcome, judgement, config.input.name, given) if judgement else outcome
 
 
 def wrong_lengths(comparison: Comparison) -> str:
@@ -199,4 +209,5 @@ COMMAND = Command(
     example="conf/compare.toml",
     config=CompareConfig,
     run=run,
+    add_arguments=add_gate,
 )

@@ -1,14 +1,16 @@
 """The command `evaluate`: read a table of predictions, evaluate it, write its tables."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import ClassVar
 
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
+from logloss_spark.app.gating import add_gate, grouping_sets_of_gate, judged, published
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
@@ -17,8 +19,8 @@ from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.app.storing import (
     StoreSection,
-    add_arguments,
     check_same_columns,
+    add_store,
     check_unchanged,
     config_fingerprint,
     no_age,
@@ -29,6 +31,7 @@ from logloss_spark.app.storing import (
 )
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
+from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.local import as_dataframe
 from logloss_spark.io.units import units_of
@@ -117,18 +120,23 @@ class EvaluationOutput(OutputWithState):
 class EvaluateConfig(JobConfig):
     """The config of `evaluate`."""
 
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "gate")
+
     input: Input
     columns: PredictionColumns
     evaluate: Evaluate = Evaluate()
     output: EvaluationOutput = EvaluationOutput()
     store: StoreSection | None = None
     labels: Labels | None = None
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
             raise SpecError(
                 'on_invalid = "quarantine" needs a path for the invalid rows, got none: set `invalid` in [output]'
             )
+        if self.gate:
+            grouping_sets_of_gate(self.gate, self.roles.slices)
         _ = self.roles  # they check themselves
 
     @property
@@ -257,10 +265,13 @@ def evaluate_rows(
                 "metrics": lambda: as_dataframe(chosen_metrics(metrics, asked.metrics)),
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
+            # Judged before anything is written: a rule that does not fit is an error, and leaves all as it was.
+            gate = config.gate if config.store is None else None  # in a store the days before are known, too
+            judgement = judged(spark, gate, evaluation.state, asked) if gate else None
             write_tables(reservation, with_run_date(tables, outputs, given.run_date))
         then(evaluation)
     read = sum(counts.values())
-    return Outcome(
+    outcome = Outcome(
         command="evaluate",
         inputs=(config.input.name,),
         counts={"read": read, "scored": counts["ok"]},
@@ -275,6 +286,7 @@ def evaluate_rows(
             *notes_on_sources(sources),
         ),
     )
+    return published(outcome, judgement, config.input.name, given) if judgement else outcome
 
 
 def notes_on_sources(sources: Mapping[str, str]) -> list[str]:
@@ -282,6 +294,12 @@ def notes_on_sources(sources: Mapping[str, str]) -> list[str]:
     words = {"rows": "the rows themselves", "cells": "cells of the score"}
     names = {source: [name for name in sources if sources[name] == source] for source in words}
     return [f"took {' and '.join(names[source])} from {words[source]}" for source in words if names[source]]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what is evaluated of a store, and what becomes of the verdict of a gate."""
+    add_store(parser)
+    add_gate(parser)
 
 
 COMMAND = Command(

@@ -1,0 +1,79 @@
+"""The command `gate`: judge stored states by the rules of a config. It reads no predictions."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from pyspark.sql import SparkSession
+
+from logloss_spark.app.command import Command
+from logloss_spark.app.commands.evaluate import EvaluateConfig
+from logloss_spark.app.config import JobConfig
+from logloss_spark.app.gating import add_gate, judged, published
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.reading_states import persisted, read_states
+from logloss_spark.app.sections import OutputWithState
+from logloss_spark.errors import SpecError
+from logloss_spark.gates.alarms import expectations
+from logloss_spark.gates.rules import Gate
+from logloss_spark.report.gates import view_of_expectations
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.wording import PATH, visible
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig(JobConfig):
+    """The config of `gate`. It may be that of the evaluation that stored the states: other keys are passed over.
+
+    The state that is judged is that of `[output] state`, or the sum of those that the command line names.
+    """
+
+    DATED: ClassVar[tuple[str, ...]] = ("output", "gate")
+    OTHER: ClassVar[type[JobConfig] | None] = EvaluateConfig
+
+    gate: Gate
+    evaluate: Reading = field(default_factory=Reading)
+    output: OutputWithState = field(default_factory=OutputWithState)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the states to judge, and what becomes of the verdict."""
+    parser.add_argument(
+        "states", nargs="*", metavar="STATE", help="where a state is stored, in place of the config's [output] state"
+    )
+    add_gate(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say how often false alarms are to be expected, and judge nothing"
+    )
+
+
+def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
+    """Judge stored states, and write the verdict where it is wanted.
+
+    Raises
+    ------
+    MissingInputError
+        A state is missing.
+    SpecError, DataError
+        The rules do not fit the states, or the states are none.
+    """
+    paths = given.states or ([config.output.state] if config.output.state else [])
+    if not paths:
+        raise SpecError("a gate judges stored states, got none: name some, or set `state` in [output]")
+    states = read_states(spark, paths, config.output.format, allow_missing=0)
+    source = ", ".join(visible(path, PATH) for path in paths)
+    with persisted(states.sum) as state:
+        judgement = judged(spark, config.gate, state, config.evaluate)
+    outcome = Outcome(command="gate", inputs=tuple(paths), counts=states.counts, notes=states.notes)
+    if given.dry_run:
+        return replace(outcome, view=view_of_expectations(expectations(judgement), source))
+    return published(outcome, judgement, source, given)
+
+
+COMMAND = Command(
+    help="judge stored states by the rules of a gate",
+    example="conf/gate.toml",
+    config=GateConfig,
+    run=run,
+    add_arguments=add_arguments,
+)

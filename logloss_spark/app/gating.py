@@ -1,0 +1,204 @@
+"""Judge a state by the gate of a config, and tell everybody who wants to know: files, a person, GitHub Actions."""
+
+import hashlib
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pyspark.sql import SparkSession
+
+from logloss_spark import __version__
+from logloss_spark.app.arguments import count
+from logloss_spark.app.documents import append_to, write_document
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.printing import tell
+from logloss_spark.app.reading_states import read_state_table
+from logloss_spark.errors import GateError, SpecError
+from logloss_spark.gates.judging import Baseline, Earlier, Judgement, Measurement, judge
+from logloss_spark.gates.patterns import grouping_sets_of, names_of, pattern_of
+from logloss_spark.gates.rules import Against, Gate
+from logloss_spark.io.local import LocalTable
+from logloss_spark.report.frames import readable
+from logloss_spark.report.gates import (
+    annotations,
+    document_of,
+    failure_of,
+    to_json,
+    to_junit,
+    to_markdown,
+    view_of_gate,
+)
+from logloss_spark.roles import slices_of
+from logloss_spark.state import State
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.state import differences
+from logloss_spark.statistics.influences import INFLUENCES
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.tables.comparison import comparison_table
+from logloss_spark.tables.influences import influences_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What is known of the runs before the judged one.
+
+    Attributes
+    ----------
+    states : mapping from what rules compare with to the state, or None, and what it is, as a `Baseline` says it
+    earlier : the slices that were over a bound in earlier runs, the latest run first
+    """
+
+    states: Mapping[Against, tuple[State | None, Baseline]]
+    earlier: tuple[Earlier, ...] = ()
+
+
+def add_gate(parser: ArgumentParser) -> None:
+    """Add what becomes of the verdict of a gate."""
+    parser.add_argument("--junit", metavar="FILE", help="write the verdicts there, as JUnit's XML")
+    parser.add_argument(
+        "--fail-exit", type=count, default=GateError.exit_code, metavar="N", help="the exit code of a gate that fails"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail unless the verdict of the gate is pass")
+
+
+def judged(spark: SparkSession, gate: Gate, state: State, reading: Reading, past: Past | None = None) -> Judgement:
+    """Judge a state by a gate.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    gate : Gate
+    state : State
+        What is judged. It should be persisted: it is read twice if rules compare and there are clusters.
+    reading : Reading
+        How metrics are read off states; the confidence is that of the gate.
+    past : Past, optional
+        What a store knows. Without it rules compare with states that the config names.
+
+    Raises
+    ------
+    SpecError
+        A rule does not fit the state, or compares with days and there is no store.
+    """
+    reading = replace(reading, confidence=gate.confidence)
+    by = grouping_sets_of_gate(gate, state.slices)
+    compared = sorted({metric for rule in gate.rule if rule.is_change for metric in rule.columns} & INFLUENCES.keys())
+    baselines = {
+        against: replace(facts, measured=None if then is None else measured(then, by, reading, compared))
+        for against, (then, facts) in (past or of_states(spark, gate, state.conventions)).states.items()
+    }
+    return judge(gate, measured(state, by, reading, compared), baselines, past.earlier if past else ())
+
+
+def grouping_sets_of_gate(gate: Gate, slices: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The grouping sets that the rules of a gate name; SpecError for a slice column that the state does not have."""
+    patterns = []
+    for rule in gate.rule:
+        try:
+            patterns += [pattern_of(text, slices) for text in (*rule.slices, *rule.except_)]
+        except SpecError as error:
+            raise SpecError(f"rule {rule.name!r}: {error}") from None
+    return grouping_sets_of(patterns, slices)
+
+
+def of_states(spark: SparkSession, gate: Gate, conventions: Conventions) -> Past:
+    """Read the stored states that rules compare with."""
+    states: dict[Against, tuple[State | None, Baseline]] = {}
+    for rule in gate.rule:
+        against = rule.against
+        if against is None or against in states:
+            continue
+        if against.state is None:
+            raise SpecError(
+                f"rule {rule.name!r} compares with the days before, which a [store] keeps, and the config has none: "
+                'add one, or compare with a stored state, as in against = { state = "path" }'
+            )
+        then = State(read_state_table(spark, against.state, "parquet"))
+        check_alike(rule.name, conventions, then.conventions)
+        states[against] = then, Baseline(measured=None, states=1, because=f"the state {against.state}")
+    return Past(states=states)
+
+
+def check_alike(rule: str, now: Conventions, then: Conventions) -> None:
+    """Raise SpecError unless the metrics of two states mean the same."""
+    differing = differences(now, replace(then, slices=now.slices, weight_exponent=now.weight_exponent))
+    if differing:
+        raise SpecError(
+            f"rule {rule!r} must compare states that were made alike, and these differ in {', '.join(differing)}"
+        )
+
+
+def measured(state: State, by: tuple[tuple[str, ...], ...], reading: Reading, compared: Collection[str]) -> Measurement:
+    """The metrics of a state, and with clusters the influences on those metrics whose changes are judged."""
+    of_comparison = bool(state.conventions.models)
+    found = comparison_table(state.checked, by, reading.confidence) if of_comparison else state.measured(by, reading)
+    frame = found.frame if isinstance(found, LocalTable) else readable(found).toPandas()
+    plain = Measurement(frame, slices_of(by))
+    if of_comparison or not (compared and state.conventions.buckets):
+        return plain
+    influences = influences_table(state.checked, by, reading, list(compared))
+    row_of = {name: row for row, name in enumerate(names_of(influences.keys.to_pandas(), plain.slices))}
+    order = np.array([row_of[name] for name in plain.names], dtype=np.int64)
+    of_rows = {metric: values[order] for metric, values in influences.of.items()}
+    return replace(plain, filled=influences.filled[order], influences=of_rows)
+
+
+def published(
+    outcome: Outcome, judgement: Judgement, source: str, given: Namespace, *, run: Mapping[str, Any] | None = None
+) -> Outcome:
+    """Write a verdict where the config and the command line say, tell GitHub Actions, and return it in the outcome.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of the command, without the gate.
+    judgement : Judgement
+    source : str
+        What was judged, in words.
+    given : Namespace
+        The arguments of `add_gate`, and `run_date`.
+    run : mapping, optional
+        What is known of the run besides, such as its `run_id`.
+    """
+    gate = judgement.gate
+    facts = {
+        "run_time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run_date": given.run_date,
+        "config": fingerprint_of(gate),
+        "version": __version__,
+    }
+    document = document_of(judgement, facts | dict(run or {}))
+    files = {"result": (gate.result, to_json(document)), "junit": (given.junit, to_junit(judgement))}
+    for name, (path, text) in files.items():
+        if path:
+            write_document(f"the {name} of the gate", path, text)
+    tell_github(judgement, source)
+    fails = judgement.verdict == "fail" or (given.strict and judgement.verdict != "pass")
+    return replace(
+        outcome,
+        details={**outcome.details, "gate": {key: value for key, value in document.items() if key != "rules"}},
+        verdicts=tuple(document["rules"]),
+        gate=view_of_gate(judgement, source),
+        failure=GateError(failure_of(judgement), given.fail_exit) if fails else None,
+        written={**outcome.written, **{name: path for name, (path, _) in files.items() if path}},
+    )
+
+
+def tell_github(judgement: Judgement, source: str) -> None:
+    """Annotate the run of GitHub Actions that we are in, if any, and append to the summary of its step."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for annotation in annotations(judgement):
+        tell(annotation)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        append_to(summary, to_markdown(judgement, source))
+
+
+def fingerprint_of(gate: Gate) -> str:
+    """A short text that is another for another gate."""
+    return hashlib.sha256(json.dumps(asdict(gate), sort_keys=True).encode()).hexdigest()[:16]
