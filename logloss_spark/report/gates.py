@@ -20,6 +20,9 @@ from logloss_spark.wording import counted, shortened, visible
 SCHEMA = 1
 """The version of the JSON document. It rises when a key is renamed or gets another meaning."""
 
+RUN = ("run_id", "run_time", "run_date", "judged", "config", "version")
+"""What the document says of the run: `judged` is the day, of a store, and `config` the fingerprint of the gate."""
+
 SHOWN = 5
 """Slices of a rule that a person is shown."""
 
@@ -144,34 +147,35 @@ def reason_of(record: Mapping[str, Any], rule: Rule) -> str:
     return sentence
 
 
-def document_of(judgement: Judgement, run: Mapping[str, Any]) -> dict[str, Any]:
+def document_of(judgement: Judgement, run: Mapping[str, Any], listed: int = LISTED) -> dict[str, Any]:
     """Return what came of a gate as the JSON document of a gate: `docs/how-to/gate.md` describes it.
 
     Parameters
     ----------
     judgement : Judgement
     run : mapping
-        What is known of the run: `run_id`, `run_time`, `run_date`, `config`, `version`; each of these keys is in the
-        document, null if it is not known.
+        What is known of the run: the values of `RUN`. All of its keys are in the document, null if they are not known.
+    listed : int
+        The slices of each rule that the document has; it counts the others.
     """
     slices = Counter(verdict for judged in judgement.rules for verdict in judged.slices["verdict"])
     return {
         "schema": SCHEMA,
         "verdict": judgement.verdict,
-        **{key: run.get(key) for key in ("run_id", "run_time", "run_date", "config", "version")},
+        **{key: run.get(key) for key in RUN},
         "counts": {
             "rules": judgement.counts,
             "slices": {verdict: slices[verdict] for verdict in VERDICTS if slices[verdict]},
         },
-        "rules": [rule_document(judged, judgement) for judged in worst_rules_first(judgement)],
+        "rules": [rule_document(judged, judgement, listed) for judged in worst_rules_first(judgement)],
     }
 
 
-def rule_document(judged: Judged, judgement: Judgement) -> dict[str, Any]:
+def rule_document(judged: Judged, judgement: Judgement, most: int) -> dict[str, Any]:
     """What came of a rule, as part of the JSON document."""
     rule, gate = judged.rule, judgement.gate
     key, bound = rule.bound
-    listed = records(judged, LISTED)
+    listed = records(judged, most)
     return {
         "name": rule.name,
         "verdict": judged.verdict,

@@ -309,3 +309,54 @@ def test_measurements_have_the_names_of_their_slices(spark: SparkSession, tables
         found = measured(evaluation.state, (("country",),), Reading(), ())
     assert isinstance(found, Measurement)
     assert found.names == [(), (("country", "de"),), (("country", "fr"),), (("country", "xx"),)]
+
+
+@pytest.fixture
+def store(tables: Path, tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """How to run a command on the days of a folder, with a store and a rule against the days before."""
+    (tmp_path / "days").mkdir()
+
+    def run(command: str, *arguments: object, day: int | None = None, worse: float = 0.0) -> Any:
+        if day is not None:
+            folder = tmp_path / "days" / f"dt=2026-11-{day:02}"
+            folder.mkdir(exist_ok=True)
+            predictions(day, worse).to_parquet(folder / "part.parquet")
+            arguments = (*arguments, "--run-date", f"2026-11-{day:02}")
+        (tmp_path / "daily.toml").write_text(
+            f'[input]\npath = "{tmp_path}/days"\n[columns]\nlabel = "y"\nprediction = "p"\ncluster = "user"\n'
+            f'[evaluate]\nby = [["country"]]\n[store]\npath = "{tmp_path}/store"\nunit = ["dt"]\n'
+            '[gate]\nmin_rows = 100\n[[gate.rule]]\nname = "no worse"\nmetric = "log_loss"\n'
+            'slices = ["all", "country=*"]\nagainst = { days = 3 }\nrise_at_most = "20%"\n'
+        )
+        capsys.readouterr()
+        code = main([command, "--config", f"{tmp_path}/daily.toml", "--json", *map(str, arguments)])
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, err=said.err, document=json.loads(said.out) if said.out else None)
+
+    return run
+
+
+@pytest.mark.slow
+def test_every_day_is_judged_against_the_days_before_that_passed(store: Callable[..., Any], tmp_path: Path) -> None:
+    first = store("evaluate", day=1)
+    assert (first.code, first.document["details"]["gate"]["verdict"]) == (0, "no_baseline")
+    assert store("evaluate", day=2).document["details"]["gate"]["verdict"] == "pass"
+    spoilt = store("evaluate", day=3, worse=5.0)
+    assert spoilt.code == 3
+    assert spoilt.err.startswith("logloss-spark: error: the gate says fail: 1 of 1 rule: no worse (")
+    again = store("evaluate", "--run-date", "2026-11-03")  # nothing is due, and the gate still fails
+    assert (again.code, again.document["details"]["due"]) == (3, [])
+    fourth = store("evaluate", day=4)
+    assert fourth.code == 0
+    (rule,) = fourth.document["verdicts"]
+    assert rule["baseline"] == {"from": "2026-11-01", "to": "2026-11-02", "states": 2, "because": None}
+    kept = ls.Store(f"{tmp_path}/store")
+    verdicts = dict(zip(kept.runs()["run_date"], kept.runs()["verdict"], strict=True))
+    assert verdicts == {"2026-11-01": "no_baseline", "2026-11-02": "pass", "2026-11-03": "fail", "2026-11-04": "pass"}
+    # The change is that of the two states, bucket by bucket, from the states alone.
+    then = kept.state("dt <= '2026-11-02'").metrics(confidence=0.99).toPandas().iloc[0]
+    overall = next(slice_ for slice_ in rule["slices"] if slice_["slice"] == "all")
+    assert overall["baseline"]["value"] == pytest.approx(then["log_loss"], rel=1e-12)
+    old = store("gate", "--run-date", "2026-11-02")
+    assert (old.code, old.document["verdicts"][0]["baseline"]["to"]) == (0, "2026-11-01")
+    assert store("gate", "--run-date", "2026-11-09").code == 5

@@ -106,6 +106,7 @@ def test_the_document_says_all_that_a_verdict_rests_on() -> None:
         "run_id",
         "run_time",
         "run_date",
+        "judged",
         "config",
         "version",
         "counts",

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.choosing import records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import add_gate, grouping_sets_of_gate, judged, published
+from logloss_spark.app.gating import add_gate, check_gate, judged, published
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
@@ -26,8 +26,8 @@ from logloss_spark.rows.inputs import ComparedRows
 from logloss_spark.rows.models import Models, compared_rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
-from logloss_spark.statistics.reporting import Coverage
-from logloss_spark.statistics.reporting import Reading
+from logloss_spark.statistics.catalogue import COMPARISON, by_column
+from logloss_spark.statistics.reporting import Coverage, Reading
 from logloss_spark.wording import counted, listed, shortened
 
 
@@ -122,7 +122,7 @@ class CompareConfig(JobConfig):
 
     def __post_init__(self) -> None:
         if self.gate:
-            grouping_sets_of_gate(self.gate, self.roles.slices)
+            check_gate(self.gate, self.roles.slices, list(by_column(COMPARISON)), has_store=False)
         _ = self.roles  # they check themselves
 
     @property

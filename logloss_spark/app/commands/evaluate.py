@@ -10,7 +10,15 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import add_gate, grouping_sets_of_gate, judged, published
+from logloss_spark.app.gating import (
+    add_gate,
+    check_gate,
+    judged,
+    judged_in_store,
+    keep_verdict,
+    published,
+    source_in_words,
+)
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
@@ -19,8 +27,8 @@ from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.app.storing import (
     StoreSection,
-    check_same_columns,
     add_store,
+    check_same_columns,
     check_unchanged,
     config_fingerprint,
     no_age,
@@ -41,8 +49,9 @@ from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
+from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.store import due_of, within_units
+from logloss_spark.store import Store, due_of, within_units
 from logloss_spark.wording import counted
 
 
@@ -136,7 +145,9 @@ class EvaluateConfig(JobConfig):
                 'on_invalid = "quarantine" needs a path for the invalid rows, got none: set `invalid` in [output]'
             )
         if self.gate:
-            grouping_sets_of_gate(self.gate, self.roles.slices)
+            slices = (*(self.store.unit if self.store else ()), *self.roles.slices)
+            columns = list(columns_of_loss(METRICS, self.evaluate.loss).values())
+            check_gate(self.gate, slices, columns, has_store=self.store is not None)
         _ = self.roles  # they check themselves
 
     @property
@@ -199,7 +210,9 @@ def evaluate_due(
     if not plan.base.units:
         check_any(len(units), config.input)
     if given.dry_run or not plan.due:
-        return Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
+        nothing = Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
+        # A run that is tried again after its gate has failed finds nothing due, and must fail again.
+        return nothing if given.dry_run else gated(spark, config, given, nothing, store)
 
     def publish(evaluation: Evaluation) -> None:
         now = read_input(spark, config.input, config.columns)
@@ -215,12 +228,32 @@ def evaluate_due(
         store.publish(plan, None, None)
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
     store.clean(section.keep_days)
-    return replace(
+    stored = replace(
         outcome,
         details={**outcome.details, **details},
         written={**outcome.written, "states and metrics": section.path},
         notes=(*notes, *outcome.notes, note_on_snapshot(store.live())),
     )
+    return gated(spark, config, given, stored, store, run_id=plan.run_id) if plan.keys else stored
+
+
+def gated(
+    spark: SparkSession,
+    config: EvaluateConfig,
+    given: Namespace,
+    outcome: Outcome,
+    store: Store,
+    *,
+    run_id: str | None = None,
+) -> Outcome:
+    """Judge the last day that a run has stored, or that of the run date; what the run has published stands."""
+    if config.gate is None or config.store is None or not store.live().units:
+        return outcome
+    judgement, facts = judged_in_store(
+        spark, store, config.gate, config.evaluate, run_date=given.run_date, run_id=run_id
+    )
+    keep_verdict(store, judgement, facts, given.run_date)
+    return published(outcome, judgement, source_in_words(config.store.path, facts), given, run=facts)
 
 
 def evaluate_rows(

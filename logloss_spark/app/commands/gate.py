@@ -9,10 +9,11 @@ from pyspark.sql import SparkSession
 from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import add_gate, judged, published
+from logloss_spark.app.gating import add_gate, judged, judged_in_store, keep_verdict, published, source_in_words
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted, read_states
 from logloss_spark.app.sections import OutputWithState
+from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.alarms import expectations
 from logloss_spark.gates.rules import Gate
@@ -25,7 +26,8 @@ from logloss_spark.wording import PATH, visible
 class GateConfig(JobConfig):
     """The config of `gate`. It may be that of the evaluation that stored the states: other keys are passed over.
 
-    The state that is judged is that of `[output] state`, or the sum of those that the command line names.
+    What is judged is a day of the store, else the state of `[output] state`; or the sum of the states that the command
+    line names.
     """
 
     DATED: ClassVar[tuple[str, ...]] = ("output", "gate")
@@ -34,6 +36,7 @@ class GateConfig(JobConfig):
     gate: Gate
     evaluate: Reading = field(default_factory=Reading)
     output: OutputWithState = field(default_factory=OutputWithState)
+    store: StoreSection | None = None
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -57,6 +60,8 @@ def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
     SpecError, DataError
         The rules do not fit the states, or the states are none.
     """
+    if config.store and not given.states:
+        return judge_store(spark, config, config.store, given)
     paths = given.states or ([config.output.state] if config.output.state else [])
     if not paths:
         raise SpecError("a gate judges stored states, got none: name some, or set `state` in [output]")
@@ -68,6 +73,18 @@ def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
     if given.dry_run:
         return replace(outcome, view=view_of_expectations(expectations(judgement), source))
     return published(outcome, judgement, source, given)
+
+
+def judge_store(spark: SparkSession, config: GateConfig, section: StoreSection, given: Namespace) -> Outcome:
+    """Judge a day of a store: that of `--run-date`, else the last one. The verdict is stored, too."""
+    store = section.open()
+    judgement, facts = judged_in_store(spark, store, config.gate, config.evaluate, run_date=given.run_date)
+    outcome = Outcome(command="gate", inputs=(section.path,))
+    source = source_in_words(section.path, facts)
+    if given.dry_run:
+        return replace(outcome, view=view_of_expectations(expectations(judgement), source))
+    keep_verdict(store, judgement, facts, given.run_date)
+    return published(outcome, judgement, source, given, run=facts)
 
 
 COMMAND = Command(

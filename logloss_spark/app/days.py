@@ -1,0 +1,103 @@
+"""The days of a store: which one a gate judges, and which ones it is compared with."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
+
+from logloss_spark.errors import MissingInputError
+from logloss_spark.gates.judging import Baseline, Earlier
+from logloss_spark.gates.rules import Against
+from logloss_spark.states.store import Snapshot, StoredUnit, Verdict
+from logloss_spark.wording import counted
+
+Days = Mapping[date, Sequence[StoredUnit]]
+"""The live units of each day."""
+
+
+def days_of(snapshot: Snapshot) -> Days:
+    """The live units by their days, in order: by the first unit column whose values are dates; none without one."""
+    for index in range(len(snapshot.columns)):
+        found: dict[date, list[StoredUnit]] = {}
+        for key, unit in snapshot.units.items():
+            day = day_in(key[index])
+            if day is not None:
+                found.setdefault(day, []).append(unit)
+        if found:
+            return dict(sorted(found.items()))
+    return {}
+
+
+def day_in(text: str | None) -> date | None:
+    """A value of a unit column as a date, None for any other.
+
+    Examples
+    --------
+    >>> day_in("2026-11-18"), day_in("20261118"), day_in("de")
+    (datetime.date(2026, 11, 18), datetime.date(2026, 11, 18), None)
+    """
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def judged_day(days: Days, run_date: str | None, run_id: str | None = None) -> date:
+    """Return the day that is judged: that of the run date, else the last one, of a run or of all.
+
+    Raises MissingInputError if the store has no such day.
+    """
+    stored = [day for day, units in days.items() if run_id is None or any(unit.run_id == run_id for unit in units)]
+    asked = None if run_date is None else date.fromisoformat(run_date)
+    if asked in stored:
+        return asked
+    if not stored or (asked is not None and run_id is None):
+        last = f"; the last one is {max(days)}" if days else ""
+        raise MissingInputError(f"a gate judges a day that is stored, and {asked or 'no day'} is not{last}")
+    return max(stored)
+
+
+def baseline_of(snapshot: Snapshot, day: date, against: Against) -> tuple[list[StoredUnit], Baseline]:
+    """The units that a day is compared with, none if they are too few, and what they are in words.
+
+    They are of days before it, and never of the day itself or of later ones: a day that is evaluated late is not judged
+    by its own future. They were made under the same conventions, and have labels of the same age.
+    """
+    days = days_of(snapshot)
+    assert against.days is not None
+    same = {(conventions_of(snapshot, unit), unit.age) for unit in days[day]}
+    window = [before for before in days if day - timedelta(against.days) <= before < day]
+    if against.same_weekday:
+        window = [before for before in window if before.weekday() == day.weekday()]
+    alike = [unit for before in window for unit in days[before] if (conventions_of(snapshot, unit), unit.age) in same]
+    kept = [unit for unit in alike if not against.only_passed or has_passed(snapshot, unit)]
+    kept_ids = {unit.id for unit in kept}
+    found = [before for before in window if any(unit.id in kept_ids for unit in days[before])]
+    if len(found) < against.min_days:
+        which = "of runs that were judged and did not fail" if against.only_passed else "evaluated as this one"
+        because = (
+            f"{len(found)} of {counted(len(window), 'stored day')} in the {against.days} before {day} count ({which}), "
+            f"and min_days is {against.min_days}"
+        )
+        return [], Baseline(measured=None, because=because)
+    first, last = min(found).isoformat(), max(found).isoformat()
+    return kept, Baseline(measured=None, states=len(kept), first=first, last=last)
+
+
+def conventions_of(snapshot: Snapshot, unit: StoredUnit) -> str:
+    """The conventions under which a unit was evaluated."""
+    return snapshot.runs[unit.run_id].conventions
+
+
+def has_passed(snapshot: Snapshot, unit: StoredUnit) -> bool:
+    """Whether the run that stored a unit was judged and did not fail."""
+    verdict = snapshot.verdicts.get(unit.run_id)
+    return verdict is not None and verdict.verdict != "fail"
+
+
+def earlier_runs(verdicts: Collection[Verdict], day: date) -> tuple[Earlier, ...]:
+    """The slices that were over a bound on the days before, the latest day first."""
+    documents = [verdict.document for verdict in verdicts]
+    before = [document for document in documents if document.get("judged") and document["judged"] < day.isoformat()]
+    return tuple(
+        {rule["name"]: [tuple(sorted(name.items())) for name in rule["over"]] for rule in document["rules"]}
+        for document in sorted(before, key=lambda document: str(document["judged"]), reverse=True)
+    )
