@@ -72,8 +72,9 @@ bench: setup ## time the engines beside their peers, small tables, and windows o
 bench-fit: setup ## time the fitter beside MLlib and scikit-learn
 	$(spark) $(BIN)/python benchmarks/fit.py
 
-coverage: setup ## measure how often intervals cover what they estimate
-	$(BIN)/python benchmarks/coverage.py
+coverage: setup ## measure how often intervals cover what they estimate, and how often gates raise false alarms
+	$(BIN)/python -m benchmarks.coverage
+	$(BIN)/python -m benchmarks.gates
 
 errors: setup ## measure the largest error of a row against mpmath
 	$(spark) $(BIN)/python benchmarks/errors.py

@@ -50,20 +50,7 @@ def snapshot(verdicts: dict[int, str], days: int = 20, **of_unit: Any) -> Snapsh
         )
         for place in range(days)
     ]
-    run = {
-        "time": "",
-        "run_date": None,
-        "seconds": 0.0,
-        "config": "",
-        "source": "",
-        "package": "",
-        "rows": 1,
-        "units": 1,
-    }
-    runs = {
-        unit.run_id: Run(run_id=unit.run_id, conventions="same", schema={}, metrics_schema={}, **run)  # type: ignore[arg-type]
-        for unit in units
-    }
+    runs = {unit.run_id: run(unit.run_id, "same") for unit in units}
     judged = {f"r{place}": Verdict(run_id=f"r{place}", verdict=word, document={}) for place, word in verdicts.items()}
     return Snapshot(
         version=days, columns=("dt", "country"), units={unit.key: unit for unit in units}, runs=runs, verdicts=judged
