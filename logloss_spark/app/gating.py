@@ -103,7 +103,8 @@ def judged(spark: SparkSession, gate: Gate, state: State, reading: Reading, past
     check_gate(gate, state.slices, list(columns), has_store=past is not None)
     reading = replace(reading, confidence=gate.confidence)
     by = grouping_sets_of_gate(gate, state.slices)
-    compared = sorted({metric for rule in gate.rule if rule.is_change for metric in rule.columns} & INFLUENCES.keys())
+    changing = {"log_loss" if rule.metric == "loss" else rule.metric for rule in gate.rule if rule.is_change}
+    compared = sorted(changing & INFLUENCES.keys())
     baselines = {}
     for against, (then, facts) in (past or of_states(spark, gate, state.conventions)).states.items():
         baselines[against] = facts
