@@ -101,7 +101,8 @@ def judged(spark: SparkSession, gate: Gate, state: State, reading: Reading, past
     conventions = state.conventions
     columns = by_column(COMPARISON) if conventions.models else columns_of_loss(METRICS, conventions.loss).values()
     check_gate(gate, state.slices, list(columns), has_store=past is not None)
-    reading = replace(reading, confidence=gate.confidence)
+    # A gate looks once at each run; what it looks at is another state each time.
+    reading = replace(reading, confidence=gate.confidence, intervals="fixed")
     by = grouping_sets_of_gate(gate, state.slices)
     changing = {"log_loss" if rule.metric == "loss" else rule.metric for rule in gate.rule if rule.is_change}
     compared = sorted(changing & INFLUENCES.keys())
@@ -242,7 +243,7 @@ def check_alike(rule: str, now: Conventions, then: Conventions) -> None:
 def measured(state: State, by: tuple[tuple[str, ...], ...], reading: Reading, compared: Collection[str]) -> Measurement:
     """The metrics of a state, and with clusters the influences on those metrics whose changes are judged."""
     of_comparison = bool(state.conventions.models)
-    found = comparison_table(state.checked, by, reading.confidence) if of_comparison else state.measured(by, reading)
+    found = comparison_table(state.checked, by, reading) if of_comparison else state.measured(by, reading)
     frame = found.frame if isinstance(found, LocalTable) else readable(found).toPandas()
     plain = Measurement(frame, slices_of(by))
     if of_comparison or not (compared and state.conventions.buckets):
