@@ -59,18 +59,24 @@ def baseline_of(snapshot: Snapshot, day: date, against: Against) -> tuple[list[S
     """The units that a day is compared with, none if they are too few, and what they are in words.
 
     They are of days before it, and never of the day itself or of later ones: a day that is evaluated late is not judged
-    by its own future. They were made under the same conventions, and have labels of the same age.
+    by its own future. They were made under the same conventions, and their labels had the same age: a day whose labels
+    are still coming in is better or worse than older ones for that alone.
     """
     days = days_of(snapshot)
     assert against.days is not None
-    same = {(conventions_of(snapshot, unit), unit.age) for unit in days[day]}
+    conventions = {conventions_of(snapshot, unit) for unit in days[day]}
+    age = max((unit.age for unit in days[day] if unit.age is not None), default=None)
     window = [before for before in days if day - timedelta(against.days) <= before < day]
     if against.same_weekday:
         window = [before for before in window if before.weekday() == day.weekday()]
-    alike = [unit for before in window for unit in days[before] if (conventions_of(snapshot, unit), unit.age) in same]
-    kept = [unit for unit in alike if not against.only_passed or has_passed(snapshot, unit)]
-    kept_ids = {unit.id for unit in kept}
-    found = [before for before in window if any(unit.id in kept_ids for unit in days[before])]
+    kept: list[StoredUnit] = []
+    found: list[date] = []
+    for before in window:
+        of_age = [snapshot.by_age[unit.key, age] for unit in days[before] if (unit.key, age) in snapshot.by_age]
+        alike = [unit for unit in of_age if conventions_of(snapshot, unit) in conventions]
+        passed = [unit for unit in alike if not against.only_passed or has_passed(snapshot, unit)]
+        kept += passed
+        found += [before] if passed else []
     if len(found) < against.min_days:
         which = "of runs that were judged and did not fail" if against.only_passed else "evaluated as this one"
         because = (

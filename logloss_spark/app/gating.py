@@ -175,7 +175,8 @@ def of_store(
                 f"rule {rule.name!r} compares with the days before, and no unit column of the store holds dates"
             )
         units, facts = baseline_of(snapshot, day, against)
-        then = store.state_of(snapshot, keys=[unit.key for unit in units]) if units else None
+        # The units may be younger states that were replaced since.
+        then = store.state_of(replace(snapshot, units={unit.key: unit for unit in units})) if units else None
         states[against] = then, facts
     return Past(states=states, earlier=earlier_runs(snapshot.verdicts.values(), day) if day else ())
 

@@ -93,7 +93,8 @@ class Verdict:
 class Snapshot:
     """What a store holds at a version: the live units by their keys, its runs, and the last verdict on each.
 
-    `columns` are the unit columns; none where nothing is stored.
+    `columns` are the unit columns; none where nothing is stored. `by_age` has the last state of each unit that is live
+    for every age of its labels: younger states stay readable as long as the store keeps what was replaced.
     """
 
     version: int = 0
@@ -101,6 +102,7 @@ class Snapshot:
     units: Mapping[Key, StoredUnit] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    by_age: Mapping[tuple[Key, int | None], StoredUnit] = field(default_factory=dict)
 
     @property
     def last_run(self) -> Run | None:
@@ -117,6 +119,8 @@ class Snapshot:
             columns=change.columns,
             units=left | put,
             runs={**self.runs, change.run.run_id: change.run},
+            by_age={key: unit for key, unit in self.by_age.items() if key[0] not in set(change.removed)}
+            | {(unit.key, unit.age): unit for unit in change.units},
         )
 
     def judged(self, verdict: Verdict) -> "Snapshot":

@@ -53,8 +53,17 @@ def snapshot(verdicts: dict[int, str], days: int = 20, **of_unit: Any) -> Snapsh
     runs = {unit.run_id: run(unit.run_id, "same") for unit in units}
     judged = {f"r{place}": Verdict(run_id=f"r{place}", verdict=word, document={}) for place, word in verdicts.items()}
     return Snapshot(
-        version=days, columns=("dt", "country"), units={unit.key: unit for unit in units}, runs=runs, verdicts=judged
+        version=days,
+        columns=("dt", "country"),
+        units={unit.key: unit for unit in units},
+        runs=runs,
+        verdicts=judged,
+        by_age=by_age(units),
     )
+
+
+def by_age(units: list[StoredUnit]) -> dict[tuple[Any, int | None], StoredUnit]:
+    return {(unit.key, unit.age): unit for unit in units}
 
 
 ALL_PASSED = dict.fromkeys(range(20), "pass")
@@ -95,8 +104,19 @@ def test_too_few_days_are_no_baseline_and_it_is_said_why() -> None:
 def test_days_that_were_evaluated_otherwise_or_have_labels_of_another_age_are_no_baseline() -> None:
     stored = snapshot(ALL_PASSED)
     young = replace(stored.units[(day(8).isoformat(), "de")], age=1)
-    mixed = replace(stored, runs={**stored.runs, "r9": run("r9", "another")}, units={**stored.units, young.key: young})
+    kept = [unit for unit in stored.units.values() if unit.key != young.key]
+    mixed = replace(stored, runs={**stored.runs, "r9": run("r9", "another")}, by_age=by_age([*kept, young]))
     assert places(baseline_of(mixed, day(10), Against(days=3))[0]) == [7]
+
+
+def test_a_young_day_is_compared_with_what_older_days_were_when_they_were_young() -> None:
+    stored = snapshot(ALL_PASSED, days=8)
+    old = [replace(unit, id=f"{unit.id}0", age=3) for unit in stored.units.values()]
+    young = [replace(unit, age=0) for unit in stored.units.values()]
+    live = [*old[:7], young[7]]
+    grown = replace(stored, units={unit.key: unit for unit in live}, by_age=by_age([*young, *old[:7]]))
+    assert places(baseline_of(grown, day(7), Against(days=3))[0]) == [4, 5, 6]
+    assert places(baseline_of(grown, day(6), Against(days=3))[0]) == [30, 40, 50]
 
 
 def test_the_day_of_the_run_date_is_judged_else_the_last_one() -> None:
