@@ -21,6 +21,7 @@ from logloss_spark.io.local import LocalTable
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.units import Key, Unit, fingerprint, key_columns, keys_table, units_of
+from logloss_spark.report.gates import ROW, rows_of_document
 from logloss_spark.roles import By, grouping_sets
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.state import State
@@ -178,6 +179,16 @@ class Store:
             for run in reversed(list(snapshot.runs.values()))
         ]
         return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
+
+    def verdicts(self) -> pd.DataFrame:
+        """Return the verdicts of gates, the latest run first: one row for each rule and slice, the worst slices first.
+
+        A rule has its 100 worst slices; the row of a rule that matched no slice has none. The columns are those of the
+        JSON document of a gate.
+        """
+        verdicts = list(self.live().verdicts.values())
+        rows = [row for verdict in reversed(verdicts) for row in rows_of_document(verdict.document)]
+        return pd.DataFrame(rows, columns=list(ROW))
 
     def due(self, source: Source | Table, *, unit: str | Sequence[str] | None = None) -> tuple[Due, ...]:
         """Return the units of a table that are to be evaluated: those that are new, changed or gone.

@@ -206,6 +206,35 @@ def rule_document(judged: Judged, judgement: Judgement, most: int) -> dict[str, 
     }
 
 
+def rows_of_document(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The document of a gate as rows of a table: one for each slice, with what is known of its run and its rule."""
+    run = {key: document[key] for key in RUN}
+    for rule in document["rules"]:
+        of_rule = {
+            "rule": rule["name"],
+            "metric": rule["metric"],
+            "bound": json.dumps(rule["bound"]),
+            "rule_verdict": rule["verdict"],
+            "gate_verdict": document["verdict"],
+        }
+        if not rule["slices"]:
+            yield {**run, **of_rule, "verdict": rule["verdict"], "reason": rule["reason"]}
+        for one in rule["slices"]:
+            flat = {key: value for key, value in one.items() if key not in ("keys", "baseline", "change")}
+            for name in ("baseline", "change"):
+                for end, value in (one[name] or {}).items():
+                    flat[name if end == "value" else f"{name}_{end}"] = value
+            yield {**run, **of_rule, **flat}
+
+
+ROW = (
+    *RUN, "gate_verdict", "rule", "rule_verdict", "metric", "bound", "slice", "verdict", "reason", "rows", "n", "n_eff",
+    "value", "low", "high", "baseline", "baseline_low", "baseline_high", "change", "change_low", "change_high",
+    "p_value", "p_adjusted",
+)  # fmt: skip
+"""The columns of a table of verdicts."""
+
+
 def baseline_document(baseline: Baseline | None) -> dict[str, Any] | None:
     """What a rule compared with, as part of the JSON document; None if it did not compare."""
     if baseline is None:

@@ -15,9 +15,11 @@ from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.report.gates import (
     ANNOTATIONS,
     LISTED,
+    ROW,
     SHOWN,
     annotations,
     document_of,
+    rows_of_document,
     title_of_gate,
     to_json,
     to_junit,
@@ -128,6 +130,15 @@ def test_the_document_says_all_that_a_verdict_rests_on() -> None:
     assert rise["slices"][1]["baseline"] == {"value": None, "low": None, "high": None}
     assert rise["over"] == [{"country": "de"}]
     assert (nobody["reason"], nobody["unmatched"], nobody["slices"]) == ("no slice matches", ["country=zz"], [])
+
+
+def test_a_document_is_a_table_too() -> None:
+    table = pd.DataFrame(rows_of_document(document_of(PLAIN, {"run_id": "r1"})), columns=list(ROW))
+    assert table["rule"].tolist() == ["low enough"] * 3 + ["no worse"] * 2 + ["of nobody"]
+    assert table["slice"].tolist()[:1] == ["country=de"]
+    assert table.loc[3, ["run_id", "verdict", "change"]].tolist() == ["r1", "fail", pytest.approx(0.25)]
+    assert table.loc[5, ["verdict", "reason"]].tolist() == ["warn", "no slice matches"]
+    assert set(table) == set(ROW)
 
 
 def test_infinite_numbers_and_nan_are_null() -> None:
