@@ -47,13 +47,13 @@ judge = "point"
 
 
 def predictions(seed: int, worse: float = 0.0) -> pd.DataFrame:
-    """Forecasts of users in three countries; those of `xx` are no use, and all can be made worse."""
+    """Forecasts of users in three countries; those of `xx` are too low, and all can be made worse."""
     rng = np.random.default_rng(seed)
     user = rng.integers(0, 300, ROWS)
     z = rng.normal(size=ROWS) + np.random.default_rng(1).normal(size=300)[user]
     y = (rng.random(ROWS) < 1 / (1 + np.exp(-z))).astype(float)
     country = np.array(["de", "fr", "xx"])[user % 3]
-    p = 1 / (1 + np.exp(-np.where(country == "xx", -3 * z, z) + worse * rng.normal(size=ROWS)))
+    p = 1 / (1 + np.exp(-z + worse * rng.normal(size=ROWS))) * np.where(country == "xx", 0.6, 1.0)
     y[:10] = np.nan
     return pd.DataFrame({"user": user, "country": country, "y": y, "p": p})
 
