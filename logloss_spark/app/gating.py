@@ -6,20 +6,19 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.arguments import count
-from logloss_spark.app.days import baseline_of, days_of, earlier_runs, judged_day
 from logloss_spark.app.documents import append_to, write_document
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.reading_states import persisted, read_state_table
 from logloss_spark.checks import one_of
-from logloss_spark.errors import GateError, MissingInputError, SpecError
+from logloss_spark.errors import GateError, SpecError
 from logloss_spark.gates.judging import Baseline, Earlier, Judgement, Measurement, judge
 from logloss_spark.gates.patterns import grouping_sets_of, names_of, pattern_of
 from logloss_spark.gates.rules import Against, Gate, Rule
@@ -39,21 +38,18 @@ from logloss_spark.roles import slices_of
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.state import differences
-from logloss_spark.states.store import Snapshot, Verdict
 from logloss_spark.statistics.catalogue import COMPARISON, METRICS, by_column, columns_of_loss
 from logloss_spark.statistics.influences import INFLUENCES
 from logloss_spark.statistics.reporting import Reading
-from logloss_spark.store import Store
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.influences import influences_table
 from logloss_spark.version import __version__
-from logloss_spark.wording import PATH, visible
 
 Then = tuple[State | None, Baseline]
 """The state that rules compare with, None if there is none, and what it is; it is not measured yet."""
 
-LISTED_IN_STORE = 100
-"""Slices of a rule in the log of a store, the worst first: every reader of the store reads the whole log."""
+
+WITHHELD = 'nothing was written: the gate fails, and publish = "passed"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,80 +154,6 @@ def stored_state(spark: SparkSession, rule: Rule, conventions: Conventions) -> T
     return then, Baseline(measured=None, states=1, because=f"the state {rule.against.state}")
 
 
-def of_store(
-    spark: SparkSession, store: Store, snapshot: Snapshot, gate: Gate, now: Conventions, day: date | None
-) -> Past:
-    """Read what a store knows of the days before the judged one; `day` is None where its units are no days."""
-    states: dict[Against, Then] = {}
-    for rule in gate.rule:
-        against = rule.against
-        if against is None or against in states:
-            continue
-        if against.state is not None:
-            states[against] = stored_state(spark, rule, now)
-            continue
-        if day is None:
-            raise SpecError(
-                f"rule {rule.name!r} compares with the days before, and no unit column of the store holds dates"
-            )
-        units, facts = baseline_of(snapshot, day, against)
-        # The units may be younger states that were replaced since.
-        then = store.state_of(replace(snapshot, units={unit.key: unit for unit in units})) if units else None
-        states[against] = then, facts
-    return Past(states=states, earlier=earlier_runs(snapshot.verdicts.values(), day) if day else ())
-
-
-def judged_in_store(
-    spark: SparkSession,
-    store: Store,
-    gate: Gate,
-    reading: Reading,
-    *,
-    run_date: str | None,
-    run_id: str | None = None,
-) -> tuple[Judgement, dict[str, Any]]:
-    """Judge a day of a store: that of the run date, else the last one; of the days that a run stored, if it is named.
-
-    If no unit column holds dates the units of the run are judged together, by default of the last run.
-
-    Returns
-    -------
-    the judgement, and what its document says of the run: `run_id`, `judged`
-
-    Raises
-    ------
-    MissingInputError
-        Nothing is stored, or no such day.
-    SpecError
-        As `judged` does.
-    """
-    snapshot = store.live()
-    if not snapshot.units:
-        raise MissingInputError("a gate judges what is stored, and the store is empty: evaluate with [store] first")
-    days = days_of(snapshot)
-    day = judged_day(days, run_date, run_id) if days else None
-    last = snapshot.units[next(reversed(list(snapshot.units)))].run_id
-    of_run = [unit for unit in snapshot.units.values() if unit.run_id == (run_id or last)]
-    units = days[day] if day else of_run
-    state = store.state_of(snapshot, keys=[unit.key for unit in units])
-    with persisted(state) as now:
-        past = of_store(spark, store, snapshot, gate, now.conventions, day)
-        judgement = judged(spark, gate, now, reading, past)
-    facts = {"run_id": units[-1].run_id, "judged": day.isoformat() if day else None}
-    return judgement, facts
-
-
-def keep_verdict(store: Store, judgement: Judgement, facts: Mapping[str, Any], run_date: str | None) -> None:
-    """Store a verdict beside the run that it is on."""
-    document = document_of(judgement, facts_of(judgement, run_date) | dict(facts), listed=LISTED_IN_STORE)
-    store.judge(Verdict(run_id=facts["run_id"], verdict=judgement.verdict, document=document))
-
-
-def source_in_words(path: str, facts: Mapping[str, Any]) -> str:
-    """What is judged of a store."""
-    return f"{visible(path, PATH)}, {facts['judged'] or facts['run_id']}"
-
-
 def check_alike(rule: str, now: Conventions, then: Conventions) -> None:
     """Raise SpecError unless the metrics of two states mean the same."""
     differing = differences(now, replace(then, slices=now.slices, weight_exponent=now.weight_exponent))
@@ -254,6 +176,11 @@ def measured(state: State, by: tuple[tuple[str, ...], ...], reading: Reading, co
     order = np.array([row_of[name] for name in plain.names], dtype=np.int64)
     of_rows = {metric: values[order] for metric, values in influences.of.items()}
     return replace(plain, filled=influences.filled[order], influences=of_rows)
+
+
+def is_withheld(judgement: Judgement | None) -> bool:
+    """Whether a run publishes nothing because its gate fails."""
+    return judgement is not None and judgement.verdict == "fail" and judgement.gate.publish == "passed"
 
 
 def published(

@@ -21,6 +21,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 Judge = Literal["interval", "point"]
 Level = Literal["fail", "warn"]
 Doubt = Literal["pass", "warn", "fail"]
+Publish = Literal["always", "passed"]
 OnMissing = Literal["skip", "warn", "fail"]
 
 ALL = "all"
@@ -275,6 +276,8 @@ class Gate:
         is no adjustment.
     min_rows : int
         Slices of fewer scored rows are `too_few`, and are not judged.
+    publish : "always" or "passed"
+        Whether a run publishes its tables and states in any case, or nothing if the gate fails.
     result : str
         A file of this machine to which the verdicts are written as JSON.
     """
@@ -283,6 +286,7 @@ class Gate:
     confidence: float = 0.99
     false_alarms: float = 0.05
     min_rows: int = 1000
+    publish: Publish = "always"
     result: str | None = None
 
     def __post_init__(self) -> None:
@@ -290,6 +294,7 @@ class Gate:
         if self.false_alarms != 0.0:
             between("[gate] false_alarms", self.false_alarms, 0.0, 1.0)
         check_min_rows(self.min_rows)
+        one_of("[gate] publish", self.publish, get_args(Publish))
         if not self.rule:
             raise SpecError("a gate must have a rule or more, got none: add a section [[gate.rule]]")
         distinct("the names of a gate's rules", [rule.name for rule in self.rule])

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.choosing import records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import add_gate, check_gate, judged, published
+from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
@@ -175,7 +175,8 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked)
             tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
             judgement = judged(spark, config.gate, comparison.state, Reading()) if config.gate else None
-            write_tables(reservation, with_run_date(tables, outputs, given.run_date))
+            if not is_withheld(judgement):
+                write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"
     if conventions.rows == "shared":
         read //= len(conventions.models) - 1
@@ -187,9 +188,13 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         invalid=reasons_in(counts),
         slices=records_of(first),
         details={"engine": asdict(ran)},
-        written=outputs,
+        written={} if is_withheld(judgement) else outputs,
         view=view,
-        notes=(f"read {counted(read, 'row')} of {config.input.name}, compared {compared}", f"engine {ran}"),
+        notes=(
+            f"read {counted(read, 'row')} of {config.input.name}, compared {compared}",
+            f"engine {ran}",
+            *([WITHHELD] if is_withheld(judgement) else []),
+        ),
     )
     return published(outcome, judgement, config.input.name, given) if judgement else outcome
 

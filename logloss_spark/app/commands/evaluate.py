@@ -10,15 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import (
-    add_gate,
-    check_gate,
-    judged,
-    judged_in_store,
-    keep_verdict,
-    published,
-    source_in_words,
-)
+from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
+from logloss_spark.app.gating_days import Subject, judged_before, judged_in_store, keep_verdict
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
@@ -39,6 +32,7 @@ from logloss_spark.app.storing import (
 )
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
+from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.local import as_dataframe
@@ -172,7 +166,12 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         return evaluate_due(spark, config, given, table, files)
     if given.dry_run or given.full:
         raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
-    return evaluate_rows(spark, config, given, ready(spark, config, table, files))
+
+    def judge(evaluation: Evaluation) -> Judgement | None:
+        return judged(spark, config.gate, evaluation.state, config.evaluate) if config.gate else None
+
+    outcome, judgement = evaluate_rows(spark, config, given, ready(spark, config, table, files), judge)
+    return published(outcome, judgement, config.input.name, given) if judgement else outcome
 
 
 def ready(
@@ -211,8 +210,15 @@ def evaluate_due(
         check_any(len(units), config.input)
     if given.dry_run or not plan.due:
         nothing = Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
-        # A run that is tried again after its gate has failed finds nothing due, and must fail again.
-        return nothing if given.dry_run else gated(spark, config, given, nothing, store)
+        return nothing if given.dry_run else judged_again(spark, config, given, nothing, store)
+    subjects: list[Subject] = []
+
+    def judge(evaluation: Evaluation) -> Judgement | None:
+        if config.gate is None:
+            return None
+        subject, found = judged_before(spark, store, plan, evaluation.state, (config.gate, asked))
+        subjects.append(subject)
+        return found
 
     def publish(evaluation: Evaluation) -> None:
         now = read_input(spark, config.input, config.columns)
@@ -221,39 +227,39 @@ def evaluate_due(
         metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
         store.publish(plan, evaluation.state, metrics)
 
+    judgement = None
     if plan.keys:
-        rows, of_rows = rows_of_plan(plan, table, files, units)
-        outcome = evaluate_rows(spark, config, given, ready(spark, config, rows, of_rows, roles), then=publish)
+        due_rows, of_rows = rows_of_plan(plan, table, files, units)
+        rows = ready(spark, config, due_rows, of_rows, roles)
+        outcome, judgement = evaluate_rows(spark, config, given, rows, judge, publish)
     else:
         store.publish(plan, None, None)
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
     store.clean(section.keep_days)
-    stored = replace(
-        outcome,
-        details={**outcome.details, **details},
-        written={**outcome.written, "states and metrics": section.path},
-        notes=(*notes, *outcome.notes, note_on_snapshot(store.live())),
-    )
-    return gated(spark, config, given, stored, store, run_id=plan.run_id) if plan.keys else stored
+    outcome = replace(outcome, details={**outcome.details, **details}, notes=(*notes, *outcome.notes))
+    if not is_withheld(judgement):
+        outcome = replace(
+            outcome,
+            written={**outcome.written, "states and metrics": section.path},
+            notes=(*outcome.notes, note_on_snapshot(store.live())),
+        )
+    if judgement is None:
+        return outcome
+    (subject,) = subjects
+    if not is_withheld(judgement):
+        keep_verdict(store, subject, judgement, given.run_date)
+    return published(outcome, judgement, subject.name(section.path), given, run=subject.facts)
 
 
-def gated(
-    spark: SparkSession,
-    config: EvaluateConfig,
-    given: Namespace,
-    outcome: Outcome,
-    store: Store,
-    *,
-    run_id: str | None = None,
+def judged_again(
+    spark: SparkSession, config: EvaluateConfig, given: Namespace, outcome: Outcome, store: Store
 ) -> Outcome:
-    """Judge the last day that a run has stored, or that of the run date; what the run has published stands."""
+    """Judge what is stored where nothing is due: a run that is repeated after its gate has failed must fail again."""
     if config.gate is None or config.store is None or not store.live().units:
         return outcome
-    judgement, facts = judged_in_store(
-        spark, store, config.gate, config.evaluate, run_date=given.run_date, run_id=run_id
-    )
-    keep_verdict(store, judgement, facts, given.run_date)
-    return published(outcome, judgement, source_in_words(config.store.path, facts), given, run=facts)
+    subject, judgement = judged_in_store(spark, store, config.gate, config.evaluate, given.run_date)
+    keep_verdict(store, subject, judgement, given.run_date)
+    return published(outcome, judgement, subject.name(config.store.path), given, run=subject.facts)
 
 
 def evaluate_rows(
@@ -261,10 +267,13 @@ def evaluate_rows(
     config: EvaluateConfig,
     given: Namespace,
     rows: Rows,
-    *,
+    judge: Callable[[Evaluation], Judgement | None],
     then: Callable[[Evaluation], None] = lambda _: None,
-) -> Outcome:
-    """Evaluate rows, write what the config asks for, and do something more with the evaluation."""
+) -> tuple[Outcome, Judgement | None]:
+    """Evaluate rows, judge them, write what the config asks for, and then do something more with the evaluation.
+
+    They are judged before anything is written: a rule that does not fit is an error, and leaves all as it was.
+    """
     output, outputs, asked = config.output, config.output.paths, config.evaluate
     evaluation = Evaluation(rows, asked)
     quarantined, addresses = rows.source if output.invalid else None, addresses_of(spark, rows.source, config.input)
@@ -298,11 +307,12 @@ def evaluate_rows(
                 "metrics": lambda: as_dataframe(chosen_metrics(metrics, asked.metrics)),
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
-            # Judged before anything is written: a rule that does not fit is an error, and leaves all as it was.
-            gate = config.gate if config.store is None else None  # in a store the days before are known, too
-            judgement = judged(spark, gate, evaluation.state, asked) if gate else None
-            write_tables(reservation, with_run_date(tables, outputs, given.run_date))
-        then(evaluation)
+            judgement = judge(evaluation)
+            withheld = is_withheld(judgement)
+            if not withheld:
+                write_tables(reservation, with_run_date(tables, outputs, given.run_date))
+        if not withheld:
+            then(evaluation)
     read = sum(counts.values())
     outcome = Outcome(
         command="evaluate",
@@ -311,15 +321,16 @@ def evaluate_rows(
         invalid=reasons_in(counts),
         slices=records_of(first, asked.metrics),
         details={"engine": asdict(ran), "sources": sources},
-        written=outputs,
+        written={} if withheld else outputs,
         view=view,
         notes=(
             f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
             f"engine {ran}",
             *notes_on_sources(sources),
+            *([WITHHELD] if withheld else []),
         ),
     )
-    return published(outcome, judgement, config.input.name, given) if judgement else outcome
+    return outcome, judgement
 
 
 def notes_on_sources(sources: Mapping[str, str]) -> list[str]:

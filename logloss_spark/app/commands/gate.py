@@ -9,7 +9,8 @@ from pyspark.sql import SparkSession
 from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import add_gate, judged, judged_in_store, keep_verdict, published, source_in_words
+from logloss_spark.app.gating import add_gate, judged, published
+from logloss_spark.app.gating_days import judged_in_store, keep_verdict
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted, read_states
 from logloss_spark.app.sections import OutputWithState
@@ -78,13 +79,13 @@ def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
 def judge_store(spark: SparkSession, config: GateConfig, section: StoreSection, given: Namespace) -> Outcome:
     """Judge a day of a store: that of `--run-date`, else the last one. The verdict is stored, too."""
     store = section.open()
-    judgement, facts = judged_in_store(spark, store, config.gate, config.evaluate, run_date=given.run_date)
+    subject, judgement = judged_in_store(spark, store, config.gate, config.evaluate, given.run_date)
     outcome = Outcome(command="gate", inputs=(section.path,))
-    source = source_in_words(section.path, facts)
+    source = subject.name(section.path)
     if given.dry_run:
         return replace(outcome, view=view_of_expectations(expectations(judgement), source))
-    keep_verdict(store, judgement, facts, given.run_date)
-    return published(outcome, judgement, source, given, run=facts)
+    keep_verdict(store, subject, judgement, given.run_date)
+    return published(outcome, judgement, source, given, run=subject.facts)
 
 
 COMMAND = Command(

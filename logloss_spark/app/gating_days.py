@@ -1,0 +1,156 @@
+"""Judge a day of a store by the gate of a config: after the run that stored it, before, or whenever it is asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+
+from logloss_spark.app.days import baseline_of, days_of, earlier_runs, judged_day
+from logloss_spark.app.gating import Past, Then, facts_of, judged, stored_state
+from logloss_spark.app.reading_states import persisted
+from logloss_spark.errors import MissingInputError, SpecError
+from logloss_spark.gates.judging import Judgement
+from logloss_spark.gates.rules import Against, Gate
+from logloss_spark.io.units import key_columns
+from logloss_spark.report.gates import document_of
+from logloss_spark.state import State, merge
+from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.store import Change, Snapshot, StoredUnit, Verdict
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.store import Plan, Store, run_of
+from logloss_spark.wording import PATH, visible
+
+LISTED_IN_STORE = 100
+"""Slices of a rule in the log of a store, the worst first: every reader of the store reads the whole log."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged of a store: a day, or the units of a run where no unit column holds dates.
+
+    Attributes
+    ----------
+    snapshot : what the store holds, or is about to hold
+    units : the units that are judged
+    day : date, or None
+    """
+
+    snapshot: Snapshot
+    units: Sequence[StoredUnit]
+    day: date | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the document of a gate says of it."""
+        return {"run_id": self.units[-1].run_id, "judged": self.day.isoformat() if self.day else None}
+
+    def name(self, path: str) -> str:
+        """The store at a path, and what is judged of it, in words."""
+        return f"{visible(path, PATH)}, {self.day or self.units[-1].run_id}"
+
+
+def subject_of(snapshot: Snapshot, run_date: str | None, run_id: str | None = None) -> Subject:
+    """Return what is judged: the day of the run date, else the last one; if a run is named, of the days that it stored.
+
+    Raises MissingInputError if there is no such day.
+    """
+    if not snapshot.units:
+        raise MissingInputError("a gate judges what is stored, and the store is empty: evaluate with [store] first")
+    days = days_of(snapshot)
+    if days:
+        day = judged_day(days, run_date, run_id)
+        return Subject(snapshot, days[day], day)
+    last = run_id or snapshot.units[next(reversed(list(snapshot.units)))].run_id
+    return Subject(snapshot, [unit for unit in snapshot.units.values() if unit.run_id == last], None)
+
+
+def judged_in_store(
+    spark: SparkSession, store: Store, gate: Gate, reading: Reading, run_date: str | None
+) -> tuple[Subject, Judgement]:
+    """Judge a day that is stored, from its states alone."""
+    subject = subject_of(store.live(), run_date)
+    state = store.state_of(subject.snapshot, keys=[unit.key for unit in subject.units])
+    return subject, judged_subject(spark, store, subject, state, (gate, reading))
+
+
+def judged_before(
+    spark: SparkSession, store: Store, plan: Plan, state: State, judging: tuple[Gate, Reading]
+) -> tuple[Subject, Judgement]:
+    """Judge the last day of a run that is about to publish `state`, with the units of this day that stay."""
+    units = tuple(
+        StoredUnit(
+            id=f"{plan.run_id}/{index}",
+            key=due.key,
+            run_id=plan.run_id,
+            rows=0,
+            sums=0,
+            source=0,
+            fingerprint="",
+            age=due.age,
+        )
+        for index, due in enumerate(plan.due)
+        if due.unit is not None
+    )
+    removed = tuple(due.key for due in plan.due if due.unit is None)
+    run = run_of(plan, rows=0, conventions=state.conventions.fingerprint())
+    snapshot = plan.base.after(Change(run=run, columns=plan.columns, units=units, removed=removed))
+    subject = subject_of(snapshot, plan.run_date, plan.run_id)
+    new = [unit.key for unit in subject.units if unit.run_id == plan.run_id]
+    stay = [unit.key for unit in subject.units if unit.run_id != plan.run_id]
+    own = state if len(new) == len(units) else state.where(is_unit(plan.columns, new))
+    whole = merge(own, store.state_of(plan.base, keys=stay)) if stay else own
+    return subject, judged_subject(spark, store, subject, whole, judging)
+
+
+def is_unit(columns: Sequence[str], keys: Sequence[Sequence[str | None]]) -> Column:
+    """Whether a row is of one of these units."""
+    texts = key_columns(columns)
+    return reduce(
+        Column.__or__,
+        [
+            reduce(Column.__and__, [text.eqNullSafe(F.lit(value)) for text, value in zip(texts, key, strict=True)])
+            for key in keys
+        ],
+    )
+
+
+def judged_subject(
+    spark: SparkSession, store: Store, subject: Subject, state: State, judging: tuple[Gate, Reading]
+) -> Judgement:
+    """Judge the state of what is judged of a store, by a gate and how metrics are read."""
+    gate, reading = judging
+    with persisted(state) as now:
+        return judged(spark, gate, now, reading, past_of(spark, store, subject, gate, now.conventions))
+
+
+def past_of(spark: SparkSession, store: Store, subject: Subject, gate: Gate, now: Conventions) -> Past:
+    """Read what a store knows of the days before the judged one."""
+    snapshot, day = subject.snapshot, subject.day
+    states: dict[Against, Then] = {}
+    for rule in gate.rule:
+        against = rule.against
+        if against is None or against in states:
+            continue
+        if against.state is not None:
+            states[against] = stored_state(spark, rule, now)
+            continue
+        if day is None:
+            raise SpecError(
+                f"rule {rule.name!r} compares with the days before, and no unit column of the store holds dates"
+            )
+        units, facts = baseline_of(snapshot, day, against)
+        # The units may be younger states that were replaced since.
+        then = store.state_of(replace(snapshot, units={unit.key: unit for unit in units})) if units else None
+        states[against] = then, facts
+    return Past(states=states, earlier=earlier_runs(snapshot.verdicts.values(), day) if day else ())
+
+
+def keep_verdict(store: Store, subject: Subject, judgement: Judgement, run_date: str | None) -> None:
+    """Store a verdict beside the run that it is on."""
+    known: Mapping[str, Any] = facts_of(judgement, run_date) | subject.facts
+    document = document_of(judgement, known, listed=LISTED_IN_STORE)
+    store.judge(Verdict(run_id=subject.facts["run_id"], verdict=judgement.verdict, document=document))
