@@ -40,19 +40,23 @@ def day_in(text: str | None) -> date | None:
         return None
 
 
-def judged_day(days: Days, run_date: str | None, run_id: str | None = None) -> date:
-    """Return the day that is judged: that of the run date, else the last one, of a run or of all.
+def judged_day(snapshot: Snapshot, run_date: str | None, run_id: str | None = None) -> date:
+    """Return the day that is judged: that of the run date, else the last one; of a run, if one is named.
+
+    A run date that is no stored day may be that of a run: then it is the last day that this run stored.
 
     Raises MissingInputError if the store has no such day.
     """
-    stored = [day for day, units in days.items() if run_id is None or any(unit.run_id == run_id for unit in units)]
+    days = days_of(snapshot)
     asked = None if run_date is None else date.fromisoformat(run_date)
-    if asked in stored:
-        return asked
-    if not stored or (asked is not None and run_id is None):
-        last = f"; the last one is {max(days)}" if days else ""
-        raise MissingInputError(f"a gate judges a day that is stored, and {asked or 'no day'} is not{last}")
-    return max(stored)
+    if run_id is None and run_date is not None and asked not in days:
+        run_id = next((run.run_id for run in reversed(list(snapshot.runs.values())) if run.run_date == run_date), None)
+        if run_id is None:
+            raise MissingInputError(
+                f"a gate judges a day that is stored, and {asked} is not; the last one is {max(days)}"
+            )
+    stored = [day for day, units in days.items() if any(unit.run_id == run_id for unit in units)] or list(days)
+    return asked if asked is not None and asked in stored else max(stored)
 
 
 def baseline_of(snapshot: Snapshot, day: date, against: Against) -> tuple[list[StoredUnit], Baseline]:

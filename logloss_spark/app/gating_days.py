@@ -62,19 +62,16 @@ def subject_of(snapshot: Snapshot, run_date: str | None, run_id: str | None = No
         raise MissingInputError("a gate judges what is stored, and the store is empty: evaluate with [store] first")
     days = days_of(snapshot)
     if days:
-        day = judged_day(days, run_date, run_id)
+        day = judged_day(snapshot, run_date, run_id)
         return Subject(snapshot, days[day], day)
     last = run_id or snapshot.units[next(reversed(list(snapshot.units)))].run_id
     return Subject(snapshot, [unit for unit in snapshot.units.values() if unit.run_id == last], None)
 
 
-def judged_in_store(
-    spark: SparkSession, store: Store, gate: Gate, reading: Reading, run_date: str | None
-) -> tuple[Subject, Judgement]:
-    """Judge a day that is stored, from its states alone."""
-    subject = subject_of(store.live(), run_date)
+def judged_in_store(spark: SparkSession, store: Store, subject: Subject, gate: Gate, reading: Reading) -> Judgement:
+    """Judge what is stored, from its states alone."""
     state = store.state_of(subject.snapshot, keys=[unit.key for unit in subject.units])
-    return subject, judged_subject(spark, store, subject, state, (gate, reading))
+    return judged_subject(spark, store, subject, state, (gate, reading))
 
 
 def judged_before(

@@ -120,14 +120,17 @@ def test_a_young_day_is_compared_with_what_older_days_were_when_they_were_young(
 
 
 def test_the_day_of_the_run_date_is_judged_else_the_last_one() -> None:
-    days = days_of(snapshot({}))
-    assert judged_day(days, None) == day(19)
-    assert judged_day(days, day(4).isoformat()) == day(4)
-    assert judged_day(days, day(4).isoformat(), "r4") == day(4)
-    assert judged_day(days, day(4).isoformat(), "r7") == day(7)  # a run that was dated otherwise than its data
-    assert judged_day(days, None, "r7") == day(7)
+    stored = snapshot({})
+    assert judged_day(stored, None) == day(19)
+    assert judged_day(stored, day(4).isoformat()) == day(4)
+    assert judged_day(stored, day(4).isoformat(), "r4") == day(4)
+    assert judged_day(stored, day(4).isoformat(), "r7") == day(7)  # a run that was dated otherwise than its data
+    assert judged_day(stored, None, "r7") == day(7)
+    assert judged_day(stored, None, "a run that stored nothing") == day(19)
     with pytest.raises(MissingInputError, match="2027-01-01 is not; the last one is 2026-11-21"):
-        judged_day(days, "2027-01-01")
+        judged_day(stored, "2027-01-01")
+    late = replace(stored, runs={**stored.runs, "r6": replace(stored.runs["r6"], run_date="2027-01-01")})
+    assert judged_day(late, "2027-01-01") == day(6)
 
 
 def test_units_without_dates_are_no_days() -> None:

@@ -11,7 +11,7 @@ from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
-from logloss_spark.app.gating_days import Subject, judged_before, judged_in_store, keep_verdict
+from logloss_spark.app.gating_days import Subject, judged_before, judged_in_store, keep_verdict, subject_of
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
@@ -255,9 +255,11 @@ def judged_again(
     spark: SparkSession, config: EvaluateConfig, given: Namespace, outcome: Outcome, store: Store
 ) -> Outcome:
     """Judge what is stored where nothing is due: a run that is repeated after its gate has failed must fail again."""
-    if config.gate is None or config.store is None or not store.live().units:
+    snapshot = store.live()
+    if config.gate is None or config.store is None or not snapshot.units or snapshot.last_run is None:
         return outcome
-    subject, judgement = judged_in_store(spark, store, config.gate, config.evaluate, given.run_date)
+    subject = subject_of(snapshot, given.run_date, snapshot.last_run.run_id)
+    judgement = judged_in_store(spark, store, subject, config.gate, config.evaluate)
     keep_verdict(store, subject, judgement, given.run_date)
     return published(outcome, judgement, subject.name(config.store.path), given, run=subject.facts)
 
