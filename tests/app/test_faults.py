@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.cli import main
 from logloss_spark.io.files import FileTable
 from logloss_spark.states import files
-from logloss_spark.workers import opening, parquet
+from logloss_spark.workers import opening, parquet, shipping
 from logloss_spark.workers.parquet import Piece
 
 ROWS = 500
@@ -134,6 +135,7 @@ def test_a_file_that_nobody_may_read_is_named(
             return pa.OSFile(path)
 
     monkeypatch.setattr(opening, "located", lambda address, *_: (Locked(), address))
+    monkeypatch.setattr(shipping, "pickled", cloudpickle.dumps)  # none is kept from before
     line = f"must be readable by Spark's workers, and {second} is not: Permission denied"
     check_refused(run(engine), 4, line, tmp_path)
 
@@ -153,6 +155,7 @@ def unread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         raise error
 
     monkeypatch.setattr(parquet, "read_metadata", read_metadata)
+    monkeypatch.setattr(shipping, "pickled", cloudpickle.dumps)  # none is kept from before
     return said
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark import cloudpickle
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
@@ -20,6 +21,7 @@ from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import training_table
 from logloss_spark.kernels.matrix import dense
 from logloss_spark.rows.engines import Ran
+from logloss_spark.workers import shipping
 from logloss_spark.workers.parquet import tasks_of
 from tests.fit.local import block_folders
 
@@ -303,6 +305,7 @@ def test_files_that_workers_cannot_read_are_read_by_spark(spark, tmp_path, monke
         raise UnreadableError("Arrow cannot read part-0.parquet: it is encrypted")
 
     monkeypatch.setattr(files, "read_batches", unreadable)
+    monkeypatch.setattr(shipping, "pickled", cloudpickle.dumps)  # none is kept from before
     df = spark.read.parquet(written(tmp_path / "t", numbers()))
     asked = {"features": ("a", "b"), "label": "label"}
     with TrainingRows(training_table(df, Training(**asked))) as entered:

@@ -1,10 +1,14 @@
 """Functions over units and partitions: what workers return comes back as arrays, in the order of the units."""
 
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
+from pyspark import cloudpickle
 
 from logloss_spark.workers.results import Result, collect_results, combined, packed, unpacked
-from logloss_spark.workers.shipping import over_partitions, over_units
+from logloss_spark.workers.shipping import kept, over_partitions, over_units
 
 
 def squares(unit) -> Result:
@@ -40,6 +44,17 @@ def test_a_partition_without_rows_has_a_result_too(spark) -> None:
     results = collect_results(over_partitions(table, total))
     assert {unit: result.rows for unit, result in results.items()} == {0: 1, 1: 1, 2: 0, 3: 0}
     assert combined(results, added)["total"].tolist() == [1.0]
+
+
+def test_a_function_of_the_package_is_pickled_once_wherever_it_is_an_argument_and_no_other_is() -> None:
+    function = partial(partial, packed, squares, arrays={"a": np.ones(2)})
+    sent = kept(function)
+    assert sent.args[0].code is packed
+    assert sent.args[1] is squares
+    called, plain = pickle.loads(cloudpickle.dumps(sent)).args
+    assert called({"a": np.ones(2)}) == packed({"a": np.ones(2)})
+    assert plain({"unit": 1}) == squares({"unit": 1})
+    assert sent.args[0].__reduce__()[1][0] is kept(packed).__reduce__()[1][0]
 
 
 def test_arrays_are_the_same_after_they_were_packed() -> None:
