@@ -88,15 +88,15 @@ class Ready:
         """Some of the rows."""
         if kept.all():
             return self
-        mask = pa.array(kept)
+        rows = np.flatnonzero(kept)  # to take by index is several times faster than by mask
         return replace(
             self,
-            statuses=tuple(status[kept] for status in self.statuses),
-            label=self.label[kept],
-            scores=tuple(score[kept] for score in self.scores),
-            weight=None if self.weight is None else self.weight[kept],
-            bucket=None if self.bucket is None else self.bucket[kept],
-            slices=tuple(values.filter(mask) for values in self.slices),
+            statuses=tuple(status.take(rows) for status in self.statuses),
+            label=self.label.take(rows, axis=0),
+            scores=tuple(score.take(rows, axis=0) for score in self.scores),
+            weight=None if self.weight is None else self.weight.take(rows),
+            bucket=None if self.bucket is None else self.bucket.take(rows),
+            slices=tuple(values.take(pa.array(rows)) for values in self.slices),
         )
 
 
