@@ -9,6 +9,9 @@ from pyspark.sql import SparkSession
 from tests.docs.pages import ROOT, TABLE, TUTORIAL, blocks_of, run_page
 
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {TABLE})
+SLOW = (TUTORIAL, ROOT / "docs" / "how-to" / "pipeline.md")
+"""Pages that read the flights, or fit with MLlib."""
+
 WITH_EXAMPLES = [page for page in PAGES if any(blocks_of(page.read_text(encoding="utf-8")))]
 
 
@@ -29,7 +32,7 @@ def table(spark: SparkSession, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.slow if page == TUTORIAL else ())
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.slow if page in SLOW else ())
         for page in WITH_EXAMPLES
     ],
 )

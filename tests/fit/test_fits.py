@@ -81,7 +81,12 @@ def test_a_fit_reports_what_it_did(table) -> None:
 
 @pytest.mark.parametrize(
     ("reg_param", "elastic_net_param", "standardization", "classes"),
-    [(0.0, 0.0, True, 2), (0.1, 0.0, False, 2), (0.05, 1.0, True, 2), (0.05, 0.5, True, 3)],
+    [
+        pytest.param(0.0, 0.0, True, 2, marks=pytest.mark.slow),
+        (0.1, 0.0, False, 2),
+        pytest.param(0.05, 1.0, True, 2, marks=pytest.mark.slow),
+        (0.05, 0.5, True, 3),
+    ],
 )
 def test_the_objective_is_never_above_mllibs(spark, reg_param, elastic_net_param, standardization, classes) -> None:
     data = frame(3, classes=classes)

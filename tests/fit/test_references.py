@@ -77,6 +77,7 @@ def test_car_claims_as_in_r(spark: SparkSession, shared) -> None:
     assert_agrees_with_r(model, sets.r_glm(shared, "dataCar unweighted"))
 
 
+@pytest.mark.slow
 def test_car_claims_with_weights_as_in_r(spark: SparkSession, shared) -> None:
     frame = sets.car(shared, *CAR)
     features = names(frame, "clm", "exposure", "log_exposure")
@@ -84,6 +85,7 @@ def test_car_claims_with_weights_as_in_r(spark: SparkSession, shared) -> None:
     assert_agrees_with_r(model, sets.r_glm(shared, "dataCar weights"))
 
 
+@pytest.mark.slow
 def test_car_claims_with_an_offset_as_in_r(spark: SparkSession, shared) -> None:
     frame = sets.car(shared, *CAR)
     features = names(frame, "clm", "exposure", "log_exposure")

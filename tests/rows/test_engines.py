@@ -83,6 +83,7 @@ FORMS = {
 
 
 OVER_CONNECT = ("3 probabilities", "logit, soft")
+SLOW = ("1,000 probabilities, soft", "1,000 logits, soft")
 
 
 def rows_of(form):
@@ -131,10 +132,11 @@ def hostile_lists(rng, size):
     ]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.connect) if name in OVER_CONNECT else name for name in FORMS],
-)
+def marks(form):
+    return [pytest.mark.connect] * (form in OVER_CONNECT) + [pytest.mark.slow] * (form in SLOW)
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=marks(name)) for name in FORMS])
 def terms(request, spark):
     """The terms of one form of prediction: those of the kernels, and those of every engine."""
     kind, soft, classes = FORMS[request.param]

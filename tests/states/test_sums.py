@@ -42,7 +42,7 @@ def test_forecasts_of_one_fifth_cost_ln_5_to_the_last_bit(fifths, engine):
     assert found == dict.fromkeys(found, math.log(5))
 
 
-@pytest.mark.parametrize("weight", [None, "w"])
+@pytest.mark.parametrize("weight", [pytest.param(None, marks=pytest.mark.slow), "w"])
 def test_states_keep_the_last_bit_whole_by_slices_and_merged(fifths, weight):
     roles = FIFTHS | {"weight": weight, "by": [["part"]], "engine": "native"}
     halves = [ls.evaluate(fifths.where(half).repartition(3), **roles).state for half in ("part < 2", "part >= 2")]

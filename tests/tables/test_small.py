@@ -77,7 +77,10 @@ EVALUATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", EVALUATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("shares", "other loss") else name for name in EVALUATIONS],
+)
 def test_an_evaluation_is_the_same_on_the_driver_and_in_spark(table, both_ways, name):
     def tables() -> list[Any]:
         given = {"by": [["segment"], ["day", "segment"]], "engine": "native"} | EVALUATIONS[name]
@@ -127,7 +130,10 @@ def test_a_comparison_is_the_same_on_the_driver_and_in_spark(table, both_ways, r
         assert collected[exact].equals(same_collected[exact])
 
 
-@pytest.mark.parametrize(("name", "partition"), [("binary", None), ("clustered", "day"), ("classes", None)])
+@pytest.mark.parametrize(
+    ("name", "partition"),
+    [("binary", None), ("clustered", "day"), pytest.param("classes", None, marks=pytest.mark.slow)],
+)
 def test_a_drift_is_the_same_on_the_driver_and_in_spark(table, both_ways, name, partition):
     given = {k: v for k, v in EVALUATIONS[name].items() if k != "auc"} | {"engine": "native"}
     before, after = table.where("user < 50 AND segment <> 'b'"), table.where("user >= 40")
