@@ -26,7 +26,7 @@ def squared_rho(alpha: float, rows: float = TIGHTEST) -> float:
     Examples
     --------
     >>> round(1000 * squared_rho(0.05), 4)
-    8.2228
+    8.212
     """
     target = 1.0 - 2.0 * math.log(alpha)
     u, step = 2.0 * target, math.inf
@@ -44,7 +44,7 @@ def any_time_quantile(confidence: float, rows: Array) -> Array:
     Examples
     --------
     >>> any_time_quantile(0.95, np.array([100.0, 1e3, 1e6])).round(3)
-    array([3.759, 3.037, 3.875])
+    array([3.823, 3.035, 3.874])
     """
     alpha = 1.0 - confidence
     with np.errstate(all="ignore"):
