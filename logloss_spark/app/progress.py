@@ -21,6 +21,8 @@ DELAY = 2.0
 INTERVAL = 0.25
 """Seconds between two looks at the tasks of a classic session."""
 
+THREAD = "logloss-spark progress"
+
 
 @contextmanager
 def progress(spark: SparkSession, stream: TextIO | None = None) -> Iterator[None]:
@@ -106,7 +108,8 @@ def polled(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator[No
                 stages = [stage for stage in found if stage is not None]
                 show(sum(stage.numCompletedTasks for stage in stages), sum(stage.numTasks for stage in stages))
 
-    thread = InheritableThread(target=look, daemon=True)  # closes its connection to Java, as a plain thread does not
+    # Unlike a plain thread it closes its connection to Java at its end.
+    thread = InheritableThread(target=look, name=THREAD, daemon=True)
     thread.start()
     try:
         yield

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from logloss_spark.app import progress as progress_
-from logloss_spark.app.progress import Line, progress, rewrites_lines
+from logloss_spark.app.progress import THREAD, Line, progress, rewrites_lines
 from tests.conftest import MODE
 
 
@@ -26,6 +26,11 @@ class Cell(io.StringIO):
     """The output of a notebook's cell."""
 
     __module__ = "ipykernel.iostream"
+
+
+def running_threads() -> list[str]:
+    """The names of the threads of this process."""
+    return [thread.name for thread in threading.enumerate()]
 
 
 @pytest.fixture(autouse=True)
@@ -87,13 +92,13 @@ def test_a_terminal_that_is_gone_is_no_error():
 def test_the_tasks_of_a_job_are_shown_until_it_ends(spark):
     if MODE == "connect":
         spark.conf.set("spark.connect.progress.reportInterval", "20ms")
-    threads, screen, file = threading.active_count(), Terminal(), io.StringIO()
+    screen, file = Terminal(), io.StringIO()
     with progress(spark, screen), progress(spark, file):
         rows = spark.range(0, 3_000_000, numPartitions=8).selectExpr(
             "id % 1000 AS k", "sha2(cast(id AS string), 512) AS s"
         )
         assert rows.groupBy("k").agg({"s": "max"}).count() == 1000
-    assert threading.active_count() == threads
+    assert THREAD not in running_threads()
     assert screen.lines()
     assert all("tasks done" in line for line in screen.lines())
     assert screen.getvalue().endswith(" \r")
@@ -105,7 +110,7 @@ def test_the_tasks_of_a_job_are_shown_until_it_ends(spark):
 
 @pytest.mark.connect
 def test_the_line_and_the_thread_end_with_a_job_that_fails(spark):
-    threads, screen = threading.active_count(), Terminal()
+    screen = Terminal()
 
     def interrupted() -> None:
         with progress(spark, screen):
@@ -114,5 +119,5 @@ def test_the_line_and_the_thread_end_with_a_job_that_fails(spark):
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert threading.active_count() == threads
+    assert THREAD not in running_threads()
     assert screen.getvalue() == "" or screen.getvalue().endswith(" \r")
