@@ -287,8 +287,13 @@ def windows_in_spark(state: CheckedState, windows: Windows, by: Sequence[Sequenc
     conventions = state.conventions
     columns = slice_columns(conventions)
     over = quoted(columns[windows.over])
+    is_text = isinstance(state.sums.schema[columns[windows.over]].dataType, StringType)
+    readable = F.make_valid_utf8(over) if is_text else over
     own = state.table.where(~F.col("part").isin(*WHOLE) & over.isNotNull())
-    days, _ = days_of(own.select(over.alias("day")).distinct().toArrow()["day"], windows.over)
+    days, _ = days_of(
+        own.select(readable.alias("day")).distinct().toArrow()["day"],
+        windows.over,
+    )
     ends = state.table.sparkSession.createDataFrame(pa.table({"end": days.numbers}), "end bigint")
     day = F.unix_date(over.cast("date")).cast("bigint")
     rows = own.select(

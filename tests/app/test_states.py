@@ -147,11 +147,13 @@ def test_windows_end_on_each_day_and_the_last_ones_are_shown(
         ("2026-01-03", 1): 0.64,
         ("2026-01-03", 3): 0.325,
     }
-    document = json.loads(run(*asked, "--json").out)
+    configured = ("--set", 'evaluate.by=[["dt"], ["dt", "country"]]')  # without dt, which the windows go over
+    document = json.loads(run(*asked[:6], *configured, "--json").out)
     assert document["counts"] == {"states": 1, "missing": 0, "read": 3, "scored": 3}
-    assert [(row["slice"], row["window"], row["dt"]) for row in document["slices"][:2]] == [
+    assert [(row["slice"], row["window"], row["dt"]) for row in document["slices"][:3]] == [
         ("all", 1, "2026-01-03"),
         ("all", 3, "2026-01-03"),
+        ("country=fr", 1, "2026-01-03"),
     ]
 
 
@@ -203,7 +205,7 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
         ),
         ("merge {0}/mon {0}/mon --to {1}/sum", 2, "each state must be named once"),
         ("merge {0}/mon", 2, "the following arguments are required: --to"),
-        ("metrics", 2, "the following arguments are required: STATE"),
+        ("metrics", 2, "metrics are read off states, got none: name where they are stored"),
         ("metrics {0}/mon --windows 7", 2, "windows need their sizes and the column of the day, got --windows without"),
         ("metrics {0}/mon --over day", 2, "windows need their sizes and the column of the day, got --over without"),
         (

@@ -25,7 +25,7 @@ from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import first_slices, last_windows, view_of, view_of_windows
 from logloss_spark.report.frames import Ranked
 from logloss_spark.report.text import View
-from logloss_spark.roles import slices_of
+from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import LossName
 from logloss_spark.state import State
@@ -103,7 +103,8 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
     paths = {"metrics": given.to, "reliability": given.reliability, "by_class": given.by_class}
     outputs = {name: path for name, path in paths.items() if path}
     states = states_of(spark, config, given)
-    by, confidence, bins = sets_of(given, asked.sets), asked.confidence, asked.ece_bins
+    by = sets_of(given, without(windows.over, asked.sets) if windows else asked.sets)
+    confidence, bins = asked.confidence, asked.ece_bins
     targets = config.output.targets(outputs)
     with (
         reserved(spark, targets, mode=mode_of(given), apart_from=states.addresses) as reservation,
@@ -142,6 +143,11 @@ def states_of(spark: SparkSession, config: MetricsConfig, given: Namespace) -> R
     if config.store is None:
         raise SpecError("metrics are read off states, got none: name where they are stored, or a [store] in the config")
     return read_store(spark, config.store, given.where)
+
+
+def without(name: str, sets: Sets) -> Sets:
+    """The grouping sets without a column, which windows go over."""
+    return grouping_sets([[column for column in columns if column != name] for columns in sets])
 
 
 def check_outputs(given: Namespace) -> None:
