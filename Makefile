@@ -64,17 +64,18 @@ demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluat
 docs: setup ## build the documentation into build/docs; open build/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
 
-bench: setup ## time the engines beside their peers, small tables, and windows of a year
+bench: setup ## time the engines beside their peers, small tables, windows of a year, and a gate
 	$(spark) $(BIN)/python benchmarks/evaluate.py
 	$(spark) $(BIN)/python benchmarks/small.py
 	$(spark) $(BIN)/python benchmarks/windows.py
+	$(spark) $(BIN)/python benchmarks/gate.py
 
 bench-fit: setup ## time the fitter beside MLlib and scikit-learn
 	$(spark) $(BIN)/python benchmarks/fit.py
 
 coverage: setup ## measure how often intervals cover what they estimate, and how often gates raise false alarms
 	$(BIN)/python -m benchmarks.coverage
-	$(BIN)/python -m benchmarks.gates
+	$(BIN)/python -m benchmarks.false_alarms
 
 errors: setup ## measure the largest error of a row against mpmath
 	$(spark) $(BIN)/python benchmarks/errors.py

@@ -107,12 +107,18 @@ class Rule:
         text within a value. A pattern names the slices of exactly the columns that it lists.
     except_ : list of str
         Slices that are not judged, written as `slices`.
-    at_most, at_least : float
-        The largest and the smallest value that is allowed.
+    at_most : float
+        The largest value that is allowed. A rule has exactly one bound: this, or one of the next five.
+    at_least : float
+        The smallest value that is allowed.
     between : list of two float
-        Both.
-    rise_at_most, fall_at_most, change_at_most : float, or str such as "2%"
-        How far the value may be above that of `against`, below it, or either; a percentage is of the baseline's value.
+        The smallest and the largest value that are allowed.
+    rise_at_most : float, or str such as "2%"
+        How far the value may be above that of `against`; a percentage is of the baseline's value.
+    fall_at_most : float, or str such as "2%"
+        How far it may be below.
+    change_at_most : float, or str such as "2%"
+        How far it may be above or below.
     against : table
         What the value is compared with.
     judge : "interval" or "point"
@@ -279,7 +285,7 @@ class Gate:
     publish : "always" or "passed"
         Whether a run publishes its tables and states in any case, or nothing if the gate fails.
     result : str
-        A file of this machine to which the verdicts are written as JSON.
+        A file to which the verdicts are written as JSON: of this machine, or of a store that Arrow knows, as `s3://`.
     """
 
     rule: list[Rule] = field(default_factory=list)

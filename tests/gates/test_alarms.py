@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmarks import gates as simulation
+from benchmarks import false_alarms as simulation
 from logloss_spark.gates.alarms import chance_of_alarm
 from logloss_spark.gates.judging import Measurement
 from logloss_spark.gates.rules import Against, Gate, Rule
