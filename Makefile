@@ -18,7 +18,13 @@ scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --s
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
-.PHONY: help setup test test-slow test-crash test-airflow demo docs bench bench-fit coverage errors lint types check clean
+# Versions of Spark and of pandas that the package runs on, each pair in an environment of its own; and the pair that
+# Delta and Iceberg run on.
+matrix := $(foreach older,4.0.5 4.1.4 4.2.1 4.3.0,$(older)-2.2 $(older)-2.3)
+lakes := 4.1.4-2.3
+
+.PHONY: help setup jars test test-slow test-crash test-crash-lakes test-lakes test-matrix test-airflow demo docs bench bench-fit coverage errors lint types check clean
+.PRECIOUS: .venvs/%/.installed
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -32,15 +38,44 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --group dev -e '.[spark,java]'
 	@touch $@
 
+.venvs/%/.installed: pyproject.toml conf/constraints.txt
+	$(PYTHON) -m venv .venvs/$*
+	grep -Ev '^(pandas|py4j|pyspark)=' conf/constraints.txt > .venvs/$*/constraints.txt
+	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --upgrade pip
+	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c .venvs/$*/constraints.txt --group test -e '.[java]' 'pyspark[connect]==$(word 1,$(subst -, ,$*))' 'pandas==$(word 2,$(subst -, ,$*)).*'
+	@touch $@
+
+jars: .jars/.fetched ## fetch the jars of Delta and Iceberg by Maven, once
+
+.jars/.fetched: logloss_spark/io/lakes.py | .venvs/$(lakes)/.installed
+	for jar in $$(.venvs/$(lakes)/bin/python -c 'from logloss_spark.io.lakes import coordinates; print(*coordinates())'); do mvn --quiet --batch-mode dependency:copy -Dartifact=$$jar -DoutputDirectory=.jars || exit; done
+	@touch $@
+
 test: setup ## run the tests but the slow ones, then a marked part of them over Spark Connect
-	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow and not crash'
-	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m connect
+	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow and not crash and not lakes'
+	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and not lakes'
 
 test-slow: setup ## run the slow tests: killed processes, the wheel, large references, simulations
-	$(spark) $(BIN)/python -m pytest -m slow
+	$(spark) $(BIN)/python -m pytest -m 'slow and not lakes'
 
-test-crash: setup ## kill runs on a store, let two meet, fill disks; a part of the clean run of CI
-	$(spark) $(BIN)/python -m pytest -m crash
+test-lakes: BIN := .venvs/$(lakes)/bin
+test-lakes: jars ## run the tests of Delta and Iceberg on the newest Spark that has both, then again over Spark Connect
+	$(spark) LOGLOSS_SPARK_LAKES=1 $(BIN)/python -m pytest -m 'lakes and not crash'
+	$(spark) LOGLOSS_SPARK_LAKES=1 LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest -m 'lakes and connect and not crash'
+
+test-matrix: $(matrix:%=test-on-%) ## run the tests on older versions of Spark and pandas; test-on-4.1.4-2.3 runs one pair
+
+test-on-%: BIN = .venvs/$*/bin
+test-on-%: .venvs/%/.installed
+	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow and not crash and not lakes'
+	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and not slow and not crash and not lakes'
+
+test-crash: setup test-crash-lakes ## kill runs on a store, let two meet, fill disks; a part of the clean run of CI
+	$(spark) $(BIN)/python -m pytest -m 'crash and not lakes'
+
+test-crash-lakes: BIN := .venvs/$(lakes)/bin
+test-crash-lakes: jars
+	$(spark) LOGLOSS_SPARK_LAKES=1 $(BIN)/python -m pytest -m 'crash and lakes'
 
 test-airflow: $(AIRFLOW)/.installed ## run the DAG of docs/airflow with the real Airflow, in an environment of its own
 	AIRFLOW_HOME="$(CURDIR)/$(AIRFLOW)/home" AIRFLOW__CORE__LOAD_EXAMPLES=False $(AIRFLOW)/bin/python -m pytest -c /dev/null --noconftest -p no:cacheprovider tests/docs/check_airflow.py
@@ -86,7 +121,7 @@ lint: setup ## check style and format
 types: setup ## check types
 	$(BIN)/mypy
 
-check: lint types docs test test-slow test-crash ## all that .ci/run runs
+check: lint types docs test test-slow test-crash test-lakes ## all that .ci/run runs
 
 clean: ## remove all that the other targets made
-	rm -rf .venv build dist *.egg-info .*_cache .hypothesis spark-warehouse artifacts
+	rm -rf .venv .venvs .jars build dist *.egg-info .*_cache .hypothesis spark-warehouse artifacts

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from logloss_spark.io import lakes
 from logloss_spark.io.session import session
 
 os.environ["COLUMNS"] = "100"  # of the terminal: processes side by side would have 80
 MODE = os.environ.get("LOGLOSS_SPARK_MODE", "classic")
 BUILD = Path("build", os.environ.get("PYTEST_XDIST_WORKER", "tests"))
+JARS = Path(__file__).parents[1] / ".jars"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 JAVA = (
@@ -36,6 +38,25 @@ SETTINGS = {
     "spark.local.dir": f"{BUILD}/spark-local",  # blocks of fits lie there, and tests look for them
 }
 
+LAKES = {  # a session that has Delta for its own catalog, and Iceberg as the catalog `lake`
+    "spark.jars": ",".join(map(str, sorted(JARS.glob("*.jar")))),
+    "spark.sql.extensions": ",".join(lake.settings["spark.sql.extensions"] for lake in lakes.LAKES.values()),
+    "spark.sql.catalog.spark_catalog": lakes.LAKES["delta"].settings["spark.sql.catalog.spark_catalog"],
+    "spark.sql.catalog.lake": lakes.LAKES["iceberg"].settings["spark.sql.catalog.NAME"],
+    "spark.sql.catalog.lake.type": "hadoop",
+    "spark.sql.catalog.lake.warehouse": str(BUILD.resolve() / "lake"),
+    "spark.sql.catalog.lake.cache-enabled": "false",  # with it a commit made elsewhere stays unseen
+    "spark.databricks.delta.snapshotPartitions": "1",  # Delta's 50 are for tables of a million files
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of Delta and Iceberg where the session has no jar of theirs."""
+    if "LOGLOSS_SPARK_LAKES" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("lakes"):
+                item.add_marker(pytest.mark.skip(reason="needs the jars of Delta and Iceberg: make test-lakes"))
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
@@ -44,8 +65,9 @@ def spark() -> Iterator[SparkSession]:
         os.environ["SPARK_REMOTE"] = SETTINGS.pop("spark.master")
         os.environ["SPARK_TESTING"] = "1"  # a port of its own for each server
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    settings = SETTINGS | LAKES if "LOGLOSS_SPARK_LAKES" in os.environ else SETTINGS
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items()) + " pyspark-shell"
+        " ".join(f"--conf {key}={value}" for key, value in settings.items()) + " pyspark-shell"
     )
     running = session("logloss_spark tests")
     yield running

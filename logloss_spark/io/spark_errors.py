@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from pyspark.errors import PySparkException
 
 from logloss_spark.errors import DataError, LogLossError, MissingInputError, SpecError, UnreadableError
+from logloss_spark.io.lakes import advice_on_jars
 
 _FILE = r"reading file (?P<file>.+?)\.(?=\s)"
 
@@ -121,6 +122,9 @@ def translated(error: BaseException) -> LogLossError:
         return OF_WORKERS[ours[1]](ours[2])
     if ours and ours[1] == UnreadableError.__name__:  # of a state that Spark adds up: it is too late for another engine
         return SpecError(f"workers read the files of this table, and {ours[2]}: take the engine native")
+    needed = advice_on_jars(text)
+    if needed:
+        return SpecError(needed)
     for pattern, kind, line in KNOWN:
         found = re.search(pattern, text, re.DOTALL)
         if found:
