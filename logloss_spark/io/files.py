@@ -24,9 +24,9 @@ from logloss_spark.errors import SpecError
 from logloss_spark.io.catalog import catalog_root, check_partitions
 from logloss_spark.io.doubts import DoubtError, doubtful
 from logloss_spark.io.partitions import partition_fields, partition_texts, partition_values, partitions_that_meet
-from logloss_spark.io.places import driver_is_here, literal, missing, overlap, without_scheme
+from logloss_spark.io.places import driver_is_here, literal, overlap, without_scheme
 from logloss_spark.io.session import active_session
-from logloss_spark.io.source import Source, exact_path, unreadable
+from logloss_spark.io.source import Source, check_not_lakes, exact_path, unreadable
 from logloss_spark.io.spark_errors import from_spark
 from logloss_spark.wording import visible
 
@@ -199,7 +199,7 @@ def read_paths(paths: str | Sequence[str]) -> tuple[DataFrame, FileTable | str]:
             roots = [root_of(text, files) for text in texts]
             if any(overlap(one, other) for one, other in pairwise(sorted(f"{root}/" for root in roots))):
                 raise DoubtError("its paths overlap, and Spark reads a file as often as its path is given")
-            check_format(spark, roots)
+            check_not_lakes(spark, roots)
             return df, file_table(df, files, roots, ())
     except DoubtError as doubt:
         return df, str(doubt)
@@ -332,19 +332,6 @@ def root_of(path: str, files: Iterable[str]) -> str:
     if len(found) != 1:
         raise DoubtError(f"{visible(path)} is a pattern, or may stand for several folders")
     return found[0]
-
-
-def check_format(spark: SparkSession, roots: Sequence[str]) -> None:
-    """Raise SpecError if a path is that of a Delta or Hudi table, where not every file counts."""
-    for root in roots:
-        for kind, mark in (("Delta", "_delta_log"), ("Hudi", ".hoodie")):
-            place = f"{root}/{mark}"
-            here = root.startswith("/") and driver_is_here()
-            if os.path.isdir(place) if here else missing(spark, place) is None:
-                raise SpecError(
-                    f"a path must be that of plain Parquet files, and {root} is a {kind} table: "
-                    "read it with spark.read.format, and give the DataFrame"
-                )
 
 
 def file_table(df: DataFrame, files: Sequence[str], roots: Sequence[str], names: tuple[str, ...]) -> FileTable:

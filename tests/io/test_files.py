@@ -314,8 +314,9 @@ def test_a_path_that_is_no_plain_parquet_is_told_in_one_line(spark: SparkSession
         read_paths([])
     pq.write_table(pa.table(ROWS), tmp_path / "a.parquet")
     (tmp_path / "_delta_log").mkdir()
-    with pytest.raises(SpecError, match=r"is a Delta table: read it with spark\.read\.format"):
-        read_paths(str(tmp_path))
+    for read in (read_paths, lambda path: read_table(spark, Source(path=path))):
+        with pytest.raises(SpecError, match='is a Delta table: read it with format = "delta"'):
+            read(str(tmp_path))
 
 
 def test_files_without_bytes_and_hidden_ones_are_passed_over(spark: SparkSession, tmp_path: Path) -> None:
