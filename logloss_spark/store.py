@@ -26,6 +26,7 @@ from logloss_spark.roles import By, grouping_sets
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.lake_store import LakeTables
 from logloss_spark.states.parquet_store import ParquetTables
 from logloss_spark.states.schema import TOTAL, WHOLE
 from logloss_spark.states.slices import slice_columns, slice_types
@@ -38,9 +39,13 @@ from logloss_spark.tables.stamps import STAMPS, stamped
 from logloss_spark.version import __version__
 from logloss_spark.wording import did_you_mean
 
-StoreFormat = Literal["parquet"]
+StoreFormat = Literal["parquet", "delta", "iceberg"]
 
-FORMATS: Mapping[str, Callable[[SparkSession, str], Tables]] = {"parquet": ParquetTables.at}
+FORMATS: Mapping[str, Callable[[SparkSession, str], Tables]] = {
+    "parquet": ParquetTables.at,
+    "delta": LakeTables.in_delta,
+    "iceberg": LakeTables.in_iceberg,
+}
 """How states are kept in each format."""
 
 Reason = Literal["new", "changed", "vanished", "another config", "labels", "asked for"]
@@ -94,8 +99,8 @@ class Store:
     Parameters
     ----------
     path : str
-        The folder of the store.
-    format : "parquet"
+        The folder of the store. With Delta it may also be a table's name, such as `db.states`; with Iceberg it must be.
+    format : "parquet", "delta" or "iceberg"
 
     Examples
     --------

@@ -32,9 +32,9 @@ class StoreSection:
     Parameters
     ----------
     path : str
-        The folder of the store.
-    format : "parquet"
-        How it is kept.
+        The folder of the store. With Delta it may also be a table's name, such as `db.states`; with Iceberg it must be.
+    format : "parquet", "delta" or "iceberg"
+        How it is kept. Delta and Iceberg need their jars.
     unit : list of str
         The columns of the input whose values make a unit, such as its day. Units are evaluated again if files change.
     keep_days : float

@@ -125,7 +125,7 @@ def table_details(spark: SparkSession, name: str) -> DataFrame:
     """Return what the catalog knows of a table: nothing, if the table is named by its files."""
     by_files = re.match(r"\w+\s*\.\s*`.*/", name)
     sql = "SELECT '' AS col_name, '' AS data_type" if by_files else f"DESCRIBE TABLE EXTENDED {name}"
-    return spark.sql(sql).where("col_name IN ('Location', 'View Text')")
+    return spark.sql(sql).where("col_name IN ('Location', 'View Text', 'Provider')")
 
 
 def on_disk(address: str) -> str:

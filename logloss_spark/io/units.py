@@ -5,6 +5,8 @@ the files that hold its rows changes, comes or goes.
 """
 
 import hashlib
+import os
+import posixpath
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -13,18 +15,39 @@ from typing import Any
 from urllib.parse import unquote
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import AtomicType, BinaryType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.files import File, FileTable
-from logloss_spark.io.places import without_scheme
+from logloss_spark.io.places import driver_is_here, missing, without_scheme
 from logloss_spark.io.spark_errors import said
 from logloss_spark.wording import did_you_mean, visible
 
 Key = tuple[str | None, ...]
 """The values of the unit columns, as texts."""
+
+Mark = tuple[Any, ...]
+"""What tells whether a file is still the same: its address first, then its size, and when it changed, in ms."""
+
+FROM_FILES = (
+    "struct(_metadata.file_path AS path, _metadata.file_size AS size, "
+    "unix_millis(_metadata.file_modification_time) AS modified)"
+)
+
+OF_ICEBERG = "struct(_file AS path, NULL AS size, NULL AS modified)"
+
+DEEPEST = 11
+"""Folders above a file that may be that of its table: those of ten partition columns."""
+
+ORIGINS = (
+    (FROM_FILES, "_metadata.row_index"),
+    (FROM_FILES, "NULL"),
+    (OF_ICEBERG, "_pos"),
+)
+"""How Spark says from which file a row comes, and the number of the row there: of Parquet and Delta, of files without
+such numbers, and of Iceberg, whose files never change."""
 
 MILLISECOND = 1_000_000
 """In nanoseconds: Spark tells the time of a file's change in milliseconds."""
@@ -58,7 +81,9 @@ def units_of(table: DataFrame, files: FileTable | str | None, columns: Sequence[
     check_unit_columns(table, columns)
     if isinstance(files, FileTable) and set(columns) <= set(files.partitions) and all(map(is_plain, files.files)):
         indexes = [files.partitions.index(name) for name in columns]
-        return grouped((key_of(file, indexes), file.path, file.size, file.modified) for file in files.files)
+        return grouped(
+            (key_of(file, indexes), (file.path, file.size, file.modified // MILLISECOND)) for file in files.files
+        )
     return grouped(files_by_unit(table, columns))
 
 
@@ -75,18 +100,13 @@ def check_unit_columns(table: DataFrame, columns: Sequence[str]) -> None:
             )
 
 
-def grouped(files: Iterable[tuple[Key, str, int, int]]) -> tuple[Unit, ...]:
-    """The units of files, each given with the key of a unit, its address, its size, and when it changed, in ns."""
-    found: dict[Key, list[tuple[str, int, int]]] = {}
-    for key, path, size, modified in files:
-        found.setdefault(key, []).append((path, size, modified // MILLISECOND))
+def grouped(files: Iterable[tuple[Key, Mark]]) -> tuple[Unit, ...]:
+    """The units of files, each given with the key of its unit."""
+    found: dict[Key, list[Mark]] = {}
+    for key, mark in files:
+        found.setdefault(key, []).append(mark)
     return tuple(
-        Unit(
-            key,
-            fingerprint(repr(sorted(found[key]))),
-            len(found[key]),
-        )
-        for key in sorted(found, key=in_order)
+        Unit(key, fingerprint(repr(sorted(found[key]))), len(found[key])) for key in sorted(found, key=in_order)
     )
 
 
@@ -124,30 +144,53 @@ def key_columns(columns: Sequence[str]) -> list[Column]:
     return [F.col("`" + name.replace("`", "``") + "`").cast("string") for name in columns]
 
 
-def files_by_unit(table: DataFrame, columns: Sequence[str]) -> list[tuple[Key, str, int, int]]:
-    """Return the files in which each unit has rows: Spark knows for every row from which file it comes."""
-    known = F.struct(
-        F.col("_metadata.file_path").alias("path"),
-        F.col("_metadata.file_size").alias("size"),
-        F.unix_millis("_metadata.file_modification_time").alias("modified"),
-    )
+def files_by_unit(table: DataFrame, columns: Sequence[str]) -> list[tuple[Key, Mark]]:
+    """Return the files in which each unit has rows: Spark knows for every row from which file it comes.
+
+    Of Delta and Iceberg a mark also says which rows of its file count: deletion vectors and delete files take rows from
+    a file that stays as it was.
+    """
     keys = [key.alias(f"unit_{index}") for index, key in enumerate(key_columns(columns))]
-    try:
-        rows = table.select(*keys, known.alias("file")).distinct().collect()
-    except PySparkException as error:
-        raise SpecError(
-            "a store needs an input that consists of files, or whose unit columns are partitions, and Spark names no "
-            f"files of this one: {said(error)}"
-        ) from error
-    return [
-        (
-            tuple(row[: len(keys)]),
-            without_scheme(unquote(row["file"]["path"])),
-            row["file"]["size"],
-            row["file"]["modified"] * MILLISECOND,
+    names = [f"unit_{index}" for index in range(len(columns))]
+    reasons = []
+    for file, row in ORIGINS:
+        try:
+            rows = table.select(*keys, F.expr(file).alias("file"), F.expr(row).alias("row"))
+            _ = rows.schema  # over Connect nothing is looked at before
+            counted = rows.groupBy(*names, "file").agg(F.count("row"), F.bit_xor(F.xxhash64("row"))).collect()
+        except PySparkException as error:
+            reasons.append(said(error))
+            continue
+        numbered = file == OF_ICEBERG or (
+            bool(counted) and in_delta(table.sparkSession, address_of(counted[0]["file"])[0])
         )
-        for row in rows
-    ]
+        return [
+            (tuple(of[: len(keys)]), address_of(of["file"]) + (tuple(of[len(keys) + 1 :]) if numbered else ()))
+            for of in counted
+        ]
+    raise SpecError(
+        "a store needs an input that consists of files, or whose unit columns are partitions, and Spark names no "
+        f"files of this one: {reasons[0]}"
+    )
+
+
+def in_delta(spark: SparkSession, file: str) -> bool:
+    """Whether a file is in the folder of a Delta table, or in one of its partitions."""
+    here = file.startswith("/") and driver_is_here()
+    folder = file
+    for _ in range(DEEPEST):
+        folder = posixpath.dirname(folder)
+        if folder in ("", "/") or folder.endswith(":"):
+            return False
+        log = f"{folder}/_delta_log"
+        if os.path.isdir(log) if here else missing(spark, log) is None:
+            return True
+    return False
+
+
+def address_of(file: Row) -> Mark:
+    """The address of a file, its size and when it changed, as far as they are known."""
+    return without_scheme(unquote(file["path"])), file["size"], file["modified"]
 
 
 def only_units(table: DataFrame, columns: Sequence[str], keys: Collection[Key]) -> DataFrame:

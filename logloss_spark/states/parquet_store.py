@@ -34,21 +34,21 @@ from logloss_spark.io.swap import settle
 from logloss_spark.states.small import SMALL_STATE
 from logloss_spark.states.store import (
     STORE_VERSION,
+    TRIES,
     Change,
     Snapshot,
     StoredUnit,
     Table,
     Verdict,
     as_document,
+    at_version,
     check_rebase,
     check_rows,
     history,
+    units_alike,
 )
 from logloss_spark.states.units import UNIT
 from logloss_spark.workers.parquet import arrow_type
-
-TRIES = 20
-"""How often a run that lost its number to a run on other units takes the next number."""
 
 UNTOUCHED = timedelta(days=1)
 """Folders that were changed since then may belong to a run that is about to publish: they are not cleaned."""
@@ -77,11 +77,7 @@ class ParquetTables:
 
     def live(self, version: int | None = None) -> Snapshot:
         """Return what is stored, now or at an older version."""
-        entries = read_entries(self.spark, self.log)
-        if version is not None and not 0 <= version <= len(entries):
-            raise SpecError(f"version must be one of the store's, 0 to {len(entries)}, got {version}")
-        *_, snapshot = history(entry.document for entry in entries[:version])
-        return snapshot
+        return at_version([entry.document for entry in read_entries(self.spark, self.log)], version)
 
     def publish(self, change: Change, base: Snapshot, states: Table | None, metrics: Table | None) -> Snapshot:
         """Write the tables of a change, then publish it; if another run was faster on other units, publish it next."""
@@ -133,12 +129,8 @@ class ParquetTables:
         self, snapshot: Snapshot, units: Sequence[StoredUnit]
     ) -> list[tuple[list[StoredUnit], DataFrame | LocalTable]]:
         """Return the rows of the states of units: on the driver if they are few, else in Spark."""
-        alike: dict[tuple[str, str], list[StoredUnit]] = {}
-        for unit in units:
-            run = snapshot.runs[unit.run_id]
-            alike.setdefault((run.conventions, repr(run.schema)), []).append(unit)
         found, read = [], Counter[str]()
-        for members in alike.values():
+        for members in units_alike(snapshot, units):
             table, counts = self.rows_of(snapshot, members)
             read += counts
             found.append((members, table))

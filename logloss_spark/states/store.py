@@ -18,6 +18,9 @@ from logloss_spark.wording import counted, shortened
 Table = DataFrame | LocalTable
 """A table that is in Spark or on the driver."""
 
+TRIES = 20
+"""How often a run that was overtaken by runs on other units tries to publish after them."""
+
 STORE_VERSION = 1
 """The version of what a store's log says."""
 
@@ -95,6 +98,7 @@ class Snapshot:
 
     `columns` are the unit columns; none where nothing is stored. `by_age` has the last state of each unit that is live
     for every age of its labels: younger states stay readable as long as the store keeps what was replaced.
+    `at` is what Delta or Iceberg calls this version.
     """
 
     version: int = 0
@@ -103,6 +107,7 @@ class Snapshot:
     runs: Mapping[str, Run] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     by_age: Mapping[tuple[Key, int | None], StoredUnit] = field(default_factory=dict)
+    at: int | None = None
 
     @property
     def last_run(self) -> Run | None:
@@ -187,6 +192,23 @@ def check_rebase(change: Change, base: Snapshot, now: Snapshot) -> None:
             f"of two runs that store the same units one wins, and run {winner.run_id} of {winner.time} has published "
             f"{what} as version {now.version}: nothing of this run was published; run again"
         )
+
+
+def at_version(documents: Sequence[Mapping[str, Any]], version: int | None) -> Snapshot:
+    """The snapshot at a version, by default the newest; raise SpecError where there was none."""
+    if version is not None and not 0 <= version <= len(documents):
+        raise SpecError(f"version must be one of the store's, 0 to {len(documents)}, got {version}")
+    *_, snapshot = history(documents[:version])
+    return snapshot
+
+
+def units_alike(snapshot: Snapshot, units: Sequence[StoredUnit]) -> list[list[StoredUnit]]:
+    """The units in groups whose states have the same conventions and columns."""
+    alike: dict[tuple[str, str], list[StoredUnit]] = {}
+    for unit in units:
+        run = snapshot.runs[unit.run_id]
+        alike.setdefault((run.conventions, repr(run.schema)), []).append(unit)
+    return list(alike.values())
 
 
 def check_rows(snapshot: Snapshot, units: Sequence[StoredUnit], found: Mapping[str, int]) -> None:

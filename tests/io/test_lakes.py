@@ -10,8 +10,10 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
+from logloss_spark.io.lake_tables import pinned
 from logloss_spark.io.lakes import advice_on_jars, coordinates, how_to_run
 from logloss_spark.io.source import Source, read_table
+from logloss_spark.io.units import units_of
 
 pytestmark = pytest.mark.connect
 
@@ -75,6 +77,37 @@ def lake_source(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: P
     for table in (wrong, rows):
         table.writeTo(name).using(request.param.split()[0]).partitionedBy("dt").createOrReplace()
     yield Source(table=name)
+    spark.sql(f"DROP TABLE {name}")
+
+
+@pytest.mark.lakes
+def test_plain_parquet_keeps_its_engine_in_a_session_with_lakes(spark: SparkSession, tmp_path: Path) -> None:
+    spark.createDataFrame(ROWS, "dt string, label int, p double").write.partitionBy("dt").parquet(str(tmp_path / "t"))
+    assert ls.evaluate(str(tmp_path / "t"), label="label", prediction="p", by="dt").engine.name == "arrow"
+
+
+@pytest.mark.lakes
+@pytest.mark.parametrize(
+    ("format_", "properties"),
+    [
+        ("delta", "'delta.enableDeletionVectors' = 'true'"),
+        ("iceberg", "'write.delete.mode' = 'merge-on-read', 'format-version' = '2'"),
+    ],
+)
+def test_rows_that_are_deleted_from_a_file_change_its_unit(spark: SparkSession, format_: str, properties: str) -> None:
+    name = "default.deleted_from" if format_ == "delta" else "lake.db.deleted_from"
+    spark.sql(f"DROP TABLE IF EXISTS {name}")
+    columns = "(dt STRING, label INT, p DOUBLE)"
+    spark.sql(f"CREATE TABLE {name} {columns} USING {format_} PARTITIONED BY (dt) TBLPROPERTIES ({properties})")
+    spark.createDataFrame(ROWS, "dt string, label int, p double").coalesce(1).writeTo(name).append()
+    pin = pinned(spark, Source(table=name))
+    before = units_of(read_table(spark, pin), None, ["dt"])
+    spark.sql(f"DELETE FROM {name} WHERE p < 0.1").collect()  # one row, of the first day
+    after = units_of(read_table(spark, Source(table=name)), None, ["dt"])
+    assert [unit.key for unit in before] == [unit.key for unit in after] == [(f"2026-11-0{day}",) for day in (1, 2, 3)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+    assert before[0].files == after[0].files == 1
+    assert units_of(read_table(spark, pin), None, ["dt"]) == before
     spark.sql(f"DROP TABLE {name}")
 
 

@@ -35,6 +35,7 @@ from logloss_spark.evaluation import Evaluation
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
+from logloss_spark.io.lake_tables import pinned
 from logloss_spark.io.local import as_dataframe
 from logloss_spark.io.units import units_of
 from logloss_spark.io.writing import reserved, write_tables
@@ -160,10 +161,11 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     BusyError
         Another job writes the same outputs, or has stored the same units.
     """
-    table = read_input(spark, config.input, config.columns)
-    files = files_of_input(spark, table, config.input, config.columns, engine=config.evaluate.engine)
+    source = pinned(spark, config.input) if config.store else config.input
+    table = read_input(spark, source, config.columns)
+    files = files_of_input(spark, table, source, config.columns, engine=config.evaluate.engine)
     if config.store is not None:
-        return evaluate_due(spark, config, given, table, files)
+        return evaluate_due(spark, config, given, source, (table, files))
     if given.dry_run or given.full:
         raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
 
@@ -191,10 +193,14 @@ def ready(
 
 
 def evaluate_due(
-    spark: SparkSession, config: EvaluateConfig, given: Namespace, table: DataFrame, files: FileTable | str | None
+    spark: SparkSession,
+    config: EvaluateConfig,
+    given: Namespace,
+    source: Input,
+    read: tuple[DataFrame, FileTable | str | None],
 ) -> Outcome:
     """Evaluate the units of a table that are due, and store their states and metrics in one step."""
-    section, asked = config.store, config.evaluate
+    section, asked, (table, files) = config.store, config.evaluate, read
     assert section is not None
     store, units = section.open(), units_of(table, files, section.unit)
     roles = replace(config.roles, by=within_units(section.unit, config.roles.sets))
@@ -221,9 +227,10 @@ def evaluate_due(
         return found
 
     def publish(evaluation: Evaluation) -> None:
-        now = read_input(spark, config.input, config.columns)
-        listed = files_of_input(spark, now, config.input, config.columns, engine=asked.engine)
-        check_unchanged(plan, units_of(now, listed, section.unit))
+        if source is config.input:  # else a version of it was read, which stays
+            now = read_input(spark, source, config.columns)
+            listed = files_of_input(spark, now, source, config.columns, engine=asked.engine)
+            check_unchanged(plan, units_of(now, listed, section.unit))
         metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
         store.publish(plan, evaluation.state, metrics)
 
