@@ -86,7 +86,7 @@ $(AIRFLOW)/.installed: conf/airflow.txt
 	@touch $@
 
 demo: java := --quiet
-demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluate both and compare them
+demo: setup ## evaluate a forecast of real flights, fit a model, compare both, and live through a fortnight of mornings
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/fit.py --config conf/fit.toml
@@ -94,6 +94,7 @@ demo: setup ## evaluate a forecast of real flights, fit a model to them, evaluat
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/mornings.py build/demo
 	@echo "The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
 
 docs: setup ## build the documentation into build/docs; open build/docs/index.html

@@ -6,8 +6,10 @@ from pyspark.sql import functions as F
 
 from logloss_spark.functions import row_status
 from logloss_spark.kernels.status import STATUSES
+from logloss_spark.roles import Roles
 from logloss_spark.rows.arrow_status import arrow_statuses
 from logloss_spark.rows.clusters import cluster_hash
+from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.scoring import Scoring
@@ -96,7 +98,17 @@ def test_an_arrow_batch_has_these_statuses(form):
 
 
 def test_every_status_can_be_produced(rows):
-    assert {row["found"] for row in rows} == set(STATUSES) - {"null_cluster"}  # of tables with clusters, below
+    elsewhere = {"null_cluster", "unlabelled"}  # of tables with clusters, and with labels of their own: below
+    assert {row["found"] for row in rows} == set(STATUSES) - elsewhere
+
+
+def test_a_row_whose_label_has_not_arrived_is_unlabelled_before_all_else(spark):
+    labels = [(1, 0.5, True), (None, 0.5, False), (None, 0.5, True), (7, None, False)]
+    df = spark.createDataFrame(labels, "label int, p double, arrived boolean")
+    roles = Roles(label="label", prediction="p", labelled="arrived")
+    table = with_loss(rows_of(df, roles, Scoring(), engine="native"))
+    found = [row.status for row in table.select(status_name(F.col("status")).alias("status")).collect()]
+    assert found == ["ok", "unlabelled", "null_label", "unlabelled"]
 
 
 def test_a_row_without_a_cluster_cannot_be_scored_and_any_other_reason_comes_first(spark):
