@@ -71,13 +71,16 @@ class Outcome:
         text = as_text(self.view) if self.view and self.text is None else self.text
         lines = [f"wrote {name} to {path}" for name, path in self.written.items()]
         gate = [as_text(self.gate)] if self.gate else []
-        return "\n".join([*([] if text is None else [text]), *self.notes, *lines, *gate])
+        if text is None:
+            return "\n".join([*gate, *self.notes, *lines])
+        return "\n".join([text, *self.notes, *lines, *gate])
 
     def to_json(self, secrets: Sequence[str] = ()) -> str:
         """Return the outcome as one JSON document on one line, with `***` in the place of each secret."""
+        shown = self.view or self.gate
         document = {
             "command": self.command,
-            "title": self.view.title if self.view else None,
+            "title": shown.title if shown else None,
             "inputs": list(self.inputs),
             "counts": self.counts,
             "invalid": self.invalid,

@@ -96,6 +96,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Pat
     (folder / "compare.toml").write_text(
         f'{given}[models]\na = "p"\nb = "q"\n[compare]\nbaseline = "a"\nengine = "native"\n'
     )
+    with ls.evaluate(spark.read.parquet(f"{folder}/rows"), "y", "p", by="day", engine="native") as evaluation:
+        ls.Store(f"{folder}/store").put(evaluation.state, unit="day")
+    (folder / "runs.toml").write_text(f'{given}prediction = "p"\n[store]\npath = "{folder}/store"\nunit = ["day"]\n')
+    (folder / "gate.toml").write_text(
+        '[gate]\nmin_rows = 0\n[[gate.rule]]\nname = "low"\nmetric = "log_loss"\nat_most = 9\n'
+    )
     (folder / "fit.toml").write_text(
         f'{given}features = ["x"]\n[output]\nmodel = "{folder}/model"\n'
         f'[score]\npath = "{folder}/rows"\noutput = "{folder}/scored"\n'
@@ -113,6 +119,8 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "metrics": lambda folder: [f"{folder}/state0", f"{folder}/state1", f"{folder}/state2", "--allow-missing", "1"],
     "merge": lambda folder: [f"{folder}/state0", f"{folder}/state1", "--to", f"{folder}/both"],
     "drift": lambda folder: [f"{folder}/state0", f"{folder}/state1", "--to", f"{folder}/drift"],
+    "gate": lambda folder: ["--config", f"{folder}/gate.toml", f"{folder}/state0", f"{folder}/state1"],
+    "runs": configured("runs"),
     "fit": configured("fit"),
     "score": configured("fit"),
 }
@@ -149,6 +157,8 @@ def test_every_command_says_what_it_found_as_json(folder: Path, capsys: pytest.C
     assert found["metrics"]["slices"][0]["rows"] == 40
     assert found["metrics"]["written"] == {}
     assert found["drift"]["slices"][0]["worst"][0].keys() >= {"low", "high", "reference_share", "current_share"}
+    assert found["gate"]["details"]["gate"]["verdict"] == found["gate"]["verdicts"][0]["verdict"] == "pass"
+    assert found["gate"]["title"].endswith("pass (1 rule: 1 pass; 99% intervals)")
     assert fitted["counts"] == {"read": 40, "fitted": 39, "held_out": 0}
     assert [record["feature"] for record in fitted["details"]["coefficients"]] == ["(intercept)", "x"]
     assert found["score"]["written"] == {"scored": f"{folder}/scored"}
