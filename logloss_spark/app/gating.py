@@ -235,7 +235,10 @@ def tell_github(judgement: Judgement, source: str) -> None:
     for annotation in annotations(judgement):
         tell(annotation)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        append_to(summary, to_markdown(judgement, source))
+        try:
+            append_to(summary, to_markdown(judgement, source))
+        except OSError as error:
+            tell(f"logloss-spark: the summary of the step cannot be written: {error.strerror}; the verdict stands")
 
 
 def fingerprint_of(gate: Gate) -> str:
