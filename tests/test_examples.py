@@ -2,6 +2,7 @@
 
 import doctest
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 
 import pytest
@@ -14,10 +15,10 @@ MODULES = [module.name for module in walk_packages(logloss_spark.__path__, "logl
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_print_what_they_say(name: str, spark: SparkSession) -> None:
+def test_examples_print_what_they_say(name: str, spark: SparkSession, tmp_path: Path) -> None:
     examples = [test for test in doctest.DocTestFinder().find(import_module(name)) if test.examples]
     for example in examples:
-        example.globs |= {"spark": spark, "F": F}
+        example.globs |= {"spark": spark, "F": F, "folder": str(tmp_path)}
         problems: list[str] = []
         doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=problems.append)
         assert not problems, "".join(problems)
