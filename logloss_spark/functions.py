@@ -5,6 +5,7 @@ the types from the data. A row that cannot be scored gives null; `row_status` sa
 
 If a plan reads an ML vector column from Parquet, Spark 4.3 fails under any Python function unless
 `spark.sql.execution.arrow.pythonUDF.columnarInput.enabled` is false. Sessions that this package makes set it to false.
+Spark 4.0 has Pandas UDFs alone, in which a NaN looks like a null: `row_status` then calls it a null.
 
 Examples
 --------
