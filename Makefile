@@ -23,7 +23,7 @@ of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metr
 matrix := $(foreach older,4.0.5 4.1.4 4.2.1 4.3.0,$(older)-2.2 $(older)-2.3)
 lakes := 4.1.4-2.3
 
-.PHONY: help setup jars test test-slow test-crash test-crash-lakes test-lakes test-matrix test-airflow demo docs bench bench-fit coverage errors lint types check clean
+.PHONY: help setup jars test test-slow test-crash test-crash-lakes test-lakes test-matrix test-airflow demo mornings docs bench bench-fit coverage errors lint types check clean
 .PRECIOUS: .venvs/%/.installed
 
 help: ## list the targets
@@ -94,8 +94,16 @@ demo: setup ## evaluate a forecast of real flights, fit a model, compare both, a
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/mornings.py build/demo
+	@$(MAKE) --no-print-directory mornings
 	@echo "The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
+
+mornings: java := --quiet
+ifdef LOGLOSS_SPARK_LAKES
+mornings: BIN := .venvs/$(lakes)/bin
+mornings: jars
+endif
+mornings: ## the end of the demo, if the rest of it has run; with LOGLOSS_SPARK_LAKES=1 states are kept in Delta
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/mornings.py build/demo
 
 docs: setup ## build the documentation into build/docs; open build/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
