@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pyspark.sql import SparkSession
@@ -56,8 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stores(spark: SparkSession, folder: Path) -> Iterator[dict[str, str]]:
     """The path of a store by its format."""
-    yield {"delta": str(folder / "store"), "iceberg": "lake.stores.killed"}
-    spark.sql("DROP TABLE IF EXISTS lake.stores.killed")
+    name = f"lake.stores.s{uuid4().hex}"  # the warehouse outlives a run of the tests
+    yield {"delta": str(folder / "store"), "iceberg": name}
+    spark.sql(f"DROP TABLE IF EXISTS {name}")
 
 
 def run_for(seconds: float, folder: Path, stores: dict[str, str]) -> None:

@@ -1,9 +1,9 @@
 """A store in a table of Delta or Iceberg: one commit per run, and what happens when two runs meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pyspark import InheritableThread
@@ -22,15 +22,16 @@ from tests.same import assert_same_metrics
 
 pytestmark = [pytest.mark.connect, pytest.mark.lakes]
 
-NUMBER = count()
 DAYS = [f"2026-11-0{day}" for day in (1, 2, 3)]
 StateOf = Callable[..., ls.State]
 
 
 @pytest.fixture(params=["delta", "iceberg"])
-def store(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> ls.Store:
-    path = str(tmp_path / "a store") if request.param == "delta" else f"lake.stores.s{next(NUMBER)}"
-    return ls.Store(path, format=request.param)
+def store(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> Iterator[ls.Store]:
+    name = f"lake.stores.s{uuid4().hex}"  # the warehouse outlives a run of the tests
+    yield ls.Store(str(tmp_path / "a store") if request.param == "delta" else name, format=request.param)
+    if request.param == "iceberg":
+        spark.sql(f"DROP TABLE IF EXISTS {name}")
 
 
 @pytest.fixture(scope="module")
