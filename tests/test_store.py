@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -257,3 +258,22 @@ def test_verdicts_stand_beside_their_runs(whole, tmp_path):
     store.judge(Verdict(run_id=run, verdict="warn", document={"rules": []}))
     assert list(store.runs()["verdict"]) == ["warn"]
     assert store.live().verdicts[run].document == {"rules": []}
+
+
+@pytest.mark.slow
+def test_200_days_one_by_one_in_any_order_with_30_corrections_equal_one_evaluation_of_the_final_table(spark, tmp_path):
+    chance = np.random.default_rng(14)
+    days = [dt.date(2026, 1, 1) + dt.timedelta(place) for place in range(200)]
+    store = ls.Store(str(tmp_path / "states"))
+    order = [*chance.permutation(200), *chance.choice(200, 30, replace=False)]
+    for version, place in enumerate(order, start=1):
+        path = tmp_path / "days" / f"{place}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        frame = rows_of([days[place]], seed=version, n=60)
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
+        with ls.evaluate(str(path), label="label", prediction="p", by=[["dt", "country"]]) as evaluation:
+            store.put(evaluation.state, unit="dt", by="country")
+    assert store.live().version == 230
+    by = [["dt"], ["country"], ["dt", "country"]]
+    with ls.evaluate(str(tmp_path / "days"), label="label", prediction="p", by=[["dt", "country"]]) as evaluation:
+        assert_same_metrics(store.state().metrics(by=by).toPandas(), evaluation.state.metrics(by=by).toPandas())
