@@ -16,7 +16,7 @@ import logloss_spark as ls
 from logloss_spark.app.cli import main
 from logloss_spark.io.session import session
 
-ROWS = 200
+ROWS = 100
 """Rows of a slice."""
 
 RULES = 20
@@ -66,4 +66,7 @@ if __name__ == "__main__":
         for look in ("first", "second"):
             start = time.perf_counter()
             main(command)
-            print(f"{look} look: {time.perf_counter() - start:.2f} s for {RULES} rules over {given.slices:,} slices")
+            print(
+                f"{look} look: {time.perf_counter() - start:.2f} s for {RULES} rules over {given.slices:,} slices",
+                flush=True,
+            )

@@ -38,11 +38,12 @@ from logloss_spark.roles import slices_of
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.state import differences
-from logloss_spark.statistics.catalogue import COMPARISON, METRICS, by_column, columns_of_loss
+from logloss_spark.statistics.catalogue import COMPARISON, METRICS, WITHOUT_CELLS, by_column, columns_of_loss
 from logloss_spark.statistics.influences import INFLUENCES
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.influences import influences_table
+from logloss_spark.tables.metrics import without_cells
 from logloss_spark.version import __version__
 
 Then = tuple[State | None, Baseline]
@@ -83,7 +84,7 @@ def judged(spark: SparkSession, gate: Gate, state: State, reading: Reading, past
     spark : SparkSession
     gate : Gate
     state : State
-        What is judged. It should be persisted: it is read twice if rules compare and there are clusters.
+        What is judged. Cells of the score are left aside if no rule needs them: a large state becomes a small one.
     reading : Reading
         How metrics are read off states; the confidence is that of the gate.
     past : Past, optional
@@ -106,9 +107,19 @@ def judged(spark: SparkSession, gate: Gate, state: State, reading: Reading, past
     for against, (then, facts) in (past or of_states(spark, gate, state.conventions)).states.items():
         baselines[against] = facts
         if then is not None:
-            with persisted(then) as held:
+            with persisted(needed(then, gate)) as held:
                 baselines[against] = replace(facts, measured=measured(held, by, reading, compared))
-    return judge(gate, measured(state, by, reading, compared), baselines, past.earlier if past else ())
+    with persisted(needed(state, gate)) as held:
+        return judge(gate, measured(held, by, reading, compared), baselines, past.earlier if past else ())
+
+
+def needed(state: State, gate: Gate) -> State:
+    """A state without the sums that no rule of a gate needs."""
+    known = by_column(METRICS)
+    read = {known[column].name for rule in gate.rule for column in rule.columns if column in known}
+    if state.conventions.models or not read <= set(WITHOUT_CELLS):
+        return state
+    return State.from_checked(without_cells(state.checked))
 
 
 def check_gate(gate: Gate, slices: Sequence[str], columns: Collection[str], *, has_store: bool) -> None:

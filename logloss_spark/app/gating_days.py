@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 
 from logloss_spark.app.days import baseline_of, days_of, earlier_runs, judged_day
 from logloss_spark.app.gating import Past, Then, facts_of, judged, stored_state
-from logloss_spark.app.reading_states import persisted
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import Against, Gate
@@ -120,8 +119,7 @@ def judged_subject(
 ) -> Judgement:
     """Judge the state of what is judged of a store, by a gate and how metrics are read."""
     gate, reading = judging
-    with persisted(state) as now:
-        return judged(spark, gate, now, reading, past_of(spark, store, subject, gate, now.conventions))
+    return judged(spark, gate, state, reading, past_of(spark, store, subject, gate, state.conventions))
 
 
 def past_of(spark: SparkSession, store: Store, subject: Subject, gate: Gate, now: Conventions) -> Past:

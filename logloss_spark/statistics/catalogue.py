@@ -271,6 +271,16 @@ METRICS = (
 """The metrics of an evaluation, in the order of the columns that `metrics_of` returns."""
 
 
+WITHOUT_CELLS = (
+    "log_loss", "weight", "n_eff", "minority", "few", "buckets", "log_loss_bits", "perplexity", "label_entropy",
+    "normalized_entropy", "information_gain", "label_mean", "prediction_mean", "calibration_ratio",
+    "prediction_entropy", "overconfidence", "kl_marginal", "brier", "spiegelhalter_z", "spiegelhalter_p_value",
+    "expected_loss_z", "expected_loss_p_value", "clipped", "clipped_weight", "clipped_loss_share", "zero",
+    "zero_weight", "zero_loss_share",
+)  # fmt: skip
+"""The metrics of an evaluation that do not come from cells of the score, which are nearly all rows of a state."""
+
+
 OF_DIFFERENCE = (
     Metric("baseline_log_loss", "Mean loss of the baseline, in nats."),
     Metric("challenger_log_loss", "Mean loss of the challenger, in nats."),

@@ -6,6 +6,7 @@ from functools import partial, reduce
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, LongType, StringType, StructField
 
 from logloss_spark.io.local import LocalTable
@@ -116,6 +117,17 @@ def types_of_metrics(conventions: Conventions) -> dict[str, DataType]:
         **{field.name: field.dataType for field in fields_of_metrics(conventions)},
         **dict.fromkeys(("grouping_id", *STATUSES), LongType()),
     }
+
+
+OF_CELLS = ("cell", "rank", "class_cell")
+"""The parts of a state from which the metrics come that `WITHOUT_CELLS` does not name."""
+
+
+def without_cells(state: CheckedState) -> CheckedState:
+    """A large state without what the metrics of `WITHOUT_CELLS` do not need; metrics of cells are then null or 0."""
+    if state.local:
+        return state
+    return CheckedState(state.table.where(~F.col("part").isin(*OF_CELLS)), state.conventions, state.sources)
 
 
 def check_metrics(conventions: Conventions, by: tuple[tuple[str, ...], ...], reading: Reading) -> None:

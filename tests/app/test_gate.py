@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,12 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
-from logloss_spark.app.gating import measured
+from logloss_spark.app.gating import measured, needed
 from logloss_spark.gates.judging import Measurement
+from logloss_spark.gates.rules import Gate, Rule
 from logloss_spark.state import State
 from logloss_spark.states.state import CheckedState
+from logloss_spark.statistics.catalogue import METRICS, WITHOUT_CELLS, by_column
 from logloss_spark.statistics.reporting import Reading
 from tests import hostile
 
@@ -381,3 +384,17 @@ def test_a_store_may_hold_only_what_passed(store: Callable[..., Any], tmp_path: 
     assert ls.Store(f"{tmp_path}/store").runs()["verdict"].tolist() == ["pass", "no_baseline"]
     table = ls.Store(f"{tmp_path}/store").verdicts()
     assert table.groupby("judged").size().to_dict() == {"2026-11-01": 4, "2026-11-02": 4}
+
+
+def test_cells_are_left_aside_where_no_rule_needs_them(spark: SparkSession, tables: Path) -> None:
+    with ls.evaluate(f"{tables}/good", "y", "p", cluster="user", by=[["country"]]) as evaluation:
+        state = evaluation.state
+        distant = CheckedState(state.table, state.conventions, state.checked.sources)
+        rule = Rule(name="r", metric="log_loss", at_most=1.0)
+        small = needed(State.from_checked(distant), Gate(rule=[rule])).persist()
+        whole = needed(State.from_checked(distant), Gate(rule=[rule, replace(rule, name="s", metric="auc")]))
+        assert small.table.where("part = 'cell'").isEmpty()
+        assert whole.checked is distant
+        tables_of = (one.metrics(by=[["country"]]).toPandas().set_index("slice").sort_index() for one in (small, state))
+        found, wanted = (table[list(by_column(m for m in METRICS if m.name in WITHOUT_CELLS))] for table in tables_of)
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-12)

@@ -12,7 +12,7 @@ from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import add_gate, judged, published
 from logloss_spark.app.gating_days import judged_in_store, keep_verdict, subject_of
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading_states import persisted, read_states
+from logloss_spark.app.reading_states import read_states
 from logloss_spark.app.sections import OutputWithState
 from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
@@ -68,8 +68,7 @@ def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
         raise SpecError("a gate judges stored states, got none: name some, or set `state` in [output]")
     states = read_states(spark, paths, config.output.format, allow_missing=0)
     source = ", ".join(visible(path, PATH) for path in paths)
-    with persisted(states.sum) as state:
-        judgement = judged(spark, config.gate, state, config.evaluate)
+    judgement = judged(spark, config.gate, states.sum, config.evaluate)
     outcome = Outcome(command="gate", inputs=tuple(paths), counts=states.counts, notes=states.notes)
     if given.dry_run:
         return replace(outcome, view=view_of_expectations(expectations(judgement), source))
