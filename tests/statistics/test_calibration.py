@@ -8,6 +8,7 @@ import sklearn.isotonic
 from logloss_spark.kernels.cross_entropy import binary_entropy
 from logloss_spark.kernels.grid import BINS, HALF, bin_of_probability, coarse_edges
 from logloss_spark.statistics.calibration import (
+    ROUNDS,
     Cells,
     adaptive_calibration_error,
     binned_decomposition,
@@ -17,6 +18,8 @@ from logloss_spark.statistics.calibration import (
     cross_entropies,
     expectation_tests,
     pooled,
+    pooled_groups,
+    pooled_one_by_one,
     quadratic_scores,
     variance,
 )
@@ -94,6 +97,21 @@ def test_pooled_labels_are_the_isotonic_regression_of_scikit_learn(rows):
         np.arange(len(mean)), mean, sample_weight=cells.weight[0]
     )
     np.testing.assert_allclose(pooled(cells.weight, cells.labels)[0], theirs, rtol=1e-12, atol=1e-15)
+
+
+def test_pools_that_cascade_row_by_row_are_the_same_pools():
+    # Each round pools one row more with the last one, for more rounds than there are in NumPy.
+    rows = np.arange(300)
+    labels = np.append(rows[:-1] / 300.0, -60.0)
+    theirs = sklearn.isotonic.isotonic_regression(labels)
+    assert len(np.unique(theirs)) < 300 - ROUNDS
+    np.testing.assert_allclose(pooled(np.ones((1, 300)), labels[np.newaxis])[0], theirs, rtol=1e-12, atol=1e-15)
+    for found, wanted in zip(
+        pooled_groups(rows % 100 == 0, np.ones(300), labels),
+        pooled_one_by_one(rows % 100 == 0, np.ones(300), labels),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize("score", ["log loss", "brier"])
