@@ -18,12 +18,14 @@ def _floats(x: Array) -> Array:
 
 def surprisal(log: Array) -> Array:
     """Minus a logarithm of a probability, in its memory. A certain forecast costs 0, not -0."""
+    log = np.asarray(log)  # of one number NumPy makes a scalar, which has no memory to write to
     return np.subtract(0.0, log, out=log)
 
 
 def _capped(log: Array, cap: float) -> Array:
     """The surprisal of a logarithm, at most `cap`, in its memory."""
-    return np.minimum(surprisal(log), cap, out=log)
+    found = surprisal(log)
+    return np.minimum(found, cap, out=found)
 
 
 def share_of(share: Array, loss: Array) -> Array:
