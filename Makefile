@@ -42,7 +42,7 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	$(PYTHON) -m venv .venvs/$*
 	grep -Ev '^(pandas|py4j|pyspark)=' conf/constraints.txt > .venvs/$*/constraints.txt
 	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --upgrade pip
-	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c .venvs/$*/constraints.txt --group test --group demo -e '.[java]' 'pyspark[connect]==$(word 1,$(subst -, ,$*))' 'pandas==$(word 2,$(subst -, ,$*)).*'
+	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c .venvs/$*/constraints.txt --group test -e '.[java]' 'pyspark[connect]==$(word 1,$(subst -, ,$*))' 'pandas==$(word 2,$(subst -, ,$*)).*'
 	@touch $@
 
 jars: .jars/.fetched ## fetch the jars of Delta and Iceberg by Maven, once
