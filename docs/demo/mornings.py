@@ -47,7 +47,8 @@ def write_day(flights: pa.Table, folder: Path, day: date) -> None:
 def give_delta(jars: Path) -> None:
     """Let the session start with Delta."""
     options = ["--jars", ",".join(map(str, sorted(jars.glob("delta-*.jar"))))]
-    for key, value in LAKES["delta"].settings.items():
+    # Delta's 50 partitions of a table's log are for millions of files.
+    for key, value in {**LAKES["delta"].settings, "spark.databricks.delta.snapshotPartitions": "1"}.items():
         options += ["--conf", f"{key}={value}"]
     os.environ["PYSPARK_SUBMIT_ARGS"] = " ".join([*options, "pyspark-shell"])
 

@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
 
@@ -197,8 +197,12 @@ class LakeTables:
         return self.rows(snapshot.at, METRICS).select(f"{METRICS}.*")
 
     def clean(self, days: float) -> list[str]:
-        """Let the format delete the files that no version of the last days needs. It does not say whose they were."""
-        if self.table.exists():
+        """Let the format delete the files that no version of the last days needs. It does not say whose they were.
+
+        Where no version is older, it is not asked: it would list all files.
+        """
+        since = datetime.now(UTC) - timedelta(days=days)
+        if any(datetime.fromisoformat(json.loads(entry)["time"]) < since for entry in self.look()[1]):
             self.table.clean(days)
         return []
 

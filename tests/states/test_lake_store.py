@@ -188,7 +188,7 @@ def test_what_else_is_done_to_the_files_changes_no_version(
         spark.sql(f"OPTIMIZE {name}").collect()
     else:
         spark.sql(f"CALL lake.system.rewrite_data_files('{name.removeprefix('lake.')}')").collect()
-    store.clean()
+    tables_of(store).table.clean(30.0)
     assert store.live().version == 2
     same(store.state(), state_of(*DAYS[:2]))
     same(store.state(version=1), state_of(DAYS[0]))
