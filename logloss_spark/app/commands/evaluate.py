@@ -1,7 +1,7 @@
 """The command `evaluate`: read a table of predictions, evaluate it, write its tables."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import ClassVar
 
@@ -37,7 +37,7 @@ from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.lake_tables import pinned
 from logloss_spark.io.local import as_dataframe
-from logloss_spark.io.units import units_of
+from logloss_spark.io.units import Unit, units_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.evaluations import title_of, view_of
 from logloss_spark.roles import Roles
@@ -46,7 +46,7 @@ from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
-from logloss_spark.store import Store, due_of, within_units
+from logloss_spark.store import Plan, Store, due_of, within_units
 from logloss_spark.wording import counted
 
 
@@ -204,13 +204,7 @@ def evaluate_due(
     assert section is not None
     store, units = section.open(), units_of(table, files, section.unit)
     roles = replace(config.roles, by=within_units(section.unit, config.roles.sets))
-    sources = [config.input, config.labels] if config.labels else [config.input]
-    fingerprint = config_fingerprint(sources, roles, asked, section.unit)
-    age_of = ages(config.labels, section.unit, given.run_date) if config.labels else no_age
-    base = store.live()
-    check_same_columns(base, section.unit)
-    due = due_of(units, base, fingerprint, full=given.full, age_of=age_of)
-    plan = store.plan(due, tuple(section.unit), base=base, config=fingerprint, run_date=given.run_date)
+    plan = plan_of(store, config, given, roles, units)
     notes, details = notes_on_plan(plan, len(units)), {"due": records_of_plan(plan)}
     if not plan.base.units:
         check_any(len(units), config.input)
@@ -256,6 +250,18 @@ def evaluate_due(
     if not is_withheld(judgement):
         keep_verdict(store, subject, judgement, given.run_date)
     return published(outcome, judgement, subject.name(section.path), given, run=subject.facts)
+
+
+def plan_of(store: Store, config: EvaluateConfig, given: Namespace, roles: Roles, units: Sequence[Unit]) -> Plan:
+    """Return what a run is about to do: which units are due."""
+    assert config.store is not None
+    columns, base = tuple(config.store.unit), store.live()
+    check_same_columns(base, columns)
+    sources = [config.input, config.labels] if config.labels else [config.input]
+    fingerprint = config_fingerprint(sources, roles, config.evaluate, columns)
+    age_of = ages(config.labels, columns, given.run_date) if config.labels else no_age
+    due = due_of(units, base, fingerprint, full=given.full, age_of=age_of)
+    return store.plan(due, columns, base=base, config=fingerprint, run_date=given.run_date)
 
 
 def judged_again(
