@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import pytest
-from pyspark import InheritableThread
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -131,7 +131,7 @@ def test_of_two_runs_in_the_same_moment_one_wins(store: ls.Store, state_of: Stat
         except BusyError as error:
             said[shift] = str(error)
 
-    threads = [InheritableThread(target=publish, args=(shift,)) for shift in runs]
+    threads = [Thread(target=publish, args=(shift,)) for shift in runs]
     for thread in threads:
         thread.start()
     for thread in threads:
