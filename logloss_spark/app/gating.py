@@ -151,9 +151,11 @@ def grouping_sets_of_gate(gate: Gate, slices: Sequence[str]) -> tuple[tuple[str,
 
 def of_states(spark: SparkSession, gate: Gate, conventions: Conventions) -> Past:
     """Read the stored states that rules compare with."""
-    return Past(
-        states={rule.against: stored_state(spark, rule, conventions) for rule in gate.rule if rule.against is not None}
-    )
+    states: dict[Against, Then] = {}
+    for rule in gate.rule:
+        if rule.against is not None and rule.against not in states:
+            states[rule.against] = stored_state(spark, rule, conventions)
+    return Past(states=states)
 
 
 def stored_state(spark: SparkSession, rule: Rule, conventions: Conventions) -> Then:
@@ -213,10 +215,11 @@ def published(
     """
     gate = judgement.gate
     document = document_of(judgement, facts_of(judgement, given.run_date) | dict(run or {}))
-    files = {"result": (gate.result, to_json(document)), "junit": (given.junit, to_junit(judgement))}
-    for name, (path, text) in files.items():
-        if path:
-            write_document(f"the {name} of the gate", path, text)
+    files = {"result": gate.result, "junit": given.junit}
+    if gate.result:
+        write_document("the result of the gate", gate.result, to_json(document))
+    if given.junit:
+        write_document("the junit of the gate", given.junit, to_junit(judgement))
     tell_github(judgement, source)
     fails = judgement.verdict == "fail" or (given.strict and judgement.verdict != "pass")
     return replace(
@@ -225,7 +228,7 @@ def published(
         verdicts=tuple(document["rules"]),
         gate=view_of_gate(judgement, source),
         failure=GateError(failure_of(judgement), given.fail_exit) if fails else None,
-        written={**outcome.written, **{name: path for name, (path, _) in files.items() if path}},
+        written={**outcome.written, **{name: path for name, path in files.items() if path}},
     )
 
 
