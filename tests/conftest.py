@@ -20,7 +20,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 JAVA = (
     "-XX:+UseParallelGC",  # a collector that takes no core of two for itself
     "-XX:TieredStopAtLevel=1",  # the second compiler takes half of the CPU time of a run and is repaid in longer ones
-    "-XX:ReservedCodeCacheSize=256m",  # without it Java reserves 48 MB, which a run fills; then it interprets
+    "-XX:ReservedCodeCacheSize=256m",  # with one compiler Java reserves 48 MB by itself
 )
 """Options of the Java that tests share. Jobs in processes have the defaults."""
 

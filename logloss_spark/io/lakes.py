@@ -87,7 +87,7 @@ def how_to_run(format_: str, version: str) -> str:
     Examples
     --------
     >>> how_to_run("delta", "4.3.0")[:72]
-    'a Delta table needs a Spark that Delta is built for: it runs on 4.1.4 an'
+    'a table of Delta needs a Spark that Delta is built for: it runs on 4.1.4'
     """
     lake, built = LAKES[format_], LAKES[format_].jars
     here = minor(version)
