@@ -55,8 +55,9 @@ test: setup ## run the tests but the slow ones, then a marked part of them over 
 	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow and not crash and not lakes'
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and not lakes'
 
-test-slow: setup ## run the slow tests: killed processes, the wheel, large references, simulations
-	$(spark) $(BIN)/python -m pytest -m 'slow and not lakes'
+test-slow: setup ## run the slow tests: large references, simulations, the wheel; then killed processes, one at a time
+	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'slow and not lakes' --ignore=tests/app
+	$(spark) $(BIN)/python -m pytest -m 'slow and not lakes' tests/app
 
 test-lakes: BIN := .venvs/$(lakes)/bin
 test-lakes: jars ## run the tests of Delta and Iceberg on the newest Spark that has both, then again over Spark Connect

@@ -20,7 +20,7 @@ from logloss_spark.io.files import Table, files_of, files_of_source, table_and_f
 from logloss_spark.io.local import LocalTable
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
-from logloss_spark.io.units import Key, Unit, fingerprint, key_columns, keys_table, units_of
+from logloss_spark.io.units import Key, Unit, fingerprint, keys_table, units_of
 from logloss_spark.report.gates import ROW, rows_of_document
 from logloss_spark.roles import By, grouping_sets
 from logloss_spark.rows.inputs import quoted
@@ -28,12 +28,12 @@ from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.lake_store import LakeTables
 from logloss_spark.states.parquet_store import ParquetTables
-from logloss_spark.states.schema import TOTAL, WHOLE
-from logloss_spark.states.slices import slice_columns, slice_types
+from logloss_spark.states.schema import TOTAL
+from logloss_spark.states.slices import slice_types
 from logloss_spark.states.small import release
 from logloss_spark.states.state import CheckedState, merged, new_source
 from logloss_spark.states.store import Change, Run, Snapshot, StoredUnit, Tables, Verdict
-from logloss_spark.states.units import UNIT, NewUnit, by_unit
+from logloss_spark.states.units import UNIT, NewUnit, by_unit, keys_of_units
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.stamps import STAMPS, stamped
 from logloss_spark.version import __version__
@@ -244,10 +244,7 @@ class Store:
                 raise SpecError(
                     f"unit must name slice columns of the state, got {name!r}; {did_you_mean(name, state.slices)}"
                 )
-        names = slice_columns(state.conventions)
-        texts = key_columns([names[name] for name in columns])
-        keys = state.table.where(~F.col("part").isin(*WHOLE)).select(*texts).distinct()
-        due = [Due(tuple(row), "asked for", Unit(tuple(row), "", 0)) for row in keys.collect()]
+        due = [Due(key, "asked for", Unit(key, "", 0)) for key in keys_of_units(state.checked, columns)]
         plan = self.plan(due, columns, config=fingerprint(state.conventions.fingerprint()))
         sets = within_units(columns, grouping_sets(by))
         return self.publish(plan, state, state.measured(sets, Reading()))

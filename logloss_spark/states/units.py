@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from logloss_spark.io.local import LocalTable
-from logloss_spark.io.units import Key
+from logloss_spark.io.units import Key, key_columns
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.inputs import quoted
@@ -103,11 +103,29 @@ def indexes_of_units(
     rows: pa.Table, schema: StructType, columns: Sequence[str], units: Sequence[NewUnit]
 ) -> Index | None:
     """The index in `units` of each row's unit, -1 for a row of none; None where Spark must write the keys."""
+    keys = texts_of(rows, schema, columns)
+    if keys is None:
+        return None
+    index = {unit.key: place for place, unit in enumerate(units)}
+    return np.array([index.get(key, -1) for key in keys], dtype=np.int64)
+
+
+def texts_of(rows: pa.Table, schema: StructType, columns: Sequence[str]) -> list[Key] | None:
+    """The values of columns in each row, as texts; None where Spark must write them."""
     if not all(is_written(rows[name].combine_chunks(), schema[name].dataType) for name in columns):
         return None
-    texts = [pc.cast(rows[name], pa.string()).to_pylist() for name in columns]
-    index = {unit.key: place for place, unit in enumerate(units)}
-    return np.array([index.get(key, -1) for key in zip(*texts, strict=True)], dtype=np.int64)
+    return list(zip(*(pc.cast(rows[name], pa.string()).to_pylist() for name in columns), strict=True))
+
+
+def keys_of_units(state: CheckedState, columns: Sequence[str]) -> list[Key]:
+    """Return the keys of the units that have rows in a state."""
+    names = [slice_columns(state.conventions)[name] for name in columns]
+    texts = None if state.local is None else texts_of(state.local.rows, state.local.schema, names)
+    if state.local is None or texts is None:
+        rows = state.table.where(~F.col("part").isin(*WHOLE))
+        return [tuple(row) for row in rows.select(*key_columns(names)).distinct().collect()]
+    parts = state.local.rows["part"].to_pylist()
+    return sorted({key for key, part in zip(texts, parts, strict=True) if part not in WHOLE}, key=str)
 
 
 def totals_of_units(rows: pa.Table, conventions: Conventions, unit: Index, units: int) -> dict[str, list[Any]]:
