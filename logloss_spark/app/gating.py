@@ -1,6 +1,5 @@
 """Judge a state by the gate of a config, and tell everybody who wants to know: files, a person, GitHub Actions."""
 
-import hashlib
 import json
 import os
 from argparse import ArgumentParser, Namespace
@@ -23,6 +22,7 @@ from logloss_spark.gates.judging import Baseline, Earlier, Judgement, Measuremen
 from logloss_spark.gates.patterns import grouping_sets_of, names_of, pattern_of
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.units import fingerprint
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.frames import readable
 from logloss_spark.report.gates import (
@@ -237,7 +237,7 @@ def facts_of(judgement: Judgement, run_date: str | None) -> dict[str, Any]:
     return {
         "run_time": datetime.now(UTC).isoformat(timespec="seconds"),
         "run_date": run_date,
-        "config": fingerprint_of(judgement.gate),
+        "config": fingerprint(json.dumps(asdict(judgement.gate), sort_keys=True)),
         "version": __version__,
     }
 
@@ -253,8 +253,3 @@ def tell_github(judgement: Judgement, source: str) -> None:
             append_to(summary, to_markdown(judgement, source))
         except OSError as error:
             tell(f"logloss-spark: the summary of the step cannot be written: {error.strerror}; the verdict stands")
-
-
-def fingerprint_of(gate: Gate) -> str:
-    """A short text that is another for another gate."""
-    return hashlib.sha256(json.dumps(asdict(gate), sort_keys=True).encode()).hexdigest()[:16]

@@ -23,10 +23,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from logloss_spark.errors import BusyError, DataError, LogLossError, SpecError
+from logloss_spark.errors import BusyError, DataError, SpecError
 from logloss_spark.io.lake_tables import DeltaTable, IcebergTable, LakeTable, is_refusal
 from logloss_spark.io.local import LocalTable, as_dataframe
-from logloss_spark.io.spark_errors import from_spark, translated
+from logloss_spark.io.spark_errors import from_spark
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.states.small import SMALL_STATE
 from logloss_spark.states.store import (
@@ -42,8 +42,9 @@ from logloss_spark.states.store import (
     check_rebase,
     check_rows,
     units_alike,
+    unwritten,
 )
-from logloss_spark.states.units import UNIT
+from logloss_spark.states.units import UNIT, counts_by_unit
 
 COLUMNS = f"kind STRING, {UNIT} STRING, number BIGINT, entry STRING"
 PARTITIONS = ("kind", UNIT)
@@ -178,12 +179,9 @@ class LakeTables:
         of_units = self.rows(at, STATE).where(F.col(UNIT).isin([unit.id for unit in units]))
         table = of_units.select(UNIT, *(of_struct(STATE, field) for field in columns))
         if sum(unit.sums for unit in units) <= SMALL_STATE:
-            rows = table.toArrow()
-            counted = rows[UNIT].value_counts().to_pylist()
-            local = LocalTable(rows.drop_columns([UNIT]), columns, self.table.spark)
-            return local, Counter({pair["values"]: pair["counts"] for pair in counted})
-        counts = Counter({row[UNIT]: row["count"] for row in table.groupBy(UNIT).count().collect()})
-        return table.drop(UNIT), counts
+            local = LocalTable(table.toArrow(), table.schema, self.table.spark)
+            return local.without([UNIT]), counts_by_unit(local)
+        return table.drop(UNIT), counts_by_unit(table)
 
     def rows(self, at: int | None, kind: str) -> DataFrame:
         """Return the rows of a kind in a version of the table."""
@@ -210,12 +208,6 @@ class LakeTables:
 def snapshot_of(entries: Sequence[str], at: int | None, version: int | None = None) -> Snapshot:
     """The snapshot after these entries, or after the first ones, in a version of the table."""
     return replace(at_version([json.loads(entry) for entry in entries], version), at=at)
-
-
-def unwritten(name: str, error: Exception) -> LogLossError:
-    """The error that says why Spark could not commit."""
-    known = translated(error)
-    return type(known)(f"the store {name} cannot be written to: {known}; nothing was published")
 
 
 def is_live(snapshot: Snapshot, unit: StoredUnit) -> bool:

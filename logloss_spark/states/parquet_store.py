@@ -25,7 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from logloss_spark.errors import BusyError, DataError, LogLossError, SpecError
+from logloss_spark.errors import BusyError, DataError, SpecError
 from logloss_spark.io.entries import Entry, has_links, publish, read_entries
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.places import literal, located
@@ -46,8 +46,9 @@ from logloss_spark.states.store import (
     check_rows,
     history,
     units_alike,
+    unwritten,
 )
-from logloss_spark.states.units import UNIT
+from logloss_spark.states.units import UNIT, counts_by_unit
 from logloss_spark.workers.parquet import arrow_type
 
 UNTOUCHED = timedelta(days=1)
@@ -94,8 +95,7 @@ class ParquetTables:
         except Exception as error:
             if not from_spark(error) and not isinstance(error, OSError):
                 raise
-            known = translated(error) if from_spark(error) else LogLossError(str(error))
-            raise type(known)(f"the store {self.place} cannot be written to: {known}; nothing was published") from error
+            raise unwritten(self.place, error) from error
 
     def write(self, folder: str, table: DataFrame | LocalTable) -> None:
         """Write a table into a folder that no entry of the log names yet: here if it is here, else by Spark."""
@@ -143,13 +143,10 @@ class ParquetTables:
         schema = StructType.fromJson(dict(snapshot.runs[units[0].run_id].schema))
         folders, ids = [self.folder(run_id, "states") for run_id in runs], [unit.id for unit in units]
         if has_links(self.place) and sum(unit.sums for unit in units) <= SMALL_STATE:
-            rows = read_here(folders, schema, ids)
-            counted = rows[UNIT].value_counts().to_pylist()
-            local = LocalTable(rows.drop_columns([UNIT]), without_unit(schema), self.spark)
-            return local, Counter({pair["values"]: pair["counts"] for pair in counted})
+            local = LocalTable(read_here(folders, schema, ids), schema, self.spark)
+            return local.without([UNIT]), counts_by_unit(local)
         table = self.read(folders, schema).where(F.col(UNIT).isin(ids))
-        counts = Counter({row[UNIT]: row["count"] for row in table.groupBy(UNIT).count().collect()})
-        return table.drop(UNIT), counts
+        return table.drop(UNIT), counts_by_unit(table)
 
     def read(self, folders: Sequence[str], schema: StructType) -> DataFrame:
         """Read folders with Spark; raise DataError where one is missing."""
@@ -230,8 +227,3 @@ def read_here(folders: Sequence[str], schema: StructType, ids: Sequence[str]) ->
 def arrow_schema(schema: StructType) -> pa.Schema:
     """A schema in Arrow's types."""
     return pa.schema([(field.name, arrow_type(field.dataType)) for field in schema])
-
-
-def without_unit(schema: StructType) -> StructType:
-    """A schema without the column that names units."""
-    return StructType([field for field in schema if field.name != UNIT])

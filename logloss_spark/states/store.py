@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from pyspark.sql import DataFrame
 
-from logloss_spark.errors import BusyError, DataError, SpecError
+from logloss_spark.errors import BusyError, DataError, LogLossError, SpecError
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.io.units import Key, in_words
 from logloss_spark.wording import counted, shortened
 
@@ -222,6 +223,12 @@ def check_rows(snapshot: Snapshot, units: Sequence[StoredUnit], found: Mapping[s
             f"{unit.run_id} wrote, got {found.get(unit.id, 0):,}{more}: files are missing, or were edited; "
             "evaluate it again with --full"
         )
+
+
+def unwritten(name: str, error: Exception) -> LogLossError:
+    """The error that says why Spark, or the disk, did not take what a run publishes."""
+    known = translated(error) if from_spark(error) else LogLossError(str(error))
+    return type(known)(f"the store {name} cannot be written to: {known}; nothing was published")
 
 
 def as_document(change: Change) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A state taken apart by its unit columns: a state for each unit, all in one table with one more column."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,13 @@ def keys_of_units(state: CheckedState, columns: Sequence[str]) -> list[Key]:
         return [tuple(row) for row in rows.select(*key_columns(names)).distinct().collect()]
     parts = state.local.rows["part"].to_pylist()
     return sorted({key for key, part in zip(texts, parts, strict=True) if part not in WHOLE}, key=str)
+
+
+def counts_by_unit(table: DataFrame | LocalTable) -> Counter[str]:
+    """How many rows each unit has in a table with `unit_id`."""
+    if isinstance(table, LocalTable):
+        return Counter({pair["values"]: pair["counts"] for pair in table.rows[UNIT].value_counts().to_pylist()})
+    return Counter({row[UNIT]: row["count"] for row in table.groupBy(UNIT).count().collect()})
 
 
 def totals_of_units(rows: pa.Table, conventions: Conventions, unit: Index, units: int) -> dict[str, list[Any]]:
