@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The extras that every virtualenv has.
+extras := report,mlflow,openlineage
+
 # The virtualenv of Airflow, whose packages are not ours.
 AIRFLOW := build/airflow
 
@@ -35,14 +38,14 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --group dev -e '.[spark,java]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --group dev -e '.[spark,java,$(extras)]'
 	@touch $@
 
 .venvs/%/.installed: pyproject.toml conf/constraints.txt
 	$(PYTHON) -m venv .venvs/$*
 	grep -Ev '^(pandas|py4j|pyspark)=' conf/constraints.txt > .venvs/$*/constraints.txt
 	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --upgrade pip
-	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c .venvs/$*/constraints.txt --group test -e '.[java]' 'pyspark[connect]==$(word 1,$(subst -, ,$*))' 'pandas==$(word 2,$(subst -, ,$*)).*'
+	.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check -c .venvs/$*/constraints.txt --group test -e '.[java,$(extras)]' 'pyspark[connect]==$(word 1,$(subst -, ,$*))' 'pandas==$(word 2,$(subst -, ,$*)).*'
 	@touch $@
 
 jars: .jars/.fetched ## fetch the jars of Delta and Iceberg by Maven, once
