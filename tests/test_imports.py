@@ -14,7 +14,7 @@ FILES = {file.relative_to(PACKAGE): file for file in sorted(PACKAGE.rglob("*.py"
 FLOORS = (
     {"wording", "version"},
     {"errors"},
-    {"checks", "kernels"},
+    {"checks", "extras", "kernels"},
     {"roles", "scoring"},
     {"statistics", "io"},
     {"workers", "gates"},
@@ -32,7 +32,7 @@ NUMPY_ALONE = ("kernels", "statistics")
 BEHIND_CONNECT = (Path("io/session.py"), Path("app/progress.py"))
 STANDARD = {"collections", "dataclasses", "functools", "inspect", "math", "statistics", "textwrap", "typing"}
 MAY_IMPORT = {
-    room: {room}.union(*FLOORS[:floor]) - ({"checks"} if room == "kernels" else set())
+    room: {room}.union(*FLOORS[:floor]) - ({"checks", "extras"} if room == "kernels" else set())
     for floor, rooms in enumerate(FLOORS)
     for room in rooms
 }
