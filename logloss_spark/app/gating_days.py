@@ -1,6 +1,6 @@
 """Judge a day of a store by the gate of a config: after the run that stored it, before, or whenever it is asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
@@ -13,7 +13,7 @@ from logloss_spark.app.days import baseline_of, days_of, earlier_runs, judged_da
 from logloss_spark.app.gating import Past, Then, facts_of, judged, stored_state
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.gates.judging import Judgement
-from logloss_spark.gates.rules import Against, Gate
+from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.io.units import key_columns
 from logloss_spark.report.gates import document_of
 from logloss_spark.state import State, merge
@@ -67,16 +67,8 @@ def subject_of(snapshot: Snapshot, run_date: str | None, run_id: str | None = No
     return Subject(snapshot, [unit for unit in snapshot.units.values() if unit.run_id == last], None)
 
 
-def judged_in_store(spark: SparkSession, store: Store, subject: Subject, gate: Gate, reading: Reading) -> Judgement:
-    """Judge what is stored, from its states alone."""
-    state = store.state_of(subject.snapshot, keys=[unit.key for unit in subject.units])
-    return judged_subject(spark, store, subject, state, (gate, reading))
-
-
-def judged_before(
-    spark: SparkSession, store: Store, plan: Plan, state: State, judging: tuple[Gate, Reading]
-) -> tuple[Subject, Judgement]:
-    """Judge the last day of a run that is about to publish `state`, with the units of this day that stay."""
+def subject_to_be(plan: Plan, conventions: Conventions) -> Subject:
+    """Return what is judged of a run that has not published yet: its last day, with the units of this day that stay."""
     units = tuple(
         StoredUnit(
             id=f"{plan.run_id}/{index}",
@@ -92,14 +84,31 @@ def judged_before(
         if due.unit is not None
     )
     removed = tuple(due.key for due in plan.due if due.unit is None)
-    run = run_of(plan, rows=0, conventions=state.conventions.fingerprint())
+    run = run_of(plan, rows=0, conventions=conventions.fingerprint())
     snapshot = plan.base.after(Change(run=run, columns=plan.columns, units=units, removed=removed))
-    subject = subject_of(snapshot, plan.run_date, plan.run_id)
-    new = [unit.key for unit in subject.units if unit.run_id == plan.run_id]
-    stay = [unit.key for unit in subject.units if unit.run_id != plan.run_id]
-    own = state if len(new) == len(units) else state.where(is_unit(plan.columns, new))
-    whole = merge(own, store.state_of(plan.base, keys=stay)) if stay else own
-    return subject, judged_subject(spark, store, subject, whole, judging)
+    return subject_of(snapshot, plan.run_date, plan.run_id)
+
+
+StatesOf = Callable[[Sequence[StoredUnit]], State]
+"""Returns the sum of the states of units."""
+
+
+def stored_states(store: Store, snapshot: Snapshot) -> StatesOf:
+    """Return how to read the states of stored units, which may be ones that were replaced since."""
+    return lambda units: store.state_of(replace(snapshot, units={unit.key: unit for unit in units}))
+
+
+def states_with(store: Store, plan: Plan, state: State) -> StatesOf:
+    """Return how to read the states of units, where `state` is that of the units of a run that has not published."""
+    stored = stored_states(store, plan.base)
+
+    def states_of(units: Sequence[StoredUnit]) -> State:
+        new = [unit.key for unit in units if unit.run_id == plan.run_id]
+        old = [unit for unit in units if unit.run_id != plan.run_id]
+        own = [state if len(new) == len(plan.keys) else state.where(is_unit(plan.columns, new))] if new else []
+        return merge(*own, *([stored(old)] if old else []))
+
+    return states_of
 
 
 def is_unit(columns: Sequence[str], keys: Sequence[Sequence[str | None]]) -> Column:
@@ -115,15 +124,16 @@ def is_unit(columns: Sequence[str], keys: Sequence[Sequence[str | None]]) -> Col
 
 
 def judged_subject(
-    spark: SparkSession, store: Store, subject: Subject, state: State, judging: tuple[Gate, Reading]
+    spark: SparkSession, subject: Subject, states_of: StatesOf, gate: Gate, reading: Reading
 ) -> Judgement:
-    """Judge the state of what is judged of a store, by a gate and how metrics are read."""
-    gate, reading = judging
-    return judged(spark, gate, state, reading, past_of(spark, store, subject, gate, state.conventions))
+    """Judge what is judged of a store, by states alone; `reading` says how metrics are read off them."""
+    state = states_of(subject.units)
+    past = past_of(subject, states_of, gate, lambda rule: stored_state(spark, rule, state.conventions))
+    return judged(spark, gate, state, reading, past)
 
 
-def past_of(spark: SparkSession, store: Store, subject: Subject, gate: Gate, now: Conventions) -> Past:
-    """Read what a store knows of the days before the judged one."""
+def past_of(subject: Subject, states_of: StatesOf, gate: Gate, named_by: Callable[[Rule], Then]) -> Past:
+    """Return what is known of the days before the judged one; `named_by` reads the state that a rule names."""
     snapshot, day = subject.snapshot, subject.day
     states: dict[Against, Then] = {}
     for rule in gate.rule:
@@ -131,16 +141,14 @@ def past_of(spark: SparkSession, store: Store, subject: Subject, gate: Gate, now
         if against is None or against in states:
             continue
         if against.state is not None:
-            states[against] = stored_state(spark, rule, now)
+            states[against] = named_by(rule)
             continue
         if day is None:
             raise SpecError(
                 f"rule {rule.name!r} compares with the days before, and no unit column of the store holds dates"
             )
         units, facts = baseline_of(snapshot, day, against)
-        # The units may be younger states that were replaced since.
-        then = store.state_of(replace(snapshot, units={unit.key: unit for unit in units})) if units else None
-        states[against] = then, facts
+        states[against] = states_of(units) if units else None, facts
     return Past(states=states, earlier=earlier_runs(snapshot.verdicts.values(), day) if day else ())
 
 

@@ -313,22 +313,29 @@ def test_measurements_have_the_names_of_their_slices(spark: SparkSession, tables
     assert sorted(found.names) == [(), (("country", "de"),), (("country", "fr"),), (("country", "xx"),)]
 
 
+def write_day(path: Path, day: int, worse: float = 0.0) -> None:
+    """Write the predictions of a day."""
+    folder = path / "days" / f"dt=2026-11-{day:02}"
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions(day, worse).to_parquet(folder / "part.parquet")
+
+
 @pytest.fixture
 def store(tables: Path, tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """How to run a command on the days of a folder, with a store and a rule against the days before."""
-    (tmp_path / "days").mkdir()
 
-    def run(command: str, *arguments: object, day: int | None = None, worse: float = 0.0) -> Any:
+    def run(
+        command: str, *arguments: object, day: int | None = None, worse: float = 0.0, against: str = "{ days = 3 }"
+    ) -> Any:
         if day is not None:
-            folder = tmp_path / "days" / f"dt=2026-11-{day:02}"
-            folder.mkdir(exist_ok=True)
-            predictions(day, worse).to_parquet(folder / "part.parquet")
+            write_day(tmp_path, day, worse)
             arguments = (*arguments, "--run-date", f"2026-11-{day:02}")
         (tmp_path / "daily.toml").write_text(
             f'[input]\npath = "{tmp_path}/days"\n[columns]\nlabel = "y"\nprediction = "p"\ncluster = "user"\n'
             f'[evaluate]\nby = [["country"]]\n[store]\npath = "{tmp_path}/store"\nunit = ["dt"]\n'
             '[gate]\nmin_rows = 100\n[[gate.rule]]\nname = "no worse"\nmetric = "log_loss"\n'
-            'slices = ["all", "country=*"]\nagainst = { days = 3 }\nrise_at_most = "20%"\n'
+            'slices = ["all", "country=*"]\n'
+            f'against = {against}\nrise_at_most = "20%"\n'
         )
         capsys.readouterr()
         code = main([command, "--config", f"{tmp_path}/daily.toml", "--json", *map(str, arguments)])
@@ -362,6 +369,21 @@ def test_every_day_is_judged_against_the_days_before_that_passed(store: Callable
     old = store("gate", "--run-date", "2026-11-02")
     assert (old.code, old.document["verdicts"][0]["baseline"]["to"]) == (0, "2026-11-01")
     assert store("gate", "--run-date", "2026-11-09").code == 5
+
+
+@pytest.mark.slow
+def test_the_last_of_many_days_is_judged_against_those_of_its_own_run(
+    store: Callable[..., Any], tmp_path: Path
+) -> None:
+    for day in (1, 2, 3):
+        write_day(tmp_path, day)
+    ran = store("evaluate", against="{ days = 3, only_passed = false }")
+    assert ran.code == 0, ran.err
+    (rule,) = ran.document["verdicts"]
+    assert rule["baseline"] == {"from": "2026-11-01", "to": "2026-11-02", "states": 2, "because": None}
+    assert (
+        rule["slices"] == store("gate", against="{ days = 3, only_passed = false }").document["verdicts"][0]["slices"]
+    )
 
 
 def test_a_run_may_publish_only_what_passed(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -11,7 +11,14 @@ from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
-from logloss_spark.app.gating_days import Subject, judged_before, judged_in_store, keep_verdict, subject_of
+from logloss_spark.app.gating_days import (
+    judged_subject,
+    keep_verdict,
+    states_with,
+    stored_states,
+    subject_of,
+    subject_to_be,
+)
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
@@ -44,6 +51,8 @@ from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
+from logloss_spark.states.conventions import conventions_of
+from logloss_spark.states.store import Snapshot
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Reporting
 from logloss_spark.store import Plan, Store, due_of, within_units
@@ -211,45 +220,45 @@ def evaluate_due(
     if given.dry_run or not plan.due:
         nothing = Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
         return nothing if given.dry_run else judged_again(spark, config, given, nothing, store)
-    subjects: list[Subject] = []
-
-    def judge(evaluation: Evaluation) -> Judgement | None:
-        if config.gate is None:
-            return None
-        subject, found = judged_before(spark, store, plan, evaluation.state, (config.gate, asked))
-        subjects.append(subject)
-        return found
-
-    def publish(evaluation: Evaluation) -> None:
-        if source is config.input:  # else a version of it was read, which stays
-            now = read_input(spark, source, config.columns)
-            listed = files_of_input(spark, now, source, config.columns, engine=asked.engine)
-            check_unchanged(plan, units_of(now, listed, section.unit))
-        metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
-        store.publish(plan, evaluation.state, metrics)
-
-    judgement = None
+    judgement, subject = None, None
     if plan.keys:
         due_rows, of_rows = rows_of_plan(plan, table, files, units)
         rows = ready(spark, config, due_rows, of_rows, roles)
+        subject = subject_to_be(plan, conventions_of(rows)) if config.gate else None
+
+        def judge(evaluation: Evaluation) -> Judgement | None:
+            if config.gate is None or subject is None:
+                return None
+            return judged_subject(spark, subject, states_with(store, plan, evaluation.state), config.gate, asked)
+
+        def publish(evaluation: Evaluation, outcome: Outcome) -> Outcome:
+            if source is config.input:  # else a version of it was read, which stays
+                now = read_input(spark, source, config.columns)
+                listed = files_of_input(spark, now, source, config.columns, engine=asked.engine)
+                check_unchanged(plan, units_of(now, listed, section.unit))
+            metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
+            return with_snapshot(outcome, section, store.publish(plan, evaluation.state, metrics))
+
         outcome, judgement = evaluate_rows(spark, config, given, rows, judge, publish)
     else:
-        store.publish(plan, None, None)
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
+        outcome = with_snapshot(outcome, section, store.publish(plan, None, None))
     store.clean(section.keep_days)
     outcome = replace(outcome, details={**outcome.details, **details}, notes=(*notes, *outcome.notes))
-    if not is_withheld(judgement):
-        outcome = replace(
-            outcome,
-            written={**outcome.written, "states and metrics": section.path},
-            notes=(*outcome.notes, note_on_snapshot(store.live())),
-        )
-    if judgement is None:
+    if judgement is None or subject is None:
         return outcome
-    (subject,) = subjects
     if not is_withheld(judgement):
         keep_verdict(store, subject, judgement, given.run_date)
     return published(outcome, judgement, subject.name(section.path), given, run=subject.facts)
+
+
+def with_snapshot(outcome: Outcome, section: StoreSection, snapshot: Snapshot) -> Outcome:
+    """Return an outcome that says what a store holds since the run has published."""
+    return replace(
+        outcome,
+        written={**outcome.written, "states and metrics": section.path},
+        notes=(*outcome.notes, note_on_snapshot(snapshot)),
+    )
 
 
 def plan_of(store: Store, config: EvaluateConfig, given: Namespace, roles: Roles, units: Sequence[Unit]) -> Plan:
@@ -272,7 +281,8 @@ def judged_again(
     if config.gate is None or config.store is None or not snapshot.units or snapshot.last_run is None:
         return outcome
     subject = subject_of(snapshot, given.run_date, snapshot.last_run.run_id)
-    judgement = judged_in_store(spark, store, subject, config.gate, config.evaluate)
+    states_of = stored_states(store, snapshot)
+    judgement = judged_subject(spark, subject, states_of, config.gate, config.evaluate)
     keep_verdict(store, subject, judgement, given.run_date)
     return published(outcome, judgement, subject.name(config.store.path), given, run=subject.facts)
 
@@ -283,9 +293,9 @@ def evaluate_rows(
     given: Namespace,
     rows: Rows,
     judge: Callable[[Evaluation], Judgement | None],
-    then: Callable[[Evaluation], None] = lambda _: None,
+    then: Callable[[Evaluation, Outcome], Outcome] = lambda _, outcome: outcome,
 ) -> tuple[Outcome, Judgement | None]:
-    """Evaluate rows, judge them, write what the config asks for, and then do something more with the evaluation.
+    """Evaluate rows, judge them, write what the config asks for, and then do something more, unless it is withheld.
 
     They are judged before anything is written: a rule that does not fit is an error, and leaves all as it was.
     """
@@ -326,26 +336,24 @@ def evaluate_rows(
             withheld = is_withheld(judgement)
             if not withheld:
                 write_tables(reservation, with_run_date(tables, outputs, given.run_date))
-        if not withheld:
-            then(evaluation)
-    read = sum(counts.values())
-    outcome = Outcome(
-        command="evaluate",
-        inputs=(config.input.name,),
-        counts={"read": read, "scored": counts["ok"]},
-        invalid=reasons_in(counts),
-        slices=records_of(first, asked.metrics),
-        details={"engine": asdict(ran), "sources": sources},
-        written={} if withheld else outputs,
-        view=view,
-        notes=(
-            f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
-            f"engine {ran}",
-            *notes_on_sources(sources),
-            *([WITHHELD] if withheld else []),
-        ),
-    )
-    return outcome, judgement
+        read = sum(counts.values())
+        outcome = Outcome(
+            command="evaluate",
+            inputs=(config.input.name,),
+            counts={"read": read, "scored": counts["ok"]},
+            invalid=reasons_in(counts),
+            slices=records_of(first, asked.metrics),
+            details={"engine": asdict(ran), "sources": sources},
+            written={} if withheld else outputs,
+            view=view,
+            notes=(
+                f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
+                f"engine {ran}",
+                *notes_on_sources(sources),
+                *([WITHHELD] if withheld else []),
+            ),
+        )
+        return outcome if withheld else then(evaluation, outcome), judgement
 
 
 def notes_on_sources(sources: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import add_gate, judged, published
-from logloss_spark.app.gating_days import judged_in_store, keep_verdict, subject_of
+from logloss_spark.app.gating_days import judged_subject, keep_verdict, stored_states, subject_of
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import read_states
 from logloss_spark.app.sections import OutputWithState
@@ -79,7 +79,8 @@ def judge_store(spark: SparkSession, config: GateConfig, section: StoreSection, 
     """Judge a day of a store: that of `--run-date`, else the last one. The verdict is stored, too."""
     store = section.open()
     subject = subject_of(store.live(), given.run_date)
-    judgement = judged_in_store(spark, store, subject, config.gate, config.evaluate)
+    states_of = stored_states(store, subject.snapshot)
+    judgement = judged_subject(spark, subject, states_of, config.gate, config.evaluate)
     outcome = Outcome(command="gate", inputs=(section.path,))
     source = subject.name(section.path)
     if given.dry_run:
