@@ -12,7 +12,6 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.arguments import count
-from logloss_spark.app.documents import append_to, write_document
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.reading_states import persisted, read_state_table
@@ -24,6 +23,7 @@ from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.io.local import LocalTable
 from logloss_spark.io.units import fingerprint
 from logloss_spark.kernels.status import STATUSES
+from logloss_spark.report.documents import append_to, write_document
 from logloss_spark.report.frames import readable
 from logloss_spark.report.gates import (
     annotations,

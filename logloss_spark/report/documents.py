@@ -1,4 +1,4 @@
-"""Write a document, such as the verdict of a gate, to a file: readers find the old one or the new one, and no part."""
+"""Write a document, such as a report or a verdict: readers find the old file or the new one, and no part of it."""
 
 import os
 from contextlib import suppress

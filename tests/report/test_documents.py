@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from logloss_spark.app.documents import append_to, write_document
 from logloss_spark.errors import SpecError
+from logloss_spark.report.documents import append_to, write_document
 
 
 def test_a_document_replaces_an_older_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
