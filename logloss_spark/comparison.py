@@ -14,6 +14,7 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.held import HeldState
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable
+from logloss_spark.report.accessors import ComparisonPlots
 from logloss_spark.report.comparisons import (
     CLEAREST_FIRST,
     OF_CHALLENGER,
@@ -96,6 +97,11 @@ class Comparison(HeldState):
                 f"{self.advice(self.counts) or 'compare models that forecast the same rows'}"
             )
         return self.state.checked
+
+    @property
+    def plot(self) -> ComparisonPlots:
+        """The plot of this comparison, `plot.differences()`. It needs the extra `report`."""
+        return ComparisonPlots(metrics=self.to_pandas)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """How more rows can be scored, from the counts of rows by status and the forecasts of the baseline."""

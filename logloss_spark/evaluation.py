@@ -14,6 +14,7 @@ from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable, as_dataframe
+from logloss_spark.report.accessors import EvaluationPlots
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.text import View
@@ -32,6 +33,7 @@ from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Intervals, Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
+from logloss_spark.tables.cells import cells_table
 from logloss_spark.tables.exact import SMALL, score_rows, scores_of, with_pooling, with_ranking, with_scores
 from logloss_spark.tables.metrics import metrics_here, metrics_in_spark
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
@@ -165,6 +167,11 @@ class Evaluation(HeldState):
     @cached_property
     def _by_class(self) -> DataFrame | LocalTable:
         return class_table(self.state.checked, self._rows.roles.sets)
+
+    @property
+    def plot(self) -> EvaluationPlots:
+        """The plots of this evaluation, such as `plot.reliability()`. They need the extra `report`."""
+        return EvaluationPlots(metrics=self.to_pandas, cells=lambda: cells_table(self.state.checked))
 
     @property
     def invalid(self) -> DataFrame:

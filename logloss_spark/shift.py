@@ -5,7 +5,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -14,15 +13,18 @@ from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
 from logloss_spark.held import Shown
 from logloss_spark.io.local import LocalTable, as_dataframe
+from logloss_spark.report.accessors import DriftPlots
 from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.text import View, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.state import State, check_states
 from logloss_spark.states.slices import check_names, check_slices
+from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import DRIFT, SLICE, by_column
 from logloss_spark.statistics.reference import explains
-from logloss_spark.tables.drift import check_comparable, check_types, drift_table
+from logloss_spark.tables.cells import cells_table
+from logloss_spark.tables.drift import SIDES, check_comparable, check_types, drift_table
 
 
 class Drift(Shown):
@@ -38,13 +40,23 @@ class Drift(Shown):
     What `to_pandas`, `show` and the notebook's table have collected once is kept.
     """
 
-    def __init__(self, found: DataFrame | LocalTable, slices: Sequence[str], classes: Sequence[Any]) -> None:
-        self._found, self.slices, self.classes = found, tuple(slices), tuple(classes)
+    def __init__(self, found: DataFrame | LocalTable, slices: Sequence[str], both: Sequence[CheckedState]) -> None:
+        self._found, self._both = found, both
+        self.slices, self.classes = tuple(slices), both[0].conventions.classes
 
     @cached_property
     def metrics(self) -> DataFrame:
         """One row per slice that either state has."""
         return as_dataframe(self._found)
+
+    @property
+    def plot(self) -> DriftPlots:
+        """The plot of this drift, `plot.scores()`. It needs the extra `report`."""
+        return DriftPlots(cells=self._cells)
+
+    def _cells(self) -> pd.DataFrame:
+        sides = zip(SIDES, self._both, strict=True)
+        return pd.concat([cells_table(state).assign(side=side) for side, state in sides], ignore_index=True)
 
     @cached_property
     def _collected(self) -> pd.DataFrame:
@@ -146,4 +158,4 @@ def drift(
     check_types(old.slice_types, new.slice_types, common)
     slices = (*of_partition, *common)
     check_names(slices, by_column(DRIFT))
-    return Drift(drift_table((old, new), sets, of_partition, confidence), slices, both[0].classes)
+    return Drift(drift_table((old, new), sets, of_partition, confidence), slices, (old, new))

@@ -14,6 +14,7 @@ from logloss_spark.fit.report import Report, fit_summary, fit_title, fit_view
 from logloss_spark.fit.scoring import Predictor, check_new_columns, forecasts, with_forecasts
 from logloss_spark.fit.storage import fields_of_json, json_of, load_text, save_text
 from logloss_spark.kernels.sums import Array
+from logloss_spark.report.accessors import ModelPlots
 from logloss_spark.report.text import as_html
 from logloss_spark.scoring import Label
 from logloss_spark.wording import counted
@@ -85,6 +86,11 @@ class LogisticModel:
             columns |= {"feature": ["(intercept)", *self.feature_names], "coefficient": estimate}
             parts.append(pd.DataFrame(columns | {"standard_error": error, "z": z, "p_value": p}))
         return pd.concat(parts, ignore_index=True)
+
+    @property
+    def plot(self) -> ModelPlots:
+        """The plots of this model, such as `plot.coefficients()`. They need the extra `report`."""
+        return ModelPlots(steps=lambda: self.history, table=lambda: self.table)
 
     @property
     def predictor(self) -> Predictor:

@@ -1,0 +1,109 @@
+"""An axis of scores: of probabilities, or of their logits where most of them are small."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from logloss_spark.kernels.grid import EDGES
+from logloss_spark.kernels.sums import Array
+from logloss_spark.report.palette import Palette
+from logloss_spark.report.plots.canvas import SMALLER
+from logloss_spark.statistics.calibration import Cells
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SMALL_SCORE = 0.1
+"""If most forecasts are below this, or above its mirror image, the axis is one of logits."""
+
+MARGIN = 0.001
+"""An axis of logits leaves out the outermost scores that hold this share of the weight on either side."""
+
+FARTHEST = 21.0
+"""The logits of exactly 0 and 1 are infinite; they are drawn here, where all bins but theirs have ended."""
+
+NICE = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+FINER = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.3, 0.7, 0.8, 0.95, 0.98, 0.995)
+"""Probabilities that ticks on an axis of logits stand at, and those between them where the axis is short."""
+
+
+@dataclass(frozen=True)
+class ScoreAxis:
+    """Where scores are on an axis that goes from `least` to `most`: at their logits, or at themselves."""
+
+    logit: bool
+    least: float
+    most: float
+
+    def of(self, part: Any, rest: Any) -> Array:
+        """Where the score part / (part + rest) is; within the range."""
+        part, rest = np.asarray(part, dtype=np.float64), np.asarray(rest, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            at = np.log(part) - np.log(rest) if self.logit else part / (part + rest)
+            return np.asarray(np.clip(at, self.least, self.most))
+
+    def of_probability(self, p: Any) -> Array:
+        """Where a probability is."""
+        return self.of(p, 1.0 - np.asarray(p, dtype=np.float64))
+
+    def edges(self, most: int) -> Array:
+        """Edges of at most so many bars of nearly equal width, all of them edges of the grid of scores."""
+        grid = np.unique(self.of_probability(np.concatenate([[0.0], EDGES[1:]])))
+        wanted = np.linspace(self.least, self.most, most + 1)
+        return np.unique(grid[np.abs(grid[:, np.newaxis] - wanted).argmin(axis=0)])
+
+    def dress(self, ax: "Axes", palette: Palette, which: Literal["x", "y"]) -> None:
+        """Give the axes this axis: its range, and ticks that read as probabilities."""
+        axis = ax.xaxis if which == "x" else ax.yaxis
+        (ax.set_xlim if which == "x" else ax.set_ylim)(self.least, self.most)
+        shown = self.ticks()
+        names = [tick_name(p) for p in shown]
+        axis.set_ticks(list(self.of_probability(shown)), names, fontsize=SMALLER, color=palette.soft, parse_math=False)
+
+    def ticks(self) -> list[float]:
+        """The probabilities that ticks stand at."""
+        if not self.logit:
+            return [0.0, 0.25, 0.5, 0.75, 1.0]
+        inside = [p for p in NICE if self.least <= np.log(p / (1 - p)) <= self.most]
+        if len(inside) < 4:
+            inside = [p for p in sorted(NICE + FINER) if self.least <= np.log(p / (1 - p)) <= self.most]
+        return inside[:: 1 + (len(inside) - 1) // 6]
+
+
+def tick_name(p: float) -> str:
+    """A probability as a tick says it.
+
+    Examples
+    --------
+    >>> [tick_name(p) for p in (0.0, 0.25, 0.001, 1e-06)]
+    ['0', '0.25', '0.001', '1e-6']
+    """
+    return f"{p:g}".replace("e-0", "e-")
+
+
+def score_axis(weights: Array, parts: Array, rests: Array) -> ScoreAxis:
+    """The axis on which scores are best seen.
+
+    Parameters
+    ----------
+    weights, parts, rests : arrays of shape (m,), of cells by ascending score
+        The sums of w, of w p and of w (1 - p).
+    """
+    total = weights.sum()
+    small = min(weights[parts < SMALL_SCORE * weights].sum(), total)
+    large = weights[rests < SMALL_SCORE * weights].sum()
+    if not max(small, large) > total / 2:
+        return ScoreAxis(False, 0.0, 1.0)
+    whole = ScoreAxis(True, -FARTHEST, FARTHEST)
+    at, below = whole.of(parts, rests), np.cumsum(weights) / total
+    inner = at[(below >= MARGIN) & (below - weights / total <= 1.0 - MARGIN)]
+    space = max(0.03 * (inner[-1] - inner[0]), 0.1)
+    return ScoreAxis(True, float(inner[0] - space), float(inner[-1] + space))
+
+
+def cells_in(frame: pd.DataFrame) -> Cells:
+    """The cells of a frame as the sums of one slice."""
+    sums = (frame[name].to_numpy(dtype=np.float64)[np.newaxis] for name in ("w", "w2", "wy", "w2y", "wp", "wq"))
+    return Cells(frame["cell"].to_numpy(dtype=np.int64), *sums)
