@@ -1,7 +1,8 @@
 """Log loss of stored predictions on Apache Spark: exact per row, mergeable per slice.
 
 Evaluate: `log_loss` is one number, `evaluate` gives an `Evaluation` with metrics by slices, `compare` tells whether one
-model is better than another, `compare_losses` puts log loss beside other losses.
+model is better than another, `rows_needed` how many rows that takes, and `compare_losses` puts log loss beside other
+losses.
 
 States: `Evaluation.state` is a `State`, a small table of sums. States add, with `+` or `merge`; metrics and other
 tables are read off them; `State.save` and `read_state` store them, and a `Store` keeps those of many days; `windows`
@@ -36,6 +37,7 @@ from logloss_spark.io.session import session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.losses import compare_losses
 from logloss_spark.mean_loss import log_loss
+from logloss_spark.planning import rows_needed
 from logloss_spark.shift import Drift, drift
 from logloss_spark.state import State, merge, read_state, windows
 from logloss_spark.store import Store
@@ -67,6 +69,7 @@ __all__ = [
     "merge",
     "read_state",
     "read_table",
+    "rows_needed",
     "session",
     "windows",
 ]

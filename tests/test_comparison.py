@@ -49,6 +49,7 @@ def paired(baseline, challenger, weight, bucket=None):
         "difference_se": se,
         "difference_low": difference - tail.ppf(0.975) * se,
         "difference_high": difference + tail.ppf(0.975) * se,
+        "detectable": (tail.ppf(0.975) + tail.ppf(0.8)) * se,
         "p_value": 2 * tail.sf(abs(difference) / se),
         "better_share": fsum(w[d < 0]) / fsum(w),
         "worse_share": fsum(w[d > 0]) / fsum(w),
@@ -59,7 +60,8 @@ def paired(baseline, challenger, weight, bucket=None):
 def assert_row(found, wanted):
     for name, value in wanted.items():
         # A p-value moves by as much as its statistic, times that statistic.
-        relative = 1e-4 if name == "p_value" else OF_ERRORS if "_" in name and name.startswith("difference") else SUMS
+        of_error = name.startswith("difference_") or name == "detectable"
+        relative = 1e-4 if name == "p_value" else OF_ERRORS if of_error else SUMS
         assert found[name] == pytest.approx(value, rel=relative, abs=SUMS), name
 
 
@@ -74,7 +76,7 @@ def assert_same(found, wanted):
         if theirs.dtype == object or theirs.dtype == bool or name == "n":
             assert ours.where(ours.notna(), None).tolist() == theirs.where(theirs.notna(), None).tolist(), name
         else:
-            relative = OF_ERRORS if name.startswith(("difference_", "p_")) else SUMS
+            relative = OF_ERRORS if name.startswith(("difference_", "detectable", "p_")) else SUMS
             np.testing.assert_allclose(ours.astype(float), theirs.astype(float), rtol=relative, atol=SUMS, err_msg=name)
 
 

@@ -24,7 +24,7 @@ FLOORS = (
     {"report", "state"},
     {"store"},
     {"fit", "held", "mean_loss"},
-    {"evaluation", "comparison", "shift", "losses", "functions"},
+    {"evaluation", "comparison", "shift", "losses", "planning", "functions"},
     {"__init__", "ml", "app"},
     {"__main__"},
 )

@@ -99,4 +99,7 @@ def conclusion(of_set: pd.DataFrame, sizes: Mapping[tuple[Any, ...], int], slice
         "no evidence": f"no evidence that {challenger} is better or worse than {baseline}",
     }[first["verdict"]]
     interval = " ({difference_low:.5f} to {difference_high:.5f})" if pd.notna(first["difference_low"]) else ""
-    return f"{claim}: difference " + ("{difference:.5f}" + interval).format_map(first)
+    found = f"{claim}: difference " + ("{difference:.5f}" + interval).format_map(first)
+    if first["verdict"] != "no evidence" or not first["detectable"] > 0:
+        return found
+    return f"{found}; {first['n']:,} rows find {first['detectable']:.5f} or more in 80% of samples"

@@ -291,6 +291,12 @@ OF_DIFFERENCE = (
         interval="always",
     ),
     Metric(
+        "detectable",
+        "Smallest true difference, of either sign, that so many rows find in 80 % of samples, because its interval "
+        "excludes 0: (z₁₋α/₂ + z₀.₈) · difference_se, with Student's t if there are clusters. It is not adjusted for "
+        "the number of slices.",
+    ),
+    Metric(
         "p_value",
         "Probability of a difference at least as large if there were none; with any-time intervals, at any look. Where "
         "the standard error is 0 it is 1 for a difference of 0, and otherwise null.",

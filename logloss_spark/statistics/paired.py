@@ -24,6 +24,7 @@ from logloss_spark.statistics.intervals import (
     standard_error,
     with_interval,
 )
+from logloss_spark.statistics.power import detectable
 from logloss_spark.statistics.reporting import Coverage
 
 MEANS = {"baseline_log_loss": "wa", "challenger_log_loss": "wb"}
@@ -74,6 +75,7 @@ def paired_metrics(sums: Mapping[str, Array], buckets: BucketSums | None, covera
             },
             **{metric: sums[name] / weight for metric, name in SHARES.items()},
             **with_interval("difference", difference, error, errors_reached(coverage, n_eff, filled)),
+            "detectable": detectable(error, coverage, n_eff, filled),
             "p_value": p_value_of(statistic, coverage, n_eff, filled),
         }
     return complete(computed, PAIRED, scalar=True, n=len(weight))
