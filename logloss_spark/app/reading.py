@@ -32,7 +32,8 @@ def files_of_input(
     if engine not in ("auto", "arrow"):
         return None
     if given.where is None:
-        return files_of_source(table, given)
+        old = {new: name for name, new in columns.rename.items()}
+        return files_of_source(table, given, [old.get(name, name) for name in table.columns] if old else ())
     if columns.rename:
         return "its rows are filtered and its columns are renamed"
     return files_of_source(read_table(spark, replace(given, where=None)), given)

@@ -9,10 +9,11 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from logloss_spark.errors import DataError, SpecError
-from logloss_spark.io.files import FileTable
+from logloss_spark.io.doubts import DoubtError
+from logloss_spark.io.files import FileTable, listed_again
 from logloss_spark.io.secrets import SECRET
 from logloss_spark.io.source import Source
-from logloss_spark.io.units import Key, Unit, files_of_units, fingerprint, in_words, only_units
+from logloss_spark.io.units import Key, Unit, files_of_units, fingerprint, in_words, only_units, units_of
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.roles import Roles
 from logloss_spark.scoring import Scoring
@@ -112,6 +113,15 @@ def check_unchanged(plan: Plan, now: Sequence[Unit]) -> None:
                 f"the files of a unit must stay while it is evaluated, and those of "
                 f"{named(plan, due)} changed: run again"
             )
+
+
+def check_files_unchanged(plan: Plan, table: DataFrame, files: FileTable) -> None:
+    """Raise DataError where one of the files of the units that were evaluated has changed or is gone."""
+    try:
+        now = listed_again(table.sparkSession, files)
+    except DoubtError as doubt:
+        raise DataError(f"the files of a unit must stay while it is evaluated: {doubt}: run again") from None
+    check_unchanged(plan, units_of(table, now, plan.columns))
 
 
 def named(plan: Plan, due: Due) -> str:

@@ -137,7 +137,7 @@ def files_of(df: DataFrame, paths: Sequence[str] = (), table: str | None = None)
         return str(doubt)
 
 
-def files_of_source(df: DataFrame, source: Source) -> FileTable | str:
+def files_of_source(df: DataFrame, source: Source, names: Sequence[str] = ()) -> FileTable | str:
     """Return the files of the table of a source, or the reason why it may be more.
 
     Parameters
@@ -146,8 +146,13 @@ def files_of_source(df: DataFrame, source: Source) -> FileTable | str:
         The table as `read_table` returns it for the source without its `where`, with columns at most renamed.
     source : Source
         Its `where` may ask for partition columns alone: Spark decides it on a small table of their values.
+    names : sequence of str, optional
+        What its columns were called before they were renamed.
     """
-    table = files_of(df, [source.path] if source.path else [], source.table)
+    if source.path and source.format == "parquet" and not source.options and not source.schema:
+        table = files_of_paths(df, [source.path], names)
+    else:
+        table = files_of(df, [source.path] if source.path else [], source.table)
     if isinstance(table, str) or source.where is None:
         return table
     fields = [table.schema[name] for name in table.partitions]
@@ -158,6 +163,40 @@ def files_of_source(df: DataFrame, source: Source) -> FileTable | str:
     if not kept:
         return "no partition meets its condition"
     return replace(table, files=tuple(file for file in table.files if file.values in kept))
+
+
+def files_of_paths(df: DataFrame, paths: Sequence[str], names: Sequence[str] = ()) -> FileTable | str:
+    """Return the files of a table that is known to be what Spark reads from these paths, or why it may be more.
+
+    Parameters
+    ----------
+    df : DataFrame
+    paths : sequence of str
+    names : sequence of str, optional
+        What its columns were called before they were renamed.
+    """
+    try:
+        with doubtful("Spark itself cannot read it"):
+            check_plain(df)
+            files = addresses_of(df)
+            roots = [root_of(path, files) for path in paths]
+            if any(overlap(one, other) for one, other in pairwise(sorted(f"{root}/" for root in roots))):
+                raise DoubtError("its paths overlap, and Spark reads a file as often as its path is given")
+            check_not_lakes(df.sparkSession, roots)
+            return file_table(df, files, roots, tuple(names))
+    except DoubtError as doubt:
+        return str(doubt)
+
+
+def listed_again(spark: SparkSession, table: FileTable) -> FileTable:
+    """Return a table of the same files with their sizes and times of change as they are now; without any that is gone.
+
+    Raises DoubtError where they cannot be listed.
+    """
+    paths = [file.path for file in table.files]
+    sizes = sizes_of(spark, paths, paths)
+    now = (replace(file, size=sizes[file.path][0], modified=sizes[file.path][1]) for file in table.files)
+    return replace(table, files=tuple(now))
 
 
 def table_and_files(table: Table) -> tuple[DataFrame, FileTable | str | None]:
@@ -194,17 +233,7 @@ def read_paths(paths: str | Sequence[str]) -> tuple[DataFrame, FileTable | str]:
         if not from_spark(error):
             raise
         raise unreadable(Source(path=", ".join(texts)), error) from error
-    try:
-        with doubtful("Spark itself cannot read it"):
-            check_plain(df)
-            files = addresses_of(df)
-            roots = [root_of(text, files) for text in texts]
-            if any(overlap(one, other) for one, other in pairwise(sorted(f"{root}/" for root in roots))):
-                raise DoubtError("its paths overlap, and Spark reads a file as often as its path is given")
-            check_not_lakes(spark, roots)
-            return df, file_table(df, files, roots, ())
-    except DoubtError as doubt:
-        return df, str(doubt)
+    return df, files_of_paths(df, texts)
 
 
 def check_plain(df: DataFrame) -> None:

@@ -4,6 +4,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -105,8 +106,9 @@ def parsed(text: str, type_: DataType) -> Any:
         if not -(1 << INTEGERS[type(type_)]) <= int(text) < 1 << INTEGERS[type(type_)]:
             raise DoubtError(f"partition value {text} is no {type_.simpleString()}")
         return int(text)
-    if isinstance(type_, DateType) and re.fullmatch("[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])", text):
-        return date.fromisoformat(text)
+    if isinstance(type_, DateType) and re.fullmatch("[12][0-9]{3}-[0-9]{2}-[0-9]{2}", text):
+        with suppress(ValueError):
+            return date.fromisoformat(text)
     return None
 
 

@@ -28,6 +28,7 @@ from logloss_spark.app.sections import Input, OutputWithState, Renaming, Scoring
 from logloss_spark.app.storing import (
     StoreSection,
     add_store,
+    check_files_unchanged,
     check_same_columns,
     check_unchanged,
     config_fingerprint,
@@ -232,7 +233,9 @@ def evaluate_due(
             return judged_subject(spark, subject, states_with(store, plan, evaluation.state), config.gate, asked)
 
         def publish(evaluation: Evaluation, outcome: Outcome) -> Outcome:
-            if source is config.input:  # else a version of it was read, which stays
+            if isinstance(of_rows, FileTable):
+                check_files_unchanged(plan, table, of_rows)
+            elif source is config.input:  # else a version of it was read, which stays
                 now = read_input(spark, source, config.columns)
                 listed = files_of_input(spark, now, source, config.columns, engine=asked.engine)
                 check_unchanged(plan, units_of(now, listed, section.unit))
