@@ -15,8 +15,10 @@ from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.accessors import EvaluationPlots
+from logloss_spark.report.collecting import call_of, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
+from logloss_spark.report.html import check_libraries, write_report
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
@@ -219,6 +221,29 @@ class Evaluation(HeldState):
             `sort_by` is no column of the metrics, or its cells have one value per class.
         """
         return self._in_order(limit, sort_by, ascending).frame
+
+    def to_html(self, path: str) -> None:
+        """Write a report as one HTML file that needs no network, in the place of an older one.
+
+        It is made of the state and its metrics: no row is read again. The same evaluation gives the same bytes.
+
+        Parameters
+        ----------
+        path : str
+            A file of this machine, or of a store that Arrow knows, as in `s3://bucket/report.html`.
+
+        Raises
+        ------
+        SpecError
+            A library of the extra `report` is missing, or the file cannot be written there.
+        """
+        check_libraries()
+        roles, reporting = self._rows.roles, self._reporting
+        with self.measured():
+            page = page_of(self.state.checked, self._found or self._measured, roles.sets, reporting, title=self._title)
+        call = tuple(call_of(roles, self._rows.scoring, reporting))
+        facts = {"engine": str(self.engine)} | versions()
+        write_report(path, replace(page, way_out=self.advice(self.counts), config=call, facts=facts))
 
     def remarks(self) -> list[str]:
         """Return what a reader should know of the global row: rows that were not scored, an infinite loss."""

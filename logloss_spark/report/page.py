@@ -1,0 +1,161 @@
+"""What a report consists of: the frames that were collected for it, and the sections that are made of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from logloss_spark.gates.judging import Judgement
+from logloss_spark.report.text import View
+
+LISTED = 5_000
+"""Slices that a report lists, those that contribute most to the loss first: some 0.6 MB."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Page:
+    """What a report is made of. All of it is on the driver; what is None has no section.
+
+    Attributes
+    ----------
+    title : str
+        What was evaluated, in words.
+    subject : str
+        Which part of it, such as the day of a store; may be empty.
+    coverage : str
+        What an interval is called, as in `95% interval`.
+    slices : tuple of str
+        The slice columns, in the order of `grouping_id`.
+    metrics : DataFrame
+        The metrics of the global row and of slices, in any order.
+    sizes : mapping from a grouping_id to the number of its slices, listed or not
+    way_out : str
+        What lets more rows be scored; may be empty.
+    judgement : Judgement, optional
+        What a gate says.
+    days : DataFrame, optional
+        The metrics of all rows and of each day; `day` is the column of the day.
+    cells : DataFrame, optional
+        The cells of the score of all rows, from `tables.cells`.
+    by_class : DataFrame, optional
+        The table by class of all rows.
+    drift : View, optional
+        What moved since a reference; `drift_cells` are the cells of both states.
+    comparison : View, optional
+        What a comparison found; `differences` is its table.
+    fit : View, optional
+        What a fit did; `history` and `coefficients` are its tables.
+    config : sequence of str
+        The lines of the config, without secrets.
+    command : str
+        What makes the same evaluation again.
+    facts : mapping of str to str
+        What else is known of the run: its time, its date, versions, the engine.
+    """
+
+    title: str
+    coverage: str
+    metrics: pd.DataFrame
+    subject: str = ""
+    slices: tuple[str, ...] = ()
+    sizes: Mapping[int, int] = field(default_factory=dict)
+    way_out: str = ""
+    judgement: Judgement | None = None
+    days: pd.DataFrame | None = None
+    day: str = ""
+    cells: pd.DataFrame | None = None
+    by_class: pd.DataFrame | None = None
+    drift: View | None = None
+    drift_cells: pd.DataFrame | None = None
+    comparison: View | None = None
+    differences: pd.DataFrame | None = None
+    fit: View | None = None
+    history: pd.DataFrame | None = None
+    coefficients: pd.DataFrame | None = None
+    config: Sequence[str] = ()
+    command: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def overall(self) -> "pd.Series[Any]":
+        """The metrics of all rows."""
+        return self.metrics.loc[self.metrics["slice"] == "all"].iloc[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One of the numbers that a reader sees first.
+
+    Attributes
+    ----------
+    name : str
+    value, interval : str
+        `interval` is empty where there is none.
+    coverage : str
+        What the interval is called.
+    meaning : str
+        What it says, in a sentence.
+    mood : "good", "bad" or ""
+    """
+
+    name: str
+    value: str
+    interval: str
+    coverage: str
+    meaning: str
+    mood: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture: SVG that takes its colours from the page, and what it shows, in words."""
+
+    name: str
+    svg: str
+    caption: str
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table of slices: its name, whether its cells are "text", "count" or "number", its decimals."""
+
+    name: str
+    kind: str
+    decimals: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceTable:
+    """The table of all slices.
+
+    Attributes
+    ----------
+    columns : tuple of Column, of which the first is the slice
+    sets : tuple of str
+        The grouping sets.
+    rows : list of lists
+        One for each slice: the index of its grouping set, whether its interval lies above the loss of all rows (1), or
+        below (-1), or neither (0), and its cells.
+    order : int
+        The index of the column by which rows are in order, the largest first.
+    """
+
+    columns: tuple[Column, ...]
+    sets: tuple[str, ...]
+    rows: list[list[Any]]
+    order: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A section of a report: sentences, pictures, tables, and text with line breaks, each of which may be absent."""
+
+    id: str
+    title: str
+    lines: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[View] = ()
+    slices: SliceTable | None = None
+    text: Sequence[str] = ()

@@ -1,0 +1,92 @@
+"""Plots as SVG within a page: the colours are the page's, and the same data give the same bytes."""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from logloss_spark.extras import from_extra
+from logloss_spark.report.page import Picture
+from logloss_spark.report.palette import LIGHT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 4.0
+"""The width of a picture in inches: text is then as large on a phone as the text around it."""
+
+PAINT = {colour: f"var(--{name})" for name, colour in asdict(LIGHT).items()}
+"""The page's variable for each colour of a plot, so that a dark page has dark pictures."""
+
+SVG = "{http://www.w3.org/2000/svg}"
+LEFT_OUT = (f"{SVG}metadata", f"{SVG}style")
+"""Elements that say when and by what a picture was made, and how lines are joined on the whole page."""
+
+COLOUR = re.compile(r"#[0-9a-f]{6}")
+FONT = re.compile(r"font-family: [^;]*;? ?")
+OWN = re.compile(r"(^|url\()#")
+REFERENCE = re.compile(r"""(?:url\(|href=")#([^)"]+)""")
+
+
+def picture(name: str, draw: Callable[["Axes"], Any], height: float, *, caption: str, words: str) -> Picture:
+    """Return a picture of what `draw` draws on axes.
+
+    Parameters
+    ----------
+    name : str
+        Its name on the page, of letters and hyphens; no other picture may have it.
+    draw : callable
+        One of the functions of `report.plots`, with its frame.
+    height : float
+        In inches.
+    caption : str
+        What a reader should look at.
+    words : str
+        The numbers in words, for those who hear the page.
+    """
+    figures = from_extra("matplotlib.figure", "report", "reports")
+    style = from_extra("matplotlib.style", "report", "reports")
+    # A user's own style must not change a report.
+    settings = ["default", {"svg.fonttype": "none", "svg.hashsalt": name}]
+    with style.context(settings), warnings.catch_warnings():
+        # The browser has the signs that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        figure = figures.Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
+        draw(figure.subplots())
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, facecolor="none")
+    return Picture(name=name, svg=embedded(out.getvalue(), name), caption=caption, words=words)
+
+
+def embedded(svg: str, name: str) -> str:
+    """Return a picture of matplotlib's as an element of a page: without a size, colours, fonts and ids of its own."""
+    root = ElementTree.fromstring(svg)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "aria-hidden": "true", "focusable": "false"}
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag in LEFT_OUT:
+                parent.remove(child)
+    used = set(REFERENCE.findall(svg))
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {
+            key.rpartition("}")[2]: attribute_of(key, value, name)
+            for key, value in element.attrib.items()
+            if key != "id" or value in used
+        }
+        if element.tag != "text":
+            element.text = None
+        element.tail = None
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def attribute_of(key: str, value: str, name: str) -> str:
+    """Return the value that an attribute of a picture has within a page, on which ids begin with the picture's name."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key == "style":
+        value = COLOUR.sub(lambda found: PAINT.get(found[0], found[0]), FONT.sub("", value))
+    return OWN.sub(rf"\1#{name}-", " ".join(value.split()))

@@ -1,0 +1,481 @@
+"""The sections of a report: each is made of the frames of a page, in the order in which a reader meets them."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from logloss_spark.gates.judging import Judgement
+from logloss_spark.kernels.status import MEANING
+from logloss_spark.report import plots
+from logloss_spark.report.evaluations import loss_in, remarks_on
+from logloss_spark.report.gates import view_of_gate
+from logloss_spark.report.page import Number, Page, Picture, Section
+from logloss_spark.report.pictures import picture
+from logloss_spark.report.plots.by_slice import MOST_SLICES, by_excess
+from logloss_spark.report.plots.canvas import height_of_rows
+from logloss_spark.report.slice_table import FEW, slice_table
+from logloss_spark.report.text import View, cells, formatter
+from logloss_spark.rows.status import reasons_in
+from logloss_spark.wording import counted, shortened, visible
+
+NAMED = 3
+"""Slices that a sentence names."""
+
+MOODS = {"pass": "good", "fail": "bad", "better": "good", "worse": "bad", "moved": "bad"}
+"""The moods of verdicts; others have none."""
+
+OF_GATE = {
+    "pass": "Pass",
+    "fail": "Fail",
+    "warn": "Warning",
+    "watch": "Watch",
+    "missing": "Not judged",
+    "too_few": "Too few rows",
+    "no_baseline": "No baseline yet",
+}
+"""What a page says first of each verdict of a gate."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a page says first: a word or two, a sentence, and the mood "good", "bad" or ""."""
+
+    word: str
+    sentence: str
+    mood: str = ""
+
+
+def headline(page: Page) -> Headline:
+    """Return the verdict of the gate; without one, whether the forecasts beat the shares of the classes."""
+    if page.judgement is not None:
+        verdict = page.judgement.verdict
+        return Headline(OF_GATE[verdict], gate_in_words(page.judgement), MOODS.get(verdict, ""))
+    row = page.overall
+    if not row["n"]:
+        return Headline("No row scored", "There is nothing to measure.", "bad")
+    low, high = (row.get(f"normalized_entropy_{end}", math.nan) for end in ("low", "high"))
+    without = "There is no gate."
+    if high < 1.0:
+        return Headline("Better than the base rate", f"The forecasts beat the class shares alone. {without}", "good")
+    if low > 1.0:
+        return Headline("Worse than the base rate", f"The class shares alone would do better. {without}", "bad")
+    if math.isnan(low):
+        return Headline("Evaluated", without)
+    return Headline("No better than the base rate", f"No evidence that the forecasts beat the class shares. {without}")
+
+
+def gate_in_words(judgement: Judgement) -> str:
+    """Return how many rules have each verdict."""
+    counts = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in judgement.counts.items())
+    return f"{counted(len(judgement.rules), 'rule')}: {counts}."
+
+
+def numbers(page: Page) -> list[Number]:
+    """Return the three numbers that a reader sees first: those of the candidates that these forecasts have."""
+    row = page.overall
+    loss = loss_in(row.index)
+    candidates: dict[str, Callable[[Any], tuple[str, str]]] = {
+        loss: of_loss,
+        "normalized_entropy": of_normalized_entropy,
+        "calibration_ratio": of_calibration_ratio,
+        "brier": of_brier,
+        "accuracy": lambda _: ("of the likeliest class", ""),
+    }
+    return [
+        number(page, name, *meaning(row))
+        for name, meaning in candidates.items()
+        if name in row and isinstance(row[name], float) and not math.isnan(row[name])
+    ][:3]
+
+
+def number(page: Page, name: str, meaning: str, mood: str) -> Number:
+    """Return a metric of all rows as one of the first numbers."""
+    row = page.overall
+    ends = [row.get(f"{name}_{end}", math.nan) for end in ("low", "high")]
+    written = formatter(pd.Series([row[name]]))
+    interval = "" if any(map(math.isnan, ends)) else f"{written(ends[0])} to {written(ends[1])}"
+    return Number(
+        name=name.replace("_", " "),
+        value=written(row[name]),
+        interval=interval,
+        coverage=(f"{page.coverage}, of too few rows" if row["few"] else page.coverage) if interval else "",
+        meaning=meaning,
+        mood=mood,
+    )
+
+
+def of_loss(row: "pd.Series[Any]") -> tuple[str, str]:
+    """What the mean loss says."""
+    if "log_loss" not in row:
+        return "mean loss of a row", ""
+    alone = row["label_entropy"]
+    return f"nats a row; the class shares alone would cost {formatter(pd.Series([alone]))(alone)}", ""
+
+
+def of_normalized_entropy(row: "pd.Series[Any]") -> tuple[str, str]:
+    """What the normalized entropy says."""
+    if row["normalized_entropy_high"] < 1.0:
+        return f"of the base rate's loss: {1.0 - row['normalized_entropy']:.1%} less", "good"
+    if row["normalized_entropy_low"] > 1.0:
+        return f"of the base rate's loss: {row['normalized_entropy'] - 1.0:.1%} more", "bad"
+    return "of the base rate's loss; no evidence of a difference", ""
+
+
+def of_calibration_ratio(row: "pd.Series[Any]") -> tuple[str, str]:
+    """What the calibration ratio says."""
+    off = row["calibration_ratio"] - 1.0
+    if row["calibration_ratio_low"] > 1.0 or row["calibration_ratio_high"] < 1.0:
+        return f"forecasts are {abs(off):.1%} too {'high' if off > 0 else 'low'} on average", ""
+    return "mean forecast over mean label; no evidence that it is off 1", ""
+
+
+def of_brier(_: Any) -> tuple[str, str]:
+    """What the Brier score says."""
+    return "mean squared error of the forecasts", ""
+
+
+def of_rows(page: Page) -> Section:
+    """How many rows were read and scored, and why the others were not."""
+    row = page.overall
+    reasons = reasons_in(row.to_dict())
+    read, scored = int(row["rows"]), int(row["rows"]) - sum(reasons.values())
+    if not reasons:
+        lines = [f"All {counted(read, 'row')} were scored."] if read else ["The table has no row."]
+        tables = []
+    else:
+        lines = [f"{scored:,} of {counted(read, 'row')} were scored; {(read - scored) / read:.2%} were not:"]
+        ordered = sorted(reasons, key=lambda reason: -reasons[reason])
+        table = {
+            "reason": ordered,
+            "rows": [f"{reasons[reason]:,}" for reason in ordered],
+            "share": [f"{reasons[reason] / read:.2%}" for reason in ordered],
+            "meaning": [MEANING[reason] for reason in ordered],
+        }
+        tables = [View(title="", table=table)]
+        lines += [f"To score more of them: {page.way_out}."] if page.way_out else []
+    # The first remark of a row counts what was not scored, which the table does.
+    others = [line for line in remarks_on(row) if " not scored" not in line]
+    return Section(id="rows", title="Rows", lines=[*lines, *map(sentence, others)], tables=tables)
+
+
+def sentence(line: str) -> str:
+    """Return a remark as a sentence."""
+    return f"{line[:1].upper()}{line[1:]}."
+
+
+def of_gate(page: Page) -> Section | None:
+    """What the gate says, the worst rules first."""
+    if page.judgement is None:
+        return None
+    shown = view_of_gate(page.judgement, page.subject)
+    view = View(title="", table=shown.table, remarks=[sentence(line) for line in shown.remarks])
+    intervals = f"Rules are judged on {100 * page.judgement.gate.confidence:g}% intervals, the worst first."
+    return Section(id="gate", title="Gate", lines=[gate_in_words(page.judgement), intervals], tables=[view])
+
+
+def of_days(page: Page) -> Section | None:
+    """How the loss, the calibration and the number of rows move from day to day."""
+    days = page.days
+    if days is None or (days["slice"] != "all").sum() < 2:
+        return None
+    of_day = days[days["slice"] != "all"].sort_values(page.day)
+    # The line of all rows is no height that a day could reach.
+    days = days.assign(n=days["n"].where(days["slice"] != "all"))
+    loss = loss_in(days)
+    drawn = [(loss, 2.4), *([("calibration_ratio", 1.8)] if has_number(days, "calibration_ratio") else []), ("n", 1.6)]
+    pictures = [
+        picture(
+            f"over-{name.replace('_', '-')}",
+            partial(plots.over, days, page.day, metric=name),
+            height,
+            caption=CAPTIONS_OF_DAYS.get(name, f"The loss of each day with its {page.coverage}."),
+            words=days_in_words(of_day, page.day, name),
+        )
+        for name, height in drawn
+    ]
+    first, last = of_day[page.day].iloc[0], of_day[page.day].iloc[-1]
+    lines = [f"{counted(len(of_day), 'day')}, {first} to {last}."]
+    return Section(id="days", title="Over time", lines=lines, pictures=pictures)
+
+
+CAPTIONS_OF_DAYS = {
+    "calibration_ratio": "Mean forecast over mean label: above 1 the forecasts are too high.",
+    "n": "Rows that were scored.",
+}
+"""What pictures over time show, but for the loss."""
+
+
+def days_in_words(of_day: pd.DataFrame, day: str, name: str) -> str:
+    """Return the range of a metric over days in words, and its last value."""
+    known = of_day[of_day[name].notna()]
+    if known.empty:
+        return f"{name} is defined on no day"
+    values, on = cells(known[name]), known[day].tolist()
+    least, most = int(known[name].to_numpy().argmin()), int(known[name].to_numpy().argmax())
+    return (
+        f"{name} over {counted(len(of_day), 'day')}: the least is {values[least].strip()} on {on[least]}, the largest "
+        f"{values[most].strip()} on {on[most]}, and the last {values[-1].strip()} on {on[-1]}"
+    )
+
+
+def has_number(frame: "pd.DataFrame | pd.Series[Any]", name: str) -> bool:
+    """Whether a metric is there with one number, and not one per class."""
+    if isinstance(frame, pd.Series):
+        return name in frame and isinstance(frame[name], float) and not math.isnan(frame[name])
+    return name in frame and pd.api.types.is_float_dtype(frame[name]) and bool(frame[name].notna().any())
+
+
+def of_reliability(page: Page) -> Section | None:
+    """Whether what was forecast is what happened, and how well the forecasts tell the classes apart."""
+    found, row = page.cells, page.overall
+    if found is None or found.empty:
+        return None
+    scalar = has_number(row, "log_loss_miscalibration")
+    words = calibration_in_words(row)
+    pictures = [
+        picture(
+            "reliability",
+            lambda ax: plots.reliability(found, ax),
+            4.6,
+            caption="What happened against what was forecast. On the dashed line forecasts are calibrated; calibrated "
+            "forecasts would stray from it by chance as far as the band goes. Below, how frequent scores are.",
+            words=words,
+        )
+    ]
+    if scalar:
+        pictures.append(
+            picture(
+                "scores",
+                lambda ax: plots.scores(found, ax),
+                2.6,
+                caption="The scores of rows in which it happened, and of those in which it did not.",
+                words=f"Histograms of the scores of both classes; area under the ROC curve {row['auc']:.4f}",
+            )
+        )
+        pictures.append(
+            picture(
+                "ranking",
+                lambda ax: plots.ranking(found, ax),
+                3.6,
+                caption="How well scores tell the classes apart.",
+                words=f"ROC curve with an area of {row['auc']:.4f}",
+            )
+        )
+    top = [] if scalar else ["With a forecast per class the score is that of the likeliest class."]
+    return Section(id="reliability", title="Reliability", lines=[f"{words}.", *top], pictures=pictures)
+
+
+def calibration_in_words(row: "pd.Series[Any]") -> str:
+    """Return how far forecasts are from what happened, in words."""
+    parts = [f"The expected calibration error is {row['ece']:.4f}"]
+    if has_number(row, "log_loss_miscalibration"):
+        parts.append(f"recalibration would lower the loss by {max(row['log_loss_miscalibration'], 0.0):.4f}")
+    if has_number(row, "cox_slope"):
+        parts.append(f"the calibration slope is {row['cox_slope']:.3f}")
+    return ", ".join(parts)
+
+
+def of_slices(page: Page) -> Section | None:
+    """Which slices add most to the loss, and all of them in a table."""
+    table = slice_table(page)
+    if table is None:
+        return None
+    loss, overall = loss_in(page.metrics), page.overall
+    ordered = by_excess(page.metrics)
+    worse = ordered[(ordered[f"{loss}_low"] > overall[loss]) & ~ordered["few"]]
+    total = sum(size for rolled_up, size in page.sizes.items() if rolled_up != overall["grouping_id"]) or len(ordered)
+    words = (
+        f"{counted(len(worse), 'slice')} of {len(ordered):,} with an interval above the loss of all rows: "
+        f"{shortened(worse['slice'].tolist(), NAMED)}"
+        if len(worse)
+        else f"No slice of {len(ordered):,} has an interval above the loss of all rows"
+    )
+    shown = min(len(ordered), MOST_SLICES)
+    forest = picture(
+        "slices",
+        lambda ax: plots.slices(page.metrics, ax),
+        height_of_rows(shown),
+        caption=f"The loss of the slices that add most to it, with their {page.coverage}; the line is all rows.",
+        words=forest_in_words(ordered.head(NAMED), loss, overall[loss]),
+    )
+    part = f" The {len(table.rows):,} that add most are listed." if total > len(table.rows) else ""
+    explained = (
+        "What a slice adds to the loss is its share of the weight times how far its loss lies above that of all rows: "
+        f"a slice that is large and a little worse may cost more than a small one that is much worse.{part}"
+    )
+    few = [f"“{FEW}”: too few rows for an interval that holds what it claims."] if ordered["few"].any() else []
+    return Section(
+        id="slices-section",
+        title="Slices",
+        lines=[f"{words}.", explained, *few],
+        pictures=[forest],
+        slices=table,
+    )
+
+
+def forest_in_words(first: pd.DataFrame, loss: str, overall: float) -> str:
+    """Return the slices that add most to the loss in words."""
+    parts = [
+        f"{visible(name)} {value:.4f}, {low:.4f} to {high:.4f}"
+        for name, value, low, high in zip(
+            first["slice"], first[loss], first[f"{loss}_low"], first[f"{loss}_high"], strict=True
+        )
+    ]
+    return f"Loss of all rows {overall:.4f}; of the slices that add most to it: {'; '.join(parts)}"
+
+
+def of_decomposition(page: Page) -> Section | None:
+    """How the log loss comes about."""
+    row = page.overall
+    if not has_number(row, "log_loss_miscalibration") or not has_number(row, "label_entropy"):
+        return None
+    words = (
+        f"Knowing the class shares alone costs {row['label_entropy']:.4f}; telling rows apart saves "
+        f"{row['log_loss_discrimination']:.4f}; forecasts that are off cost "
+        f"{row['log_loss_miscalibration']:.4f}; the log loss is {row['log_loss']:.4f}"
+    )
+    waterfall = picture(
+        "decomposition",
+        lambda ax: plots.decomposition(row, ax),
+        2.8,
+        caption="From the loss of the class shares to that of the forecasts, by isotonic regression (CORP).",
+        words=words,
+    )
+    return Section(id="decomposition", title="Where the loss comes from", lines=[f"{words}."], pictures=[waterfall])
+
+
+def of_classes(page: Page) -> Section | None:
+    """What each class was forecast, how often it happened, and its part of the loss."""
+    found = page.by_class
+    if found is None or len(found) <= 2:
+        return None
+    share = "log_loss_share" if "log_loss_share" in found else "loss_share"
+    first = found.sort_values(share, ascending=False, kind="stable").head(MOST_CLASSES)
+    table = {
+        "class": first["class"].astype(str).tolist(),
+        "rows": cells(first["n"]),
+        "happened": cells(first["label_mean"]),
+        "forecast": cells(first["prediction_mean"]),
+        "forecast / happened": cells(first["calibration_ratio"]),
+        "share of the loss": cells(first[share]),
+    }
+    part = f"The {len(first)} of {len(found):,} with the largest share of the loss."
+    lines = [part] if len(found) > len(first) else []
+    return Section(id="classes", title="Classes", lines=lines, tables=[View(title="", table=table)])
+
+
+MOST_CLASSES = 50
+"""Classes that a report lists."""
+
+
+def of_drift(page: Page) -> Section | None:
+    """What moved since a reference."""
+    if page.drift is None:
+        return None
+    found = page.drift_cells
+    pictures = (
+        []
+        if found is None or found.empty
+        else [
+            picture(
+                "drift",
+                lambda ax: plots.drift(found, ax),
+                2.6,
+                caption="The scores of the reference and of now.",
+                words="Two histograms of scores; " + "; ".join(page.drift.remarks),
+            )
+        ]
+    )
+    return of_view("drift", "Drift", page.drift, pictures)
+
+
+def of_comparison(page: Page) -> Section | None:
+    """Whether a challenger is better."""
+    if page.comparison is None:
+        return None
+    found = page.differences
+    pictures = (
+        []
+        if found is None
+        else [
+            picture(
+                "differences",
+                lambda ax: plots.differences(found, ax),
+                height_of_rows(min(len(found), MOST_SLICES)),
+                caption=f"The difference in loss from the baseline, with its {page.coverage}: left of 0 is better.",
+                words="; ".join(page.comparison.remarks),
+            )
+        ]
+    )
+    return of_view("comparison", "Comparison", page.comparison, pictures)
+
+
+def of_fit(page: Page) -> Section | None:
+    """What a fit did."""
+    if page.fit is None:
+        return None
+    pictures = []
+    history, found = page.history, page.coefficients
+    if found is not None and len(found):
+        shown = height_of_rows(min(len(found), MOST_SLICES))
+        pictures.append(
+            picture(
+                "coefficients",
+                lambda ax: plots.coefficients(found, ax),
+                shown,
+                caption="Coefficients with their intervals, those first that are the most errors from 0.",
+                words=f"{counted(len(found), 'coefficient')} of the model, which the table lists",
+            )
+        )
+    if history is not None and len(history) > 1:
+        pictures.append(
+            picture(
+                "history",
+                lambda ax: plots.history(history, ax),
+                2.4,
+                caption="The loss after each iteration.",
+                words="; ".join(page.fit.remarks),
+            )
+        )
+    return of_view("fit", "Fit", page.fit, pictures)
+
+
+def of_view(name: str, title: str, view: View, pictures: Sequence[Picture]) -> Section:
+    """Return a section that shows a view: its remarks first, then pictures and the table."""
+    lines = [sentence(line) for line in view.remarks]
+    return Section(id=name, title=title, lines=lines, pictures=pictures, tables=[View(title="", table=view.table)])
+
+
+def of_run(page: Page) -> Section:
+    """What makes the same evaluation again: versions, the command, and the config without its secrets."""
+    facts = View(title="", table={"what": list(page.facts), "value": list(page.facts.values())})
+    text = [*([f"$ {page.command}", ""] if page.command else []), *page.config]
+    return Section(id="run", title="How this was made", tables=[facts] if page.facts else [], text=text)
+
+
+SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
+    of_rows,
+    of_gate,
+    of_days,
+    of_reliability,
+    of_slices,
+    of_decomposition,
+    of_classes,
+    of_drift,
+    of_comparison,
+    of_fit,
+    of_run,
+)
+"""What makes each section, in the order of the page; None where the page has nothing for it."""
+
+
+def sections_of(page: Page) -> Iterator[Section]:
+    """Return the sections of a page, in order."""
+    for make in SECTIONS:
+        section = make(page)
+        if section is not None:
+            yield section

@@ -1,0 +1,208 @@
+"""Reports as one HTML file: what stands on the page, in what order, and that nothing on it runs. No Spark."""
+
+import hashlib
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from logloss_spark.report.html import digest, template, to_html
+from logloss_spark.report.palette import LIGHT
+from logloss_spark.report.sections import numbers, sections_of
+from logloss_spark.report.slice_table import slice_table
+from tests import hostile
+from tests.report.pages import by_country_and_device, full_page, metrics_of, page
+
+COUNTRIES = by_country_and_device(["de", "fr", "it"])
+VOID = {"meta", "input", "br"}
+
+
+class Elements(HTMLParser):
+    """The elements of a document: their names, ids and attributes, and whether all of them end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += attrs
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def document() -> str:
+    return to_html(full_page(COUNTRIES))
+
+
+def test_the_sections_are_in_the_order_in_which_a_reader_asks(document: str) -> None:
+    titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", document)
+    assert titles == [
+        "Rows", "Gate", "Over time", "Reliability", "Slices", "Where the loss comes from", "Classes", "Drift",
+        "Comparison", "Fit", "How this was made",
+    ]  # fmt: skip
+
+
+def test_what_a_page_does_not_have_has_no_section() -> None:
+    few = page(metrics_of(COUNTRIES.head(0)).assign(log_loss_miscalibration=float("nan")))
+    assert [section.title for section in sections_of(few)] == ["Rows", "How this was made"]
+
+
+def test_the_first_numbers_are_three_with_intervals() -> None:
+    shown = numbers(page(metrics_of(COUNTRIES)))
+    assert [(number.name, number.value) for number in shown] == [
+        ("log loss", "0.5000"), ("normalized entropy", "0.8333"), ("calibration ratio", "1.0300"),
+    ]  # fmt: skip
+    assert all(number.interval and number.coverage == "95% interval" for number in shown)
+
+
+def test_the_same_page_gives_the_same_bytes_in_another_process_and_under_another_style(document: str) -> None:
+    code = (
+        "import hashlib, matplotlib; matplotlib.rcParams.update({'axes.grid': True, 'font.size': 20})\n"
+        "from logloss_spark.report.html import to_html\n"
+        "from tests.report.pages import by_country_and_device, full_page\n"
+        "page = full_page(by_country_and_device(['de', 'fr', 'it']))\n"
+        "print(hashlib.sha256(to_html(page).encode()).hexdigest())\n"
+    )
+    env = {**os.environ, "PYTHONPATH": ".", "PYTHONHASHSEED": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert ran.stdout == f"{hashlib.sha256(document.encode()).hexdigest()}\n"
+
+
+def test_a_document_is_whole_has_ids_of_its_own_and_asks_for_nothing(document: str) -> None:
+    found = Elements(document)
+    assert not found.open
+    assert len(found.ids) == len(set(found.ids))
+    assert not {"img", "link", "iframe", "object", "base"} & set(found.names)
+    addresses = [value for name, value in found.attributes if name in ("src", "href", "action") and value]
+    assert all(value.startswith("#") and value[1:] in found.ids for value in addresses)
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    assert "url(http" not in document
+
+
+def test_pictures_take_all_their_colours_from_the_page(document: str) -> None:
+    pictures = re.findall(r"<svg.*?</svg>", document, flags=re.DOTALL)
+    assert len(pictures) == 12
+    for drawn in pictures:
+        assert not re.search(r"#[0-9a-fA-F]{6}|rgb", drawn)
+        assert re.match(r'<svg viewBox="0 0 288 [\d.]+" aria-hidden="true" focusable="false">', drawn)
+    assert set(re.findall(r"var\(--(\w+)\)", "".join(pictures))) <= set(vars(LIGHT))
+
+
+def test_every_picture_says_what_it_shows(document: str) -> None:
+    words = re.findall(r'<div role="img" aria-label="([^"]+)">', document)
+    assert len(words) == document.count("<svg")
+    assert "The expected calibration error is 0.0200" in words[3]
+    assert "the least is" in words[0]
+
+
+def check_inert(document: str) -> None:
+    """AssertionError where a name became an element, an attribute or an id."""
+    found = Elements(document)
+    assert not found.open
+    assert found.names.count("script") == 2
+    assert len(found.ids) == len(set(found.ids))
+    assert not {"img", "b"} & set(found.names)
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    assert not set(document) & (hostile.CONTROLS - {"\n"})
+
+
+def test_hostile_names_of_slices_are_text() -> None:
+    check_inert(to_html(page(metrics_of(by_country_and_device(list(hostile.TEXTS.values()))))))
+
+
+@pytest.mark.parametrize("name", ["html", "script", "quotes", "dollars", "title of the terminal"])
+def test_hostile_texts_are_text_wherever_they_stand(name: str) -> None:
+    text = hostile.TEXTS[name]
+    check_inert(to_html(full_page(by_country_and_device([text, "de"]), text)))
+
+
+def test_no_script_but_ours_may_run(document: str) -> None:
+    policy = html.unescape(re.findall(r'Content-Security-Policy" content="([^"]+)"', document)[0])
+    assert policy.startswith("default-src 'none'; ")
+    scripts = re.findall(r"<script>(.*?)</script>", document, flags=re.DOTALL)
+    assert scripts == [template("report.js")]
+    assert f"script-src '{digest(scripts[0])}'" in policy
+
+
+def test_data_of_the_table_end_where_they_should() -> None:
+    hostile_names = by_country_and_device(["</script><script>alert(1)</script>", "<!--", "\u2028"])
+    document = to_html(page(metrics_of(hostile_names)))
+    data = re.findall(r'<script type="application/json" id="slices-data">(.*?)</script>', document)[0]
+    assert "<" not in data
+    assert json.loads(data)["rows"][0][0] in (0, 1)
+
+
+def test_slices_that_add_most_to_the_loss_come_first_and_40_need_no_script() -> None:
+    many = metrics_of(by_country_and_device([f"c{index}" for index in range(30)]))
+    table = slice_table(page(many))
+    assert table is not None
+    added = [row[2 + table.order] for row in table.rows]
+    assert added == sorted(added, reverse=True)
+    assert table.sets == ("country", "country and device")
+    document = to_html(page(many))
+    assert "40 of 90 slices; a script shows the others" in document
+    body = re.findall(r'id="slices".*?<tbody>(.*?)</tbody>', document, flags=re.DOTALL)[0]
+    assert body.count("<tr") == 40
+
+
+def test_a_slice_of_too_few_rows_is_neither_better_nor_worse() -> None:
+    table = slice_table(page(metrics_of(COUNTRIES).assign(few=True, log_loss_low=0.9)))
+    assert table is not None
+    assert {(row[1], row[-1]) for row in table.rows} == {(0, "few")}
+
+
+def test_numbers_that_are_not_defined_or_infinite_are_words() -> None:
+    frame = metrics_of(COUNTRIES)
+    frame.loc[1, "log_loss"] = float("inf")
+    frame.loc[2, "normalized_entropy"] = float("nan")
+    document = to_html(page(frame))
+    data = json.loads(re.findall(r'id="slices-data">(.*?)</script>', document)[0])
+    assert "inf" in data["rows"][0]
+    assert any(None in row for row in data["rows"])
+
+
+def test_five_thousand_slices_are_below_a_megabyte() -> None:
+    many = by_country_and_device([f"{index:03}" for index in range(100)], [f"age_group={age}" for age in range(49)])
+    text = to_html(full_page(many))
+    assert len(many) == 5_000
+    assert text.count("country=099") > 40
+    assert len(text.encode()) < 1_000_000
+
+
+def test_without_the_extra_one_line_says_which_is_missing() -> None:
+    code = (
+        "import sys; sys.modules['jinja2'] = None\n"
+        "import logloss_spark\n"
+        "from logloss_spark.report.html import check_libraries\n"
+        "try: check_libraries()\n"
+        "except logloss_spark.SpecError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "reports need the package jinja2: pip install 'logloss-spark[report]'\n"
+
+
+def test_a_frame_without_a_row_is_a_page() -> None:
+    empty = metrics_of(COUNTRIES.head(0)).assign(n=0, rows=0, ok=0, null_label=0, log_loss=float("nan"))
+    document = to_html(page(empty))
+    assert "No row scored" in document
