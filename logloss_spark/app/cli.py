@@ -4,23 +4,26 @@ import argparse
 import logging
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pyspark.sql import SparkSession
 
 from logloss_spark import __version__
 from logloss_spark.app.arguments import add_common
+from logloss_spark.app.command import Command
 from logloss_spark.app.commands import COMMANDS
-from logloss_spark.app.config import parsed, read_config, requires_file
+from logloss_spark.app.config import JobConfig, parsed, read_config, requires_file
+from logloss_spark.app.ending import last_words
+from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import open_standard_streams, say, tell
 from logloss_spark.app.progress import progress
+from logloss_spark.app.sinks.telling import telling
 from logloss_spark.errors import MESSAGE, LogLossError, SpecError
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
 from logloss_spark.io.signals import Interrupted, end_process, held_back, interruptible, interruption
-from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.wording import visible
 
 
@@ -54,18 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_command(arguments, hidden)
         return 0
     except (Exception, KeyboardInterrupt) as error:
-        if stop := interruption(error):
-            tell(redacted(f"logloss-spark: {stop}", hidden))
-            return stop.exit_code
-        if "--traceback" in words:
+        if "--traceback" in words and not interruption(error):
             tell(redacted(traceback.format_exc(), hidden))
-        known = translated(error) if from_spark(error) else error
-        if isinstance(known, LogLossError):
-            tell(redacted(f"logloss-spark: error: {known}", hidden))
-            return known.exit_code
-        said = " ".join(f"{type(error).__name__}: {redacted(str(error), hidden)}; --traceback shows where".split())
-        tell(redacted(f"logloss-spark: error: {visible(said, MESSAGE)}", hidden))
-        return LogLossError.exit_code
+        said, code = last_words(error, hidden)
+        tell(f"logloss-spark: {said}")
+        return code
 
 
 def secrets_of(path: str | None) -> list[str]:
@@ -88,12 +84,25 @@ def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
     config = read_config(
         arguments.config, of=command.config, overrides=arguments.overrides, run_date=arguments.run_date
     )
+    with telling(config, arguments, hidden) as found:
+        run_and_print(command, config, arguments, hidden, found)
+
+
+def run_and_print(
+    command: Command[Any],
+    config: JobConfig,
+    arguments: argparse.Namespace,
+    hidden: Sequence[str],
+    found: Callable[[Outcome], None],
+) -> None:
+    """Run a command, hand on what it found, and print it. The session has ended when dashboards are told."""
     done = False
     try:
         with running(f"logloss-spark {arguments.command}") as spark, interruptible():  # PySpark handles SIGINT itself
             with progress(spark):
                 outcome = command.run(spark, config, arguments)
             done = True
+            found(outcome)
             reason = say(
                 outcome.to_json(hidden) if arguments.json else printable(outcome.to_text(), hidden), sys.stdout
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logloss_spark.errors import GateError
+from logloss_spark.gates.judging import Measurement
 from logloss_spark.io.secrets import redacted_in
 from logloss_spark.report.frames import plain
 from logloss_spark.report.text import View, as_text
@@ -15,9 +16,9 @@ from logloss_spark.report.text import View, as_text
 class Outcome:
     """What a job found and did.
 
-    The JSON document has a key for each of these but `view`, `text`, `gate`, `failure` and `notes`. It has their
-    sentences instead: `title`, a string or null, and `remarks`, a list of strings. Its numbers are those of the tables,
-    in full; infinite ones are the strings "Infinity" and "-Infinity", and NaN is null.
+    The JSON document has a key for each of these but `view`, `text`, `gate`, `failure`, `notes`, `measured` and
+    `source`. Of views and notes it has the sentences: `title`, a string or null, and `remarks`, a list of strings. Its
+    numbers are those of the tables, in full; infinite ones are the strings "Infinity" and "-Infinity", and NaN is null.
 
     Parameters
     ----------
@@ -50,6 +51,10 @@ class Outcome:
         What ends the command, once all is printed.
     notes : sequence of str
         What was read, in sentences.
+    measured : Measurement, optional
+        All metrics that were found, of more slices than are shown, where a dashboard wants them.
+    source : str, optional
+        The fingerprint of the files that were read, where their list is known.
     """
 
     command: str
@@ -65,6 +70,8 @@ class Outcome:
     gate: View | None = None
     failure: GateError | None = None
     notes: tuple[str, ...] = ()
+    measured: Measurement | None = None
+    source: str | None = None
 
     def to_text(self) -> str:
         """Return the outcome as a person reads it."""

@@ -87,6 +87,13 @@ def units_of(table: DataFrame, files: FileTable | str | None, columns: Sequence[
     return grouped(files_by_unit(table, columns))
 
 
+def fingerprint_of(files: FileTable | str | None) -> str | None:
+    """The fingerprint of all files of a table; None if they are not known."""
+    if not isinstance(files, FileTable):
+        return None
+    return fingerprint(repr(sorted((file.path, file.size, file.modified // MILLISECOND) for file in files.files)))
+
+
 def check_unit_columns(table: DataFrame, columns: Sequence[str]) -> None:
     """Raise SpecError where a table has no such unit columns, or their values have no text."""
     for name in columns:

@@ -8,18 +8,22 @@ from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import records_of
 from logloss_spark.app.command import Command
-from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
+from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
+from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.checks import one_of
 from logloss_spark.comparison import Comparison
 from logloss_spark.errors import DataError
+from logloss_spark.gates.judging import Measurement
 from logloss_spark.gates.rules import Gate
+from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.comparisons import title_of_comparison, view_of_comparison
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.inputs import ComparedRows
@@ -108,10 +112,10 @@ class ComparisonOutput(OutputWithState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(JobConfig):
+class CompareConfig(WithDashboards):
     """The config of `compare`. For a wide table, `models` names the column (or columns) of each model."""
 
-    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "gate")
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "gate", "mlflow")
 
     input: Input
     columns: EventColumns
@@ -121,9 +125,10 @@ class CompareConfig(JobConfig):
     gate: Gate | None = None
 
     def __post_init__(self) -> None:
+        columns = list(by_column(COMPARISON))
         if self.gate:
-            check_gate(self.gate, self.roles.slices, list(by_column(COMPARISON)), has_store=False)
-        _ = self.roles  # they check themselves
+            check_gate(self.gate, self.roles.slices, columns, has_store=False)
+        self.check_dashboards(self.roles.slices, ("rows", "n", *STATUSES, *columns))
 
     @property
     def contest(self) -> Models:
@@ -175,6 +180,10 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked)
             tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
             judgement = judged(spark, config.gate, comparison.state, Reading()) if config.gate else None
+            measured = None
+            if config.has_dashboards:
+                table = comparison.to_pandas(SLICES_FOR_DASHBOARDS, sort_by="rows")
+                measured = Measurement(table, rows.roles.slices)
             if not is_withheld(judgement):
                 write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     read, compared = sum(counts.values()), f"{counts['ok']:,}"
@@ -188,6 +197,8 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
         invalid=reasons_in(counts),
         slices=records_of(first),
         details={"engine": asdict(ran)},
+        measured=measured,
+        source=fingerprint_of(files),
         written={} if is_withheld(judgement) else outputs,
         view=view,
         notes=(

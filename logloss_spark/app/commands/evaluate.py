@@ -7,9 +7,8 @@ from typing import ClassVar
 
 from pyspark.sql import DataFrame, SparkSession
 
-from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
+from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, records_of
 from logloss_spark.app.command import Command
-from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
 from logloss_spark.app.gating_days import (
     judged_subject,
@@ -25,6 +24,8 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
+from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
+from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.app.storing import (
     StoreSection,
     add_store,
@@ -40,13 +41,14 @@ from logloss_spark.app.storing import (
 )
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
-from logloss_spark.gates.judging import Judgement
+from logloss_spark.gates.judging import Judgement, Measurement
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.lake_tables import pinned
 from logloss_spark.io.local import as_dataframe
-from logloss_spark.io.units import Unit, units_of
+from logloss_spark.io.units import Unit, fingerprint_of, units_of
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.evaluations import title_of, view_of
 from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import Rows, rows_of
@@ -131,10 +133,10 @@ class EvaluationOutput(OutputWithState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(JobConfig):
+class EvaluateConfig(WithDashboards):
     """The config of `evaluate`."""
 
-    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "gate")
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "gate", "mlflow")
 
     input: Input
     columns: PredictionColumns
@@ -149,11 +151,11 @@ class EvaluateConfig(JobConfig):
             raise SpecError(
                 'on_invalid = "quarantine" needs a path for the invalid rows, got none: set `invalid` in [output]'
             )
+        slices = (*(self.store.unit if self.store else ()), *self.roles.slices)
+        columns = list(columns_of_loss(METRICS, self.evaluate.loss).values())
         if self.gate:
-            slices = (*(self.store.unit if self.store else ()), *self.roles.slices)
-            columns = list(columns_of_loss(METRICS, self.evaluate.loss).values())
             check_gate(self.gate, slices, columns, has_store=self.store is not None)
-        _ = self.roles  # they check themselves
+        self.check_dashboards(slices, ("rows", "n", *STATUSES, *(self.evaluate.metrics or columns)))
 
     @property
     def roles(self) -> Roles:
@@ -347,6 +349,8 @@ def evaluate_rows(
             invalid=reasons_in(counts),
             slices=records_of(first, asked.metrics),
             details={"engine": asdict(ran), "sources": sources},
+            measured=measured_for_dashboards(evaluation, rows.roles.slices, asked) if config.has_dashboards else None,
+            source=fingerprint_of(rows.files),
             written={} if withheld else outputs,
             view=view,
             notes=(
@@ -357,6 +361,12 @@ def evaluate_rows(
             ),
         )
         return outcome if withheld else then(evaluation, outcome), judgement
+
+
+def measured_for_dashboards(evaluation: Evaluation, slices: Sequence[str], asked: Evaluate) -> Measurement:
+    """Return the chosen metrics of the slices that dashboards may name: of each grouping set those of most rows."""
+    table = evaluation.to_pandas(SLICES_FOR_DASHBOARDS, sort_by="rows")
+    return Measurement(table.drop(columns=left_out(table.columns, asked.metrics)), tuple(slices))
 
 
 def notes_on_sources(sources: Mapping[str, str]) -> list[str]:

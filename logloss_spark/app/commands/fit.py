@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.command import Command
-from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Output, Renaming
+from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.errors import DataError, InvalidRowsWarning, SpecError
 from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
@@ -26,6 +26,7 @@ from logloss_spark.fit.spec import Settings, Training, columns_or_one
 from logloss_spark.fit.storage import lines_of
 from logloss_spark.fit.table import invalid_training_rows, training_table
 from logloss_spark.io.signals import Interrupted
+from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import Target, reserved, write_tables
 from logloss_spark.scoring import Label
 from logloss_spark.wording import counted
@@ -97,9 +98,10 @@ class ModelOutput(Output):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig(JobConfig):
+class FitConfig(WithDashboards):
     """The config of `fit`. The command `score` uses the same file, for its section [score]."""
 
+    DATED: ClassVar[tuple[str, ...]] = ("input", "output", "mlflow")
     PASSED_OVER: ClassVar[tuple[str, ...]] = ("score",)
 
     input: Input
@@ -160,6 +162,7 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
         counts={"read": report.read, "fitted": report.rows, "held_out": report.held},
         invalid=report.invalid,
         details=details_of(model),
+        source=fingerprint_of(files),
         written=output.paths,
         view=fit_view(fit_title(report, len(model.feature_names), len(model.classes)), report, model.table),
         text=f"{model.summary()}\n",

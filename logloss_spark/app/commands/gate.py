@@ -14,6 +14,7 @@ from logloss_spark.app.gating_days import judged_subject, keep_verdict, stored_s
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import read_states
 from logloss_spark.app.sections import OutputWithState
+from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.alarms import expectations
@@ -24,14 +25,14 @@ from logloss_spark.wording import PATH, visible
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateConfig(JobConfig):
+class GateConfig(WithDashboards):
     """The config of `gate`. It may be that of the evaluation that stored the states: other keys are passed over.
 
     What is judged is a day of the store, else the state of `[output] state`; or the sum of the states that the command
     line names.
     """
 
-    DATED: ClassVar[tuple[str, ...]] = ("output", "gate")
+    DATED: ClassVar[tuple[str, ...]] = ("output", "gate", "mlflow")
     OTHER: ClassVar[type[JobConfig] | None] = EvaluateConfig
 
     gate: Gate

@@ -1,0 +1,111 @@
+"""The sections of a config that name dashboards, and how a command tells them of its run."""
+
+from argparse import Namespace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from logloss_spark.app.config import JobConfig
+from logloss_spark.app.ending import last_words
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.printing import tell
+from logloss_spark.app.sinks.mlflow import MlflowSection, mlflow
+from logloss_spark.app.sinks.openlineage import OpenLineageSection, openlineage
+from logloss_spark.app.sinks.prometheus import PrometheusSection, prometheus
+from logloss_spark.app.sinks.run import Dashboard, Ending, Run, run_of
+from logloss_spark.errors import MESSAGE
+from logloss_spark.io.secrets import redacted
+from logloss_spark.io.signals import Interrupted
+from logloss_spark.wording import visible
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithDashboards(JobConfig):
+    """The base of configs that may name dashboards, which are told of a run once it has ended."""
+
+    mlflow: MlflowSection | None = None
+    openlineage: OpenLineageSection | None = None
+    prometheus: PrometheusSection | None = None
+
+    @property
+    def has_dashboards(self) -> bool:
+        """Whether there is anybody to tell."""
+        return any((self.mlflow, self.openlineage, self.prometheus))
+
+    def check_dashboards(self, slices: Sequence[str], columns: Collection[str]) -> None:
+        """Raise SpecError unless dashboards are given slices and metrics that the command makes."""
+        for name, section in (
+            ("mlflow", self.mlflow),
+            ("openlineage", self.openlineage),
+            ("prometheus", self.prometheus),
+        ):
+            if section is not None:
+                section.check(name, slices, columns)
+
+
+def dashboards_of(config: WithDashboards, run: Run) -> list[Dashboard]:
+    """The dashboards of a config, that of the textfile last: it says whether the others could be told."""
+    found = []
+    if config.mlflow:
+        found.append(mlflow(config.mlflow, run))
+    if config.openlineage:
+        found.append(openlineage(config.openlineage, run))
+    if config.prometheus:
+        found.append(prometheus(config.prometheus, run))
+    return found
+
+
+@contextmanager
+def telling(config: JobConfig, given: Namespace, secrets: Sequence[str]) -> Iterator[Callable[[Outcome], None]]:
+    """Tell dashboards of a run: that it begins before this block, and after it what came of it, also of an error.
+
+    Yields a function that takes the outcome of the command. A dashboard that cannot be told is a line on stderr. It
+    changes no exit code: what the command was to write is written, and to run it again would not reach the dashboard.
+
+    Raises
+    ------
+    SpecError
+        A dashboard lacks its library, or does not know where to write. Then the command has not begun.
+    """
+    found: list[Outcome] = []
+    if not isinstance(config, WithDashboards) or getattr(given, "dry_run", False):
+        yield found.append
+        return
+    run = run_of(given.command, given.config, config, given.run_date, secrets)
+    dashboards = dashboards_of(config, run)
+    for dashboard in dashboards:
+        could_tell(dashboard.name, dashboard.begin, secrets)
+    code, error = 0, None
+    try:
+        yield found.append
+    except (Exception, KeyboardInterrupt) as raised:
+        error, code = last_words(raised, secrets)
+        raise
+    finally:
+        outcome = found[0] if found else None
+        end_all(dashboards, Ending(ended=datetime.now(UTC), exit_code=code, error=error, outcome=outcome), secrets)
+
+
+def end_all(dashboards: Sequence[Dashboard], ending: Ending, secrets: Sequence[str]) -> None:
+    """Tell dashboards what came of a run, one after the other."""
+    try:
+        for dashboard in dashboards:
+            told = could_tell(dashboard.name, partial(dashboard.end, ending), secrets)
+            ending = replace(ending, told={**ending.told, dashboard.name: told})
+    except Interrupted as stop:
+        if ending.outcome is not None:
+            stop.stands = "everything was written"
+        raise
+
+
+def could_tell(name: str, step: Callable[[], None], secrets: Sequence[str]) -> bool:
+    """Tell a dashboard something; return whether it could be told, and say why not."""
+    try:
+        step()
+    except Exception as error:
+        reason = visible(" ".join(redacted(f"{error}", secrets).split()), MESSAGE)
+        tell(f"logloss-spark: {name} could not be told: {reason or type(error).__name__}; what was written stands")
+        return False
+    return True
