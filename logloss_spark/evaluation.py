@@ -19,6 +19,7 @@ from logloss_spark.report.collecting import call_of, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.html import check_libraries, write_report
+from logloss_spark.report.page import Page
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
@@ -238,12 +239,16 @@ class Evaluation(HeldState):
             A library of the extra `report` is missing, or the file cannot be written there.
         """
         check_libraries()
+        write_report(path, self.report_page())
+
+    def report_page(self) -> Page:
+        """Return what a report shows."""
         roles, reporting = self._rows.roles, self._reporting
         with self.measured():
             page = page_of(self.state.checked, self._found or self._measured, roles.sets, reporting, title=self._title)
         call = tuple(call_of(roles, self._rows.scoring, reporting))
         facts = {"engine": str(self.engine)} | versions()
-        write_report(path, replace(page, way_out=self.advice(self.counts), config=call, facts=facts))
+        return replace(page, way_out=self.advice(self.counts), config=call, facts=facts)
 
     def remarks(self) -> list[str]:
         """Return what a reader should know of the global row: rows that were not scored, an infinite loss."""

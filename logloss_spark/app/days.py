@@ -13,17 +13,25 @@ Days = Mapping[date, Sequence[StoredUnit]]
 """The live units of each day."""
 
 
+def day_column(snapshot: Snapshot) -> str | None:
+    """The first unit column that has a date among its values; None without one."""
+    for index, name in enumerate(snapshot.columns):
+        if any(day_in(key[index]) is not None for key in snapshot.units):
+            return name
+    return None
+
+
 def days_of(snapshot: Snapshot) -> Days:
-    """The live units by their days, in order: by the first unit column whose values are dates; none without one."""
-    for index in range(len(snapshot.columns)):
-        found: dict[date, list[StoredUnit]] = {}
-        for key, unit in snapshot.units.items():
-            day = day_in(key[index])
-            if day is not None:
-                found.setdefault(day, []).append(unit)
-        if found:
-            return dict(sorted(found.items()))
-    return {}
+    """The live units by their days, in order; none where no unit column holds dates."""
+    column = day_column(snapshot)
+    if column is None:
+        return {}
+    found: dict[date, list[StoredUnit]] = {}
+    for key, unit in snapshot.units.items():
+        day = day_in(key[snapshot.columns.index(column)])
+        if day is not None:
+            found.setdefault(day, []).append(unit)
+    return dict(sorted(found.items()))
 
 
 def day_in(text: str | None) -> date | None:

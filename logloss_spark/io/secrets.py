@@ -76,3 +76,21 @@ def redacted_in(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, list):
         return [redacted_in(entry, secrets) for entry in value]
     return redacted(value, secrets) if isinstance(value, str) else value
+
+
+def without_secrets(config: Any, secrets: Sequence[str] = (), among: str = "") -> Any:
+    """Return a config with `***` in the place of secret options, and of the secrets that its texts hold.
+
+    Examples
+    --------
+    >>> without_secrets({"input": {"path": "hush", "options": {"user": "me", "password": "hush"}}})
+    {'input': {'path': '***', 'options': {'user': 'me', 'password': '***'}}}
+    """
+    hidden = [*secrets, *secrets_in(config, among)]
+    if isinstance(config, Mapping):
+        return {name: without_secrets(value, hidden, f"{among}.{name}") for name, value in config.items()}
+    if isinstance(config, list):
+        return [without_secrets(entry, hidden, among) for entry in config]
+    if next(secrets_in(config, among), None) is not None:
+        return "***"
+    return redacted(config, hidden) if isinstance(config, str) else config

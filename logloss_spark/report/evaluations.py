@@ -77,9 +77,14 @@ def title_of(rows: Rows, source: str | None = None) -> str:
     >>> title_of(rows_of(df, roles, Scoring()), "flights")
     'log loss of p against late, clusters by day in flights: all rows, by month'
     """
-    roles, loss = rows.roles, rows.scoring.loss_name
+    roles = rows.roles
+    return f"{what_is_measured(rows.scoring.loss_name, roles.prediction, roles.label)}{setting(roles, source)}"
+
+
+def what_is_measured(loss: str, prediction: Columns, label: Columns) -> str:
+    """The loss and the columns in words."""
     what = "log loss" if loss == "cross_entropy" else loss
-    return f"{what} of {column_names(roles.prediction)} against {column_names(roles.label)}{setting(roles, source)}"
+    return f"{what} of {column_names(prediction)} against {column_names(label)}"
 
 
 def setting(roles: Roles, source: str | None) -> str:

@@ -3,13 +3,14 @@
 from typing import Any
 
 from logloss_spark.app.command import Command
-from logloss_spark.app.commands import compare, drift, evaluate, fit, gate, merge, metrics, runs, score
+from logloss_spark.app.commands import compare, drift, evaluate, fit, gate, merge, metrics, report, runs, score
 
 COMMANDS: dict[str, Command[Any]] = {
     "evaluate": evaluate.COMMAND,
     "metrics": metrics.COMMAND,
     "merge": merge.COMMAND,
     "gate": gate.COMMAND,
+    "report": report.COMMAND,
     "drift": drift.COMMAND,
     "compare": compare.COMMAND,
     "fit": fit.COMMAND,

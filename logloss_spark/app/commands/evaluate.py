@@ -11,6 +11,8 @@ from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, r
 from logloss_spark.app.command import Command
 from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
 from logloss_spark.app.gating_days import (
+    StatesOf,
+    Subject,
     judged_subject,
     keep_verdict,
     states_with,
@@ -22,6 +24,7 @@ from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
+from logloss_spark.app.reporting import described, page_of_subject, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
@@ -49,7 +52,9 @@ from logloss_spark.io.local import as_dataframe
 from logloss_spark.io.units import Unit, fingerprint_of, units_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.report.evaluations import title_of, view_of
+from logloss_spark.report.evaluations import title_of, view_of, what_is_measured
+from logloss_spark.report.html import check_libraries
+from logloss_spark.report.page import Page
 from logloss_spark.roles import Roles
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
@@ -118,12 +123,16 @@ class EvaluationOutput(OutputWithState):
         The path of the table with one row per slice and class.
     invalid : str
         The path of the rows that could not be scored, with the reason.
+    report : str
+        The file of the report, one page of HTML, which replaces an older one. With a store it is of the day that the
+        gate judges. It is written whatever a gate says.
     """
 
     metrics: str | None = None
     reliability: str | None = None
     by_class: str | None = None
     invalid: str | None = None
+    report: str | None = None
 
     @property
     def paths(self) -> dict[str, str]:
@@ -162,6 +171,27 @@ class EvaluateConfig(WithDashboards):
         """Which columns mean what."""
         return self.evaluate.roles(self.columns)
 
+    @property
+    def title(self) -> str:
+        """What is measured, in words."""
+        return what_is_measured(self.evaluate.loss, self.columns.prediction, self.columns.label)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a run does with an evaluation, beside writing its tables.
+
+    Attributes
+    ----------
+    judge : judges it by the gate, before anything is written
+    publish : does something more once all is written, and adds to the outcome; not called where all is withheld
+    page : makes the page of its report
+    """
+
+    judge: Callable[[Evaluation], Judgement | None]
+    page: Callable[[Evaluation, Judgement | None], Page]
+    publish: Callable[[Evaluation, Outcome], Outcome] = lambda _, outcome: outcome
+
 
 def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcome:
     """Evaluate a table of predictions, and write what the config asks for; with a store, the units that are due.
@@ -173,6 +203,8 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     BusyError
         Another job writes the same outputs, or has stored the same units.
     """
+    if config.output.report:
+        check_libraries()
     source = pinned(spark, config.input) if config.store else config.input
     table = read_input(spark, source, config.columns)
     files = files_of_input(spark, table, source, config.columns, engine=config.evaluate.engine)
@@ -184,7 +216,10 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     def judge(evaluation: Evaluation) -> Judgement | None:
         return judged(spark, config.gate, evaluation.state, config.evaluate) if config.gate else None
 
-    outcome, judgement = evaluate_rows(spark, config, given, ready(spark, config, table, files), judge)
+    def page(evaluation: Evaluation, judgement: Judgement | None) -> Page:
+        return described(replace(evaluation.report_page(), title=config.title), given, judgement, config.input.name)
+
+    outcome, judgement = evaluate_rows(spark, config, given, ready(spark, config, table, files), Steps(judge, page))
     return published(outcome, judgement, config.input.name, given) if judgement else outcome
 
 
@@ -227,12 +262,15 @@ def evaluate_due(
     if plan.keys:
         due_rows, of_rows = rows_of_plan(plan, table, files, units)
         rows = ready(spark, config, due_rows, of_rows, roles)
-        subject = subject_to_be(plan, conventions_of(rows)) if config.gate else None
+        subject = subject_to_be(plan, conventions_of(rows))
 
         def judge(evaluation: Evaluation) -> Judgement | None:
-            if config.gate is None or subject is None:
+            if config.gate is None:
                 return None
             return judged_subject(spark, subject, states_with(store, plan, evaluation.state), config.gate, asked)
+
+        def page(evaluation: Evaluation, judgement: Judgement | None) -> Page:
+            return page_of_store(config, given, subject, states_with(store, plan, evaluation.state), judgement)
 
         def publish(evaluation: Evaluation, outcome: Outcome) -> Outcome:
             if isinstance(of_rows, FileTable):
@@ -244,7 +282,7 @@ def evaluate_due(
             metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
             return with_snapshot(outcome, section, store.publish(plan, evaluation.state, metrics))
 
-        outcome, judgement = evaluate_rows(spark, config, given, rows, judge, publish)
+        outcome, judgement = evaluate_rows(spark, config, given, rows, Steps(judge, page, publish))
     else:
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
         outcome = with_snapshot(outcome, section, store.publish(plan, None, None))
@@ -282,14 +320,19 @@ def judged_again(
     spark: SparkSession, config: EvaluateConfig, given: Namespace, outcome: Outcome, store: Store
 ) -> Outcome:
     """Judge what is stored where nothing is due: a run that is repeated after its gate has failed must fail again."""
-    snapshot = store.live()
-    if config.gate is None or config.store is None or not snapshot.units or snapshot.last_run is None:
+    snapshot, section, gate = store.live(), config.store, config.gate
+    if section is None or not (gate or config.output.report) or not snapshot.units or snapshot.last_run is None:
         return outcome
     subject = subject_of(snapshot, given.run_date, snapshot.last_run.run_id)
     states_of = stored_states(store, snapshot)
-    judgement = judged_subject(spark, subject, states_of, config.gate, config.evaluate)
+    judgement = judged_subject(spark, subject, states_of, gate, config.evaluate) if gate else None
+    outcome = with_report(
+        outcome, config.output.report, lambda: page_of_store(config, given, subject, states_of, judgement)
+    )
+    if judgement is None:
+        return outcome
     keep_verdict(store, subject, judgement, given.run_date)
-    return published(outcome, judgement, subject.name(config.store.path), given, run=subject.facts)
+    return published(outcome, judgement, subject.name(section.path), given, run=subject.facts)
 
 
 def evaluate_rows(
@@ -297,10 +340,9 @@ def evaluate_rows(
     config: EvaluateConfig,
     given: Namespace,
     rows: Rows,
-    judge: Callable[[Evaluation], Judgement | None],
-    then: Callable[[Evaluation, Outcome], Outcome] = lambda _, outcome: outcome,
+    steps: Steps,
 ) -> tuple[Outcome, Judgement | None]:
-    """Evaluate rows, judge them, write what the config asks for, and then do something more, unless it is withheld.
+    """Evaluate rows, judge them, write what the config asks for and publish it, unless it is withheld, and report.
 
     They are judged before anything is written: a rule that does not fit is an error, and leaves all as it was.
     """
@@ -337,7 +379,7 @@ def evaluate_rows(
                 "metrics": lambda: as_dataframe(chosen_metrics(metrics, asked.metrics)),
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
-            judgement = judge(evaluation)
+            judgement = steps.judge(evaluation)
             withheld = is_withheld(judgement)
             if not withheld:
                 write_tables(reservation, with_run_date(tables, outputs, given.run_date))
@@ -360,7 +402,18 @@ def evaluate_rows(
                 *([WITHHELD] if withheld else []),
             ),
         )
-        return outcome if withheld else then(evaluation, outcome), judgement
+        if not withheld:
+            outcome = steps.publish(evaluation, outcome)
+        return with_report(outcome, output.report, lambda: steps.page(evaluation, judgement)), judgement
+
+
+def page_of_store(
+    config: EvaluateConfig, given: Namespace, subject: Subject, states_of: StatesOf, judgement: Judgement | None
+) -> Page:
+    """Return the page of the report of a run on a store."""
+    assert config.store is not None
+    page = page_of_subject(subject, states_of, config.roles.sets, config.evaluate, config.title)
+    return described(page, given, judgement, subject.name(config.store.path))
 
 
 def measured_for_dashboards(evaluation: Evaluation, slices: Sequence[str], asked: Evaluate) -> Measurement:

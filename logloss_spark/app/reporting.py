@@ -1,0 +1,146 @@
+"""The report of a job: of an evaluation, of stored states, or of a day of a store with the days before it."""
+
+import json
+import re
+import shlex
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from functools import reduce
+from typing import Any
+
+import pandas as pd
+
+from logloss_spark.app.config import overlaid, overriding, parsed, toml_string
+from logloss_spark.app.days import day_column, days_of
+from logloss_spark.app.gating_days import StatesOf, Subject
+from logloss_spark.app.outcome import Outcome
+from logloss_spark.app.reading_states import persisted
+from logloss_spark.gates.judging import Judgement
+from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text, without_secrets
+from logloss_spark.report.collecting import collected, page_of, versions
+from logloss_spark.report.html import write_report
+from logloss_spark.report.page import Page
+from logloss_spark.roles import grouping_sets
+from logloss_spark.state import State
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.tables.metrics import without_cells
+
+DAYS = 90
+"""Days of a store whose metrics a report draws: the judged one, and those before it."""
+
+Sets = Sequence[Sequence[str]]
+"""Grouping sets."""
+
+BARE = re.compile(r"[\w-]+", re.ASCII)
+"""A key that TOML takes without quotation marks."""
+
+
+def page_of_state(state: State, by: Sets, reading: Reading, title: str) -> Page:
+    """Return the page of a state."""
+    sets = grouping_sets(by)
+    with persisted(state) as held:
+        return page_of(held.checked, held.measured(sets, reading), sets, reading, title=title, facts=versions())
+
+
+def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: Reading, title: str) -> Page:
+    """Return the page of what is judged of a store: a day by its slices, and the metrics of the days before it."""
+    snapshot, day = subject.snapshot, day_column(subject.snapshot)
+    others = [name for name in snapshot.columns if name != day]
+    sets = [[name for name in names if name != day] for names in ([others] if others else []) + list(map(list, by))]
+    page = page_of_state(states_of(subject.units), sets, reading, title)
+    run = snapshot.runs[subject.units[-1].run_id]
+    facts = {"run": run.run_id, "began": run.time, "evaluated by": f"logloss-spark {run.package}"}
+    if day is None or subject.day is None:
+        return replace(page, facts=facts | dict(page.facts))
+    days = metrics_of_days(subject.day, day, subject, states_of, reading)
+    return replace(page, days=days, day=day, facts={"day": subject.day.isoformat()} | facts | dict(page.facts))
+
+
+def metrics_of_days(last: date, column: str, subject: Subject, states_of: StatesOf, reading: Reading) -> pd.DataFrame:
+    """Return the metrics of the last days up to one, and of all of them together."""
+    days = {day: units for day, units in days_of(subject.snapshot).items() if day <= last}
+    units = [unit for day in list(days)[-DAYS:] for unit in days[day]]
+    state = State.from_checked(without_cells(states_of(units).checked))
+    return collected(state.measured([[column]], reading))
+
+
+def described(page: Page, given: Namespace, judgement: Judgement | None, subject: str) -> Page:
+    """Return a page that says what was evaluated, what its gate says, and by which command and config."""
+    changes = [overriding(override) for override in given.overrides]
+    config = reduce(overlaid, changes, parsed(given.config) if given.config else {})
+    hidden = [*secrets_in(config), *(secret for override in given.overrides for secret in secrets_in_text(override))]
+    dated = {"run date": given.run_date} if given.run_date else {}
+    return replace(
+        page,
+        subject=redacted(subject, hidden),
+        judgement=judgement,
+        command=redacted(command_of(given), hidden),
+        config=tuple(toml_lines(without_secrets(config, hidden))),
+        facts={name: redacted(fact, hidden) for name, fact in (dated | dict(page.facts)).items()},
+    )
+
+
+def command_of(given: Namespace) -> str:
+    """Return the command line that was given, but for options that change nothing of what a report says."""
+    words = ["logloss-spark", given.command, *getattr(given, "states", ())]
+    words += ["--config", given.config] if given.config else []
+    words += [word for override in given.overrides for word in ("--set", override)]
+    words += ["--run-date", given.run_date] if given.run_date else []
+    return shlex.join(words)
+
+
+def toml_lines(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    r"""Return a config as lines of TOML.
+
+    Examples
+    --------
+    >>> config = {"gate": {"min_rows": 9, "rule": [{"name": "a", "at_most": 0.5}]}}
+    >>> print(*toml_lines(config), sep="\n")
+    [gate]
+    min_rows = 9
+    <BLANKLINE>
+    [[gate.rule]]
+    name = "a"
+    at_most = 0.5
+    """
+    tables = {
+        name: value for name, value in config.items() if is_tables(value) or (isinstance(value, dict) and not above)
+    }
+    yield from (f"{toml_key(name)} = {toml_of(value)}" for name, value in config.items() if name not in tables)
+    for place, (name, value) in enumerate(tables.items()):
+        path = f"{above}.{toml_key(name)}" if above else toml_key(name)
+        for entry in value if isinstance(value, list) else [value]:
+            yield from [""] if place or above else []
+            yield f"[[{path}]]" if isinstance(value, list) else f"[{path}]"
+            yield from toml_lines(entry, path)
+
+
+def is_tables(value: Any) -> bool:
+    """Whether a value is a list of tables, such as the rules of a gate."""
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
+
+
+def toml_of(value: Any) -> str:
+    """Return a value as TOML writes it on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{toml_key(name)} = {toml_of(entry)}" for name, entry in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_of, value))}]"
+    if isinstance(value, bool):
+        return json.dumps(value)
+    return toml_string(value) if isinstance(value, str) else str(value)
+
+
+def toml_key(name: str) -> str:
+    """Return a key as TOML writes it."""
+    return name if BARE.fullmatch(name) else toml_string(name)
+
+
+def with_report(outcome: Outcome, path: str | None, page: Callable[[], Page]) -> Outcome:
+    """Write a report if there is a path for it, and return an outcome that says so."""
+    if not path:
+        return outcome
+    write_report(path, page())
+    return replace(outcome, written={**outcome.written, "report": path})
