@@ -65,6 +65,42 @@ def ranking_of_rows(scores: Scores) -> dict[str, Array]:
     return found | {f"{name}_bound": np.where(np.isnan(found[name]), np.nan, 0.0) for name in RANKING}
 
 
+def roc_curve(cells: Cells) -> tuple[Array, Array]:
+    """The false and the true positive rate at or above each cell, from the highest score down: (n, bins + 1) each.
+
+    Both begin with 0; NaN where a class has no weight. Between two points lie the rows of one cell, whose own order
+    decides how the curve gets from one to the other, upwards first at best.
+    """
+    with np.errstate(all="ignore"):
+        true, false = (
+            np.concatenate([np.zeros((len(side), 1)), np.cumsum(side[:, ::-1], axis=1)], axis=1)
+            / side.sum(axis=1, keepdims=True)
+            for side in (cells.labels, cells.weight - cells.labels)
+        )
+    return false, true
+
+
+def roc_band(cells: Cells, confidence: float) -> tuple[Array, Array]:
+    """How far the false and the true positive rate of all thresholds together are from those of the population, (n,).
+
+    The rates are empirical distributions of the negative and of the positive rows, each within sqrt(ln(2/a) / 2n) of
+    its own at all thresholds at once (Dvoretzky, Kiefer and Wolfowitz). Both hold with this confidence, a being
+    1 - sqrt(confidence). n is the effective number of rows of the class; labels are 0 or 1, and rows independent.
+
+    References
+    ----------
+    Campbell, Advances in statistical methodology for the evaluation of diagnostic and laboratory tests, Statistics in
+    Medicine 13 (1994), for the band of a curve. Massart, The tight constant in the Dvoretzky-Kiefer-Wolfowitz
+    inequality, Ann. Probab. 18 (1990).
+    """
+    reach = np.log(2.0 / (1.0 - np.sqrt(confidence))) / 2.0
+    positive, negative = cells.labels.sum(axis=1), (cells.weight - cells.labels).sum(axis=1)
+    of_positive, of_all = cells.squared_labels.sum(axis=1), cells.squares.sum(axis=1)
+    with np.errstate(all="ignore"):
+        of_false = np.sqrt(reach * (of_all - of_positive) / negative**2)
+        return of_false, np.sqrt(reach * of_positive / positive**2)
+
+
 def one_vs_rest(cells: ClassCells) -> dict[str, Array]:
     """The AUC of each class against the rest, and their plain mean over classes, each with its bound.
 

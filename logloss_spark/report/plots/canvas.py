@@ -1,10 +1,12 @@
 """Where plots are drawn: axes in the colours of a palette, and text from data, which is never taken as a formula."""
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from logloss_spark.extras import from_extra
 from logloss_spark.kernels.sums import Array
@@ -24,6 +26,12 @@ SMALL, SMALLER = 8.0, 7.0
 LABEL = 28
 """The longest name of a slice beside an axis, in characters."""
 
+BAND = 0.25
+"""The opacity of a band around a line of the same colour."""
+
+WIDE = 4.0
+"""An interval of so many times the median length, or more, does not decide how far an axis goes."""
+
 
 def axes_of(ax: "Axes | None", palette: Palette, height: float = 3.0) -> "Axes":
     """Return the axes to draw on, in the colours of a palette: `ax`, or those of a new figure.
@@ -40,6 +48,7 @@ def axes_of(ax: "Axes | None", palette: Palette, height: float = 3.0) -> "Axes":
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(palette.soft)
     ax.tick_params(colors=palette.soft, labelcolor=palette.soft, labelsize=SMALLER, length=2.5)
+    ax.ticklabel_format(useOffset=False, useMathText=False)
     return ax
 
 
@@ -62,6 +71,25 @@ def write(ax: "Axes", x: float, y: float, text: str, palette: Palette, **options
     """Write a text onto the axes, by default where x and y are shares of their width and height."""
     settings: dict[str, Any] = {"transform": ax.transAxes, "fontsize": SMALLER, "color": palette.ink} | options
     ax.text(x, y, text, parse_math=False, **settings)
+
+
+def write_beside(ax: "Axes", places: Array, texts: Sequence[str], palette: Palette, **options: Any) -> None:
+    """Write texts to the right of the axes, at these places of the y axis."""
+    for place, text in zip(places, texts, strict=True):
+        write(ax, 1.02, place, text, palette, transform=ax.get_yaxis_transform(), va="center", **options)
+
+
+def signed(values: Sequence[float]) -> list[str]:
+    """Write numbers with their signs, all to the same decimals: three digits of the largest.
+
+    Examples
+    --------
+    >>> signed([0.0134, -0.00071])
+    ['+0.0134', '−0.0007']
+    """
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 0
+    return [f"{value:+.{decimals}f}".replace("-", "−") for value in values]
 
 
 def explain(ax: "Axes", palette: Palette, entries: Sequence[tuple[Any, str]], **options: Any) -> None:
@@ -87,3 +115,44 @@ def name_rows(ax: "Axes", names: Sequence[str], palette: Palette) -> Array:
 def height_of_rows(count: int) -> float:
     """Return the height in inches of a figure with this many names on its y axis."""
     return 0.75 + 0.19 * max(count, 2)
+
+
+def frame_of_intervals(ax: "Axes", frame: pd.DataFrame, name: str, *, include: float) -> None:
+    """Choose how far the x axis goes: it holds all estimates, `include`, and the intervals but for very wide ones."""
+    value, low, high = (frame[column].to_numpy(dtype=np.float64) for column in (name, f"{name}_low", f"{name}_high"))
+    with np.errstate(all="ignore"):  # both ends may be infinite
+        length = high - low
+    usual = length <= WIDE * np.nanmedian(length) if np.isfinite(length).any() else np.isfinite(length)
+    ends = np.concatenate([value, low[usual], high[usual], [include]])
+    ends = ends[np.isfinite(ends)]
+    space = 0.04 * (ends.max() - ends.min()) or 0.1
+    ax.set_xlim(ends.min() - space, ends.max() + space)
+    ax.locator_params(axis="x", nbins=5)
+
+
+def draw_intervals(
+    ax: "Axes", frame: pd.DataFrame, name: str, places: Array, colours: Sequence[str], palette: Palette
+) -> None:
+    """Draw estimates as dots and their intervals as lines at these places of the y axis, within the x axis.
+
+    A dot is hollow where the frame says that its rows are too few. An arrow stands where an interval leaves the axes.
+    """
+    value, low, high = (frame[column].to_numpy(dtype=np.float64) for column in (name, f"{name}_low", f"{name}_high"))
+    left, right = ax.get_xlim()
+    few = frame["few"].to_numpy(dtype=bool) if "few" in frame else np.zeros(len(frame), dtype=bool)
+    ax.hlines(places, np.clip(low, left, right), np.clip(high, left, right), colors=list(colours), lw=1.2, zorder=2)
+    faces = [palette.page if hollow else colour for hollow, colour in zip(few, colours, strict=True)]
+    ax.scatter(value, places, s=14, c=faces, edgecolors=list(colours), linewidths=1.0, zorder=3)
+    for beyond, end, marker in ((low < left, left, "<"), (high > right, right, ">")):
+        inks = [colour for colour, is_beyond in zip(colours, beyond, strict=True) if is_beyond]
+        if inks:
+            ax.scatter(
+                np.full(len(inks), end), places[beyond], s=12, c=inks, marker=marker, linewidths=0, clip_on=False
+            )
+
+
+def say_nothing(ax: "Axes", palette: Palette, why: str = "no row was scored") -> "Axes":
+    """Say why there is nothing to draw, and return the axes."""
+    ax.set_axis_off()
+    write(ax, 0.5, 0.5, why, palette, ha="center", va="center", color=palette.soft)
+    return ax

@@ -1,6 +1,6 @@
 """An axis of scores: of probabilities, or of their logits where most of them are small."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,10 +19,17 @@ SMALL_SCORE = 0.1
 """If most forecasts are below this, or above its mirror image, the axis is one of logits."""
 
 MARGIN = 0.001
-"""An axis of logits leaves out the outermost scores that hold this share of the weight on either side."""
+"""An axis of logits goes as far as scores do, but for the outermost that hold this share of the weight on either side,
+and for exactly 0 and 1. What lies beyond is drawn at its end."""
 
 FARTHEST = 21.0
-"""The logits of exactly 0 and 1 are infinite; they are drawn here, where all bins but theirs have ended."""
+"""Beyond this logit, either side of 0, lie no bins but those of a probability below 1e-9 or above its mirror image."""
+
+LEAST_RANGE = 3.0
+"""The shortest axis of logits. It holds a tick: powers of ten are 2.3 apart."""
+
+MOST_TICKS = 6
+"""The most ticks of an axis of logits."""
 
 NICE = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 FINER = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.3, 0.7, 0.8, 0.95, 0.98, 0.995)
@@ -48,6 +55,10 @@ class ScoreAxis:
         """Where a probability is."""
         return self.of(p, 1.0 - np.asarray(p, dtype=np.float64))
 
+    def unbounded(self) -> "ScoreAxis":
+        """The same axis as far as scores go."""
+        return replace(self, least=-FARTHEST, most=FARTHEST) if self.logit else self
+
     def edges(self, most: int) -> Array:
         """Edges of at most so many bars of nearly equal width, all of them edges of the grid of scores."""
         grid = np.unique(self.of_probability(np.concatenate([[0.0], EDGES[1:]])))
@@ -69,7 +80,7 @@ class ScoreAxis:
         inside = [p for p in NICE if self.least <= np.log(p / (1 - p)) <= self.most]
         if len(inside) < 4:
             inside = [p for p in sorted(NICE + FINER) if self.least <= np.log(p / (1 - p)) <= self.most]
-        return inside[:: 1 + (len(inside) - 1) // 6]
+        return inside[:: max(1, -(-len(inside) // MOST_TICKS))]
 
 
 def tick_name(p: float) -> str:
@@ -83,24 +94,20 @@ def tick_name(p: float) -> str:
     return f"{p:g}".replace("e-0", "e-")
 
 
-def score_axis(weights: Array, parts: Array, rests: Array) -> ScoreAxis:
-    """The axis on which scores are best seen.
-
-    Parameters
-    ----------
-    weights, parts, rests : arrays of shape (m,), of cells by ascending score
-        The sums of w, of w p and of w (1 - p).
-    """
+def axis_of(frame: pd.DataFrame) -> ScoreAxis:
+    """The axis on which the scores of cells, in ascending order, are best seen."""
+    weights, parts, rests = (frame[name].to_numpy(dtype=np.float64) for name in ("w", "wp", "wq"))
     total = weights.sum()
-    small = min(weights[parts < SMALL_SCORE * weights].sum(), total)
-    large = weights[rests < SMALL_SCORE * weights].sum()
+    small, large = (weights[sums < SMALL_SCORE * weights].sum() for sums in (parts, rests))
     if not max(small, large) > total / 2:
         return ScoreAxis(False, 0.0, 1.0)
-    whole = ScoreAxis(True, -FARTHEST, FARTHEST)
-    at, below = whole.of(parts, rests), np.cumsum(weights) / total
-    inner = at[(below >= MARGIN) & (below - weights / total <= 1.0 - MARGIN)]
-    space = max(0.03 * (inner[-1] - inner[0]), 0.1)
-    return ScoreAxis(True, float(inner[0] - space), float(inner[-1] + space))
+    up_to, open_ = np.cumsum(weights), (parts > 0.0) & (rests > 0.0)
+    inner = np.flatnonzero(open_ & (up_to >= MARGIN * total) & (up_to - weights <= (1.0 - MARGIN) * total))
+    if not inner.size:
+        return ScoreAxis(False, 0.0, 1.0)
+    first, last = ScoreAxis(True, -FARTHEST, FARTHEST).of(parts[inner[[0, -1]]], rests[inner[[0, -1]]])
+    space = max(0.03 * (last - first), (LEAST_RANGE - (last - first)) / 2.0)
+    return ScoreAxis(True, float(first - space), float(last + space))
 
 
 def cells_in(frame: pd.DataFrame) -> Cells:
