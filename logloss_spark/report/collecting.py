@@ -15,7 +15,7 @@ from logloss_spark.io.local import LocalTable
 from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.frames import Order, first_of_each_set, free_name, kept_whole
 from logloss_spark.report.page import LISTED, Page
-from logloss_spark.report.plots.by_slice import alone
+from logloss_spark.report.plots.by_slice import grouping_id_of
 from logloss_spark.roles import Roles, slices_of
 from logloss_spark.rows.inputs import quoted
 from logloss_spark.scoring import Scoring
@@ -90,7 +90,7 @@ def days_in(frame: pd.DataFrame, by: Sequence[Sequence[str]], slices: Sequence[s
     """Return the metrics by day, and the column of the day; nothing if no grouping set consists of days."""
     for names in by:
         if len(names) == 1:
-            of_column = frame["grouping_id"] == alone(list(slices), names[0])
+            of_column = frame["grouping_id"] == grouping_id_of(list(slices), names[0])
             values = frame.loc[of_column, names[0]].dropna()
             if len(values) >= FEWEST_DAYS and all(map(is_day, values)):
                 return {"days": frame[of_column | (frame["slice"] == "all")], "day": names[0]}

@@ -116,7 +116,9 @@ def full_page(slices: pd.DataFrame, text: str = "plain") -> Page:
         comparison=view,
         differences=differences,
         fit=view,
-        history=pd.DataFrame({"iteration": [0, 1], "loss": [0.6, 0.5], "validation_loss": [None, None]}),
+        history=pd.DataFrame(
+            {"iteration": [0, 1], "loss": [0.6, 0.5], "gap": [0.1, 0.0], "gradient_norm": [0.2, 0.0]}
+        ).assign(validation_loss=None),
         coefficients=pd.DataFrame(
             {"feature": [text], "coefficient": [1.0], "standard_error": [0.1], "z": [10.0], "p_value": [0.0]}
         ),
