@@ -14,6 +14,7 @@ import logloss_spark
 from logloss_spark.app.cli import parser
 from logloss_spark.app.commands import COMMANDS
 from logloss_spark.app.config import dataclass_in, key_of, section_type, type_in_words
+from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.errors import LogLossError
 from logloss_spark.fit.status import Status
 from logloss_spark.kernels.status import MEANING
@@ -96,15 +97,26 @@ def config() -> str:
     for name, command in COMMANDS.items():
         commands.setdefault(command.config, []).append(name)
     return "\n".join(
-        f"## {' and '.join(map(code, names))}\n\n{of.__doc__ and prose(of)}\n\n" + "\n".join(sections(of))
+        f"## {' and '.join(map(code, names))}\n\n{of.__doc__ and prose(of)}\n\n" + "\n".join(sections(of, own(of)))
         for of, names in commands.items()
-    )
+    ) + dashboards(name for of, names in commands.items() if issubclass(of, WithDashboards) for name in names)
 
 
-def sections(of: Any) -> Iterator[str]:
-    """The sections of one config."""
+def own(of: Any) -> Iterator["dataclasses.Field[Any]"]:
+    """The sections of a config but those of dashboards, which stand in a part of their own."""
+    return (field for field in dataclasses.fields(of) if field not in dataclasses.fields(WithDashboards))
+
+
+def dashboards(names: Iterable[str]) -> str:
+    """The sections that name dashboards."""
+    head = f"## Dashboards\n\nConfigs of {', '.join(map(code, names))} may also have these sections.\n\n"
+    return head + "\n".join(sections(WithDashboards, dataclasses.fields(WithDashboards)))
+
+
+def sections(of: Any, fields: Iterable["dataclasses.Field[Any]"]) -> Iterator[str]:
+    """These sections of one config."""
     hints = get_type_hints(of)
-    for field in dataclasses.fields(of):
+    for field in fields:
         section = section_type(hints[field.name])
         optional = "" if is_required(field) else " (optional)"
         yield f"### `[{field.name}]`{optional}\n"
