@@ -30,7 +30,17 @@ FLOORS = (
 )
 NUMPY_ALONE = ("kernels", "statistics")
 BEHIND_CONNECT = (Path("io/session.py"), Path("app/progress.py"))
-STANDARD = {"collections", "dataclasses", "functools", "inspect", "math", "statistics", "textwrap", "typing"}
+STANDARD = {
+    "collections",
+    "dataclasses",
+    "functools",
+    "inspect",
+    "itertools",
+    "math",
+    "statistics",
+    "textwrap",
+    "typing",
+}
 MAY_IMPORT = {
     room: {room}.union(*FLOORS[:floor]) - ({"checks", "extras"} if room == "kernels" else set())
     for floor, rooms in enumerate(FLOORS)
