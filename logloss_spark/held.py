@@ -1,7 +1,6 @@
-"""What evaluations, comparisons and drifts share: how they show themselves, and a state that is computed once."""
+"""What evaluations and comparisons share: a state that is computed once, and the metrics of its slices."""
 
-import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,8 +16,9 @@ from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.evaluations import SHOWN_SLICES
-from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, plain, ranked, readable
-from logloss_spark.report.text import SENTENCE, View, as_html, as_text
+from logloss_spark.report.frames import Order, Ranked, first_of_each_set, kept_whole, ranked, readable
+from logloss_spark.report.shown import Shown
+from logloss_spark.report.text import View, as_text
 from logloss_spark.rows.engines import Ran
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.labels import check_labels
@@ -27,34 +27,6 @@ from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions, conventions_of
 from logloss_spark.states.small import facts_of, held, release
 from logloss_spark.states.state import CheckedState, new_source
-from logloss_spark.wording import visible
-
-
-class Shown(ABC):
-    """The base of what shows itself: in one line, as a table of a notebook, and as JSON."""
-
-    @property
-    @abstractmethod
-    def _title(self) -> str:
-        """What was computed, in words."""
-
-    @abstractmethod
-    def _view(self) -> View:
-        """What a person sees."""
-
-    @abstractmethod
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the metrics as pandas."""
-
-    def to_json(self) -> str:
-        """Return the metrics as JSON: a list with an object per row. Infinite numbers are strings, as Spark writes."""
-        return json.dumps([plain(record) for record in self.to_pandas().to_dict("records")], default=str)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}: {visible(self._title, SENTENCE)}; .show() prints its metrics"
-
-    def _repr_html_(self) -> str:
-        return as_html(self._view())
 
 
 class HeldState(Shown):

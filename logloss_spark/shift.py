@@ -11,11 +11,11 @@ from pyspark.sql import DataFrame
 
 from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
-from logloss_spark.held import Shown
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.accessors import DriftPlots
 from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
+from logloss_spark.report.shown import Shown
 from logloss_spark.report.text import View, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.state import State, check_states
