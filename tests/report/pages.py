@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from logloss_spark.gates.judging import Judgement, Measurement, judge
+from logloss_spark.gates.patterns import quoted_null
 from logloss_spark.gates.rules import Gate, Rule
 from logloss_spark.kernels.grid import BINS
 from logloss_spark.kernels.status import STATUSES
@@ -53,8 +54,12 @@ def metrics_of(slices: pd.DataFrame, seed: int = 7) -> pd.DataFrame:
 
 def by_country_and_device(countries: Sequence[str], devices: Sequence[str] = ("phone", "desktop")) -> pd.DataFrame:
     """Slices by country, and by country and device."""
-    alone = [(country, None, 1, f"country={country}") for country in countries]
-    both = [(country, device, 0, f"country={country}/device={device}") for country in countries for device in devices]
+    alone = [(country, None, 1, f"country={quoted_null(country)}") for country in countries]
+    both = [
+        (country, device, 0, f"country={quoted_null(country)}/device={device}")
+        for country in countries
+        for device in devices
+    ]
     return pd.DataFrame([*alone, *both], columns=["country", "device", "grouping_id", "slice"])
 
 
