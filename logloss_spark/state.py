@@ -12,6 +12,8 @@ from logloss_spark.io.places import folders_of_files
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.writing import Target, reserved, write_tables
+from logloss_spark.report.states import view_of_state
+from logloss_spark.report.text import as_html
 from logloss_spark.roles import By, grouping_sets, slices_of
 from logloss_spark.rows.columns import kind_of
 from logloss_spark.states.conventions import Conventions
@@ -302,13 +304,22 @@ class State:
             )
         return self.checked
 
+    def _repr_html_(self) -> str:
+        if "checked" not in self.__dict__:
+            return f"<p>{self!r}</p>"
+        return as_html(view_of_state(self.checked, self._title))
+
     def __repr__(self) -> str:
         if "checked" not in self.__dict__:
             return "State that was not checked yet; .conventions says what it holds"
+        reading = ".comparison() computes its table" if self.conventions.models else ".metrics() computes its metrics"
+        return f"{self._title}; {reading}"
+
+    @property
+    def _title(self) -> str:
+        """What the state is of, in words."""
         by = f" by {', '.join(map(visible, self.slices))}" if self.slices else ""
-        if self.conventions.models:
-            return f"State of a comparison{by}; .comparison() computes its table"
-        return f"State of an evaluation{by}; .metrics() computes its metrics"
+        return f"State of {'a comparison' if self.conventions.models else 'an evaluation'}{by}"
 
 
 def merge(*states: State) -> State:

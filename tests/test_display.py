@@ -58,6 +58,31 @@ def test_the_worst_slices_stand_first_and_those_of_few_rows_last(
     assert rows[8:] == ["largest log_loss first", "1 row of 323 not scored: null_label 1"]
 
 
+def test_a_notebook_shows_intervals_as_bars(evaluation: ls.Evaluation) -> None:
+    html = evaluation._repr_html_()
+    assert html.count('aria-hidden="true"') == 6  # the slice without a row has none
+    assert "<p>bars: log_loss [95% interval]; the line is all rows</p>" in html
+    of_state = evaluation.state._repr_html_()
+    assert re.findall(r"<td[^>]*>(\w+=\w+|all)", of_state) == ["all", "g=d", "g=c", "g=b", "g=a", "g=e"]
+    assert "shown: 5 of 6 slices by g" in of_state
+    assert "State that was not checked yet" in ls.State(evaluation.state.table)._repr_html_()
+
+
+def test_a_large_state_says_what_it_holds_without_a_query(
+    evaluation: ls.Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logloss_spark.report.states.QUICK", 0)
+    html = evaluation.state._repr_html_()
+    assert "<b>State of an evaluation by g</b>" in html
+    assert re.findall("<td>([^<]*)</td>", html) == [
+        "probability of 0, 1",
+        "cross_entropy",
+        "g",
+        "one",
+        "of independent rows",
+    ]
+
+
 def test_slices_can_be_sorted_by_any_metric(evaluation: ls.Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluation.to_pandas(2, sort_by="brier")["slice"].tolist() == ["all", "g=e", "g=d"]
     assert evaluation.to_pandas(2, sort_by="brier", ascending=True)["slice"].tolist() == ["all", "g=a", "g=b"]

@@ -7,12 +7,17 @@ import pandas as pd
 
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.status import Status
+from logloss_spark.report.bars import Bars
 from logloss_spark.report.text import View
 from logloss_spark.rows.engines import Ran
+from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.wording import counted, shortened, visible
 
 SHOWN = 40
 """Coefficients that a summary shows; the table of a model has all."""
+
+COVERAGE = 0.95
+"""The coverage of the intervals of coefficients that are drawn."""
 
 NAME_COLUMNS = ("class", "feature")
 """The columns of a table of coefficients that hold names."""
@@ -145,8 +150,13 @@ def fit_summary(title: str, report: Report, coefficients: pd.DataFrame) -> str:
 
 def fit_view(title: str, report: Report, coefficients: pd.DataFrame) -> View:
     """A fit as it is shown in a notebook."""
-    cells = {str(name): cells_of(str(name), list(column)) for name, column in coefficients.head(SHOWN).items()}
-    return View(title=title, table=cells, remarks=[*fit_remarks(report), *rest_of(coefficients)])
+    shown = coefficients.head(SHOWN)
+    cells = {str(name): cells_of(str(name), list(column)) for name, column in shown.items()}
+    value, reach = shown["coefficient"], normal_quantile(COVERAGE) * shown["standard_error"]
+    low, high = (value - reach).tolist(), (value + reach).tolist()
+    meaning = "0" + (f", and they are {COVERAGE:.0%} intervals" if reach.notna().any() else "")
+    bars = {"coefficient": Bars(value.tolist(), low, high, 0.0, meaning)}
+    return View(title=title, table=cells, remarks=[*fit_remarks(report), *rest_of(coefficients)], bars=bars)
 
 
 def cells_of(name: str, values: Sequence[object]) -> list[str]:

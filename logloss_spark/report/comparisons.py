@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from logloss_spark.report.bars import bars_of
 from logloss_spark.report.evaluations import (
     FEW_REMARK,
     column_names,
@@ -47,13 +48,14 @@ def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Co
     """Return what a person sees of a comparison: some slices, and a sentence on each challenger and grouping set."""
     frame = shown.frame
     several = frame["challenger"].nunique() > 1
+    header = f"difference [{coverage.words}]"
     table = {
         "slice": frame["slice"].tolist(),
         **({"challenger": frame["challenger"].tolist()} if several else {}),
         "n": cells(frame["n"]),
         "baseline_log_loss": cells(frame["baseline_log_loss"]),
         "challenger_log_loss": cells(frame["challenger_log_loss"]),
-        f"difference [{coverage.words}]": marked(estimates(frame, "difference"), frame["few"]),
+        header: marked(estimates(frame, "difference"), frame["few"]),
         "p_adjusted": p_values(frame["p_adjusted"]),
         "verdict": frame["verdict"].tolist(),
     }
@@ -62,6 +64,7 @@ def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Co
         title=title,
         table=table,
         remarks=[*remarks, *remarks_on_order(shown, conventions.slices), *conclusions(named, conventions)],
+        bars={header: bars_of(frame, "difference", 0.0, "0, below which the challenger is better")},
     )
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.io.local import LocalTable
+from logloss_spark.report.bars import bars_of
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, ranked
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.roles import Columns, Roles
@@ -119,9 +120,13 @@ def view_of(
 
     Metrics with one value per class are omitted unless they are named. `way_out` says what lets more rows be scored.
     """
-    table, remarks = shown_columns(ranked.frame, coverage, metrics)
-    remarks = [*remarks, *remarks_on_order(ranked, slices), *remarks_on(ranked.frame.iloc[0], way_out)]
-    return View(title=title, table=table, remarks=remarks)
+    frame, loss = ranked.frame, loss_in(ranked.frame)
+    table, remarks = shown_columns(frame, coverage, metrics)
+    remarks = [*remarks, *remarks_on_order(ranked, slices), *remarks_on(frame.iloc[0], way_out)]
+    header = f"{loss} [{coverage.words}]"
+    drawn = header in table and len(frame) > 1
+    bars = {header: bars_of(frame, loss, float(frame[loss].iloc[0]), "all rows")} if drawn else {}
+    return View(title=title, table=table, remarks=remarks, bars=bars)
 
 
 def view_of_windows(

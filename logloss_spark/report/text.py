@@ -8,10 +8,11 @@ import html
 import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
+from logloss_spark.report.bars import Bars
 from logloss_spark.wording import NAME, columns_taken, visible
 
 TERMINAL_WIDTH = 100
@@ -44,11 +45,13 @@ class View:
         The first column holds names.
     remarks : sequence of str
         What a reader should know of the table, a sentence each.
+    bars : mapping from the name of a column to the bars that stand beside its cells in HTML
     """
 
     title: str
     table: Mapping[str, Sequence[str]]
     remarks: Sequence[str] = ()
+    bars: Mapping[str, Bars] = field(default_factory=dict)
 
 
 def as_text(view: View, width: int | None = None) -> str:
@@ -87,14 +90,19 @@ def as_html(view: View) -> str:
 
     def row(cells: Iterable[str], tag: str) -> str:
         name, *numbers = cells
-        rest = "".join(f"<{tag}>{safe(number)}</{tag}>" for number in numbers)
-        return f'<tr><{tag} style="text-align: left">{safe(name)}</{tag}>{rest}</tr>'
+        rest = "".join(f"<{tag}>{number}</{tag}>" for number in numbers)
+        return f'<tr><{tag} style="text-align: left">{name}</{tag}>{rest}</tr>'
 
-    body = "".join(row(cells, "td") for cells in zip(*view.table.values(), strict=True))
-    remarks = "".join(f"<p>{safe(line, SENTENCE)}</p>" for line in view.remarks)
+    columns = {header: list(map(safe, cells)) for header, cells in view.table.items()}
+    for header, bars in view.bars.items():
+        columns[header] = [cell + drawn for cell, drawn in zip(columns[header], bars.html(), strict=True)]
+    body = "".join(row(cells, "td") for cells in zip(*columns.values(), strict=True))
+    legend = [f"bars: {header}; the line is {bars.meaning}" for header, bars in view.bars.items()]
+    remarks = "".join(f"<p>{safe(line, SENTENCE)}</p>" for line in (*view.remarks, *legend))
+    head = row(map(safe, columns), "th")
     return (
         f'<div class="tex2jax_ignore mathjax_ignore"><p><b>{safe(view.title, SENTENCE)}</b></p>'
-        f'<table class="dataframe" style="{ALIGNED}"><thead style="white-space: normal">{row(view.table, "th")}</thead>'
+        f'<table class="dataframe" style="{ALIGNED}"><thead style="white-space: normal">{head}</thead>'
         f"<tbody>{body}</tbody></table>{remarks}</div>"
     )
 

@@ -65,4 +65,5 @@ def test_results_draw_themselves_and_read_no_row_again(spark: SparkSession, eval
         assert ax.has_data()
         matplotlib.pyplot.close(cast("matplotlib.figure.Figure", ax.figure))
     assert axes[6].get_yticklabels()[0].get_text() == "all"
+    assert "difference [95% interval]" in compared.state._repr_html_()
     compared.close()

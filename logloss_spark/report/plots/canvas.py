@@ -10,6 +10,7 @@ import pandas as pd
 
 from logloss_spark.extras import from_extra
 from logloss_spark.kernels.sums import Array
+from logloss_spark.report.bars import ends_of
 from logloss_spark.report.palette import Palette
 from logloss_spark.wording import visible
 
@@ -28,9 +29,6 @@ LABEL = 28
 
 BAND = 0.25
 """The opacity of a band around a line of the same colour."""
-
-WIDE = 4.0
-"""An interval of so many times the median length, or more, does not decide how far an axis goes."""
 
 
 def axes_of(ax: "Axes | None", palette: Palette, height: float = 3.0) -> "Axes":
@@ -120,13 +118,7 @@ def height_of_rows(count: int) -> float:
 def frame_of_intervals(ax: "Axes", frame: pd.DataFrame, name: str, *, include: float) -> None:
     """Choose how far the x axis goes: it holds all estimates, `include`, and the intervals but for very wide ones."""
     value, low, high = (frame[column].to_numpy(dtype=np.float64) for column in (name, f"{name}_low", f"{name}_high"))
-    with np.errstate(all="ignore"):  # both ends may be infinite
-        length = high - low
-    usual = length <= WIDE * np.nanmedian(length) if np.isfinite(length).any() else np.isfinite(length)
-    ends = np.concatenate([value, low[usual], high[usual], [include]])
-    ends = ends[np.isfinite(ends)]
-    space = 0.04 * (ends.max() - ends.min()) or 0.1
-    ax.set_xlim(ends.min() - space, ends.max() + space)
+    ax.set_xlim(*ends_of(value, low, high, include))
     ax.locator_params(axis="x", nbins=5)
 
 
