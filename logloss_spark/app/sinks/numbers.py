@@ -20,9 +20,20 @@ PRINTED = ("rows", "n", "loss", *shown_first(METRICS, "cross_entropy"), "baselin
 SLICES_FOR_DASHBOARDS = 1_000
 """Slices of each grouping set, those of most rows, that dashboards may name."""
 
-OF_A_FIT = ("iterations", "passes", "rows", "log_loss", "label_entropy", "normalized_entropy", "validation_loss",
-    "objective", "gradient_norm", "gap", "condition")  # fmt: skip
-"""The numbers of the report of a fit that are metrics of the model."""
+OF_A_FIT = {
+    "iterations": "Iterations of the fit.",
+    "passes": "How often the fit passed over the rows.",
+    "rows": "Rows that the model was fitted on.",
+    "log_loss": "Log loss of the rows that the model was fitted on.",
+    "label_entropy": "Log loss of a forecast that knows only the shares of the classes.",
+    "normalized_entropy": "The log loss by the label entropy.",
+    "validation_loss": "Log loss of the rows that were held out.",
+    "objective": "The penalised objective.",
+    "gradient_norm": "The largest entry of the gradient.",
+    "gap": "How far the objective is above the optimum, as estimated.",
+    "condition": "Condition number of the Hessian.",
+}
+"""The numbers of the report of a fit that are metrics of the model, and what they mean."""
 
 
 @dataclass(frozen=True, kw_only=True)

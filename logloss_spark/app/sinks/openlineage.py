@@ -11,7 +11,7 @@ from typing import Any
 import pyspark
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.numbers import Chosen, Number, numbers_of
+from logloss_spark.app.sinks.numbers import PRINTED, Chosen, Number, numbers_of
 from logloss_spark.app.sinks.run import Dashboard, Ending, Run
 from logloss_spark.errors import SpecError
 from logloss_spark.extras import from_extra
@@ -53,7 +53,7 @@ class OpenLineageSection(Chosen):
     job : str
         The name of the job, by default that of the config's file with the command.
     metrics : list of str
-        The names of the metrics, by default all that are kept; each brings the ends of its interval along.
+        The names of the metrics, by default those that are printed; each brings the ends of its interval along.
     """
 
     namespace: str
@@ -151,7 +151,7 @@ def input_of(lineage: Lineage, name: str, outcome: Outcome) -> Any:
         for role in ("label", "prediction", "weight", "cluster")
         if isinstance(columns.get(role), str) and f"null_{role}" in outcome.invalid
     }
-    numbers = [record_of(number) for number in numbers_of(outcome, lineage.section)]
+    numbers = [record_of(number) for number in numbers_of(outcome, lineage.section, PRINTED)]
     found = {"logloss_spark": facets.InputDatasetFacet().with_additional_properties(metrics=numbers)}
     if "read" in outcome.counts:
         found["dataQualityMetrics"] = quality.DataQualityMetricsInputDatasetFacet(nulls, outcome.counts["read"])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.numbers import PRINTED, Chosen, Number, numbers_of
+from logloss_spark.app.sinks.numbers import OF_A_FIT, PRINTED, Chosen, Number, has_numbers, numbers_of
 from logloss_spark.app.sinks.run import Dashboard, Ending, Run
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.patterns import readable
@@ -28,6 +28,9 @@ OWN_LABELS = ("name", "command", "slice", "challenger", "rule", "verdict", "dash
 FILE_NAME = re.compile(r"[\w.-]+")
 
 SUCCESS = f"{PREFIX}last_success_timestamp_seconds"
+ON_METRICS = "# metrics\n"
+"""The line before the series on metrics."""
+
 LAST_SUCCESS = re.compile(rf"^{SUCCESS}{{.*}} (\S+)$", re.MULTILINE)
 
 HELP = {
@@ -83,6 +86,19 @@ class Sample:
     value: float
     help: str
 
+    @property
+    def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What tells it from other series."""
+        return self.name, self.labels
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an older textfile says: the time of the last success, and its lines on metrics."""
+
+    success: float | None = None
+    metrics: str = ""
+
 
 def prometheus(section: PrometheusSection, run: Run) -> Dashboard:
     """Return how a textfile is written."""
@@ -90,65 +106,73 @@ def prometheus(section: PrometheusSection, run: Run) -> Dashboard:
     path = os.path.join(section.folder, f"{name}.{run.command}.prom")
 
     def end(ending: Ending) -> None:
-        text = textfile(section, name, run, ending, success_in(path))
-        write_document("the textfile", path, text)
+        write_document("the textfile", path, textfile(section, name, run, ending, before(path)))
 
     return Dashboard("prometheus", end)
 
 
-def success_in(path: str) -> float | None:
-    """The time of the last success, as an older textfile has it; None where there is none."""
+def before(path: str) -> Before:
+    """Read an older textfile, if there is one."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            found = LAST_SUCCESS.search(file.read())
+        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+            text = file.read()
     except FileNotFoundError:
-        return None
-    return float(found[1]) if found else None
+        return Before()
+    success = LAST_SUCCESS.search(text)
+    return Before(float(success[1]) if success else None, text.partition(ON_METRICS)[2])
 
 
-def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, success: float | None) -> str:
+def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, older: Before) -> str:
     """Return a textfile: the series on the run, and then those on metrics, as many as fit.
 
-    After a run that found nothing there are none on metrics: numbers of an older run would pass for those of today.
-
-    Parameters
-    ----------
-    section, name, run, ending
-    success : float, optional
-        The time of the last success before, in seconds since 1970.
+    A run that failed has none on metrics: numbers of an older day would pass for those of today. A run for which
+    nothing was due keeps those of the run before, which still are what is stored.
     """
     common = (("name", name), ("command", run.command), *section.labels.items())
-    series: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
-    left_out = 0
-    for group in (*([sample] for sample in on_run(run, ending, success)), *on_metrics(section, ending.outcome)):
+    of_run = list(on_run(run, ending, older.success))[: MOST - 1]
+    room, left_out = MOST - 1 - len(of_run), 0
+    of_metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
+    for group in on_metrics(section, ending.outcome):
         # Two slices may have the same name in words, and a series that is there twice fails the scrape of all.
-        if len(series) + len(group) < MOST and not any((sample.name, sample.labels) in series for sample in group):
-            series |= {(sample.name, sample.labels): sample for sample in group}
+        if len(of_metrics) + len(group) <= room and not any(sample.key in of_metrics for sample in group):
+            of_metrics |= {sample.key: sample for sample in group}
         else:
             left_out += len(group)
-    samples = [*series.values(), of_run("series_left_out", left_out)]
-    return "".join(lines_of(samples, common))
+    if ending.outcome is None or has_numbers(ending.outcome):
+        metrics = "".join(lines_of(of_metrics.values(), common))
+    else:
+        metrics, left_out = first_samples(older.metrics, room)
+    return "".join(lines_of([*of_run, on("series_left_out", left_out)], common)) + ON_METRICS + metrics
+
+
+def first_samples(lines: str, most: int) -> tuple[str, int]:
+    """The lines of a textfile up to a number of samples, and how many samples are left out."""
+    kept, samples = [], 0
+    for line in lines.splitlines(keepends=True):
+        samples += not line.startswith("#")
+        kept += [line] if samples <= most else []
+    return "".join(kept), max(samples - most, 0)
 
 
 def on_run(run: Run, ending: Ending, success: float | None) -> Iterator[Sample]:
     """The series on a run."""
     ended = ending.ended.timestamp()
     last = ended if ending.exit_code == 0 else success
-    yield of_run("last_run_timestamp_seconds", ended)
+    yield on("last_run_timestamp_seconds", ended)
     if last is not None:
-        yield of_run("last_success_timestamp_seconds", last)
-    yield of_run("duration_seconds", (ending.ended - run.started).total_seconds())
-    yield of_run("exit_code", ending.exit_code)
+        yield on("last_success_timestamp_seconds", last)
+    yield on("duration_seconds", (ending.ended - run.started).total_seconds())
+    yield on("exit_code", ending.exit_code)
     for dashboard, told in ending.told.items():
-        yield of_run("dashboard_told", told, dashboard=dashboard)
+        yield on("dashboard_told", told, dashboard=dashboard)
     if ending.outcome is not None:
         for kind, count in ending.outcome.counts.items():
-            yield of_run("counted", count, kind=kind)
+            yield on("counted", count, kind=kind)
         for rule in ending.outcome.verdicts:
-            yield of_run("gate_verdict", 1, rule=rule["name"], verdict=rule["verdict"])
+            yield on("gate_verdict", 1, rule=rule["name"], verdict=rule["verdict"])
 
 
-def of_run(name: str, value: float, **labels: str) -> Sample:
+def on(name: str, value: float, **labels: str) -> Sample:
     """A series on a run."""
     return Sample(name, tuple(labels.items()), float(value), HELP[name])
 
@@ -157,7 +181,7 @@ def on_metrics(section: PrometheusSection, outcome: Outcome | None) -> Iterator[
     """The series on metrics: a metric of a slice with the ends of its interval is a group that stays together."""
     if outcome is None:
         return
-    known = {name: metric.doc for name, metric in by_column((*METRICS, *COMPARISON)).items()}
+    known = OF_A_FIT | {name: metric.doc for name, metric in by_column((*METRICS, *COMPARISON)).items()}
     for number in numbers_of(outcome, section, PRINTED):
         labels = (("slice", readable(number.slice)), *number.labels)
         yield [

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def run_of(command: str, path: str | None, config: JobConfig, run_date: str | No
 
 
 def without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config without keys that are not set, and without options whose names say that they are secret.
+    """Return a config without keys that are not set or empty, and without options whose names say they are secret.
 
     Examples
     --------
@@ -103,12 +103,14 @@ def without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     """
 
     def kept(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [kept(name, entry) for entry in value]
         if not isinstance(value, Mapping):
-            return value.isoformat() if isinstance(value, date) else value
+            return value
         return {
             key: kept(key, entry)
             for key, entry in value.items()
-            if entry is not None and not (name == "options" and SECRET.search(key))
+            if entry not in (None, [], {}) and not (name == "options" and SECRET.search(key))
         }
 
     shown: dict[str, Any] = kept("", config)

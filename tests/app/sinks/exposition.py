@@ -28,7 +28,7 @@ def parsed(text: str) -> dict[str, Family]:
     """Return the families of a text; raise AssertionError where it breaks the format.
 
     A name has one HELP and one TYPE, before its samples, and these are one group. No series is there twice, no sample
-    has a time, and the last line ends with a line feed.
+    has a time, other lines that begin with # are comments, and the last line ends with a line feed.
     """
     assert text.endswith("\n")
     families: dict[str, Family] = {}
@@ -47,6 +47,9 @@ def parsed(text: str) -> dict[str, Family]:
                 assert rest in TYPES, rest
                 typed.add(name)
             group = name
+            continue
+        if line.startswith("#"):
+            assert not re.match(r"#[ \t]*(HELP|TYPE)\b", line), f"neither HELP nor TYPE: {line!r}"
             continue
         sample = SAMPLE.fullmatch(line)
         assert sample, f"no sample: {line!r}"

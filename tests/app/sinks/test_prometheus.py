@@ -10,7 +10,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.gates.patterns import quoted_null
 from tests import hostile
 from tests.app.sinks.exposition import Family, parsed
-from tests.app.sinks.runs import OUTCOME, RUN, ending, measurement, replace
+from tests.app.sinks.runs import OUTCOME, RULE, RUN, ending, measurement, replace
 
 CLICKS = (("command", "evaluate"), ("name", "clicks"))
 ENDED = ending().ended.timestamp()
@@ -148,5 +148,21 @@ def test_the_numbers_of_a_gate_have_the_rule_as_a_label(tmp_path: Path) -> None:
     assert "logloss_spark_log_loss_high" not in families
 
 
-def test_an_evaluation_with_nothing_due_has_no_metrics(tmp_path: Path) -> None:
-    assert "logloss_spark_log_loss" not in told(tmp_path, ending(replace(OUTCOME, measured=None)))
+def test_an_evaluation_with_nothing_due_keeps_the_numbers_that_are_stored(tmp_path: Path) -> None:
+    nothing_due = ending(replace(OUTCOME, measured=None), exit_code=3)
+    assert "logloss_spark_log_loss" not in told(tmp_path, nothing_due)
+    found = told(tmp_path, slices=["all", "country=*"])
+    families = told(tmp_path, nothing_due)
+    assert value(families, "exit_code") == 3
+    assert families["logloss_spark_log_loss"] == found["logloss_spark_log_loss"]
+    told(tmp_path, ending(None, exit_code=1))
+    assert "logloss_spark_log_loss" not in told(tmp_path, nothing_due), "after a failure nobody knows"
+
+
+def test_numbers_that_are_kept_leave_room_for_the_series_on_the_run(tmp_path: Path) -> None:
+    many = measurement([f"c{number}" for number in range(500)])
+    told(tmp_path, ending(replace(OUTCOME, measured=many)), slices=["country=*"])
+    rules = tuple({**RULE, "name": f"rule {number}"} for number in range(50))
+    families = told(tmp_path, ending(replace(OUTCOME, measured=None, verdicts=rules)))
+    assert sum(len(family.values) for family in families.values()) == MOST
+    assert value(families, "series_left_out") == 48

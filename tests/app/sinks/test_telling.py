@@ -183,7 +183,7 @@ def test_a_run_knows_its_config_without_secrets_and_dashboards(tmp_path: Path) -
     assert config.mlflow.experiment == "clicks 2026-11-26"
     run = run_of("evaluate", str(file), config, None, ["hush"])
     assert run.name == "clicks"
-    assert run.config["input"] == {"path": "p", "format": "parquet", "options": {"header": True}, "schema": {}}
+    assert run.config["input"] == {"path": "p", "format": "parquet", "options": {"header": True}}
     assert run.config["evaluate"]["by"] == "country"
     assert "mlflow" not in run.config
     other = replace(config, mlflow=None)
