@@ -122,6 +122,11 @@ def kept_whole(table: DataFrame, classes: int) -> pd.DataFrame | None:
     return frame if len(frame) <= most else None
 
 
+def has_numbers(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a frame has numbers in a column, one a row and not one per class."""
+    return name in frame and pd.api.types.is_numeric_dtype(frame[name]) and bool(frame[name].notna().any())
+
+
 def plain(record: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a record, and all that is nested in it, without the numbers that JSON does not have.
 

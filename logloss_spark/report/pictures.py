@@ -3,17 +3,14 @@
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 from logloss_spark.extras import from_extra
 from logloss_spark.report.page import Picture
 from logloss_spark.report.palette import LIGHT
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 WIDTH = 4.0
 """The width of a picture in inches: text is then as large on a phone as the text around it."""
@@ -31,7 +28,9 @@ OWN = re.compile(r"(^|url\()#")
 REFERENCE = re.compile(r"""(?:url\(|href=")#([^)"]+)""")
 
 
-def picture(name: str, draw: Callable[["Axes"], Any], height: float, *, caption: str, words: str) -> Picture:
+def picture(
+    name: str, draw: Callable[[Any], Any], height: float | Sequence[float], *, caption: str, words: str
+) -> Picture:
     """Return a picture of what `draw` draws on axes.
 
     Parameters
@@ -39,9 +38,9 @@ def picture(name: str, draw: Callable[["Axes"], Any], height: float, *, caption:
     name : str
         Its name on the page, of letters and hyphens; no other picture may have it.
     draw : callable
-        One of the functions of `report.plots`, with its frame.
-    height : float
-        In inches.
+        One of the functions of `report.plots`, with its frame; or a function that draws on a list of axes.
+    height : float or sequence of float
+        In inches; of several axes, which then stand below each other.
     caption : str
         What a reader should look at.
     words : str
@@ -54,8 +53,10 @@ def picture(name: str, draw: Callable[["Axes"], Any], height: float, *, caption:
     with style.context(settings), warnings.catch_warnings():
         # The browser has the signs that matplotlib's font lacks.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-        figure = figures.Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
-        draw(figure.subplots())
+        heights = list(height) if isinstance(height, Sequence) else [height]
+        figure = figures.Figure(figsize=(WIDTH, sum(heights)), layout="constrained", facecolor="none")
+        axes = figure.subplots(len(heights), height_ratios=heights, squeeze=False)[:, 0]
+        draw(list(axes) if isinstance(height, Sequence) else axes[0])
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, facecolor="none")
     return Picture(name=name, svg=embedded(out.getvalue(), name), caption=caption, words=words)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,8 @@ from logloss_spark.gates.judging import Judgement
 from logloss_spark.kernels.status import MEANING
 from logloss_spark.report import plots
 from logloss_spark.report.evaluations import loss_in, remarks_on
-from logloss_spark.report.gates import view_of_gate
+from logloss_spark.report.gates import view_of_gate, where
+from logloss_spark.report.over_time import of_days
 from logloss_spark.report.page import Number, Page, Picture, Section
 from logloss_spark.report.pictures import picture
 from logloss_spark.report.plots.by_slice import MOST_SLICES, by_excess
@@ -53,7 +53,7 @@ def headline(page: Page) -> Headline:
     """Return the verdict of the gate; without one, whether the forecasts beat the shares of the classes."""
     if page.judgement is not None:
         verdict = page.judgement.verdict
-        return Headline(OF_GATE[verdict], gate_in_words(page.judgement), MOODS.get(verdict, ""))
+        return Headline(OF_GATE[verdict], reason_of_gate(page.judgement), MOODS.get(verdict, ""))
     row = page.overall
     if not row["n"]:
         return Headline("No row scored", "There is nothing to measure.", "bad")
@@ -66,6 +66,15 @@ def headline(page: Page) -> Headline:
     if math.isnan(low):
         return Headline("Evaluated", without)
     return Headline("No better than the base rate", f"No evidence that the forecasts beat the class shares. {without}")
+
+
+def reason_of_gate(judgement: Judgement) -> str:
+    """Return which rules have the verdict of the gate, and where; how many there are, if all of them pass."""
+    guilty = [judged for judged in judgement.rules if judged.verdict == judgement.verdict]
+    if judgement.verdict == "pass":
+        return gate_in_words(judgement)
+    named = shortened([f"{judged.rule.name} ({where(judged)})" for judged in guilty], NAMED)
+    return f"{len(guilty)} of {counted(len(judgement.rules), 'rule')}: {named}."
 
 
 def gate_in_words(judgement: Judgement) -> str:
@@ -177,56 +186,9 @@ def of_gate(page: Page) -> Section | None:
     return Section(id="gate", title="Gate", lines=[gate_in_words(page.judgement), intervals], tables=[view])
 
 
-def of_days(page: Page) -> Section | None:
-    """How the loss, the calibration and the number of rows move from day to day."""
-    days = page.days
-    if days is None or (days["slice"] != "all").sum() < 2:
-        return None
-    of_day = days[days["slice"] != "all"].sort_values(page.day)
-    # The line of all rows is no height that a day could reach.
-    days = days.assign(n=days["n"].where(days["slice"] != "all"))
-    loss = loss_in(days)
-    drawn = [(loss, 2.4), *([("calibration_ratio", 1.8)] if has_number(days, "calibration_ratio") else []), ("n", 1.6)]
-    pictures = [
-        picture(
-            f"over-{name.replace('_', '-')}",
-            partial(plots.over, days, page.day, metric=name),
-            height,
-            caption=CAPTIONS_OF_DAYS.get(name, f"The loss of each day with its {page.coverage}."),
-            words=days_in_words(of_day, page.day, name),
-        )
-        for name, height in drawn
-    ]
-    first, last = of_day[page.day].iloc[0], of_day[page.day].iloc[-1]
-    lines = [f"{counted(len(of_day), 'day')}, {first} to {last}."]
-    return Section(id="days", title="Over time", lines=lines, pictures=pictures)
-
-
-CAPTIONS_OF_DAYS = {
-    "calibration_ratio": "Mean forecast over mean label: above 1 the forecasts are too high.",
-    "n": "Rows that were scored.",
-}
-"""What pictures over time show, but for the loss."""
-
-
-def days_in_words(of_day: pd.DataFrame, day: str, name: str) -> str:
-    """Return the range of a metric over days in words, and its last value."""
-    known = of_day[of_day[name].notna()]
-    if known.empty:
-        return f"{name} is defined on no day"
-    values, on = cells(known[name]), known[day].tolist()
-    least, most = int(known[name].to_numpy().argmin()), int(known[name].to_numpy().argmax())
-    return (
-        f"{name} over {counted(len(of_day), 'day')}: the least is {values[least].strip()} on {on[least]}, the largest "
-        f"{values[most].strip()} on {on[most]}, and the last {values[-1].strip()} on {on[-1]}"
-    )
-
-
-def has_number(frame: "pd.DataFrame | pd.Series[Any]", name: str) -> bool:
-    """Whether a metric is there with one number, and not one per class."""
-    if isinstance(frame, pd.Series):
-        return name in frame and isinstance(frame[name], float) and not math.isnan(frame[name])
-    return name in frame and pd.api.types.is_float_dtype(frame[name]) and bool(frame[name].notna().any())
+def has_number(row: "pd.Series[Any]", name: str) -> bool:
+    """Whether a metric of a slice is there with one number, and not one per class."""
+    return name in row and isinstance(row[name], float) and not math.isnan(row[name])
 
 
 def of_reliability(page: Page) -> Section | None:

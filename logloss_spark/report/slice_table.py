@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from logloss_spark.report.evaluations import loss_in
+from logloss_spark.report.frames import has_numbers
 from logloss_spark.report.page import LISTED, Column, Page, SliceTable
 from logloss_spark.report.plots.by_slice import by_excess
 from logloss_spark.report.text import NOTHING
@@ -32,7 +33,7 @@ def slice_table(page: Page) -> SliceTable | None:
     if frame.empty:
         return None
     loss = loss_in(frame)
-    numbers = [loss, f"{loss}_low", f"{loss}_high", "excess", *(name for name in SHOWN if is_number(frame, name))]
+    numbers = [loss, f"{loss}_low", f"{loss}_high", "excess", *(name for name in SHOWN if has_numbers(frame, name))]
     columns = (
         Column(name="slice", kind="text"),
         Column(name="rows scored", kind="count"),
@@ -62,11 +63,6 @@ def slice_table(page: Page) -> SliceTable | None:
 TITLES = {"excess": "adds to the loss", "log_loss_low": "low", "log_loss_high": "high", "loss_low": "low",
           "loss_high": "high"}  # fmt: skip
 """The titles of columns, where they are not their names."""
-
-
-def is_number(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a metric is there and has one number for each slice."""
-    return name in frame and pd.api.types.is_float_dtype(frame[name]) and bool(frame[name].notna().any())
 
 
 def decimals(values: "pd.Series[float]") -> int:

@@ -48,6 +48,7 @@ def metrics_of(slices: pd.DataFrame, seed: int = 7) -> pd.DataFrame:
         column: np.zeros(size, dtype={"count": np.int64, "flag": bool}.get(metric.type, float))
         for column, metric in by_column(METRICS).items()
     }
+    frame = frame[[*names, "slice", "grouping_id"]]
     measured = pd.DataFrame({"rows": n + counts["null_label"], "n": n} | columns | known | counts)
     return pd.concat([frame, measured], axis=1)
 
@@ -90,7 +91,7 @@ def judgement(metrics: pd.DataFrame, slices: Sequence[str], name: str = "bounded
 def page(metrics: pd.DataFrame, **others: Any) -> Page:
     """A page of metrics, and of what a test wants besides."""
     names = list(metrics)
-    slices = tuple(names[: names.index("grouping_id")])
+    slices = tuple(names[: names.index("slice")])
     given: dict[str, Any] = {"title": "log loss of p against late", "coverage": "95% interval", "slices": slices}
     return Page(**given | {"metrics": metrics} | others)
 

@@ -11,12 +11,16 @@ from html.parser import HTMLParser
 
 import pytest
 
+from logloss_spark.gates.judging import Baseline, Measurement, judge
+from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.report.html import digest, template, to_html
+from logloss_spark.report.over_time import bounds_of, near
+from logloss_spark.report.over_time import of_days as over_time
 from logloss_spark.report.palette import LIGHT
 from logloss_spark.report.sections import numbers, sections_of
 from logloss_spark.report.slice_table import slice_table
 from tests import hostile
-from tests.report.pages import by_country_and_device, full_page, metrics_of, page
+from tests.report.pages import by_country_and_device, by_day, full_page, metrics_of, page
 
 COUNTRIES = by_country_and_device(["de", "fr", "it"])
 VOID = {"meta", "input", "br"}
@@ -102,7 +106,7 @@ def test_a_document_is_whole_has_ids_of_its_own_and_asks_for_nothing(document: s
 
 def test_pictures_take_all_their_colours_from_the_page(document: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", document, flags=re.DOTALL)
-    assert len(pictures) == 12
+    assert len(pictures) == 10
     for drawn in pictures:
         assert not re.search(r"#[0-9a-fA-F]{6}|rgb", drawn)
         assert re.match(r'<svg viewBox="0 0 288 [\d.]+" aria-hidden="true" focusable="false">', drawn)
@@ -112,7 +116,7 @@ def test_pictures_take_all_their_colours_from_the_page(document: str) -> None:
 def test_every_picture_says_what_it_shows(document: str) -> None:
     words = re.findall(r'<div role="img" aria-label="([^"]+)">', document)
     assert len(words) == document.count("<svg")
-    assert "The expected calibration error is 0.0200" in words[3]
+    assert "The expected calibration error is 0.0200" in words[1]
     assert "the least is" in words[0]
 
 
@@ -188,6 +192,26 @@ def test_five_thousand_slices_are_below_a_megabyte() -> None:
     assert len(many) == 5_000
     assert text.count("country=099") > 40
     assert len(text.encode()) < 1_000_000
+
+
+def test_bounds_of_the_gate_and_the_days_it_compares_with_are_drawn_over_time() -> None:
+    of_days, overall = by_day(20), metrics_of(COUNTRIES)
+    against = Against(days=7)
+    rules = [
+        Rule(name="bounded", metric="log_loss", at_most=0.7),
+        Rule(name="far", metric="log_loss", at_most=99.0),
+        Rule(name="as before", metric="log_loss", against=against, rise_at_most="10%"),
+    ]
+    baseline = Baseline(measured=Measurement(overall, ("country", "device")), first="2026-01-12", last="2026-01-18")
+    found = judge(Gate(rule=rules), Measurement(overall, ("country", "device")), {against: baseline})
+    assert bounds_of(found, "log_loss") == [0.7, 99.0, pytest.approx(0.55)]
+    assert near(bounds_of(found, "log_loss"), of_days, "log_loss") == [0.7, pytest.approx(0.55)]
+    section = over_time(page(overall, judgement=found, days=of_days, day="day"))
+    assert section is not None
+    (drawn,) = section.pictures
+    assert "Red lines are bounds of the gate." in drawn.caption
+    assert "Grey are the days that it compares with, 2026-01-12 to 2026-01-18." in drawn.caption
+    assert drawn.svg.count("stroke: var(--bad)") >= 2
 
 
 def test_without_the_extra_one_line_says_which_is_missing() -> None:
