@@ -24,11 +24,11 @@ def test_the_wheel_in_an_empty_environment_runs_the_demos_evaluation(tmp_path: P
     python = tmp_path / "env" / "bin" / "python"
     pinned = ["-c", ROOT / "conf" / "constraints.txt"]
     pip = [sys.executable, "-m", "pip", "--python", python]
-    run(*pip, "install", "--quiet", "--no-compile", *pinned, f"{wheel}[spark]")
+    run(*pip, "install", "--quiet", "--no-compile", *pinned, f"{wheel}[spark,report]")
     write_predictions(tmp_path / "predictions")
 
     paths = {"input.path": "predictions"} | {
-        f"output.{name}": name for name in ("metrics", "state", "reliability", "invalid")
+        f"output.{name}": name for name in ("metrics", "state", "reliability", "invalid", "report")
     }
     overrides = [word for name, path in paths.items() for word in ("--set", f"{name}={tmp_path / path}")]
     command = tmp_path / "env" / "bin" / "logloss-spark"
@@ -36,6 +36,7 @@ def test_the_wheel_in_an_empty_environment_runs_the_demos_evaluation(tmp_path: P
 
     assert "read 300 rows" in printed
     assert pq.read_table(tmp_path / "metrics").num_rows == 1 + 2 + 3 + 6
+    assert (tmp_path / "report").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
 def run(*command: object, cwd: Path = ROOT) -> str:

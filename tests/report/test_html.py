@@ -8,9 +8,12 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+import logloss_spark
 from logloss_spark.gates.judging import Baseline, Measurement, judge
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.report.html import digest, template, to_html
@@ -224,6 +227,24 @@ def test_without_the_extra_one_line_says_which_is_missing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "reports need the package jinja2: pip install 'logloss-spark[report]'\n"
+
+
+def test_templates_are_found_in_a_zip_file(tmp_path: Path) -> None:
+    package = Path(logloss_spark.__file__).parent
+    with ZipFile(tmp_path / "logloss_spark.zip", "w") as archive:
+        for file in package.rglob("*.*"):
+            if file.suffix != ".pyc":
+                archive.write(file, file.relative_to(package.parent))
+    code = "from logloss_spark.report import html; print(html.__file__, len(html.template('report.css')))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "logloss_spark.zip")},
+        cwd=tmp_path,
+    )
+    assert ran.stdout == f"{tmp_path}/logloss_spark.zip/logloss_spark/report/html.py {len(template('report.css'))}\n"
 
 
 def test_a_frame_without_a_row_is_a_page() -> None:

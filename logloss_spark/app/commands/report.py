@@ -100,7 +100,7 @@ def report_on_store(
 
 COMMAND = Command(
     help="write a report as one HTML file from stored states",
-    example="conf/evaluate.toml",
+    example="conf/morning.toml",
     config=ReportConfig,
     run=run,
     add_arguments=add_arguments,
