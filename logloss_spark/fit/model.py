@@ -11,11 +11,13 @@ from pyspark.sql import DataFrame
 
 from logloss_spark.errors import DataError
 from logloss_spark.fit.report import Report, fit_summary, fit_title, fit_view
-from logloss_spark.fit.scoring import Predictor, check_new_columns, forecasts, with_forecasts
-from logloss_spark.fit.storage import fields_of_json, json_of, load_text, save_text
+from logloss_spark.fit.scoring import Predictor, forecasts, with_forecasts
+from logloss_spark.fit.storage import fields_of_json, json_of
+from logloss_spark.io.texts import load_text, save_text
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.accessors import ModelPlots
 from logloss_spark.report.text import as_html
+from logloss_spark.rows.new_columns import check_new_columns
 from logloss_spark.scoring import Label
 from logloss_spark.wording import counted
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from logloss_spark.errors import SpecError
 from logloss_spark.fit.batches import FeatureForm, features_of
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import feature_columns, layout_of
@@ -26,8 +25,10 @@ from logloss_spark.workers.columns import vectorised
 LOGIT = "logit of logloss_spark"
 """The column of logits while a table is scored; no table has a column of this name."""
 
+
 WIDE = 1000
 """Vectors with more features than this are scored in compressed form."""
+
 
 Outputs = Callable[[Column, Column], Mapping[str, Column]]
 """From the logit and the probability of a row to the new columns, by their names."""
@@ -80,21 +81,6 @@ def with_forecasts(df: DataFrame, predictor: Predictor, outputs: Outputs) -> Dat
     columns = [column.alias(name) for name, column in added.items()]
     whole = table.select("*", score.alias(LOGIT)).select("*", *columns).drop(LOGIT)
     return whole if table.columns == df.columns else whole.toDF(*df.columns, *added)
-
-
-def check_new_columns(df: DataFrame, names: Mapping[str, str]) -> None:
-    """Raise SpecError unless the new columns, given by their role, have names that no other column has."""
-    taken = {name.casefold() for name in df.columns}
-    for role, name in names.items():
-        if not isinstance(name, str) or not name:
-            raise SpecError(f"{role} must be the name of a new column, got {name!r}")
-        if name.casefold() in taken:
-            raise SpecError(
-                f"new columns must have new names, got {role}={name!r}, which is in the table to score already: give "
-                f"it another name, as in {role}={name + '_of_model'!r}"
-            )
-    if len({name.casefold() for name in names.values()}) < len(names):
-        raise SpecError(f"new columns must have names of their own, got {list(names.values())}")
 
 
 def probability_of(logit: Column) -> Column:

@@ -1,28 +1,22 @@
-"""Models as JSON, and texts in folders that Spark writes and reads."""
+"""Models as JSON."""
 
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
 
-from logloss_spark.errors import MissingInputError, SpecError
-from logloss_spark.fit.parsing import STORED_INFINITY, dataclass_of, parsed_json, typed_value
 from logloss_spark.fit.report import Report
-from logloss_spark.io.session import active_session
+from logloss_spark.io.parsing import STORED_INFINITY, dataclass_of, parsed_json, typed_value
 from logloss_spark.kernels.sums import Array
 from logloss_spark.wording import counted
 
 MODEL_FORMAT = "logloss_spark.LogisticModel"
-MODEL_VERSION = 2
 
-SAVED = re.compile(r"/part-00000-[^/]*\.txt$")
-"""The file of a saved text."""
+
+MODEL_VERSION = 2
 
 
 def json_of(model: Mapping[str, Any]) -> str:
@@ -109,60 +103,3 @@ def errors_of(logits: Sequence[Mapping[str, Any]], width: int) -> Array | None:
 def json_number(value: Any) -> float | None:
     """A number for JSON, which has no NaN."""
     return None if value is None or math.isnan(value) else float(value)
-
-
-def save_text(text: str, path: str, *, overwrite: bool = False) -> None:
-    """Write a text to a folder through Spark, so that it lands where tables do.
-
-    Raises SpecError if something is there already; with `overwrite`, if that is anything but such a text.
-    """
-    if overwrite:
-        check_replaceable(path)
-    try:
-        lines_of(text).write.mode("overwrite" if overwrite else "error").text(path)
-    except Exception as error:
-        if not isinstance(error, PySparkException) and not type(error).__module__.startswith("py4j."):
-            raise
-        if "PATH_ALREADY_EXISTS" in str(error):
-            raise SpecError(
-                f"a model must be written to a new path, but {path} exists: name another path, or pass overwrite=True"
-            ) from error
-        causes = re.findall(r"Exception: (.+)", str(error))
-        reason = causes[-1] if causes else str(error)
-        raise SpecError(f"a model must be written where Spark can write, got {path}: {reason}") from error
-
-
-def check_replaceable(path: str) -> None:
-    """Raise SpecError unless a path holds nothing but the file of a saved text, because the rest would be lost."""
-    listing = active_session().read.format("binaryFile").option("recursiveFileLookup", True)
-    try:
-        files = [row["path"] for row in listing.load(path).select("path").limit(2).collect()]
-    except PySparkException as error:
-        if "PATH_NOT_FOUND" not in str(error):
-            raise
-        return
-    strangers = [file for file in files if not SAVED.search(file)]
-    if strangers or len(files) > 1:
-        raise SpecError(
-            f"overwrite replaces a saved model and nothing else, and {path} holds {(strangers or files)[-1]}: "
-            "name another path"
-        )
-
-
-def lines_of(text: str) -> DataFrame:
-    """A text as a table of its lines, which Spark writes as one file."""
-    lines = [(line,) for line in text.splitlines()]
-    return active_session().createDataFrame(lines, "value string").coalesce(1)
-
-
-def load_text(path: str) -> str:
-    """Read the text that `save_text` wrote; raise MissingInputError if nothing is there."""
-    try:
-        lines = active_session().read.text(path, wholetext=True).collect()
-    except PySparkException as error:
-        if "PATH_NOT_FOUND" not in str(error):
-            raise
-        raise MissingInputError(
-            f"a model must be read from where it was saved, but nothing is at {path}: check the path"
-        ) from error
-    return "\n".join(row["value"] for row in lines)

@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 from logloss_spark.errors import DataError
 from logloss_spark.fit.fitting import fit_table
 from logloss_spark.fit.model import LogisticModel
-from logloss_spark.fit.scoring import check_new_columns, probability_of, with_forecasts
+from logloss_spark.fit.scoring import probability_of, with_forecasts
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import TrainingTable, training_table
 from logloss_spark.ml.params import (
@@ -39,6 +39,7 @@ from logloss_spark.ml.params import (
     SetsWeight,
 )
 from logloss_spark.ml.persistence import JsonStage
+from logloss_spark.rows.new_columns import check_new_columns
 
 
 class LogisticRegressionGD(

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
 
 from logloss_spark.errors import DataError
-from logloss_spark.fit.storage import load_text, save_text
+from logloss_spark.io.texts import load_text, save_text
 
 
 class JsonStage(MLWritable, MLReadable[Any]):

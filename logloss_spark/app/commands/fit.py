@@ -23,9 +23,9 @@ from logloss_spark.fit.model import LogisticModel
 from logloss_spark.fit.report import SHOWN, fit_title, fit_view, reading_of
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.spec import Settings, Training, columns_or_one
-from logloss_spark.fit.storage import lines_of
 from logloss_spark.fit.table import invalid_training_rows, training_table
 from logloss_spark.io.signals import Interrupted
+from logloss_spark.io.texts import lines_of
 from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import Target, reserved, write_tables
 from logloss_spark.scoring import Label
