@@ -6,7 +6,7 @@ losses.
 
 States: `Evaluation.state` is a `State`, a small table of sums. States add, with `+` or `merge`; metrics and other
 tables are read off them; `State.save` and `read_state` store them, and a `Store` keeps those of many days; `windows`
-reads the metrics of the last days, day by day; `drift` tells two apart.
+reads the metrics of the last days, day by day; `drift` tells two apart; `State.calibrator` makes a `Calibrator`.
 `help(logloss_spark.State.metrics)` says what each column is.
 
 Fit: `fit_logistic` gives a `LogisticModel`. `logloss_spark.ml` has Estimators and an Evaluator for pipelines.
@@ -19,6 +19,7 @@ Errors are one line each: `SpecError` for what was asked, `DataError` for the da
 """
 
 from logloss_spark import functions
+from logloss_spark.calibrator import Calibrator
 from logloss_spark.comparison import Comparison, compare
 from logloss_spark.errors import (
     DataError,
@@ -44,6 +45,7 @@ from logloss_spark.store import Store
 from logloss_spark.version import __version__ as __version__
 
 __all__ = [
+    "Calibrator",
     "Comparison",
     "DataError",
     "Drift",

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 
+from logloss_spark.calibrator import Calibrator
 from logloss_spark.errors import SpecError
 from logloss_spark.io.caching import uncache
 from logloss_spark.io.local import LocalTable, as_dataframe
@@ -31,11 +32,13 @@ from logloss_spark.statistics.catalogue import (
     SLICE,
     WINDOW,
 )
+from logloss_spark.statistics.recalibration import Method
 from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Coverage, Intervals, Reading
 from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.metrics import metrics_table
+from logloss_spark.tables.recalibration import Recalibration, recalibration
 from logloss_spark.tables.reliability import reliability_table
 from logloss_spark.tables.windows import windows_table
 from logloss_spark.wording import visible
@@ -294,6 +297,58 @@ class State:
         if not self.conventions.models:
             raise SpecError("this is the state of an evaluation: read it with `metrics`")
         return as_dataframe(comparison_table(self.checked, grouping_sets(by), coverage))
+
+    def calibrator(
+        self,
+        method: Method = "isotonic",
+        *,
+        held_out: "State | None" = None,
+        over: str | None = None,
+        confidence: float = 0.95,
+    ) -> Calibrator:
+        """A calibrator: a curve that turns forecasts into better ones, fitted to the cells of this state alone.
+
+        Parameters
+        ----------
+        method : "isotonic", "platt", "beta" or "temperature"
+            Any rising curve (pooled adjacent violators); a straight line in log odds; a line in ln p and ln(1 - p); or
+            one factor of the logit. A forecast with an entry for each of two classes has the last one only.
+        held_out : State, optional
+            The state of other rows, on which the gain is measured.
+        over : str, optional
+            A slice column of this state, such as the day, over which the gain is measured instead: on each of its
+            slices by the curve of all other slices.
+        confidence : float in (0, 1)
+            The confidence of the gain's interval.
+
+        Returns
+        -------
+        Calibrator, whose `gain` is None without `held_out` and `over`. The interval of the gain takes rows as
+        independent, or its clusters if the state that it is measured on has them.
+
+        Raises
+        ------
+        SpecError
+            This is the state of a comparison or of another loss, its cells do not determine the curve, the state has
+            no slice column `over`, or `held_out` shares rows with it or was made otherwise.
+        DataError
+            There are no rows of one class, or a threshold of the score separates the classes, which only
+            "isotonic" can be fitted to.
+
+        Examples
+        --------
+        >>> import logloss_spark as ls
+        >>> rows = [(day, int(i % 10 < 4), 0.6 if 0 < i % 10 < 6 else 0.5) for day in "ab" for i in range(100)]
+        >>> df = spark.createDataFrame(rows, "day string, label int, p double")
+        >>> state = ls.evaluate(df, label="label", prediction="p", by="day").state
+        >>> calibrator = state.calibrator("platt", over="day")
+        >>> calibrator.predict([0.6, 0.5]).round(2).tolist(), round(calibrator.gain.value, 3)
+        ([0.6, 0.2], 0.096)
+        """
+        asked = Recalibration(method=method, over=over, confidence=confidence)
+        others = None if held_out is None else held_out._of_evaluation
+        curve, rows, gain = recalibration(self._of_evaluation, others, asked)
+        return Calibrator(method, self.conventions.kind, rows, curve, gain)
 
     @property
     def _of_evaluation(self) -> CheckedState:

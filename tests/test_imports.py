@@ -22,6 +22,7 @@ FLOORS = (
     {"states"},
     {"tables"},
     {"report"},
+    {"calibrator"},
     {"state"},
     {"store"},
     {"fit", "held", "mean_loss"},

@@ -122,14 +122,14 @@ def mean_over(cells: Cells | Scores, values: Array) -> Array:
 def cross_entropies(cells: Cells, cap: float) -> Array:
     """Cross-entropy of each cell's mean label under its mean prediction, each class's loss at most `cap`."""
     with np.errstate(all="ignore"):
-        surprise = np.minimum(_surprisal(cells.predictions, cells.of_other), cap)
-        surprise_of_other = np.minimum(_surprisal(cells.of_other, cells.predictions), cap)
+        surprise = np.minimum(surprisal(cells.predictions, cells.of_other), cap)
+        surprise_of_other = np.minimum(surprisal(cells.of_other, cells.predictions), cap)
         y = cells.label_mean
         return share_of(y, surprise) + share_of(1.0 - y, surprise_of_other)
 
 
-def _surprisal(part: Array, rest: Array) -> Array:
-    # -ln of part / (part + rest), by the smaller of both, which has the digits.
+def surprisal(part: Array, rest: Array) -> Array:
+    """-ln of part / (part + rest), by the smaller of both, which has the digits."""
     whole = part + rest
     return np.where(part > rest, -np.log1p(-rest / whole), -np.log(part / whole))
 
