@@ -56,11 +56,12 @@ jars: .jars/.fetched ## fetch the jars of Delta and Iceberg by Maven, once
 
 test: setup ## run the tests but the slow ones, then a marked part of them over Spark Connect
 	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'not slow and not crash and not lakes'
-	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and not lakes'
+	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and not slow and not lakes'
 
-test-slow: setup ## run the slow tests: large references, simulations, the wheel; then killed processes, one at a time
+test-slow: setup ## run the slow tests: further cases, large references, the wheel; then killed processes; then over Spark Connect
 	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'slow and not lakes' --ignore=tests/app
 	$(spark) $(BIN)/python -m pytest -m 'slow and not lakes' tests/app
+	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and slow and not lakes'
 
 test-lakes: BIN := .venvs/$(lakes)/bin
 test-lakes: jars ## run the tests of Delta and Iceberg on the newest Spark that has both, then again over Spark Connect

@@ -31,6 +31,8 @@ SETTINGS = {
     "spark.driver.extraJavaOptions": f"'{' '.join(JAVA)}'",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # to compile a plan takes longer than to run it on a thousand rows
     "spark.sql.codegen.wholeStage": "false",  # jobs in processes compile theirs
+    # Spark computes projections of a local table while it plans, again for each plan: half the time of an evaluation.
+    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation",
     "spark.ui.showConsoleProgress": "false",
     "spark.python.daemon.module": "tests.daemon",
     "spark.python.unix.domain.socket.enabled": "true",  # a Python task is 25 ms cheaper, and there are thousands

@@ -17,6 +17,7 @@ from logloss_spark.errors import DataError, SpecError
 from logloss_spark.rows.models import Models
 from tests.cases import FORMS, one_case
 from tests.oracle import CAP, rows
+from tests.quick import slow
 from tests.rows.batches import arrow
 
 SUMS = 1e-12
@@ -204,12 +205,7 @@ def divergence_of(form, q, p):
 
 @pytest.mark.parametrize(
     ("name", "cluster"),
-    [
-        ("probability", "user"),
-        ("logit, soft", None),
-        ("4 probabilities", None),
-        ("4 logits", "user"),
-    ],
+    [("probability", "user"), slow(("logit, soft", None)), slow(("4 probabilities", None)), ("4 logits", "user")],
 )
 def test_random_forecasts_of_every_form_compare_as_in_numpy(spark, tmp_path, name, cluster):
     form = FORMS[name]
@@ -503,7 +499,9 @@ def test_a_key_that_lacks_a_model_is_a_row_without_its_prediction(small, capsys)
             "a key must have one row of each model, got several for 1 of 2 keys, such as id = 1",
         ),
         ((1, 0.5, 0.6, 1.0, "b", 2), "got different ones for 1 of 2 keys, such as id = 2"),
-        ((1, 0.5, 0.6, 1.0, None, 2), "every row of a long table must name its model, got null in column 'model'"),
+        slow(
+            ((1, 0.5, 0.6, 1.0, None, 2), "every row of a long table must name its model, got null in column 'model'")
+        ),
     ],
     ids=["repeated", "another label", "no model"],
 )

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.status import STATUSES
+from tests.quick import quick, slow
 from tests.rows.contract import FORMS
 from tests.same import assert_same_metrics
 
@@ -203,7 +204,7 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize("form", EMPTY)
+@pytest.mark.parametrize("form", quick(EMPTY, "binary"))
 def test_an_empty_table_has_one_row_of_metrics_without_numbers(spark, form):
     schema, spec = EMPTY[form]
     evaluation = ls.evaluate(
@@ -225,7 +226,7 @@ def test_an_empty_table_can_be_shown(spark, capsys):
 
 
 @pytest.mark.parametrize(
-    "form", [pytest.param("binary", marks=pytest.mark.connect), "three probabilities, soft labels"]
+    "form", [pytest.param("binary", marks=pytest.mark.connect), slow("three probabilities, soft labels")]
 )
 def test_every_status_is_counted_in_the_slice_it_occurs_in(spark, form):
     rows, df = FORMS[form].rows, FORMS[form].table(spark)
@@ -364,7 +365,7 @@ def test_log_loss_without_a_clip_can_be_infinite(table):
     assert ls.log_loss(table.where("case = 'impossible'"), "label", "p", clip="none") == np.inf
 
 
-@pytest.mark.parametrize("engine", ["native", "pandas"])
+@pytest.mark.parametrize("engine", quick(["native", "pandas"], "native"))
 def test_log_loss_warns_where_impossible_events_make_up_much_of_it(spark, engine):
     # A row of weight 3 was ruled out and happened: 3 * 34.54 of 3 * 34.54 + 1000 ln 2.
     data = [(1, 0.0, 3.0)] + [(1, 0.5, 1.0)] * 1000

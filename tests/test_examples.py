@@ -10,11 +10,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 import logloss_spark
+from tests.quick import quick
 
 MODULES = [module.name for module in walk_packages(logloss_spark.__path__, "logloss_spark.")]
+SLOW = {f"logloss_spark.{name}" for name in ("app.progress", "comparison", "fit.model", "shift", "state")}
+"""Modules whose examples run several evaluations."""
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", quick(MODULES, *(name for name in MODULES if name not in SLOW)))
 def test_examples_print_what_they_say(name: str, spark: SparkSession, tmp_path: Path) -> None:
     examples = [test for test in doctest.DocTestFinder().find(import_module(name)) if test.examples]
     for example in examples:

@@ -4,6 +4,7 @@ import pytest
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
+from tests.quick import quick
 
 SIGNS = "-1 and 1: give classes=(-1, 1)"
 REFUSED = {
@@ -34,7 +35,7 @@ def table(spark, type_, labels):
     return df.withColumn("label", df.label.cast(type_))
 
 
-@pytest.mark.parametrize("form", REFUSED)
+@pytest.mark.parametrize("form", quick(REFUSED, "whole numbers", "1 to 3"))
 def test_labels_that_fit_the_classes_by_chance_are_refused(spark, form):
     type_, labels, prediction, says = REFUSED[form]
     df = table(spark, type_, labels)
@@ -48,7 +49,7 @@ def test_labels_that_fit_the_classes_by_chance_are_refused(spark, form):
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("form", SCORED)
+@pytest.mark.parametrize("form", quick(SCORED, "ones", "-1 of three classes"))
 def test_labels_of_which_some_are_unknown_are_counted(spark, form):
     type_, labels, prediction, reasons = SCORED[form]
     counts = ls.evaluate(table(spark, type_, labels), label="label", prediction=prediction, engine="native").counts

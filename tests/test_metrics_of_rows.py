@@ -7,6 +7,7 @@ import sklearn.metrics
 import logloss_spark as ls
 from tests import oracle
 from tests.cases import FORMS, cases_of, rows_of, table_of
+from tests.quick import quick, slow
 
 SUMS = 1e-12
 """Relative: what sums agree to, whatever the order they were added in."""
@@ -41,11 +42,16 @@ WITH_ERRORS = ["log_loss", "brier", "normalized_entropy", "information_gain", "c
 
 
 OVER_CONNECT = ("4 probabilities, soft",)
+QUICK = ("probability, native", "logit, soft", *OVER_CONNECT)
+
+
+def marks(name):
+    return [pytest.mark.connect] * (name in OVER_CONNECT) + [pytest.mark.slow] * (name not in QUICK)
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=pytest.mark.connect) if name in OVER_CONNECT else name for name in FORMS],
+    params=[pytest.param(name, marks=marks(name)) for name in FORMS],
 )
 def measured(request, spark):
     """One form of prediction: its conventions, the rows of each slice, its evaluation, and the metrics by slice."""
@@ -113,7 +119,9 @@ def test_the_reliability_table_is_that_of_the_rows(measured):
 
 
 @pytest.mark.parametrize(
-    "measured", ["probability, native", "logit, soft", "4 probabilities", "40 probabilities"], indirect=True
+    "measured",
+    [*QUICK[:2], slow("4 probabilities"), slow("40 probabilities")],
+    indirect=True,
 )
 def test_another_report_is_read_off_the_same_state(measured):
     form, rows, evaluation, _ = measured
@@ -132,7 +140,9 @@ def test_another_report_is_read_off_the_same_state(measured):
 
 
 # A class of forty happens a few times, which leaves a jackknife nothing to work with.
-@pytest.mark.parametrize("measured", [name for name in FORMS if FORMS[name].classes != 40], indirect=True)
+@pytest.mark.parametrize(
+    "measured", quick([name for name in FORMS if FORMS[name].classes != 40], *QUICK), indirect=True
+)
 def test_delta_method_errors_are_near_those_of_the_jackknife(measured):
     form, rows, _, metrics = measured
     for case in ("case=plain", "case=overconfident"):
@@ -165,7 +175,7 @@ def jackknifed(r):
     }
 
 
-@pytest.mark.parametrize("name", ["probability, native", "4 probabilities", "probability, soft"])
+@pytest.mark.parametrize("name", ["probability, native", slow("4 probabilities"), slow("probability, soft")])
 def test_without_a_weight_column_each_row_weighs_one(spark, name):
     form = FORMS[name]
     case = {"plain": cases_of(form)["plain"]}  # in which every weight is 1
@@ -180,7 +190,11 @@ def test_without_a_weight_column_each_row_weighs_one(spark, name):
 
 # scikit-learn scores classes under probabilities, and nothing else.
 @pytest.mark.parametrize(
-    "measured", [name for name, form in FORMS.items() if form.kind == "probability" and not form.soft], indirect=True
+    "measured",
+    quick(
+        [name for name, form in FORMS.items() if form.kind == "probability" and not form.soft], "probability, native"
+    ),
+    indirect=True,
 )
 def test_log_loss_and_brier_are_those_of_scikit_learn(measured):
     form, _, _, metrics = measured

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import logloss_spark as ls
+from tests.quick import quick
 
 SUMS = 1e-12
 """Relative: what sums agree to, whatever the order they were added in."""
@@ -22,7 +23,7 @@ def forecasts(data) -> tuple[np.ndarray, np.ndarray]:
     return data.target[1::2], model.predict_proba(data.data[1::2])
 
 
-@pytest.mark.parametrize("engine", ["pandas", "native"])
+@pytest.mark.parametrize("engine", quick(["pandas", "native"], "native"))
 def test_two_classes_score_as_in_scikit_learn_whole_and_by_slice(spark: SparkSession, engine: str) -> None:
     data = load_breast_cancer()
     labels, p = forecasts(data)
@@ -39,7 +40,7 @@ def test_two_classes_score_as_in_scikit_learn_whole_and_by_slice(spark: SparkSes
         assert row["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(part.label, part.p), rel=SUMS)
 
 
-@pytest.mark.parametrize("engine", ["pandas", "native"])
+@pytest.mark.parametrize("engine", quick(["pandas", "native"], "pandas"))
 def test_ten_classes_score_as_in_scikit_learn(spark: SparkSession, engine: str) -> None:
     labels, p = forecasts(load_digits())
     table = spark.createDataFrame(pd.DataFrame({"label": labels, "p": list(p)}))
@@ -49,7 +50,9 @@ def test_ten_classes_score_as_in_scikit_learn(spark: SparkSession, engine: str) 
     assert found["brier"] == pytest.approx(((p - np.eye(10)[labels]) ** 2).sum(axis=1).mean(), rel=SUMS)
 
 
-@pytest.mark.parametrize("data", [load_breast_cancer, load_wine], ids=["two classes", "three classes"])
+@pytest.mark.parametrize(
+    "data", quick([load_breast_cancer, load_wine], load_wine), ids=["two classes", "three classes"]
+)
 def test_a_fit_finds_the_penalised_model_that_scikit_learn_finds(spark: SparkSession, data) -> None:
     x, y = StandardScaler().fit_transform(data().data), data().target
     theirs = LogisticRegression(C=1 / (0.01 * len(y)), solver="newton-cg", tol=1e-10, max_iter=1000).fit(x, y)

@@ -17,6 +17,7 @@ from logloss_spark.errors import BusyError, DataError, SpecError
 from logloss_spark.io.units import Unit, only_units, units_of
 from logloss_spark.states.store import Verdict
 from logloss_spark.store import STAMPS, Due, due_of, units_in
+from tests.quick import slow
 from tests.same import assert_same_metrics
 
 DAYS = [dt.date(2026, 11, day) for day in range(1, 6)]
@@ -87,7 +88,7 @@ def test_a_condition_on_units_reads_no_other_states(stored, whole):
     assert loss_of(found) == pytest.approx(loss_of(whole.where("day(dt) IN (2, 4)")), rel=1e-12)
 
 
-@pytest.mark.parametrize("where", ["country = 'US' AND dt > '2026-11-02'", "dt > '2026-11-30'"])
+@pytest.mark.parametrize("where", ["country = 'US' AND dt > '2026-11-02'", slow("dt > '2026-11-30'")])
 def test_any_condition_on_slices_gives_the_state_of_their_rows(stored, whole, where):
     names = ["rows", "n", "log_loss"]
     wanted = whole.where(where).metrics().select(names).first()

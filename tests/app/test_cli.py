@@ -21,6 +21,7 @@ import logloss_spark as ls
 from logloss_spark.app.cli import main
 from logloss_spark.app.commands import COMMANDS
 from logloss_spark.app.reading import renamed
+from tests.quick import quick
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = ("metrics", "reliability", "state", "invalid")
@@ -92,6 +93,7 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     assert [row["log_loss"] for row in stored] == pytest.approx([row["log_loss"] for row in fresh], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_labels_that_are_no_classes_end_a_job_before_it_writes(job: SimpleNamespace) -> None:
     write(job.folder / "signs" / "part.parquet", y=[-1, 1, 1, -1], p=[0.1, 0.9, 0.6, 0.4])
     path = f"input.path={job.folder / 'signs'}"
@@ -108,6 +110,7 @@ def test_quarantined_rows_are_whole_and_say_why(job: SimpleNamespace, spark: Spa
     assert [entry.asDict() for entry in row] == [{"y": None, "p": 0.5 / ROWS, "day": 2, "row_status": "null_label"}]
 
 
+@pytest.mark.slow
 def test_a_job_without_invalid_rows_writes_an_empty_quarantine(job: SimpleNamespace, spark: SparkSession) -> None:
     assert job.run("input.where=y is not null", outputs=["invalid"]).code == 0
     assert spark.read.parquet(str(job.out / "invalid")).count() == 0
@@ -314,12 +317,22 @@ BAD = {
 """Of every kind that the command line refuses, at least one."""
 
 OVER_CONNECT = {"absent path", "bad filter", "text in one partition", "truncated file", "output that is there"}
+SLOW = {
+    "no rows",
+    "whole numbers in one partition",
+    "truncated file, read for Python",
+    "vectors of another length",
+    "unknown format",
+    "output in a folder of a pattern",
+}
+"""Those whose like is told by another: a file that cannot be read, rows that cannot be scored, a path in a path."""
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [pytest.param(bad, id=name, marks=[pytest.mark.connect] * (name in OVER_CONNECT)) for name, bad in BAD.items()],
-)
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.connect] * (name in OVER_CONNECT) + [pytest.mark.slow] * (name in SLOW)
+
+
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=name, marks=marks(name)) for name, bad in BAD.items()])
 def test_bad_input_is_one_line_and_writes_nothing(job: SimpleNamespace, bad: Bad) -> None:
     for folder, columns in bad.made.items():
         write(job.folder / folder / "part.parquet", **columns)
@@ -491,7 +504,7 @@ def test_no_secret_is_printed(job: SimpleNamespace, tmp_path: Path) -> None:
     assert "hush" not in job.run().err
 
 
-@pytest.mark.parametrize("stream", ["ascii", "full", "closed"])
+@pytest.mark.parametrize("stream", quick(["ascii", "full", "closed"], "ascii", "full"))
 def test_what_was_written_stands_whatever_becomes_of_the_report(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
@@ -512,6 +525,7 @@ def test_what_was_written_stands_whatever_becomes_of_the_report(
         assert ran.err == line
 
 
+@pytest.mark.slow
 def test_odd_paths_are_read_and_written(job: SimpleNamespace, spark: SparkSession) -> None:
     odd = job.folder / "a [1] 100% {b,c} ü\\d"
     job.predictions.rename(odd)

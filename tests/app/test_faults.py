@@ -143,7 +143,7 @@ def test_a_file_that_nobody_may_read_is_named(
 @pytest.fixture(
     params=[
         (NotImplementedError("Support for codec 'lzo' not built"), "Support for codec 'lzo' not built"),
-        (OSError("Could not decrypt module"), "it is encrypted"),
+        pytest.param((OSError("Could not decrypt module"), "it is encrypted"), marks=pytest.mark.slow),
     ],
     ids=["a codec", "an encrypted file"],
 )

@@ -14,6 +14,7 @@ from logloss_spark.app.cli import main
 from logloss_spark.app.commands.fit import FitConfig
 from logloss_spark.app.commands.score import ScoreConfig
 from logloss_spark.app.config import read_config
+from tests.quick import slow
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,9 +141,11 @@ def test_an_output_that_exists_is_refused_before_the_first_pass(job) -> None:
     ("command", "override", "says"),
     [
         ("score", "score.output={folder}/model", "must not lie inside what is read, nor around it, and scored does"),
-        ("score", "score.output={folder}", "must not lie inside what is read, nor around it, and scored does"),
+        slow(("score", "score.output={folder}", "must not lie inside what is read, nor around it, and scored does")),
         ("fit", "fit.checkpoint={folder}/model/checkpoint", "must not lie inside each other, and model and checkpoint"),
-        ("fit", "fit.checkpoint={folder}/rows/x", "must not lie inside what is read, nor around it, and checkpoint"),
+        slow(
+            ("fit", "fit.checkpoint={folder}/rows/x", "must not lie inside what is read, nor around it, and checkpoint")
+        ),
     ],
 )
 def test_a_model_is_not_overwritten_by_what_is_made_of_it(job, command, override, says) -> None:

@@ -23,6 +23,7 @@ from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import METRICS, WITHOUT_CELLS, by_column
 from logloss_spark.statistics.reporting import Reading
 from tests import hostile
+from tests.quick import quick
 
 ROWS = 1_500
 
@@ -165,7 +166,7 @@ min_rows = 100
 """
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "auc"])
+@pytest.mark.parametrize("metric", quick(["log_loss", "auc"], "log_loss"))
 def test_a_change_from_a_stored_state_is_judged_by_the_users_of_both(
     run: Callable[..., Any], states: Path, metric: str
 ) -> None:

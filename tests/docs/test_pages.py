@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.docs.pages import ROOT, TABLE, TUTORIAL, blocks_of, run_page
+from tests.docs.pages import ROOT, TABLE, blocks_of, run_page
 
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {TABLE})
-SLOW = (TUTORIAL, ROOT / "docs" / "how-to" / "pipeline.md")
-"""Pages that read the flights, or fit with MLlib."""
+QUICK = [
+    ROOT / name for name in ("README.md", "docs/how-to/compare.md", "docs/how-to/notebook.md", "docs/how-to/fit.md")
+]
+"""What a newcomer tries first. Each other page takes seconds, and its functions have quick tests."""
 
 WITH_EXAMPLES = [page for page in PAGES if any(blocks_of(page.read_text(encoding="utf-8")))]
 
@@ -32,7 +34,7 @@ def table(spark: SparkSession, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.slow if page in SLOW else ())
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=() if page in QUICK else pytest.mark.slow)
         for page in WITH_EXAMPLES
     ],
 )

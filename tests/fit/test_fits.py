@@ -23,6 +23,7 @@ from logloss_spark.fit.batches import FeatureForm
 from logloss_spark.fit.blocks import BlockSet
 from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient
 from tests.fit.local import block_folders
+from tests.quick import quick, slow
 
 ROWS = 600
 FEATURES = ["a", "b", "c"]
@@ -81,12 +82,9 @@ def test_a_fit_reports_what_it_did(table) -> None:
 
 @pytest.mark.parametrize(
     ("reg_param", "elastic_net_param", "standardization", "classes"),
-    [
-        pytest.param(0.0, 0.0, True, 2, marks=pytest.mark.slow),
-        (0.1, 0.0, False, 2),
-        pytest.param(0.05, 1.0, True, 2, marks=pytest.mark.slow),
-        (0.05, 0.5, True, 3),
-    ],
+    quick(
+        [(0.0, 0.0, True, 2), (0.1, 0.0, False, 2), (0.05, 1.0, True, 2), (0.05, 0.5, True, 3)], (0.05, 0.5, True, 3)
+    ),
 )
 def test_the_objective_is_never_above_mllibs(spark, reg_param, elastic_net_param, standardization, classes) -> None:
     data = frame(3, classes=classes)
@@ -155,6 +153,7 @@ def test_columns_arrays_and_vectors_are_the_same_features(spark) -> None:
         assert model.feature_names == ("x_0", "x_1", "x_2")
 
 
+@pytest.mark.slow
 def test_vectors_that_are_partly_sparse_are_the_same_features(spark) -> None:
     rng = np.random.default_rng(4)
     x = rng.normal(size=(300, 12)) * (rng.uniform(size=(300, 12)) < 0.3)
@@ -251,7 +250,7 @@ def noise(spark):
     ("asked", "status"),
     [
         ({"patience": 2}, "validation"),
-        ({"reg_param": 0.1, "patience": 99}, "validation"),
+        slow(({"reg_param": 0.1, "patience": 99}, "validation")),
         ({"max_iter": 6}, "max_iter"),
     ],
 )
@@ -428,7 +427,7 @@ def test_blocks_are_written_once(table) -> None:
     assert set(found) == {2}
 
 
-@pytest.mark.parametrize("losses", [1, 10])
+@pytest.mark.parametrize("losses", quick([1, 10], 1))
 def test_blocks_that_are_lost_change_nothing(table, by_lbfgs, losses) -> None:
     before = set(block_folders())
     count = 0
@@ -611,6 +610,7 @@ def test_vectors_of_several_lengths_are_refused(spark) -> None:
         fit_logistic(table, features="x", label="y")
 
 
+@pytest.mark.slow
 def test_a_sample_does_not_depend_on_the_partitions(spark, monkeypatch) -> None:
     monkeypatch.setattr("logloss_spark.fit.sample.SAMPLE_ROWS", (50, 60))
     monkeypatch.setattr("logloss_spark.fit.sample.PER_PARAMETER", 10)

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from logloss_spark import InvalidRowsWarning, fit_logistic
 from tests.fit import training_sets as sets
+from tests.quick import quick
 
 # R stops where the deviance changes by 1e-8 of itself: its coefficients are that root exact, relative to their errors.
 OF_R = 2e-4
@@ -44,7 +45,7 @@ def test_skin_as_in_r(spark: SparkSession, shared) -> None:
     assert_agrees_with_r(model, sets.r_glm(shared, "skin_nonskin"))
 
 
-@pytest.mark.parametrize("solver", ["gd", "lbfgs", "newton"])
+@pytest.mark.parametrize("solver", quick(["gd", "lbfgs", "newton"], "newton"))
 def test_birth_weights_as_in_r_with_every_solver(spark: SparkSession, shared, solver) -> None:
     frame = sets.birthwt(shared)
     model = fit_logistic(sets.spark_table(spark, frame), features=names(frame, "low"), label="low", solver=solver)
@@ -70,6 +71,7 @@ def test_spector_as_in_r(spark: SparkSession, shared) -> None:
 CAR = ("veh_age", "gender", "area", "agecat")
 
 
+@pytest.mark.slow
 def test_car_claims_as_in_r(spark: SparkSession, shared) -> None:
     frame = sets.car(shared, "veh_body", *CAR)
     features = names(frame, "clm", "exposure", "log_exposure")
@@ -163,6 +165,7 @@ def test_soils_as_in_r(spark: SparkSession, shared) -> None:
     )
 
 
+@pytest.mark.slow
 def test_run_times_separated_by_the_weekend_are_reported(spark: SparkSession, shared) -> None:
     frame = sets.hpc(shared)
     model = fit_logistic(sets.spark_table(spark, frame), features=names(frame, "class"), label="class")

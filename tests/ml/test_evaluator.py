@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss
 from logloss_spark import DataError, InvalidRowsWarning, SpecError
 from logloss_spark.ml import LogisticRegressionGD, LogisticRegressionGDModel, LogLossEvaluator
 from tests.fit.local import fit_locally
+from tests.quick import quick
 
 CAP = -math.log(1e-15)
 
@@ -60,7 +61,7 @@ def test_arrays_and_numbers_are_forecasts_and_nulls_before_them_are_left_out(spa
     assert numbers == pytest.approx(log_loss([0, 1, 0], [0.2, 0.7, 0.4], sample_weight=[3, 1, 2]), rel=1e-12)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", quick([2, 3], 3))
 def test_raw_predictions_have_the_loss_of_their_probabilities(spark, classes) -> None:
     rng = np.random.default_rng(61)
     x = rng.normal(size=(200, 2))

@@ -7,6 +7,7 @@ import logloss_spark as ls
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.sections import Tolerance
 from logloss_spark.errors import DataError, InvalidRowsWarning
+from tests.quick import quick
 
 THREE = {"classes": (0, 1, 2)}
 
@@ -64,7 +65,7 @@ def test_percentages_are_told_from_logits(spark):
         ls.log_loss(df, "label", "p")
 
 
-@pytest.mark.parametrize("case", NO_ROW)
+@pytest.mark.parametrize("case", quick(NO_ROW, "rounded", "longer than the classes"))
 def test_where_no_row_can_be_scored_a_notebook_and_a_job_say_the_same_way_out(spark, case):
     predictions, spec, says = NO_ROW[case]
     df = table(spark, [0, 1, 1], predictions)

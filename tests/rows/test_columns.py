@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.rows.columns import finder
+from tests.quick import quick
 from tests.rows.batches import collected, scored_table
 
 CASE = "spark.sql.caseSensitive"
@@ -37,7 +38,7 @@ PATHS = {"label": "event.y", "weight": "event.more.w", "cluster": "event.more.us
 
 
 @pytest.mark.connect
-@pytest.mark.parametrize("engine", ["pandas", "native"])
+@pytest.mark.parametrize("engine", quick(["pandas", "native"], "native"))
 def test_a_role_may_be_a_field_of_a_struct_or_a_key_of_a_map(nested, engine):
     spec = {"classes": ("no", "yes"), "engine": engine}
 

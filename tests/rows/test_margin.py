@@ -14,6 +14,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 import logloss_spark as ls
 from logloss_spark import functions as L
 from logloss_spark.errors import SpecError
+from tests.quick import quick
 from tests.rows.batches import collected, scored_table
 
 LABELS = [1, 0, 1, 1, 0, 0, 1, 0]
@@ -113,7 +114,7 @@ def test_two_logits_that_are_no_margin_are_scored(table):
         assert found == pytest.approx(log_loss(LABELS, expit(logits)), rel=1e-14)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", quick(ENGINES, "native"))
 def test_a_margin_of_another_length_is_a_wrong_length(spark, engine):
     values = [
         [-1.0, 1.0],
@@ -151,7 +152,7 @@ def test_sql_functions_take_a_margin(spark, table):
     assert found.status == "prediction_length"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", quick(ENGINES, "native"))
 def test_comparisons_and_other_losses_of_margins_are_those_of_their_logits(table, engine):
     df = table.withColumn("other", F.transform("array", lambda z: z / 2)).withColumn("w", F.col("z") / 2)
     found = [

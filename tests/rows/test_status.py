@@ -13,6 +13,7 @@ from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.scoring import Scoring
+from tests.quick import quick
 from tests.rows.batches import ready
 from tests.rows.contract import FORMS
 
@@ -27,7 +28,7 @@ ARROW = {
 ANSI = "spark.sql.ansi.enabled"
 
 
-@pytest.fixture(scope="module", params=["true", "false"], ids=["ansi", "not ansi"])
+@pytest.fixture(scope="module", params=quick(["true", "false"], "true"), ids=["ansi", "not ansi"])
 def rows(request, spark):
     """Every row of every form with its status, its loss, and its status by the column function."""
     before = spark.conf.get(ANSI)
@@ -182,7 +183,7 @@ APART = [
 
 
 @pytest.mark.connect
-@pytest.mark.parametrize("ansi", ["true", "false"])
+@pytest.mark.parametrize("ansi", quick(["true", "false"], "true"))
 def test_a_cluster_has_one_hash_in_any_numeric_type_and_in_its_plain_text(spark, ansi):
     cases = list(dict.fromkeys([case for lines in ALIKE.values() for case in lines] + APART))
     # Literals are computed by Spark's optimizer; the rows of a range are not.

@@ -12,6 +12,7 @@ import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from tests import oracle
 from tests.cases import Form, one_case
+from tests.quick import quick
 from tests.rows.batches import arrow, ready
 
 FORMS = {
@@ -79,7 +80,11 @@ def evaluated(df, form, **more):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("4 probabilities", marks=pytest.mark.connect), *sorted(FORMS.keys() - {"4 probabilities"})]
+    "name",
+    [
+        pytest.param("4 probabilities", marks=pytest.mark.connect),
+        *quick(sorted(FORMS.keys() - {"4 probabilities"}), "probability"),
+    ],
 )
 def test_errors_are_those_of_the_influences_of_each_bucket(tables, name):
     form, df, case, buckets, day = tables[name]
@@ -116,6 +121,7 @@ def test_a_partitioning_changes_no_replicate_of_the_bootstrap(tables):
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_auc_and_ece_have_the_errors_that_users_drawn_anew_give(spark):
     rng = np.random.default_rng(101)
     users = 1000

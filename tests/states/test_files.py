@@ -1,5 +1,6 @@
 """A state whose rows were read by the workers is that of Spark's rows: the same parts, counts, bins and sums."""
 
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from logloss_spark.states import files
 from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.files import Scan, scan_of, state_from_files
 from logloss_spark.states.pairs import state_of_pairs
+from tests.quick import quick
 from tests.rows.test_engines import FORMS, SUM_TOLERANCE
 from tests.rows.test_engines import rows_of as rows_of_form
 
@@ -100,14 +102,17 @@ def check_same(workers: pd.DataFrame, spark: pd.DataFrame) -> None:
             np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-14, err_msg=name)
 
 
-def marked(form: str) -> Any:
-    """A form, with the marks of its test: those of many classes take Spark long."""
-    marks = [pytest.mark.slow] if "10" in form or "1,000" in form else []
-    return pytest.param(form, marks=[pytest.mark.connect] if form == "probability" else marks)
+FEW = [("probability", True), ("probability", False), ("logit, soft", False), ("3 probabilities", False)]
+"""Forms that are quick; whether without weights and clusters."""
 
 
-@pytest.mark.parametrize("form", list(map(marked, FORMS)))
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "weights and clusters"])
+def marked(form: str, plain: bool) -> Any:
+    """A form, with the marks and the name of its test."""
+    marks = [pytest.mark.connect] * (form == "probability") + [pytest.mark.slow] * ((form, plain) not in FEW)
+    return pytest.param(form, plain, marks=marks, id=f"{'plain' if plain else 'weights and clusters'}-{form}")
+
+
+@pytest.mark.parametrize(("form", "plain"), list(starmap(marked, product(FORMS, [True, False]))))
 def test_every_form_has_the_state_that_spark_makes(spark: SparkSession, tmp_path: Path, form: str, plain: bool) -> None:
     kind, soft, classes = FORMS[form]
     df = spark.read.parquet(stored(tmp_path, rows_of_form(form)))
@@ -120,8 +125,13 @@ def test_every_form_has_the_state_that_spark_makes(spark: SparkSession, tmp_path
     check_same(*both(rows_of(df, roles, scoring), state_in_spark))
 
 
-@pytest.mark.parametrize("on", ["all", "shared"])
-@pytest.mark.parametrize("form", ["probability", "logit, soft", "3 probabilities"])
+@pytest.mark.parametrize(
+    ("form", "on"),
+    quick(
+        product(["probability", "logit, soft", "3 probabilities"], ["all", "shared"]),
+        *(("probability", "shared"), ("3 probabilities", "all")),
+    ),
+)
 def test_a_comparison_has_the_state_that_spark_makes(spark: SparkSession, tmp_path: Path, form: str, on: Any) -> None:
     kind, soft, classes = FORMS[form]
     columns = rows_of_form(form)

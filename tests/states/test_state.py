@@ -13,6 +13,7 @@ import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.states.conventions import STATE_VERSION, UPGRADES, Conventions, conventions_of
+from tests.quick import quick
 from tests.rows.batches import ready
 from tests.same import assert_same_metrics
 
@@ -109,7 +110,7 @@ def test_a_grouping_set_asked_for_twice_is_counted_once(whole, metrics):
     assert_same_metrics(twice, metrics)
 
 
-@pytest.mark.parametrize("partitions", [1, 7, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("partitions", quick([1, 7, 64], 7))
 def test_the_number_of_partitions_changes_nothing(table, metrics, partitions):
     # The engine changes nothing either: the metrics compared with are those of the other one.
     spread = ls.evaluate(table.repartition(partitions), **COLUMNS, by=BY, engine="native")
@@ -130,6 +131,7 @@ def test_a_state_read_back_from_parquet_is_the_same_state(spark, parts, metrics,
     assert_same_metrics(ls.merge(ls.State(spark.read.parquet(str(tmp_path)))).metrics(by=BY).toPandas(), metrics)
 
 
+@pytest.mark.slow
 def test_a_state_from_storage_merges_with_one_of_this_session(spark, parts, metrics, tmp_path):
     (parts[0] + parts[2]).save(str(tmp_path / "state"))
     merged = ls.read_state(str(tmp_path / "state")) + parts[1]
@@ -149,7 +151,7 @@ def test_a_state_holds_a_row_per_slice_and_cell_and_not_per_row(whole):
     assert (state.part == "cell").sum() < 900
 
 
-@pytest.mark.parametrize(("classes", "soft"), [(3, True), pytest.param(40, False, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(("classes", "soft"), quick([(3, True), (40, False)], (3, True)), ids=str)
 def test_merging_states_of_classes_equals_evaluating_the_union(spark, tmp_path, classes, soft):
     rng = np.random.default_rng(41)
     n = 300
@@ -227,7 +229,7 @@ def edited(state, **fields):
     return state.withColumn("fingerprint", F.lit(json.dumps(found)))
 
 
-@pytest.mark.parametrize("what", OTHER_SCALES)
+@pytest.mark.parametrize("what", quick(OTHER_SCALES, "kind", "slices"))
 def test_states_made_differently_refuse_to_merge_and_say_what_differs(small, what):
     value, says = OTHER_SCALES[what]
     other = replace(Conventions.from_fingerprint(small.first().fingerprint), **{what: value})
@@ -237,6 +239,7 @@ def test_states_made_differently_refuse_to_merge_and_say_what_differs(small, wha
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_states_of_another_eps_refuse_to_merge(spark):
     df = spark.createDataFrame([(1, 0.9)], "label int, p double")
     states = [ls.evaluate(df, label="label", prediction="p", eps=eps).state for eps in (1e-15, 1e-9)]
@@ -256,7 +259,7 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("what", UNREADABLE)
+@pytest.mark.parametrize("what", quick(UNREADABLE, "version", "eps", "slices"))
 def test_a_fingerprint_of_another_version_or_edited_is_refused_in_one_line(small, what):
     value, says = UNREADABLE[what]
     with pytest.raises(DataError, match=says) as refused:
@@ -292,7 +295,7 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("what", CUTS)
+@pytest.mark.parametrize("what", quick(CUTS, "cells", "the total"))
 def test_a_state_of_which_rows_are_missing_is_refused(small, what):
     condition, says = CUTS[what]
     with pytest.raises(DataError, match=says):
@@ -310,7 +313,7 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize(("part", "name"), sorted(EDITS))
+@pytest.mark.parametrize(("part", "name"), quick(sorted(EDITS), ("cell", "wp"), ("class", "n")))
 def test_a_sum_that_two_parts_hold_cannot_be_edited_in_one(small, part, name):
     larger = F.when(F.col("part") == part, F.col(name) + 1).otherwise(F.col(name))
     with pytest.raises(DataError, match="the rows of a state must fit together"):

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.kernels.cross_entropy import binary_from_probability
+from tests.quick import quick, slow
 
-ENGINES = ["pandas", pytest.param("native", marks=pytest.mark.connect)]
+ENGINES = [slow("pandas"), pytest.param("native", marks=pytest.mark.connect)]
 FIFTHS = {"label": "label", "prediction": "p", "classes": range(5)}
 
 
@@ -42,7 +43,7 @@ def test_forecasts_of_one_fifth_cost_ln_5_to_the_last_bit(fifths, engine):
     assert found == dict.fromkeys(found, math.log(5))
 
 
-@pytest.mark.parametrize("weight", [pytest.param(None, marks=pytest.mark.slow), "w"])
+@pytest.mark.parametrize("weight", [slow(None), "w"])
 def test_states_keep_the_last_bit_whole_by_slices_and_merged(fifths, weight):
     roles = FIFTHS | {"weight": weight, "by": [["part"]], "engine": "native"}
     halves = [ls.evaluate(fifths.where(half).repartition(3), **roles).state for half in ("part < 2", "part >= 2")]
@@ -79,7 +80,7 @@ def rows():
     return pd.DataFrame({"label": (rng.random(n) < p).astype(int), "p": p, "w": rng.gamma(0.5, size=n)})
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12], ids=str)
+@pytest.mark.parametrize("scale", quick([1.0, 1e-12, 1e12], 1.0), ids=str)
 def test_means_are_those_of_exact_arithmetic_rounded_once(spark, rows, scale):
     w, y, p = rows.w.to_numpy() * scale, rows.label.to_numpy(), rows.p.to_numpy()
     loss = binary_from_probability(y, p, cap=-math.log(1e-15))

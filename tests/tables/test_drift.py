@@ -21,6 +21,7 @@ from logloss_spark.rows.inputs import BUCKETS
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.statistics.drift import MOST_BINS, Population, measures, merged_bins
 from logloss_spark.tables.drift import MEASURES, arrow_bins
+from tests.quick import quick
 from tests.rows.batches import arrow
 
 COLUMNS = {"label": "label", "prediction": "p", "weight": "w"}
@@ -241,6 +242,7 @@ def test_a_state_has_not_moved_from_itself(state):
         assert len(row["worst"]) == 3 <= row["bins"]
 
 
+@pytest.mark.slow
 def test_drift_from_merged_states_is_drift_from_the_state_of_all_rows(state, table):
     later = [table.where(F.col("dt") == day) for day in ("tue", "wed")]
     days = [ls.evaluate(day, **COLUMNS, by=[["dt", "a"]], engine="native").state for day in later]
@@ -284,6 +286,7 @@ def test_scores_of_several_classes_are_those_of_the_top_class(spark, tmp_path):
     assert_drift(row.asDict(recursive=True), *halves)
 
 
+@pytest.mark.slow
 def test_forecasts_for_governors_moved_before_the_election_as_scipy_says(spark, shared):
     races = pd.read_csv(shared / "pred" / "538_governors_elections.csv.gz")
     races = races.rename(columns={"probwin": "p", "probwin_outcome": "label", "forecast_date": "dt"}).assign(w=1.0)
@@ -342,7 +345,7 @@ def small(spark):
     return ls.State(spark.createDataFrame(state.collect(), state.schema))
 
 
-@pytest.mark.parametrize("what", OTHER_SCALES)
+@pytest.mark.parametrize("what", quick(OTHER_SCALES, "kind"))
 def test_states_whose_scores_mean_something_else_refuse_to_compare_and_say_what_differs(small, what):
     value, says = OTHER_SCALES[what]
     other = replace(small.conventions, **{what: value})

@@ -10,6 +10,7 @@ import sklearn.metrics
 import logloss_spark as ls
 from logloss_spark import evaluation as module
 from logloss_spark.errors import SpecError
+from tests.quick import slow
 from tests.same import assert_same_metrics
 
 
@@ -43,7 +44,12 @@ WAYS = {
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(way, marks=pytest.mark.connect) if way.endswith("probabilities") else way for way in WAYS],
+    params=[
+        slow("few probabilities"),
+        "few logits",
+        pytest.param("many probabilities", marks=pytest.mark.connect),
+        slow("many logits"),
+    ],
 )
 def measured(request, spark, frame):
     prediction, kind, limit, sources = WAYS[request.param]
@@ -135,7 +141,7 @@ def test_a_table_of_metrics_has_the_same_columns_either_way(measured, spark, fra
     assert columns == plain.metrics.columns
 
 
-@pytest.mark.parametrize("limit", [0, 2], ids=["many", "few"])
+@pytest.mark.parametrize("limit", [slow(0), 2], ids=["many", "few"])
 def test_slices_without_rows_or_with_one_class_have_no_ranking(spark, monkeypatch, limit):
     monkeypatch.setattr(module, "SMALL", limit)
     df = spark.createDataFrame([("a", 1, 0.9), ("b", None, 0.2)], "day string, label int, p double")

@@ -7,9 +7,10 @@ import scipy.special
 import sklearn.metrics
 
 import logloss_spark as ls
+from tests.quick import quick
 
 
-@pytest.fixture(scope="module", params=["native", "pandas"])
+@pytest.fixture(scope="module", params=quick(["native", "pandas"], "native"))
 def forecasts_of_classes(request, spark):
     """1,500 weighted forecasts for four classes, in two slices, one of which lacks a class, and the metrics of both."""
     rng = np.random.default_rng(121)

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.states import small
 from tests.conftest import MODE
+from tests.quick import quick, slow
 from tests.same import assert_same_metrics
 
 ROWS = 400
@@ -77,10 +78,7 @@ EVALUATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in ("shares", "other loss") else name for name in EVALUATIONS],
-)
+@pytest.mark.parametrize("name", quick(EVALUATIONS, "binary"))
 def test_an_evaluation_is_the_same_on_the_driver_and_in_spark(table, both_ways, name):
     def tables() -> list[Any]:
         given = {"by": [["segment"], ["day", "segment"]], "engine": "native"} | EVALUATIONS[name]
@@ -105,7 +103,7 @@ def test_an_evaluation_is_the_same_on_the_driver_and_in_spark(table, both_ways, 
             assert collected[exact].equals(same_collected[exact]), exact
 
 
-@pytest.mark.parametrize(("rows", "cluster"), [("all", None), ("shared", "user")])
+@pytest.mark.parametrize(("rows", "cluster"), quick([("all", None), ("shared", "user")], ("shared", "user")))
 def test_a_comparison_is_the_same_on_the_driver_and_in_spark(table, both_ways, rows, cluster):
     def tables() -> list[Any]:
         models = {"a": "p", "b": "q", "c": "r"}
@@ -132,7 +130,7 @@ def test_a_comparison_is_the_same_on_the_driver_and_in_spark(table, both_ways, r
 
 @pytest.mark.parametrize(
     ("name", "partition"),
-    [("binary", None), ("clustered", "day"), pytest.param("classes", None, marks=pytest.mark.slow)],
+    quick([("binary", None), ("clustered", "day"), ("classes", None)], ("binary", None)),
 )
 def test_a_drift_is_the_same_on_the_driver_and_in_spark(table, both_ways, name, partition):
     given = {k: v for k, v in EVALUATIONS[name].items() if k != "auc"} | {"engine": "native"}
@@ -196,7 +194,7 @@ def test_slices_of_every_type_are_grouped_and_written_as_spark_does(spark, both_
     pd.testing.assert_frame_equal(in_spark, here, rtol=1e-12)
 
 
-@pytest.mark.parametrize("column", ["'a' COLLATE UTF8_LCASE", "CAST(X'ff' AS STRING)"], ids=["case", "bytes"])
+@pytest.mark.parametrize("column", [slow("'a' COLLATE UTF8_LCASE"), "CAST(X'ff' AS STRING)"], ids=["case", "bytes"])
 def test_slices_that_numpy_groups_or_writes_otherwise_stay_in_spark(spark, column):
     table = spark.sql(f"SELECT {column} AS s, 1 AS y, 0.5D AS p")
     with ls.evaluate(table, "y", "p", by="s", engine="native", auc="cells", calibration="cells") as evaluation:
