@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.errors import DataError
-from logloss_spark.io.places import driver_is_here, literal, missing
+from logloss_spark.io.places import is_on_this_disk, literal, missing
 from logloss_spark.io.swap import flush
 
 DIGITS = 20
@@ -46,7 +46,7 @@ def read_entries(spark: SparkSession, folder: str) -> list[Entry]:
         An entry is no JSON, or one is missing between others.
     """
     found: dict[int, tuple[tuple[bool, int, str], str]] = {}
-    for path, changed, text in texts_here(folder) if has_links(folder) else texts_in_spark(spark, folder):
+    for path, changed, text in texts_here(folder) if is_on_this_disk(folder) else texts_in_spark(spark, folder):
         name = ENTRY.search(path)
         if name:
             writer = name["writer"] or ""
@@ -106,7 +106,7 @@ def publish(spark: SparkSession, folder: str, number: int, writer: str, document
     document : mapping, which JSON can hold
     """
     text = json.dumps({"writer": writer} | dict(document), allow_nan=False)
-    if has_links(folder):
+    if is_on_this_disk(folder):
         return link(folder, number, writer, text)
     target = f"{folder}/{number:0{DIGITS}}.{writer}"
     one = spark.range(1).select(F.lit(text).alias("value"))
@@ -132,8 +132,3 @@ def link(folder: str, number: int, writer: str, text: str) -> bool:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(ready)
-
-
-def has_links(folder: str) -> bool:
-    """Whether this process writes to the disk on which a folder is."""
-    return folder.startswith("/") and driver_is_here()

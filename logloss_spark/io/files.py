@@ -24,7 +24,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.io.catalog import catalog_root, check_partitions
 from logloss_spark.io.doubts import DoubtError, doubtful
 from logloss_spark.io.partitions import partition_fields, partition_texts, partition_values, partitions_that_meet
-from logloss_spark.io.places import driver_is_here, literal, overlap, without_scheme
+from logloss_spark.io.places import is_on_this_disk, literal, overlap, without_scheme
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, check_not_lakes, exact_path, unreadable
 from logloss_spark.io.spark_errors import from_spark
@@ -391,7 +391,7 @@ def file_table(df: DataFrame, files: Sequence[str], roots: Sequence[str], names:
 
 def sizes_of(spark: SparkSession, files: Sequence[str], roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return the size and the time of change of each file: asked of this machine's disk, or of Spark's listing."""
-    if files[0].startswith("/") and driver_is_here():
+    if is_on_this_disk(files[0]):
         try:
             found = {file: os.stat(file) for file in files}
         except OSError as error:

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.lakes import advice_on_jars
-from logloss_spark.io.places import located, missing, table_details
+from logloss_spark.io.places import exists, located, table_details
 from logloss_spark.io.source import Source
 from logloss_spark.io.spark_errors import from_spark
 
@@ -98,7 +98,7 @@ class DeltaTable:
     def exists(self) -> bool:
         """Whether the table is there."""
         if self.path:
-            return missing(self.spark, f"{self.path}/_delta_log") is None
+            return exists(self.spark, f"{self.path}/_delta_log")
         return self.spark.catalog.tableExists(self.name)
 
     def create(self, columns: str, partitions: Sequence[str]) -> None:

@@ -150,6 +150,16 @@ def driver_is_here() -> bool:
     return not is_remote() or os.environ.get("SPARK_REMOTE", "").startswith("local")
 
 
+def is_on_this_disk(address: str) -> bool:
+    """Whether an address is on a disk of this process's machine, which can be asked without Spark."""
+    return address.startswith("/") and driver_is_here()
+
+
+def exists(spark: SparkSession, address: str) -> bool:
+    """Whether there is something at an address, without a pattern: asked of this machine's disk, else of Spark."""
+    return os.path.exists(address) if is_on_this_disk(address) else missing(spark, address) is None
+
+
 def on_this_machine(spark: SparkSession) -> bool:
     """Whether all of Spark runs on this machine."""
     return driver_is_here() and (spark.conf.get("spark.master", "") or "").startswith("local")

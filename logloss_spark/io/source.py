@@ -1,6 +1,5 @@
 """Read the tables that a config names."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField, StructType
 
 from logloss_spark.errors import DataError, LogLossError, SpecError
-from logloss_spark.io.places import driver_is_here, is_pattern, literal, missing
+from logloss_spark.io.places import exists, is_pattern, literal, missing
 from logloss_spark.io.secrets import redacted, secrets_in
 from logloss_spark.io.spark_errors import from_spark, said, translated
 from logloss_spark.wording import did_you_mean
@@ -83,9 +82,7 @@ def check_not_lakes(spark: SparkSession, paths: Sequence[str]) -> None:
     """Raise SpecError if a path of Parquet is that of a Delta or Hudi table: its folder holds replaced files, too."""
     for path in paths:
         for kind, mark in (("Delta", "_delta_log"), ("Hudi", ".hoodie")):
-            place = f"{path}/{mark}"
-            here = path.startswith("/") and driver_is_here()
-            if os.path.isdir(place) if here else missing(spark, place) is None:
+            if exists(spark, f"{path}/{mark}"):
                 raise SpecError(
                     f"a path of Parquet must be that of plain files, and {path} is a {kind} table: read it with "
                     f'format = "{kind.lower()}" in a config, or with spark.read.format in code'

@@ -5,7 +5,6 @@ the files that hold its rows changes, comes or goes.
 """
 
 import hashlib
-import os
 import posixpath
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from pyspark.sql.types import AtomicType, BinaryType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.files import File, FileTable
-from logloss_spark.io.places import driver_is_here, missing, without_scheme
+from logloss_spark.io.places import exists, without_scheme
 from logloss_spark.io.spark_errors import said
 from logloss_spark.wording import did_you_mean, visible
 
@@ -183,14 +182,12 @@ def files_by_unit(table: DataFrame, columns: Sequence[str]) -> list[tuple[Key, M
 
 def in_delta(spark: SparkSession, file: str) -> bool:
     """Whether a file is in the folder of a Delta table, or in one of its partitions."""
-    here = file.startswith("/") and driver_is_here()
     folder = file
     for _ in range(DEEPEST):
         folder = posixpath.dirname(folder)
         if folder in ("", "/") or folder.endswith(":"):
             return False
-        log = f"{folder}/_delta_log"
-        if os.path.isdir(log) if here else missing(spark, log) is None:
+        if exists(spark, f"{folder}/_delta_log"):
             return True
     return False
 

@@ -26,9 +26,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from logloss_spark.errors import BusyError, DataError, SpecError
-from logloss_spark.io.entries import Entry, has_links, publish, read_entries
+from logloss_spark.io.entries import Entry, publish, read_entries
 from logloss_spark.io.local import LocalTable, as_dataframe
-from logloss_spark.io.places import literal, located
+from logloss_spark.io.places import is_on_this_disk, literal, located
 from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.io.swap import settle
 from logloss_spark.states.small import SMALL_STATE
@@ -89,7 +89,7 @@ class ParquetTables:
                     self.write(self.folder(run_id, name), table)
             return self.enter(run_id, as_document(change), base, change)
         except BusyError:
-            if has_links(self.place):
+            if is_on_this_disk(self.place):
                 shutil.rmtree(f"{self.place}/_data/{run_id}", ignore_errors=True)
             raise
         except Exception as error:
@@ -99,13 +99,13 @@ class ParquetTables:
 
     def write(self, folder: str, table: DataFrame | LocalTable) -> None:
         """Write a table into a folder that no entry of the log names yet: here if it is here, else by Spark."""
-        if isinstance(table, LocalTable) and has_links(folder):
+        if isinstance(table, LocalTable) and is_on_this_disk(folder):
             os.makedirs(folder)
             pq.write_table(table.rows.cast(arrow_schema(table.schema)), f"{folder}/part-00000.parquet")
             settle(folder)
             return
         as_dataframe(table).coalesce(1).sortWithinPartitions(UNIT).write.mode("error").parquet(folder)
-        if has_links(folder):
+        if is_on_this_disk(folder):
             settle(folder)
 
     def judge(self, verdict: Verdict) -> Snapshot:
@@ -142,7 +142,7 @@ class ParquetTables:
         runs = dict.fromkeys(unit.run_id for unit in units)
         schema = StructType.fromJson(dict(snapshot.runs[units[0].run_id].schema))
         folders, ids = [self.folder(run_id, "states") for run_id in runs], [unit.id for unit in units]
-        if has_links(self.place) and sum(unit.sums for unit in units) <= SMALL_STATE:
+        if is_on_this_disk(self.place) and sum(unit.sums for unit in units) <= SMALL_STATE:
             local = LocalTable(read_here(folders, schema, ids), schema, self.spark)
             return local.without([UNIT]), counts_by_unit(local)
         table = self.read(folders, schema).where(F.col(UNIT).isin(ids))
@@ -181,7 +181,7 @@ class ParquetTables:
         Only on a disk of this machine: elsewhere nothing is deleted.
         """
         data = f"{self.place}/_data"
-        if not has_links(data) or not os.path.isdir(data):
+        if not is_on_this_disk(data) or not os.path.isdir(data):
             return []
         now = datetime.now(UTC)
         needed = set(self.runs_since(now - timedelta(days=days)))

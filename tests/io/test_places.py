@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from logloss_spark.io.places import folders, located, missing, overlap
+from logloss_spark.io.places import exists, folders, located, missing, overlap
 from logloss_spark.io.source import Source, read_table
 
 pytestmark = pytest.mark.connect
@@ -16,8 +16,11 @@ ODD_NAMES = ["plain", "a b", "dt=2026-01-01", "x[1]", "{a,b}", "what?*", "100%",
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_whether_a_path_is_there_is_known_whatever_its_name(spark: SparkSession, tmp_path: Path, name: str) -> None:
     assert missing(spark, str(tmp_path / name)) == str(tmp_path / name)
+    assert not exists(spark, str(tmp_path / name))
     (tmp_path / name).mkdir()
     assert missing(spark, str(tmp_path / name)) is None
+    assert exists(spark, str(tmp_path / name))
+    assert exists(spark, f"file:{tmp_path}"), "an address with a scheme is for Spark to look at"
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
