@@ -18,12 +18,12 @@ from logloss_spark.errors import SpecError
 from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.io.files import Table, files_of, files_of_source, table_and_files
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.units import Key, Unit, fingerprint, keys_table, units_of
 from logloss_spark.report.gates import ROW, rows_of_document
 from logloss_spark.roles import By, grouping_sets
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.lake_store import LakeTables

@@ -11,9 +11,9 @@ from pyspark.sql import functions as F
 
 from logloss_spark.app.sections import Input
 from logloss_spark.errors import DataError, SpecError
+from logloss_spark.io.names import in_backquotes, quoted
 from logloss_spark.io.source import read_table
 from logloss_spark.io.units import Key
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.wording import did_you_mean, visible
 
 LABELLED = "label has arrived"
@@ -80,9 +80,9 @@ def joined(spark: SparkSession, predictions: DataFrame, labels: Labels, label: S
     right = found.select(*own, *(quoted(name) for name in label), *when, F.lit(True).alias(LABELLED))
     check_distinct(right, predictions, labels.on, keys)
     left = predictions.drop(*label)
-    same = [left[f"`{name}`"] == right[f"`{key}`"] for name, key in zip(labels.on, keys, strict=True)]
+    same = [left[in_backquotes(name)] == right[in_backquotes(key)] for name, key in zip(labels.on, keys, strict=True)]
     together = left.join(right, same, "left")
-    there = F.coalesce(F.col(f"`{LABELLED}`"), F.lit(False))
+    there = F.coalesce(quoted(LABELLED), F.lit(False))
     if labels.predicted:
         latest = quoted(labels.predicted).cast("timestamp") + F.make_dt_interval(F.lit(labels.window))
         there &= F.coalesce(F.col("arrived").cast("timestamp") <= latest, F.lit(False))

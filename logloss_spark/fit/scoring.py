@@ -12,12 +12,12 @@ from pyspark.sql import functions as F
 from logloss_spark.fit.batches import FeatureForm, features_of
 from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import feature_columns, layout_of
+from logloss_spark.io.names import quoted
 from logloss_spark.kernels.logistic import multinomial_derivatives
 from logloss_spark.kernels.matrix import times
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.columns import finder, has_vectors, with_index_names
 from logloss_spark.rows.form import Fields
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.terms import MOST_PARTITIONS
 from logloss_spark.scoring import Label
 from logloss_spark.workers.columns import vectorised

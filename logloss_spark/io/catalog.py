@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.io.doubts import DoubtError
+from logloss_spark.io.names import in_backquotes
 from logloss_spark.io.places import without_scheme
 from logloss_spark.io.spark_errors import from_spark
 
@@ -54,16 +55,11 @@ def possible_names(files: Sequence[str], table: str | None) -> Iterator[str]:
     folder = "/".join(posixpath.commonprefix([posixpath.dirname(file).split("/") for file in files]))
     while "=" in posixpath.basename(folder):
         folder = posixpath.dirname(folder)
-    name = quoted(posixpath.basename(folder))
+    name = in_backquotes(posixpath.basename(folder))
     above = posixpath.basename(posixpath.dirname(folder))
     if above.endswith(".db"):
-        yield f"{quoted(above.removesuffix('.db'))}.{name}"
+        yield f"{in_backquotes(above.removesuffix('.db'))}.{name}"
     yield name
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL reads it, whatever is in it."""
-    return f"`{name.replace('`', '``')}`"
 
 
 def plain_location(spark: SparkSession, table: str) -> str:
@@ -107,7 +103,7 @@ def check_partitions(df: DataFrame, column: str, files: Sequence[tuple[str, Any]
 
 def has_one_of(column: str, values: Collection[Any]) -> Column:
     """Whether a column has one of some values, null among them; never null itself."""
-    found = F.col(quoted(column))
+    found = F.col(in_backquotes(column))
     known = F.coalesce(found.isin([value for value in values if value is not None]), F.lit(False))
     return known | found.isNull() if None in values else known
 

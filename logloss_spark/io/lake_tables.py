@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.lakes import advice_on_jars
+from logloss_spark.io.names import in_backquotes
 from logloss_spark.io.places import exists, located, table_details
 from logloss_spark.io.source import Source
 from logloss_spark.io.spark_errors import from_spark
@@ -93,7 +94,7 @@ class DeltaTable:
     @property
     def name(self) -> str:
         """What SQL calls it."""
-        return self.table or "delta.`" + str(self.path).replace("`", "``") + "`"
+        return self.table or f"delta.{in_backquotes(str(self.path))}"
 
     def exists(self) -> bool:
         """Whether the table is there."""

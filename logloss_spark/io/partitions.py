@@ -30,6 +30,7 @@ from pyspark.sql.types import (
 )
 
 from logloss_spark.io.doubts import DoubtError, doubtful
+from logloss_spark.io.names import quoted
 from logloss_spark.io.places import QUERY
 from logloss_spark.wording import visible
 
@@ -92,7 +93,7 @@ def partition_values(df: DataFrame, field: StructField, texts: set[str]) -> dict
         values |= cast_by_spark(df.sparkSession, field.dataType, asked)
     if isinstance(field.dataType, TimestampType) and asked:
         # Values depend on the time zone that the session had when the table was read.
-        column = F.col(f"`{field.name.replace('`', '``')}`")
+        column = quoted(field.name)
         if not df.where(column.isNotNull() & ~column.isin([values[text] for text in asked])).isEmpty():
             raise DoubtError(f"partition column '{visible(field.name)}' was read in another time zone")
     return values
@@ -161,4 +162,4 @@ def partitions_that_meet(
     schema = StructType([StructField(number, LongType()), *fields])
     partitions = spark.createDataFrame([(i, *values) for i, values in enumerate(distinct)], schema)
     with doubtful("its condition asks for more than partition columns"):
-        return {distinct[row[0]] for row in partitions.where(where).select(f"`{number}`").collect()}
+        return {distinct[row[0]] for row in partitions.where(where).select(quoted(number)).collect()}

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField, StructType
 
 from logloss_spark.errors import DataError, LogLossError, SpecError
+from logloss_spark.io.names import quoted
 from logloss_spark.io.places import exists, is_pattern, literal, missing
 from logloss_spark.io.secrets import redacted, secrets_in
 from logloss_spark.io.spark_errors import from_spark, said, translated
@@ -126,7 +126,7 @@ def typed(spark: SparkSession, found: DataFrame, source: Source) -> DataFrame:
     if not stored.issuperset(types):
         reader = spark.read.format(source.format).options(**source.options)
         found = reader.schema(StructType(fields)).load(source.path)
-    cast = {name: F.col(f"`{name.replace('`', '``')}`").cast(type_) for name, type_ in types.items() if name in stored}
+    cast = {name: quoted(name).cast(type_) for name, type_ in types.items() if name in stored}
     return found.withColumns(cast) if cast else found
 
 

@@ -20,6 +20,7 @@ from pyspark.sql.types import AtomicType, BinaryType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.files import File, FileTable
+from logloss_spark.io.names import in_backquotes, quoted
 from logloss_spark.io.places import exists, without_scheme
 from logloss_spark.io.spark_errors import said
 from logloss_spark.wording import did_you_mean, visible
@@ -147,7 +148,7 @@ def text_of(value: Any) -> str | None:
 
 def key_columns(columns: Sequence[str]) -> list[Column]:
     """The unit columns of a table as texts."""
-    return [F.col("`" + name.replace("`", "``") + "`").cast("string") for name in columns]
+    return [quoted(name).cast("string") for name in columns]
 
 
 def files_by_unit(table: DataFrame, columns: Sequence[str]) -> list[tuple[Key, Mark]]:
@@ -205,9 +206,7 @@ def only_units(table: DataFrame, columns: Sequence[str], keys: Collection[Key]) 
         return kept
     names = [f"unit {index}" for index in range(len(columns))]
     wanted = keys_table(table.sparkSession, names, keys)
-    same = reduce(
-        Column.__and__, [text.eqNullSafe(F.col(f"`{name}`")) for text, name in zip(texts, names, strict=True)]
-    )
+    same = reduce(Column.__and__, [text.eqNullSafe(quoted(name)) for text, name in zip(texts, names, strict=True)])
     return kept.join(F.broadcast(wanted), same, "left_semi")
 
 
@@ -220,7 +219,7 @@ def among(text: Column, values: Iterable[str | None]) -> Column:
 
 def keys_table(spark: SparkSession, names: Sequence[str], keys: Iterable[Key]) -> DataFrame:
     """A small table of keys, one row each."""
-    types = ", ".join(f"`{name}` string" for name in names)
+    types = ", ".join(f"{in_backquotes(name)} string" for name in names)
     made: DataFrame = spark.createDataFrame([tuple(key) for key in keys], types)
     return made
 

@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.frames import Order, first_of_each_set, free_name, kept_whole
 from logloss_spark.report.page import LISTED, Page
 from logloss_spark.report.plots.by_slice import grouping_id_of
 from logloss_spark.roles import Roles, slices_of
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.scoring import Scoring
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.reporting import Reading, Reporting

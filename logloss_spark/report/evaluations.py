@@ -9,11 +9,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.report.bars import bars_of
 from logloss_spark.report.frames import Order, Ranked, first_of_each_set, ranked
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.roles import Columns, Roles
-from logloss_spark.rows.inputs import Rows, quoted
+from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.catalogue import METRICS, shown_first

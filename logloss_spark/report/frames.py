@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StringType, StructType
 
 from logloss_spark.errors import SpecError
-from logloss_spark.rows.inputs import quoted
+from logloss_spark.io.names import quoted
 from logloss_spark.wording import did_you_mean
 
 KEPT_NUMBERS = 2_000_000

@@ -88,11 +88,6 @@ class Rows:
         return [slice_name(index) for index in range(len(self.roles.slices))]
 
 
-def quoted(name: str) -> Column:
-    """The column of this name, whatever characters are in it."""
-    return F.col("`" + name.replace("`", "``") + "`")
-
-
 def slice_name(index: int) -> str:
     """The name of the slice column with this index, until a state is complete."""
     return f"slice_{index}"

@@ -26,8 +26,8 @@ from pyspark.sql.types import StructField, StructType
 from logloss_spark.errors import BusyError, DataError, SpecError
 from logloss_spark.io.lake_tables import DeltaTable, IcebergTable, LakeTable, is_refusal
 from logloss_spark.io.local import LocalTable, as_dataframe
+from logloss_spark.io.names import quoted
 from logloss_spark.io.spark_errors import from_spark
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.states.small import SMALL_STATE
 from logloss_spark.states.store import (
     STORE_VERSION,

@@ -10,9 +10,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.errors import SpecError
+from logloss_spark.io.names import quoted
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.roles import slices_of
-from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
     KEYS,

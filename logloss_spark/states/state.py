@@ -11,9 +11,10 @@ from pyspark.sql.types import StructField, StructType
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.local import LocalTable, as_dataframe
+from logloss_spark.io.names import quoted
 from logloss_spark.io.spark_errors import said
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.schema import (
     KEYS,

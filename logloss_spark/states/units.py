@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.io.units import Key, key_columns
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.entries import Index
 from logloss_spark.states.schema import SOURCE, TOTAL, WHOLE, low_of, totals_of, with_challenger

@@ -20,10 +20,10 @@ from pyspark.sql.types import DataType, DateType, StringType, StructType
 from logloss_spark.checks import at_least_one, column_name, distinct
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.roles import slices_of
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.entries import PLACELESS, Entries, Index
 from logloss_spark.states.schema import WHOLE, columns_of

@@ -13,11 +13,12 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringT
 
 from logloss_spark.errors import SpecError
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.kernels.grid import BINS, THIN_BINS
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.roles import slices_of
-from logloss_spark.rows.inputs import quoted, slice_name
+from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.entries import Entries, Index
 from logloss_spark.states.schema import BUCKET_STRIDE, WHOLE, low_of

@@ -10,10 +10,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
 
 from logloss_spark.io.local import LocalTable
+from logloss_spark.io.names import quoted
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.bins import literal_texts
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.scoring import Label
 from logloss_spark.states.schema import RANKS
 from logloss_spark.statistics.catalogue import INTERVAL, METRICS, Metric, columns_of_loss

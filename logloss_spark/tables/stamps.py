@@ -19,8 +19,8 @@ from pyspark.sql.types import (
 )
 
 from logloss_spark.io.local import LocalTable, as_dataframe
+from logloss_spark.io.names import quoted
 from logloss_spark.io.units import key_columns
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.states.units import UNIT, NewUnit, indexes_of_units
 from logloss_spark.workers.parquet import arrow_type
 

@@ -205,7 +205,7 @@ def lines_of(samples: Iterable[Sample], common: tuple[tuple[str, str], ...]) -> 
     for name, of_name in by_name.items():
         yield f"# HELP {PREFIX}{name} {escaped(of_name[0].help)}\n# TYPE {PREFIX}{name} gauge\n"
         for sample in of_name:
-            labels = ",".join(f"{label}={quoted(value)}" for label, value in (*common, *sample.labels))
+            labels = ",".join(f"{label}={in_quotes(value)}" for label, value in (*common, *sample.labels))
             yield f"{PREFIX}{name}{{{labels}}} {written(sample.value)}\n"
 
 
@@ -214,7 +214,7 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def quoted(value: str) -> str:
+def in_quotes(value: str) -> str:
     """Return the value of a label between quotation marks."""
     return '"' + escaped(value).replace('"', '\\"') + '"'
 
