@@ -140,6 +140,15 @@ def test_of_two_runs_on_the_same_unit_one_wins_and_on_others_both(whole, tmp_pat
     assert sorted(os.listdir(tmp_path / "states" / "_data")) == sorted([plans[0].run_id, plans[2].run_id])
 
 
+def test_a_run_to_which_others_are_always_faster_may_run_again(whole, tmp_path, monkeypatch):
+    store = ls.Store(str(tmp_path / "states"))
+    monkeypatch.setattr("logloss_spark.states.parquet_store.publish", lambda *_: False)
+    with pytest.raises(BusyError, match=r"/states is busy: 20 other runs were faster; run again$") as raised:
+        store.put(whole, unit="dt")
+    assert raised.value.exit_code == 6
+    assert os.listdir(tmp_path / "states" / "_data") == [], "nothing of it is left"
+
+
 def asked(day: dt.date) -> Due:
     return Due((str(day),), "asked for", Unit((str(day),), "", 0))
 

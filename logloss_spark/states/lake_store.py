@@ -23,7 +23,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from logloss_spark.errors import BusyError, DataError, SpecError
+from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.lake_tables import DeltaTable, IcebergTable, LakeTable, is_refusal
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.names import quoted
@@ -39,6 +39,7 @@ from logloss_spark.states.store import (
     Verdict,
     as_document,
     at_version,
+    busy,
     check_rebase,
     check_rows,
     units_alike,
@@ -140,7 +141,7 @@ class LakeTables:
             at, published = self.look()
             if text in published[len(entries) :]:
                 return snapshot_of(published, at)
-        raise BusyError(f"the store {self.table.name} is busy: {TRIES} other commits were faster; run again")
+        raise busy(self.table.name)
 
     def log(self, entries: Sequence[str]) -> DataFrame:
         """The rows of the log."""

@@ -42,6 +42,7 @@ from logloss_spark.states.store import (
     Verdict,
     as_document,
     at_version,
+    busy,
     check_rebase,
     check_rows,
     history,
@@ -123,7 +124,7 @@ class ParquetTables:
             now = self.live()
             if change is not None:
                 check_rebase(change, base, now)
-        raise DataError(f"the log {self.log} gives no number: {TRIES} other runs were faster; run again")
+        raise busy(self.place)
 
     def states(
         self, snapshot: Snapshot, units: Sequence[StoredUnit]

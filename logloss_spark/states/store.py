@@ -225,6 +225,11 @@ def check_rows(snapshot: Snapshot, units: Sequence[StoredUnit], found: Mapping[s
         )
 
 
+def busy(name: str) -> BusyError:
+    """The error that ends a run to which others were always faster."""
+    return BusyError(f"the store {name} is busy: {TRIES} other runs were faster; run again")
+
+
 def unwritten(name: str, error: Exception) -> LogLossError:
     """The error that says why Spark, or the disk, did not take what a run publishes."""
     known = translated(error) if from_spark(error) else LogLossError(str(error))
