@@ -15,12 +15,12 @@ from pyspark.sql.types import DataType, NumericType
 
 from logloss_spark.checks import one_of
 from logloss_spark.errors import DataError, SpecError
+from logloss_spark.io.names import quoted
 from logloss_spark.io.parsing import dataclass_of, parsed_json, typed_value
 from logloss_spark.io.texts import load_text, save_text
 from logloss_spark.kernels.sums import Array
 from logloss_spark.rows.arrow import numbers
 from logloss_spark.rows.columns import finder, has_vectors, with_index_names
-from logloss_spark.rows.inputs import quoted
 from logloss_spark.rows.new_columns import check_new_columns
 from logloss_spark.rows.terms import MOST_PARTITIONS
 from logloss_spark.scoring import Score
