@@ -33,8 +33,8 @@ from logloss_spark.statistics.catalogue import (
 from logloss_spark.statistics.reference import markdown
 
 ROOMS: Mapping[str, Collection[str]] = {
-    "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "losses"),
-    "States, stores and drift": ("state", "store", "shift"),
+    "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "planning", "losses"),
+    "States, stores, drift and calibrators": ("state", "store", "shift", "calibrator"),
     "Fit": ("fit",),
     "Session and tables": ("io",),
     "Errors and warnings": ("errors",),
