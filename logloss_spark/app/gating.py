@@ -138,6 +138,20 @@ def check_gate(gate: Gate, slices: Sequence[str], columns: Collection[str], *, h
             )
 
 
+def check_kept(gate: Gate, keep_days: float) -> None:
+    """Raise SpecError where a store whose labels come late deletes states that a rule compares with.
+
+    A day is compared with younger states of the days before, and these were replaced when their labels had arrived.
+    """
+    for rule in gate.rule:
+        days = rule.against.days if rule.against else None
+        if days is not None and keep_days < days:
+            raise SpecError(
+                f"[store] keep_days must be at least the {days} days that rule {rule.name!r} compares with, because "
+                f"with [labels] it needs states that were replaced since, got {keep_days:g}: set keep_days = {days}"
+            )
+
+
 def grouping_sets_of_gate(gate: Gate, slices: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The grouping sets that the rules of a gate name; SpecError for a slice column that the state does not have."""
     patterns = []

@@ -39,7 +39,8 @@ class StoreSection:
     unit : list of str
         The columns of the input whose values make a unit, such as its day. Units are evaluated again if files change.
     keep_days : float
-        How long what was replaced can still be read as an older version; it is deleted after a run.
+        How long what was replaced can still be read as an older version; it is deleted after a run. With [labels] at
+        least the `days` that a rule of the gate compares with.
     """
 
     path: str

@@ -11,6 +11,8 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
+from logloss_spark.app.commands.evaluate import EvaluateConfig
+from logloss_spark.app.config import read_config
 from logloss_spark.app.labels import Labels, ages
 
 PREDICTIONS = pd.DataFrame(
@@ -104,6 +106,24 @@ def test_what_is_wrong_in_the_section_is_said(run: Callable[..., SimpleNamespace
     assert ran.code == 2
     assert error.casefold() in ran.err.casefold()
     assert ran.err.count("\n") == 1
+
+
+def test_a_store_keeps_what_a_gate_compares_with(tmp_path: Path) -> None:
+    config = tmp_path / "evaluate.toml"
+    rest = (
+        '[input]\npath = "p"\n[columns]\nlabel = "y"\nprediction = "p"\n[store]\npath = "s"\nunit = ["dt"]\n'
+        '[gate]\n[[gate.rule]]\nname = "no worse"\nmetric = "log_loss"\nagainst = { days = 28 }\nrise_at_most = 0.1\n'
+    )
+    config.write_text(f'{rest}[labels]\npath = "l"\non = ["id"]\n')
+    read_config(str(config), of=EvaluateConfig, overrides=["store.keep_days=28"])
+    said = (
+        r"\[store\] keep_days must be at least the 28 days that rule 'no worse' compares with, .*, got 27\.5: "
+        "set keep_days = 28"
+    )
+    with pytest.raises(ls.SpecError, match=said):
+        read_config(str(config), of=EvaluateConfig, overrides=["store.keep_days=27.5"])
+    config.write_text(rest)  # without labels that come late nothing is compared that was replaced
+    read_config(str(config), of=EvaluateConfig, overrides=["store.keep_days=1"])
 
 
 def test_an_age_is_the_last_step_that_a_unit_has_reached() -> None:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, records_of
 from logloss_spark.app.command import Command
-from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld, judged, published
+from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, check_kept, is_withheld, judged, published
 from logloss_spark.app.gating_days import (
     StatesOf,
     Subject,
@@ -164,6 +164,8 @@ class EvaluateConfig(WithDashboards):
         columns = list(columns_of_loss(METRICS, self.evaluate.loss).values())
         if self.gate:
             check_gate(self.gate, slices, columns, has_store=self.store is not None)
+        if self.gate and self.store and self.labels and len(self.labels.revisit) > 1:
+            check_kept(self.gate, self.store.keep_days)
         self.check_dashboards(slices, ("rows", "n", *STATUSES, *(self.evaluate.metrics or columns)))
 
     @property
