@@ -91,7 +91,7 @@ $(AIRFLOW)/.installed: conf/airflow.txt
 	@touch $@
 
 demo: java := --quiet
-demo: setup ## evaluate a forecast of real flights, fit a model, compare both, and live through a fortnight of mornings
+demo: setup ## evaluate a forecast of real flights, fit a model, compare both, draw pictures, and live through a fortnight of mornings
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/fit.py --config conf/fit.toml
@@ -99,8 +99,9 @@ demo: setup ## evaluate a forecast of real flights, fit a model, compare both, a
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
+	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/pictures.py build/demo
 	@$(MAKE) --no-print-directory mornings
-	@echo "The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
+	@echo "The pictures are in build/demo/pictures. The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
 
 mornings: java := --quiet
 ifdef LOGLOSS_SPARK_LAKES

@@ -17,6 +17,10 @@ class EvaluationPlots:
     """The plots of an evaluation. Each takes the axes to draw on, and returns them; without them it makes a figure.
 
     They read no row again: they draw the metrics by slice, and the sums of the state by bin of the score.
+
+    Attributes
+    ----------
+    metrics, cells : functions that return these frames, for the functions of `logloss_spark.report.plots`
     """
 
     metrics: Callable[[], pd.DataFrame]
@@ -44,7 +48,7 @@ class EvaluationPlots:
 
     def ranking(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the ROC curve: see `logloss_spark.report.plots.ranking`."""
-        return plots.ranking(self.cells(), ax)
+        return plots.ranking(self.cells(), ax, metrics=self.metrics().iloc[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,12 @@ class ComparisonPlots:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftPlots:
-    """The plot of a drift."""
+    """The plot of a drift.
+
+    Attributes
+    ----------
+    cells : a function that returns the sums of both states by bin of the score
+    """
 
     cells: Callable[[], pd.DataFrame]
 

@@ -21,6 +21,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.kernels.grid import BINS, bin_of_probability
 from logloss_spark.report import plots
 from logloss_spark.report.palette import DARK, LIGHT, Palette
+from logloss_spark.report.plots.by_score import area_of
 from logloss_spark.report.plots.by_slice import by_excess
 from logloss_spark.report.plots.score_axis import axis_of, cells_in
 from logloss_spark.statistics.consistency import consistency_band
@@ -221,6 +222,27 @@ def test_calibrated_forecasts_keep_to_the_band_and_others_are_red() -> None:
     ax = plots.reliability(cells_of(*rows(40_000)))
     _, beyond = labelled(ax, "CORP beyond the band")
     assert np.isfinite(beyond).mean() > 0.5
+
+
+def test_an_axis_of_probabilities_goes_as_far_as_scores_do() -> None:
+    y, p = rows()
+    ax = plots.reliability(cells_of(y, 0.05 + 0.41 * p))
+    assert ax.get_xlim() == (0.05, 0.5)
+    assert ax.get_ylim()[0] <= labelled(ax, "CORP")[1].min()
+    ticks = plots.scores(cells_of(y, 0.1 + 0.19 * p)).get_xticks()
+    np.testing.assert_allclose(ticks, [0.1, 0.15, 0.2, 0.25, 0.3])
+
+
+def test_a_band_allows_for_clusters_as_the_error_of_the_area_does() -> None:
+    cells = cells_of(*rows(600))
+    area = area_of(cells_in(cells), 0.95)
+    alone, clustered = (
+        polygon(plots.ranking(cells, metrics=metrics), "band")
+        for metrics in (None, pd.Series(area | {"auc_se": 2 * area["auc_se"], "buckets": 50}))
+    )
+    middle = len(cells) // 2  # of the left side of the band, which begins with 0
+    _, t = labelled(plots.ranking(cells), "ROC")
+    np.testing.assert_allclose(2 * (alone[1:][middle, 1] - t[middle]), clustered[1:][middle, 1] - t[middle])
 
 
 def test_a_diagram_of_small_scores_has_axes_of_logits_and_its_histogram_below() -> None:

@@ -13,7 +13,7 @@ from logloss_spark.report.plots.score_axis import ScoreAxis, axis_of, cells_in
 from logloss_spark.statistics.calibration import Cells, pooled
 from logloss_spark.statistics.consistency import consistency_band
 from logloss_spark.statistics.distributions import normal_quantile
-from logloss_spark.statistics.intervals import standard_error
+from logloss_spark.statistics.intervals import standard_error, with_interval
 from logloss_spark.statistics.ranking import ranking as measures_of_ranking
 from logloss_spark.statistics.ranking import roc_band, roc_curve, squared_influence_of_auc
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import StepPatch
 
-BARS = 40
-"""The most bars of a histogram of scores."""
+BARS, FEWER_BARS = 40, 20
+"""The most bars of a histogram of scores. Two states may score with other values, so theirs are wider."""
 
 DASHED = (0, (4, 3))
 
@@ -122,12 +122,20 @@ def scores(
 
 
 def ranking(
-    frame: pd.DataFrame, ax: "Axes | None" = None, *, confidence: float = 0.95, palette: Palette = LIGHT
+    frame: pd.DataFrame,
+    ax: "Axes | None" = None,
+    *,
+    metrics: "pd.Series[Any] | None" = None,
+    confidence: float = 0.95,
+    palette: Palette = LIGHT,
 ) -> "Axes":
     """Draw the ROC curve with a band that holds all of it, and the bounds between which the rows' own order puts it.
 
     The light band is Campbell's: see `statistics.ranking.roc_band`. The dark one is what rows that share a cell of the
-    score leave open; mostly it is thinner than the line. Labels are 0 and 1, and rows independent.
+    score leave open; mostly it is thinner than the line. Labels are 0 and 1.
+
+    Rows are independent, unless `metrics` are those of clusters: these bring the error of the area under the curve, and
+    the band is wider by as much as this error is than that of independent rows (Kish's design effect).
 
     Parameters
     ----------
@@ -135,15 +143,23 @@ def ranking(
         The cells of a state: see `logloss_spark.tables.cells.cells_table`.
     ax, palette :
         As in `reliability`.
+    metrics : Series, optional
+        The metrics of the same rows, with the area under the curve and its interval. By default these come from the
+        cells (DeLong).
     confidence : float
-        The coverage of the band, and of the interval of the area under the curve (DeLong).
+        The coverage of the band, and of the interval if it comes from the cells.
     """
     ax = axes_of(ax, palette, 3.7)
     cells = cells_in(frame)
     if not 0.0 < cells.labels.sum() < cells.weight.sum():
         return say_nothing(ax, palette, "no row was scored" if frame.empty else "one class only: nothing to rank")
     (false,), (true,) = roc_curve(cells)
-    (of_false,), (of_true,) = roc_band(cells, confidence)
+    area = area_of(cells, confidence)
+    error = area["auc_se"]
+    if metrics is not None and np.isfinite(metrics["auc_low"]):
+        area = {name: float(metrics[name]) for name in area}
+    stretch = max(1.0, area["auc_se"] / error) if metrics is not None and metrics["buckets"] else 1.0
+    of_false, of_true = (stretch * reach[0] for reach in roc_band(cells, confidence))
     left, up = np.maximum(false - of_false, 0.0), np.minimum(true + of_true, 1.0)
     right, down = np.minimum(false + of_false, 1.0), np.maximum(true - of_true, 0.0)
     ax.fill(
@@ -162,7 +178,8 @@ def ranking(
     ax.set_ylim(0, 1)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
-    write(ax, 0.97, 0.05, area_in_words(cells, confidence), palette, ha="right", va="bottom")
+    words = "AUC {auc:.4f} [{auc_low:.4f}, {auc_high:.4f}]\nties in cells: ± {auc_bound:.2g}".format_map(area)
+    write(ax, 0.97, 0.05, words, palette, ha="right", va="bottom")
     name_axes(ax, palette, x="share of the others at or above a score", y="share of what happened at or above it")
     return ax
 
@@ -188,7 +205,7 @@ def drift(
         of_side = frame[frame["side"] == side]
         if not of_side.empty:
             weight, squares = (of_side[name].to_numpy(dtype=np.float64) for name in ("w", "w2"))
-            drawn.append((draw_bars(ax, axis, of_side, weight, squares, colour, confidence), side))
+            drawn.append((draw_bars(ax, axis, of_side, weight, squares, colour, confidence, FEWER_BARS), side))
     finish_histogram(ax, axis, palette, drawn)
     return ax
 
@@ -196,20 +213,21 @@ def drift(
 def axis_of_lines(axis: ScoreAxis, *lines: Array) -> ScoreAxis:
     """The axis beside that of the scores, of the same kind and long enough for these lines, but for 0 and 1."""
     if not axis.logit:
-        return axis
+        ends = np.concatenate(lines)
+        return replace(axis, least=min(axis.least, ends.min()), most=max(axis.most, ends.max()))
     inner = np.concatenate([line[(line > 0.0) & (line < 1.0)] for line in lines])
     at = axis.unbounded().of_probability(inner)
     return replace(axis, least=min([axis.least, *at]), most=max([axis.most, *at]))
 
 
-def area_in_words(cells: Cells, confidence: float) -> str:
-    """The area under the curve with its interval, and how far ties within cells may move it."""
-    found = {name: values[0] for name, values in measures_of_ranking(cells).items()}
-    rows = (cells.weight.sum(axis=1) ** 2 / cells.squares.sum(axis=1))[0]
-    error = standard_error(squared_influence_of_auc(cells, np.array([found["auc"]])), np.array([rows]))[0]
-    reach = normal_quantile(confidence) * error
-    low, high = max(found["auc"] - reach, 0.0), min(found["auc"] + reach, 1.0)
-    return f"AUC {found['auc']:.4f} [{low:.4f}, {high:.4f}]\nties in cells: ± {found['auc_bound']:.2g}"
+def area_of(cells: Cells, confidence: float) -> dict[str, float]:
+    """The area under the curve from cells, its error and interval, and how far ties within cells may move it."""
+    found = measures_of_ranking(cells)
+    rows = cells.weight.sum(axis=1) ** 2 / cells.squares.sum(axis=1)
+    error = standard_error(squared_influence_of_auc(cells, found["auc"]), rows)
+    area = with_interval("auc", found["auc"], error, normal_quantile(confidence)) | {"auc_bound": found["auc_bound"]}
+    in_range = {"auc_low": np.maximum(area["auc_low"], 0.0), "auc_high": np.minimum(area["auc_high"], 1.0)}
+    return {name: float(values[0]) for name, values in (area | in_range).items()}
 
 
 def draw_bars(
@@ -220,9 +238,10 @@ def draw_bars(
     squares: Array,
     colour: str,
     confidence: float | None = None,
+    most: int = BARS,
 ) -> "StepPatch":
     """Draw how dense the weight of cells is along an axis of scores; filled, or with a band of this confidence."""
-    edges = axis.edges(BARS)
+    edges = axis.edges(most)
     at = axis.of(frame["wp"].to_numpy(), frame["wq"].to_numpy())
     held, of_squares = (np.histogram(at, edges, weights=sums)[0] for sums in (weight, squares))
     share, width = held / weight.sum(), np.diff(edges)

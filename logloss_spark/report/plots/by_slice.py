@@ -70,8 +70,8 @@ def slices(frame: pd.DataFrame, ax: "Axes | None" = None, *, palette: Palette = 
     overall = frame.loc[frame["slice"] == "all", loss].iloc[0]
     places = name_rows(ax, shown["slice"].tolist(), palette)
     ax.axvline(overall, color=palette.soft, lw=0.8, zorder=1)
-    colours = np.where(shown["p_adjusted"] > CERTAIN, palette.first, palette.bad)
-    colours = np.where((shown["p_adjusted"] <= CERTAIN) & (shown["excess"] < 0), palette.good, colours)
+    differs = shown["p_adjusted"] <= CERTAIN
+    colours = np.where(differs, np.where(shown["excess"] > 0, palette.bad, palette.good), palette.first)
     frame_of_intervals(ax, shown, loss, include=overall)
     draw_intervals(ax, shown, loss, places, colours.tolist(), palette)
     write_beside(ax, places, signed(shown["excess"].tolist()), palette)

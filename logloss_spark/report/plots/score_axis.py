@@ -19,11 +19,17 @@ SMALL_SCORE = 0.1
 """If most forecasts are below this, or above its mirror image, the axis is one of logits."""
 
 MARGIN = 0.001
-"""An axis of logits goes as far as scores do, but for the outermost that hold this share of the weight on either side,
-and for exactly 0 and 1. What lies beyond is drawn at its end."""
+"""An axis goes as far as scores do, but for the outermost that hold this share of the weight on either side; one of
+logits leaves out exactly 0 and 1, too. What lies beyond is drawn at its end."""
 
 FARTHEST = 21.0
 """Beyond this logit, either side of 0, lie no bins but those of a probability below 1e-9 or above its mirror image."""
+
+NEARLY_ALL = 0.7
+"""An axis of probabilities that would be longer than this goes from 0 to 1."""
+
+STEPS = (0.25, 0.1, 0.05, 0.02, 0.01)
+"""Distances of ticks on an axis of probabilities; the first of which there are three is taken."""
 
 LEAST_RANGE = 3.0
 """The shortest axis of logits. It holds a tick: powers of ten are 2.3 apart."""
@@ -57,7 +63,13 @@ class ScoreAxis:
 
     def unbounded(self) -> "ScoreAxis":
         """The same axis as far as scores go."""
-        return replace(self, least=-FARTHEST, most=FARTHEST) if self.logit else self
+        least, most = (-FARTHEST, FARTHEST) if self.logit else (0.0, 1.0)
+        return replace(self, least=least, most=most)
+
+    def rounded(self) -> "ScoreAxis":
+        """The same axis of probabilities, from 0 to 1 if it is nearly that long, and at most 1."""
+        wide = self.most - self.least > NEARLY_ALL
+        return replace(self, least=0.0, most=1.0) if wide else replace(self, most=min(self.most, 1.0))
 
     def edges(self, most: int) -> Array:
         """Edges of at most so many bars of nearly equal width, all of them edges of the grid of scores."""
@@ -76,7 +88,9 @@ class ScoreAxis:
     def ticks(self) -> list[float]:
         """The probabilities that ticks stand at."""
         if not self.logit:
-            return [0.0, 0.25, 0.5, 0.75, 1.0]
+            step = next(step for step in STEPS if (self.most - self.least) / step > 2.5 or step == STEPS[-1])
+            places = np.arange(np.ceil(self.least / step - 1e-9), self.most / step + 1e-9)
+            return [round(abs(float(place * step)), 9) for place in places]  # the least may be -0.0
         inside = [p for p in NICE if self.least <= np.log(p / (1 - p)) <= self.most]
         if len(inside) < 4:
             inside = [p for p in sorted(NICE + FINER) if self.least <= np.log(p / (1 - p)) <= self.most]
@@ -99,13 +113,18 @@ def axis_of(frame: pd.DataFrame) -> ScoreAxis:
     weights, parts, rests = (frame[name].to_numpy(dtype=np.float64) for name in ("w", "wp", "wq"))
     total = weights.sum()
     small, large = (weights[sums < SMALL_SCORE * weights].sum() for sums in (parts, rests))
-    if not max(small, large) > total / 2:
-        return ScoreAxis(False, 0.0, 1.0)
-    up_to, open_ = np.cumsum(weights), (parts > 0.0) & (rests > 0.0)
-    inner = np.flatnonzero(open_ & (up_to >= MARGIN * total) & (up_to - weights <= (1.0 - MARGIN) * total))
+    logit = bool(max(small, large) > total / 2)
+    up_to, drawn = np.cumsum(weights), ((parts > 0.0) & (rests > 0.0)) | (not logit)
+    inner = np.flatnonzero(drawn & (up_to >= MARGIN * total) & (up_to - weights <= (1.0 - MARGIN) * total))
     if not inner.size:
         return ScoreAxis(False, 0.0, 1.0)
-    first, last = ScoreAxis(True, -FARTHEST, FARTHEST).of(parts[inner[[0, -1]]], rests[inner[[0, -1]]])
+    whole = ScoreAxis(logit, *((-FARTHEST, FARTHEST) if logit else (0.0, 1.0)))
+    first, last = whole.of(parts[inner[[0, -1]]], rests[inner[[0, -1]]])
+    if not logit:
+        # Edges of twentieths, which are edges of the grid.
+        return ScoreAxis(
+            False, float(np.floor(20.0 * first) / 20.0), float((np.floor(20.0 * last) + 1.0) / 20.0)
+        ).rounded()
     space = max(0.03 * (last - first), (LEAST_RANGE - (last - first)) / 2.0)
     return ScoreAxis(True, float(first - space), float(last + space))
 
