@@ -56,7 +56,7 @@ class Comparison(HeldState):
     state : State
         The sums, to be saved, added, and read by other slices with `State.comparison`.
 
-    The first use of either computes the state, so that the rows are read once; a state of up to 100,000 rows comes to
+    The first use of either computes the state, so that the rows are read once; a state of up to 250,000 rows comes to
     the driver, and a larger one is cached. Labels that are -1 and 1, or 1 to K, are then refused unless `classes` were
     given. `close` frees the state, and so does leaving a `with` block.
     """

@@ -67,7 +67,7 @@ class Evaluation(HeldState):
         The rows that were not scored, with all columns and their `row_status`. It scans the table again.
 
     The first of them that is used computes the state, so that the rows are read once. Labels that are -1 and 1, or 1 to
-    K, are then refused unless `classes` were given. A state of up to 100,000 rows comes to the driver, where its tables
+    K, are then refused unless `classes` were given. A state of up to 250,000 rows comes to the driver, where its tables
     are computed without Spark; a larger one is cached, and its tables are lazy. `close` frees the state, and so does
     leaving a `with` block.
     """

@@ -1,6 +1,5 @@
 """`Store`: states that are kept by units, such as days, and what is due to be evaluated again."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -8,6 +7,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import pandas as pd
+import pyarrow.compute as pc
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -33,7 +33,7 @@ from logloss_spark.states.slices import slice_types
 from logloss_spark.states.small import release
 from logloss_spark.states.state import CheckedState, merged, new_source
 from logloss_spark.states.store import Change, Run, Snapshot, StoredUnit, Tables, Verdict
-from logloss_spark.states.units import UNIT, NewUnit, by_unit, keys_of_units
+from logloss_spark.states.units import UNIT, NewUnit, by_unit, counts_by_unit, keys_of_units
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.stamps import STAMPS, stamped
 from logloss_spark.version import __version__
@@ -454,16 +454,10 @@ def run_of(plan: Plan, **found: Any) -> Run:
 def stored_units(plan: Plan, new: Sequence[NewUnit], states: DataFrame | LocalTable) -> tuple[StoredUnit, ...]:
     """The units as they are stored: how many rows each was made from, and how many its state has."""
     if isinstance(states, LocalTable):
-        lines = states.rows.select([UNIT, "part", "n"]).to_pylist()
-        sums = Counter(line[UNIT] for line in lines)
-        rows = {line[UNIT]: line["n"] for line in lines if line["part"] == TOTAL}
+        totals = states.rows.filter(pc.equal(states.rows["part"], TOTAL)).select([UNIT, "n"])
     else:
-        counts = states.groupBy(UNIT).agg(
-            F.count(F.lit(1)).alias("sums"), F.expr(f"max(n) FILTER (WHERE part = '{TOTAL}')").alias("rows")
-        )
-        found = {row[UNIT]: row for row in counts.collect()}
-        sums = Counter({unit: row["sums"] for unit, row in found.items()})
-        rows = {unit: row["rows"] for unit, row in found.items()}
+        totals = states.where(F.col("part") == TOTAL).select(UNIT, "n").toArrow()
+    sums, rows = counts_by_unit(states), dict(zip(totals[UNIT].to_pylist(), totals["n"].to_pylist(), strict=True))
     return tuple(
         StoredUnit(
             id=unit.id,

@@ -30,8 +30,8 @@ from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, read_batches
 from logloss_spark.workers.shipping import Batches, count_slots, shipped
 from logloss_spark.workers.task import keep_memory
 
-HELD_GROUPS = 400_000
-"""The most groups of a state that workers hand to the driver, all tasks together: some 100 MB."""
+HELD_GROUPS = 600_000
+"""The most groups of a state that workers hand to the driver, all tasks together: some 150 MB."""
 
 HELD_TASKS = 64
 """The most tasks whose results are handed to the driver. Beyond, each could hand over but little."""
@@ -262,7 +262,8 @@ def tables_in(answers: pa.Table) -> list[list[pa.Table]] | None:
             raise ERRORS[error](message)
     if LARGE in answers["error"].to_pylist():
         return None
-    return [[pa.ipc.open_stream(table).read_all() for table in tables] for tables in answers["tables"].to_pylist()]
+    # The tables are views of the answers: nothing is copied.
+    return [[pa.ipc.open_stream(table.as_buffer()).read_all() for table in tables] for tables in answers["tables"]]
 
 
 def schema_of(scan: Scan) -> StructType:

@@ -35,8 +35,9 @@ from logloss_spark.states.entries import PLACELESS, Entries, Index, grouped_entr
 from logloss_spark.states.schema import WHOLE
 from logloss_spark.states.slices import slice_columns, value_text
 
-SMALL_STATE = 100_000
-"""A state of at most this many rows comes to the driver: some 20 MB, and up to 30,000 slices."""
+SMALL_STATE = 250_000
+"""A state of at most this many rows comes to the driver: some 60 MB, and up to 80,000 slices. Python there takes up to
+700 MB while it computes."""
 
 GROUPED = (
     *INTEGERS,

@@ -78,14 +78,15 @@ def by_unit_here(
 ) -> LocalTable | None:
     """The states of units from a small state; None where Spark must write the keys, and for a comparison."""
     names = slice_columns(conventions)
-    rows = state.rows.filter(pc.invert(pc.is_in(state.rows["part"], pa.array(WHOLE, state.rows["part"].type))))
-    unit = indexes_of_units(rows, state.schema, [names[name] for name in columns], units)
+    unit = indexes_of_units(state.rows, state.schema, [names[name] for name in columns], units)
     if unit is None or conventions.models:
         return None
-    rows, unit = rows.filter(pa.array(unit >= 0)).select(table_columns(conventions)), unit[unit >= 0]
+    whole = np.asarray(pc.is_in(state.rows["part"], pa.array(WHOLE, state.rows["part"].type)))
+    kept = ~whole & (unit >= 0)
+    rows, unit = state.rows.select(table_columns(conventions)).filter(pa.array(kept)), unit[kept]
     ids = pa.array([unit.id for unit in units], pa.string())
     fields = [*(state.schema[name] for name in rows.column_names), StructField(UNIT, StringType())]
-    whole = rows.append_column(UNIT, ids.take(pa.array(unit)))
+    of_slices = rows.append_column(UNIT, ids.take(pa.array(unit)))
     own = [
         {"part": SOURCE, "place": new.source, "n": 1, "fingerprint": conventions.fingerprint(), UNIT: new.id}
         for new in units
@@ -96,7 +97,7 @@ def by_unit_here(
         | {"part": TOTAL, "fingerprint": conventions.fingerprint(), UNIT: new.id}
         for index, new in enumerate(units)
     ]
-    together = pa.concat_tables([whole, pa.Table.from_pylist(own, schema=whole.schema)])
+    together = pa.concat_tables([of_slices, pa.Table.from_pylist(own, schema=of_slices.schema)])
     return LocalTable(together, StructType(fields), state.spark)
 
 
