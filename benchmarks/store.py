@@ -94,15 +94,10 @@ def main() -> None:
     found = [mornings(asked.folder, asked.days, asked.rows) for _ in range(asked.repeat + 1)][1:]
     whole, new, nothing, alone = (min(times) for times in zip(*found, strict=True))
     print(f"{asked.days} days of {asked.rows:,} rows")
-    print(
-        f"all days {whole:.2f} s, a new day {new:.2f} s, nothing due {nothing:.2f} s, a table of one day {alone:.2f} s"
-    )
-    print(
-        f"a new day takes {new - nothing:.2f} s more than nothing, {(new - nothing) / (whole - nothing):.1%} of all days"
-    )
-    print(
-        f"and {new - alone:.2f} s more than a table of that day alone, {(new - alone) / (whole - alone):.1%} of all days"
-    )
+    print(f"all days {whole:.2f} s, a new day {new:.2f} s")
+    for name, fixed in (("nothing due", nothing), ("a table of one day", alone)):
+        share = (new - fixed) / (whole - fixed)
+        print(f"{name} {fixed:.2f} s: beside it a new day takes {new - fixed:.2f} s, {share:.1%} of all days")
     times = []
     for _ in range(asked.repeat):
         start = time.perf_counter()
