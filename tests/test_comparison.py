@@ -133,6 +133,7 @@ def slices_of(frame):
             yield f"{name}={value}", part
 
 
+@pytest.mark.slow
 def test_the_governors_forecasts_compare_as_in_a_plain_paired_computation_by_race(compared, wide):
     found = compared.set_index(["slice", "challenger"])
     assert len(found) == 2 * (1 + 2 + wide.state.nunique())
@@ -144,6 +145,7 @@ def test_the_governors_forecasts_compare_as_in_a_plain_paired_computation_by_rac
             assert_row(found.loc[(slice_, challenger)], wanted)
 
 
+@pytest.mark.slow
 def test_the_divergences_of_the_governors_forecasts_are_those_of_scipy(compared, wide):
     found = compared.set_index(["slice", "challenger"])
     assert np.isinf(found.kl["all"]).all()  # who had no chance at all with one had some with another

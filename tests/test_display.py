@@ -176,6 +176,7 @@ def test_an_evaluation_has_its_log_loss_as_a_number(spark: SparkSession, evaluat
         _ = ls.evaluate(nothing, "y", "p", loss="hinge").log_loss
 
 
+@pytest.mark.slow
 def test_few_clusters_are_few_whatever_their_rows(table: DataFrame) -> None:
     many = table.withColumn("row", F.monotonically_increasing_id()).withColumn("q", F.lit(0.5))
     models = {"a": "p", "b": "q"}

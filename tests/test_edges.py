@@ -297,14 +297,20 @@ def by_type(spark):
 
 
 @pytest.fixture(scope="module")
-def sliced(by_type):
-    """The metrics of every slice, as Spark's rows."""
-    return by_type.metrics.collect()
+def table_by_type(by_type):
+    """The metrics of every slice, as a table of Spark."""
+    return by_type.metrics
+
+
+@pytest.fixture(scope="module")
+def sliced(table_by_type):
+    """The same as rows."""
+    return table_by_type.collect()
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_slices_may_be_of_any_plain_type(by_type, sliced, name):
-    assert by_type.metrics.schema[name].dataType.simpleString() == TYPES[name][0]
+def test_slices_may_be_of_any_plain_type(table_by_type, sliced, name):
+    assert table_by_type.schema[name].dataType.simpleString() == TYPES[name][0]
     mine = [row for row in sliced if row.slice.startswith(f"{name}=")]
     found = {str(row[name]): row.rows for row in mine}
     values = [value + 0.0 if isinstance(value, float) else value for value in TYPES[name][1]]  # -0.0 is 0.0

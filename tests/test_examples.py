@@ -13,7 +13,10 @@ import logloss_spark
 from tests.quick import quick
 
 MODULES = [module.name for module in walk_packages(logloss_spark.__path__, "logloss_spark.")]
-SLOW = {f"logloss_spark.{name}" for name in ("app.progress", "comparison", "fit.model", "shift", "state")}
+SLOW = {
+    f"logloss_spark.{name}"
+    for name in ("app.progress", "comparison", "fit.fitting", "fit.model", "ml.logistic_regression", "shift", "state")
+}
 """Modules whose examples run several evaluations."""
 
 

@@ -6,6 +6,7 @@ import scipy.special
 
 import logloss_spark as ls
 from logloss_spark.statistics.catalogue import METRICS, by_column
+from tests.quick import slow
 
 SUMS = 1e-12
 """Relative: sums in another order."""
@@ -47,7 +48,9 @@ def mean_with_error(losses, weight):
 
 @pytest.mark.connect
 @pytest.mark.parametrize(
-    ("loss", "of_rows"), [("hinge", np.maximum(0, 1 - (2 * Y - 1) * Z)), ("gain", gain(Y, P))], ids=["hinge", "gain"]
+    ("loss", "of_rows"),
+    [slow(("hinge", np.maximum(0, 1 - (2 * Y - 1) * Z))), ("gain", gain(Y, P))],
+    ids=["hinge", "gain"],
 )
 def test_another_loss_has_the_means_and_errors_of_its_rows_by_slice(evaluations, loss, of_rows):
     found = evaluations[loss].to_pandas().set_index("slice")

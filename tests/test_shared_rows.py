@@ -94,6 +94,7 @@ def test_a_long_table_shares_the_rows_that_a_wide_one_does(wide, found):
     assert_same(ls.compare(long, **ASKED, **asked).to_pandas(), found.to_pandas())
 
 
+@pytest.mark.slow
 @pytest.mark.connect
 def test_states_of_shared_rows_merge_and_come_back_from_disk(wide, found, tmp_path):
     for place in range(2):

@@ -262,12 +262,11 @@ def test_a_slice_that_a_store_adds_itself_is_refused(spark, tmp_path):
         ls.Store(str(tmp_path)).put(ls.evaluate(table, label="label", prediction="p", by="source").state, unit="source")
 
 
-def test_verdicts_stand_beside_their_runs(whole, tmp_path):
-    store = ls.Store(str(tmp_path / "states"))
-    run = store.put(whole.where(f"dt = '{DAYS[0]}'"), unit="dt").last_run.run_id
-    store.judge(Verdict(run_id=run, verdict="warn", document={"rules": []}))
-    assert list(store.runs()["verdict"]) == ["warn"]
-    assert store.live().verdicts[run].document == {"rules": []}
+def test_verdicts_stand_beside_their_runs(stored):
+    (run,) = stored.runs()["run_id"]
+    stored.judge(Verdict(run_id=run, verdict="warn", document={"rules": []}))
+    assert list(stored.runs()["verdict"]) == ["warn"]
+    assert stored.live().verdicts[run].document == {"rules": []}
 
 
 @pytest.mark.slow

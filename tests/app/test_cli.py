@@ -144,6 +144,7 @@ def test_a_job_takes_clusters_another_loss_and_what_is_exact(job: SimpleNamespac
     assert [(row["class"], row["n"]) for row in classes] == [("0", 999), ("1", 1000)]
 
 
+@pytest.mark.slow
 def test_slices_that_are_called_as_metrics_are_are_renamed_first(job: SimpleNamespace, spark: SparkSession) -> None:
     write(job.folder / "many" / "part.parquet", y=[0, 1], p=[0.25, 0.5], n=["a", "b"], bin=[1, 2], swap=[3, 4])
     rename = 'columns.rename={ n = "n_days", bin = "swap", swap = "bins" }'
@@ -190,6 +191,7 @@ def test_a_name_that_is_absent_or_would_stand_twice_is_refused(
         renamed(spark.range(1).selectExpr("id", "id as n"), names)
 
 
+@pytest.mark.slow
 def test_a_table_of_many_slices_is_printed_in_part(job: SimpleNamespace, spark: SparkSession) -> None:
     write(job.folder / "many" / "part.parquet", y=[0, 1] * 250, p=[0.25, 0.5] * 250, user=list(range(500)))
     ran = job.run(f"input.path={job.folder / 'many'}", 'evaluate.by=[["user"]]')
@@ -203,6 +205,7 @@ def test_a_table_without_a_row_that_can_be_scored_is_no_error(job: SimpleNamespa
     assert (ran.code, ran.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_overwriting_replaces_the_tables_of_an_earlier_run(job: SimpleNamespace, spark: SparkSession) -> None:
     assert job.run().code == 0
     assert job.run("output.mode=overwrite", "input.where=day = 1").code == 0
@@ -355,6 +358,7 @@ def test_a_table_that_is_not_in_the_catalog_is_named(job: SimpleNamespace) -> No
     assert "a table that is read must be in the catalog, and `no`.`such` is not" in ran.err
 
 
+@pytest.mark.slow
 def test_a_table_of_the_catalog_is_read_and_where_it_lies_is_safe(job: SimpleNamespace, spark: SparkSession) -> None:
     place = job.predictions / "day=1"
     spark.sql(f"create table predictions using parquet location '{place}'")

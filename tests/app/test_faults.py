@@ -18,9 +18,10 @@ from logloss_spark.io.files import FileTable
 from logloss_spark.states import files
 from logloss_spark.workers import opening, parquet, shipping
 from logloss_spark.workers.parquet import Piece
+from tests.quick import quick
 
 ROWS = 500
-ENGINES = pytest.mark.parametrize("engine", ["arrow", "auto"])
+ENGINES = pytest.mark.parametrize("engine", quick(["arrow", "auto"], "auto"))
 
 Run = Callable[..., SimpleNamespace]
 

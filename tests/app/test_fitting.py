@@ -68,6 +68,7 @@ def test_a_model_is_fitted_written_and_scores_a_table(job, spark) -> None:
     np.testing.assert_allclose(rows["probability"], 1 / (1 + np.exp(-z)), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_filter_on_partitions_leaves_files_and_one_on_rows_does_not(job, spark, tmp_path) -> None:
     spark.read.parquet(str(tmp_path / "rows")).write.partitionBy("month").parquet(str(tmp_path / "parts"))
     path = f"input.path={tmp_path}/parts"
@@ -99,9 +100,9 @@ def test_invalid_rows_are_quarantined_with_their_reason(job, spark, tmp_path) ->
         ("fit", "fit.reg_parm=1.0", 2, "unknown key 'reg_parm' in [fit]"),
         ("fit", "input.path=/no/such/rows", 5, "and /no/such/rows does not"),
         ("fit", "input.where=month = 3", 5, "rows has none for which month = 3: run again when they are there"),
-        ("fit", "fit.on_invalid=fail", 4, "at most 0 (on_invalid = 'fail'), got 2 of 400 rows: "),
+        slow(("fit", "fit.on_invalid=fail", 4, "at most 0 (on_invalid = 'fail'), got 2 of 400 rows: ")),
         ("fit", "fit.on_invalid=quarantine", 2, "set `invalid` in [output]"),
-        ("fit", "fit.classes=[0, 1, 2]", 4, "no row of positive weight has y = 2"),
+        slow(("fit", "fit.classes=[0, 1, 2]", 4, "no row of positive weight has y = 2")),
         ("fit", 'fit.class_weight={"²"=1}', 2, "class_weight must name classes, got '²', which is none of"),
         ("score", "score.partition_by=[\"day\"]", 2, "partition_by must name columns of the table, got 'day'"),
         ("score", "output.model=/no/such/model", 5, "/no/such/model"),
@@ -142,7 +143,13 @@ def test_an_output_that_exists_is_refused_before_the_first_pass(job) -> None:
     [
         ("score", "score.output={folder}/model", "must not lie inside what is read, nor around it, and scored does"),
         slow(("score", "score.output={folder}", "must not lie inside what is read, nor around it, and scored does")),
-        ("fit", "fit.checkpoint={folder}/model/checkpoint", "must not lie inside each other, and model and checkpoint"),
+        slow(
+            (
+                "fit",
+                "fit.checkpoint={folder}/model/checkpoint",
+                "must not lie inside each other, and model and checkpoint",
+            )
+        ),
         slow(
             ("fit", "fit.checkpoint={folder}/rows/x", "must not lie inside what is read, nor around it, and checkpoint")
         ),

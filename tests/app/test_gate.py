@@ -23,7 +23,7 @@ from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import METRICS, WITHOUT_CELLS, by_column
 from logloss_spark.statistics.reporting import Reading
 from tests import hostile
-from tests.quick import quick
+from tests.quick import quick, slow
 
 ROWS = 1_500
 
@@ -241,8 +241,8 @@ def test_the_dry_run_says_how_often_false_alarms_are_to_be_expected(run: Callabl
             "rise_at_most = 1.0\nagainst = { days = 7 }",
             "compares with the days before, which a [store]",
         ),
-        ("gate", "at_most = 1.0", "rise_at_most = 1\nagainst = { state = 'no/where' }", "no/where"),
-        ("gate", "normalized_entropy", "difference", "metric must be one of log_loss, "),
+        slow(("gate", "at_most = 1.0", "rise_at_most = 1\nagainst = { state = 'no/where' }", "no/where")),
+        slow(("gate", "normalized_entropy", "difference", "metric must be one of log_loss, ")),
     ],
 )
 def test_a_rule_that_does_not_fit_is_one_line(
@@ -278,6 +278,7 @@ def test_a_comparison_is_judged(spark: SparkSession, tables: Path, tmp_path: Pat
     assert code in (0, 3)
 
 
+@pytest.mark.slow
 def test_hostile_slices_pass_through_every_output(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
+from tests.quick import slow
 
 DAYS = ("mon", "tue")
 
@@ -195,9 +196,9 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
     ("arguments", "code", "line"),
     [
         ("merge {0}/mon {0}/tue --to {0}/mon --overwrite", 2, "an output must not lie inside what is read"),
-        ("merge {0}/mon {0}/tue --to {0} --overwrite", 2, "an output must not lie inside what is read"),
-        ("merge {0}/mon {0}/tue --to {0}/tue/sum", 2, "an output must not lie inside what is read"),
-        ("metrics {0}/mon --to {0}/mon/metrics", 2, "an output must not lie inside what is read"),
+        slow(("merge {0}/mon {0}/tue --to {0} --overwrite", 2, "an output must not lie inside what is read")),
+        slow(("merge {0}/mon {0}/tue --to {0}/tue/sum", 2, "an output must not lie inside what is read")),
+        slow(("metrics {0}/mon --to {0}/mon/metrics", 2, "an output must not lie inside what is read")),
         (
             "metrics {0}/mon --set output.metrics=elsewhere",
             2,
@@ -213,7 +214,7 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
             2,
             "argument --windows: it must be a whole number, 0 or more, got 'x'",
         ),
-        ("metrics {0}/mon --windows 7 --over day", 2, "slice column 'day' is not in the state; it has: country"),
+        slow(("metrics {0}/mon --windows 7 --over day", 2, "slice column 'day' is not in the state; it has: country")),
         ("metrics {0}/mon --windows 7 --over country", 4, "texts that windows go over must be dates as 2026-01-31"),
         (
             "metrics {0}/mon --windows 7 --over country --by-class {1}/c",
@@ -227,7 +228,7 @@ def test_drift_of_states_is_told_and_written_where_it_is_sent(
         ("metrics {0}/mon --by city", 2, "slice column 'city' is not in the state; it has: country"),
         ("metrics {0}/mon {0}/wed", 5, "a path that is read must exist, and {0}/wed does not"),
         ("metrics {0}/wed --allow-missing 1", 5, "{0}/wed does not: "),
-        ("metrics {0}/mon {0}/wed {0}/thu --allow-missing 1", 5, "got 2 missing: {0}/wed, {0}/thu"),
+        slow(("metrics {0}/mon {0}/wed {0}/thu --allow-missing 1", 5, "got 2 missing: {0}/wed, {0}/thu")),
         ("merge {0}/mon {0}/wed --to {1}/sum --allow-missing -1", 2, "must be a whole number, 0 or more, got '-1'"),
     ],
 )

@@ -112,6 +112,7 @@ def test_a_week_is_evaluated_day_by_day_corrected_and_read_in_any_window(
     assert "hush" not in "".join(file.read_text() for file in (tmp_path / "states" / "_log").iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_store_has_under_another_config_is_evaluated_again(
     run: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from logloss_spark.rows.engines import Ran
 from logloss_spark.workers import shipping
 from logloss_spark.workers.parquet import tasks_of
 from tests.fit.local import block_folders
+from tests.quick import quick, slow
 
 ROWS = 400
 NAN, INF = float("nan"), float("inf")
@@ -144,7 +145,7 @@ def vectors(kind):
     return rows[kind] + strange
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse", "mixed", "arrays"])
+@pytest.mark.parametrize("kind", quick(["dense", "sparse", "mixed", "arrays"], "mixed", "arrays"))
 def test_vectors_and_arrays_become_the_same_rows(spark, tmp_path, kind) -> None:
     rows = [(place % 2, features) for place, features in enumerate(vectors(kind))]
     type_ = ArrayType(DoubleType()) if kind == "arrays" else VectorUDT()
@@ -219,7 +220,7 @@ def test_rows_that_cannot_be_fitted_on_are_counted_alike(spark, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"classes": (1, 2)}, "labels must be among the classes that were given"),
+        slow(({"classes": (1, 2)}, "labels must be among the classes that were given")),
         ({"weight": "b", "classes": (0, 1)}, "weights must not be negative"),
         ({"on_invalid": "fail"}, r"at most 0 \(on_invalid = 'fail'\), got 1 of 9 rows: nan_features 1"),
     ],
@@ -279,7 +280,7 @@ def test_lost_blocks_are_written_again_from_the_files(rows) -> None:
     assert (entered.rebuilds, entered.ran.name) == (1, "arrow")
 
 
-@pytest.mark.parametrize("change", ["rewritten", "gone"])
+@pytest.mark.parametrize("change", quick(["rewritten", "gone"], "rewritten"))
 def test_files_that_change_during_a_fit_end_it(rows, tmp_path, change) -> None:
     entered, folders = rows
     file = tmp_path / "t" / "part-1.parquet"

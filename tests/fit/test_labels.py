@@ -11,6 +11,7 @@ from logloss_spark.fit.spec import Training
 from logloss_spark.fit.table import class_named, factors_of_classes, training_table
 from logloss_spark.ml import LogisticRegressionGD
 from logloss_spark.scoring import plain_label
+from tests.quick import slow
 
 LABELS = [0, 1, 1, 0, 1, 0]
 X = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
@@ -44,7 +45,7 @@ def test_classes_are_found_in_a_label_of_any_type(table) -> None:
     assert [type(label) for label in found["CAST(y AS DECIMAL(38,10))"]] == [int, int]
 
 
-@pytest.mark.parametrize("label", ["CAST(y AS DECIMAL(1,0))", "CAST(y * 0.5 AS DECIMAL(9,3))"])
+@pytest.mark.parametrize("label", [slow("CAST(y AS DECIMAL(1,0))"), "CAST(y * 0.5 AS DECIMAL(9,3))"])
 def test_a_decimal_label_is_fitted_as_its_numbers(table, label) -> None:
     plain = fit_logistic(table, features=["x"], label="y")
     model = fit_logistic(table.withColumn("y", F.expr(label)), features=["x"], label="y")

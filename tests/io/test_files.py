@@ -14,6 +14,7 @@ from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.files import FileTable, files_of, files_of_source, read_paths
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.workers.parquet import read_batches, tasks_of
+from tests.quick import slow
 
 pytestmark = pytest.mark.connect
 
@@ -81,14 +82,14 @@ def test_a_path_that_is_given_may_be_written_in_any_way(spark: SparkSession, pla
 @pytest.mark.parametrize(
     "same",
     [
-        lambda df, path: df.alias("t"),
+        slow(lambda df, path: df.alias("t")),
         lambda df, path: df.select("*"),
-        lambda df, path: df.select("y", "p", "z", "s"),
-        lambda df, path: df.withColumnRenamed("p", "score"),
+        slow(lambda df, path: df.select("y", "p", "z", "s")),
+        slow(lambda df, path: df.withColumnRenamed("p", "score")),
         lambda df, path: df.select("y", F.col("p").alias("z"), F.col("z").alias("p"), "s"),
-        lambda df, path: df.toDF("a", "b.c", "d`e", "f"),
+        slow(lambda df, path: df.toDF("a", "b.c", "d`e", "f")),
         lambda df, path: df.sparkSession.read.format("parquet").option("path", path).load(),
-        lambda df, path: df.sparkSession.read.parquet(f"{path}/a.parquet"),
+        slow(lambda df, path: df.sparkSession.read.parquet(f"{path}/a.parquet")),
         lambda df, path: df.sparkSession.read.schema("none string, P double, y long").parquet(path),
     ],
     ids=["alias", "star", "columns", "renamed", "swapped", "all renamed", "option", "file", "own schema"],
@@ -101,25 +102,25 @@ def test_what_changes_no_row_and_no_value_is_recognised(spark: SparkSession, pla
     "more",
     [
         lambda df, path: df.where("p > 0.3"),
-        lambda df, path: df.where("true"),
+        slow(lambda df, path: df.where("true")),
         lambda df, path: df.withColumn("p", F.col("p") / 2),
-        lambda df, path: df.withColumn("p", F.col("p").cast("float").cast("double")),
-        lambda df, path: df.select("y", "p", F.col("p").alias("z"), "s"),
-        lambda df, path: df.select("y", "z", "p", "s"),
+        slow(lambda df, path: df.withColumn("p", F.col("p").cast("float").cast("double"))),
+        slow(lambda df, path: df.select("y", "p", F.col("p").alias("z"), "s")),
+        slow(lambda df, path: df.select("y", "z", "p", "s")),
         lambda df, path: df.drop("z"),
         lambda df, path: df.select("*", "_metadata"),
-        lambda df, path: df.select(F.col("y"), F.col("p"), F.col("z"), F.upper("s").alias("s")),
+        slow(lambda df, path: df.select(F.col("y"), F.col("p"), F.col("z"), F.upper("s").alias("s"))),
         lambda df, path: df.sample(0.99, seed=1),
-        lambda df, path: df.limit(5),
+        slow(lambda df, path: df.limit(5)),
         lambda df, path: df.limit(1_000_000),
-        lambda df, path: df.offset(1),
+        slow(lambda df, path: df.offset(1)),
         lambda df, path: df.distinct(),
-        lambda df, path: df.union(df),
+        slow(lambda df, path: df.union(df)),
         lambda df, path: df.union(df.limit(0)),
-        lambda df, path: df.na.fill(0.0),
+        slow(lambda df, path: df.na.fill(0.0)),
         lambda df, path: df.na.drop(),
-        lambda df, path: df.crossJoin(df.select(F.lit(1).alias("one"))),
-        lambda df, path: df.select(F.explode(F.array(F.lit(1), F.lit(2))).alias("y"), "p", "z", "s"),
+        slow(lambda df, path: df.crossJoin(df.select(F.lit(1).alias("one")))),
+        slow(lambda df, path: df.select(F.explode(F.array(F.lit(1), F.lit(2))).alias("y"), "p", "z", "s")),
     ],
 )
 def test_a_table_that_is_more_than_its_files_is_left_to_spark(spark: SparkSession, plain: Path, more) -> None:
@@ -130,12 +131,12 @@ def test_a_table_that_is_more_than_its_files_is_left_to_spark(spark: SparkSessio
     "option",
     [
         {"mergeSchema": True},
-        {"recursiveFileLookup": True},
+        slow({"recursiveFileLookup": True}),
         {"pathGlobFilter": "a*"},
-        {"modifiedBefore": "2050-01-01T00:00:00"},
-        {"modifiedAfter": "1999-01-01T00:00:00"},
-        {"ignoreCorruptFiles": True},
-        {"datetimeRebaseMode": "LEGACY"},
+        slow({"modifiedBefore": "2050-01-01T00:00:00"}),
+        slow({"modifiedAfter": "1999-01-01T00:00:00"}),
+        slow({"ignoreCorruptFiles": True}),
+        slow({"datetimeRebaseMode": "LEGACY"}),
         {"int96RebaseMode": "LEGACY"},
         {"timeZone": "Asia/Tokyo"},
         {"basePath": ""},
@@ -267,9 +268,9 @@ def test_times_read_in_another_time_zone_are_left_to_spark(spark: SparkSession, 
 @pytest.mark.parametrize(
     ("where", "rows"),
     [
-        ("dt = '2026-01-01'", 9),
+        slow(("dt = '2026-01-01'", 9)),
         ("dt >= date '2026-01-02' and (store = 1 or store is null)", 6),
-        ("year(dt) = 2026 and store in (7)", 6),
+        slow(("year(dt) = 2026 and store in (7)", 6)),
         ("DT = date_sub(date'2026-01-02', 1)", 9),
     ],
 )

@@ -80,6 +80,7 @@ def test_of_a_path_that_is_one_file_nothing_beside_it_is_read(spark: SparkSessio
     assert folders(spark, spark.read.parquet(str(file)), path=str(file)) == {str(file)}
 
 
+@pytest.mark.slow
 def test_what_a_condition_asks_in_a_subquery_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
     for name in ("rows", "days", "behind a view"):
         spark.range(1).write.parquet(str(tmp_path / name))

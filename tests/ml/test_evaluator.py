@@ -1,6 +1,7 @@
 """LogLossEvaluator: forecasts in any form, as many classes as they have, and labels that they rule out."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -83,8 +84,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(("raw", "form"), quick(product([False, True], FORMS), (False, "numbers"), (True, "vectors")))
 def test_a_label_beyond_the_forecast_costs_the_cap(spark, form, raw) -> None:
     written, type_, width = FORMS[form]
     shares = np.random.default_rng(62).dirichlet(np.ones(width), size=6)

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression as SkLogisticRegression
 
 from logloss_spark import DataError, fit_logistic
 from logloss_spark.ml import LogisticRegressionGD, LogisticRegressionGDModel, LogLossEvaluator
+from tests.quick import quick
 
 COLUMNS = ["a", "b"]
 
@@ -53,6 +54,7 @@ def test_a_pipeline_is_the_same_after_it_was_saved(table, tmp_path) -> None:
     assert (one["prediction"] == (p[:, 1] > 0.4)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.connect
 def test_a_stage_can_be_overwritten(table, tmp_path) -> None:
     model = pipeline(maxIter=50).fit(table).stages[1]
@@ -85,7 +87,7 @@ def test_several_classes_and_the_evaluator_agree_with_mllibs(spark) -> None:
     assert not LogLossEvaluator().isLargerBetter()
 
 
-@pytest.mark.parametrize("reg_param", [0.0, 0.05])
+@pytest.mark.parametrize("reg_param", quick([0.0, 0.05], 0.05))
 def test_without_an_intercept_a_constant_feature_stays_in_the_fit(spark, reg_param) -> None:
     rows = frame().assign(one=-2.0)
     table = VectorAssembler(inputCols=["one", *COLUMNS], outputCol="features").transform(spark.createDataFrame(rows))

@@ -15,6 +15,7 @@ from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, S
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.rows.terms import with_loss
+from logloss_spark.states.state import union_of
 from tests.rows.batches import ready
 
 LOSSES = [-np.log(0.25), -np.log1p(-0.75), -np.log(0.5), 0.0]
@@ -105,11 +106,11 @@ def by_type(spark):
         df = table(spark, ("int", [1, 0, 1, 1]), prediction)
         for engine in ("pandas", "native"):
             made[engine, name] = losses(df, engine, **columns)
-    union = None
-    for (role, name), found in made.items():
-        marked = found.select(F.lit(role).alias("role"), F.lit(name).alias("name"), "row", "status", "loss")
-        union = marked if union is None else union.unionByName(marked)
-    return union.toPandas().sort_values("row")
+    marked = [
+        found.select(F.lit(role).alias("role"), F.lit(name).alias("name"), "row", "status", "loss")
+        for (role, name), found in made.items()
+    ]
+    return union_of(marked).toPandas().sort_values("row")
 
 
 def one(by_type, role, name):

@@ -168,6 +168,7 @@ def test_comparisons_and_other_losses_of_margins_are_those_of_their_logits(table
         pd.testing.assert_frame_equal(*explained)
 
 
+@pytest.mark.slow
 def test_states_of_margins_and_of_binary_logits_add(table):
     states = [
         ls.evaluate(table, label="y", prediction=column, kind=kind, engine="native").state

@@ -13,6 +13,7 @@ from logloss_spark.rows.inputs import rows_of
 from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.scoring import Scoring
+from logloss_spark.states.state import union_of
 from tests.quick import quick
 from tests.rows.batches import ready
 from tests.rows.contract import FORMS
@@ -64,10 +65,7 @@ def in_one_job(spark):
                 F.lit(None).cast("double").alias("loss"),
             )
         )
-    union = tables[0]
-    for table in tables[1:]:
-        union = union.unionByName(table)
-    return union.toArrow().to_pylist()
+    return union_of(tables).toArrow().to_pylist()
 
 
 def of(rows, form, by):

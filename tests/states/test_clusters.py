@@ -101,9 +101,17 @@ def test_errors_are_those_of_the_influences_of_each_bucket(tables, name):
         assert found.loc[slice_, "log_loss_high"] == pytest.approx(wanted["log_loss"] + reach, rel=1e-9)
 
 
-def test_states_of_days_merge_into_the_errors_of_all_rows(tables, spark):
+@pytest.fixture(scope="module")
+def binary(tables):
+    """The evaluation of probabilities."""
     form, df, *_ = tables["probability"]
-    whole = evaluated(df, form).to_pandas().set_index("slice").loc["all"]
+    with evaluated(df, form) as evaluation:
+        yield evaluation
+
+
+def test_states_of_days_merge_into_the_errors_of_all_rows(tables, binary):
+    form, df, *_ = tables["probability"]
+    whole = binary.to_pandas().set_index("slice").loc["all"]
     days = [evaluated(df.where(f"day = {day}"), form).state for day in range(3)]
     merged = ls.merge(*days).metrics().toPandas().iloc[0]
     again = ls.merge(*days[::-1]).metrics().toPandas().iloc[0]
@@ -113,6 +121,7 @@ def test_states_of_days_merge_into_the_errors_of_all_rows(tables, spark):
         assert again[name] == pytest.approx(whole[name], rel=1e-9), name
 
 
+@pytest.mark.slow
 def test_a_partitioning_changes_no_replicate_of_the_bootstrap(tables):
     form, df, *_ = tables["probability"]
     found = [evaluated(df.repartition(parts), form).to_pandas().iloc[0] for parts in (1, 7)]
@@ -152,11 +161,11 @@ def test_bins_that_cut_the_bins_of_the_buckets_leave_the_error_of_the_ece_open(t
     assert found["ece_se"].isna().all()
 
 
-def test_states_with_and_without_clusters_do_not_merge(tables):
+def test_states_with_and_without_clusters_do_not_merge(tables, binary):
     form, df, *_ = tables["probability"]
     without = ls.evaluate(df, label="label", prediction="prediction", weight="weight", by=[["day"]], **form.spec).state
     with pytest.raises(SpecError, match="differ in buckets 64 and 0"):
-        ls.merge(evaluated(df, form).state, without)
+        ls.merge(binary.state, without)
 
 
 def test_one_cluster_alone_has_no_error(spark):

@@ -323,6 +323,7 @@ def test_models_of_influenza_differ_in_their_scores_as_scipy_says(spark, shared)
     assert found[f"model={some[0]}"]["psi"] == pytest.approx(0, abs=ROUNDING)
 
 
+@pytest.mark.slow
 def test_how_rows_were_scored_is_no_matter(state):
     conventions = Conventions.from_fingerprint(state.table.first().fingerprint)
     other = replace(conventions, loss="focal", clip="none", eps=1e-9, soft_labels=True, slices=("a", "dt"))

@@ -50,6 +50,7 @@ def test_a_slice_in_which_a_class_never_happens_has_no_mean_over_classes(forecas
     assert np.isnan(row["class_auc"]).tolist() == [False, False, False, True]
 
 
+@pytest.mark.slow
 def test_of_two_classes_the_auc_is_that_of_the_binary_forecast(spark):
     rng = np.random.default_rng(122)
     p = rng.random(400)
