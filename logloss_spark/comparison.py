@@ -131,6 +131,10 @@ class Comparison(HeldState):
         """Return what the comparison says: a line per challenger and grouping set, and one on rows not scored."""
         return conclusions(self.slices_to_name(), self._conventions)
 
+    def in_report(self) -> dict[str, Any]:
+        """Return what the report of an evaluation shows of this comparison: fields of its page."""
+        return {"comparison": self._view(), "differences": self.first_slices().frame}
+
     def slices_to_name(self) -> Ranked:
         """Return the first slices of each verdict, which conclusions name."""
         return self._ranked(CLEAREST_FIRST, LISTED, OF_VERDICT)

@@ -19,7 +19,7 @@ from logloss_spark.report.collecting import call_of, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.html import check_libraries, write_report
-from logloss_spark.report.page import Page
+from logloss_spark.report.page import InReport, Page
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
@@ -223,7 +223,7 @@ class Evaluation(HeldState):
         """
         return self._in_order(limit, sort_by, ascending).frame
 
-    def to_html(self, path: str) -> None:
+    def to_html(self, path: str, *others: InReport) -> None:
         """Write a report as one HTML file that needs no network, in the place of an older one.
 
         It is made of the state and its metrics: no row is read again. The same evaluation gives the same bytes.
@@ -232,6 +232,8 @@ class Evaluation(HeldState):
         ----------
         path : str
             A file of this machine, or of a store that Arrow knows, as in `s3://bucket/report.html`.
+        others :
+            A `Drift`, a `Comparison` and a `LogisticModel` that the report shows, too; at most one of each.
 
         Raises
         ------
@@ -239,7 +241,8 @@ class Evaluation(HeldState):
             A library of the extra `report` is missing, or the file cannot be written there.
         """
         check_libraries()
-        write_report(path, self.report_page())
+        fields = {name: value for other in others for name, value in other.in_report().items()}
+        write_report(path, replace(self.report_page(), **fields))
 
     def report_page(self) -> Page:
         """Return what a report shows."""

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -81,6 +82,10 @@ class Drift(Shown):
     def remarks(self) -> list[str]:
         """What moved, in a line for scores and labels of each grouping set; the slices that moved most are named."""
         return remarks_on_drift(self._collected, self.slices, self.classes)
+
+    def in_report(self) -> dict[str, Any]:
+        """Return what the report of an evaluation shows of this drift: fields of its page."""
+        return {"drift": self._view(), "drift_cells": self._cells()}
 
     @property
     def _title(self) -> str:

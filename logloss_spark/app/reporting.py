@@ -6,14 +6,14 @@ import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import timedelta
 from functools import reduce
 from typing import Any
 
 import pandas as pd
 
 from logloss_spark.app.config import overlaid, overriding, parsed, toml_string
-from logloss_spark.app.days import day_column, days_of
+from logloss_spark.app.days import conventions_of, day_column, days_of
 from logloss_spark.app.gating_days import StatesOf, Subject
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted
@@ -23,12 +23,17 @@ from logloss_spark.report.collecting import collected, page_of, versions
 from logloss_spark.report.html import write_report
 from logloss_spark.report.page import Page
 from logloss_spark.roles import grouping_sets
+from logloss_spark.shift import drift
 from logloss_spark.state import State
+from logloss_spark.states.store import StoredUnit
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.metrics import without_cells
 
 DAYS = 90
 """Days of a store whose metrics a report draws: the judged one, and those before it."""
+
+REFERENCE = 28
+"""Days before the judged one, from which a report says whether it has drifted."""
 
 Sets = Sequence[Sequence[str]]
 """Grouping sets."""
@@ -54,16 +59,27 @@ def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: Re
     facts = {"run": run.run_id, "began": run.time, "evaluated by": f"logloss-spark {run.package}"}
     if day is None or subject.day is None:
         return replace(page, facts=facts | dict(page.facts))
-    days = metrics_of_days(subject.day, day, subject, states_of, reading)
-    return replace(page, days=days, day=day, facts={"day": subject.day.isoformat()} | facts | dict(page.facts))
+    facts = {"day": subject.day.isoformat()} | facts
+    drawn = [*units_before(subject, DAYS - 1), *subject.units]
+    found: dict[str, Any] = {"days": metrics_of_days(drawn, day, states_of, reading), "day": day}
+    if reference := units_before(subject, REFERENCE):
+        found |= drift(states_of(reference), states_of(subject.units)).in_report()
+    return replace(page, facts=facts | dict(page.facts), **found)
 
 
-def metrics_of_days(last: date, column: str, subject: Subject, states_of: StatesOf, reading: Reading) -> pd.DataFrame:
-    """Return the metrics of the last days up to one, and of all of them together."""
-    days = {day: units for day, units in days_of(subject.snapshot).items() if day <= last}
-    units = [unit for day in list(days)[-DAYS:] for unit in days[day]]
+def units_before(subject: Subject, days: int) -> list[StoredUnit]:
+    """Return the units of so many days before the judged one that were evaluated as it was."""
+    assert subject.day is not None
+    snapshot, first = subject.snapshot, subject.day - timedelta(days)
+    alike = {conventions_of(snapshot, unit) for unit in subject.units}
+    before = [units for day, units in days_of(snapshot).items() if first <= day < subject.day]
+    return [unit for units in before for unit in units if conventions_of(snapshot, unit) in alike]
+
+
+def metrics_of_days(units: Sequence[StoredUnit], day: str, states_of: StatesOf, reading: Reading) -> pd.DataFrame:
+    """Return the metrics of each day of some units, and of all of them together."""
     state = State.from_checked(without_cells(states_of(units).checked))
-    return collected(state.measured([[column]], reading))
+    return collected(state.measured([[day]], reading))
 
 
 def described(page: Page, given: Namespace, judgement: Judgement | None, subject: str) -> Page:

@@ -129,6 +129,11 @@ class LogisticModel:
         """The fit in words, and its coefficients as a table."""
         return fit_summary(self._title, self.report, self.table)
 
+    def in_report(self) -> dict[str, Any]:
+        """Return what the report of an evaluation shows of this model: fields of its page."""
+        view = fit_view(self._title, self.report, self.table)
+        return {"fit": view, "history": self.history, "coefficients": self.table}
+
     def _repr_html_(self) -> str:
         return as_html(fit_view(self._title, self.report, self.table))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -81,6 +81,13 @@ class Page:
     def overall(self) -> "pd.Series[Any]":
         """The metrics of all rows."""
         return self.metrics.loc[self.metrics["slice"] == "all"].iloc[0]
+
+
+class InReport(Protocol):
+    """What can be shown in the report of an evaluation: a drift, a comparison, a fitted model."""
+
+    def in_report(self) -> Mapping[str, Any]:
+        """Return the fields of a `Page` that it has."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -335,7 +335,7 @@ MOST_CLASSES = 50
 
 
 def of_drift(page: Page) -> Section | None:
-    """What moved since a reference."""
+    """Whether scores and labels moved since a reference; of a store the days before the judged one."""
     if page.drift is None:
         return None
     found = page.drift_cells

@@ -86,6 +86,7 @@ def test_a_store_reports_the_last_day_its_gate_and_the_days_before(run: Callable
     assert f'<p class="subject">{tmp_path}/states, 2026-11-04</p>' in ran.document
     assert "All 60 rows were scored." in ran.document
     assert "4 days, 2026-11-01 to 2026-11-04." in ran.document
+    assert "No evidence that scores moved" in ran.document
     shutil.rmtree(tmp_path / "rows")
     again = run("report", more=STORE + GATE)
     assert (again.code, again.err) == (0, "")
@@ -135,12 +136,14 @@ def test_an_evaluation_gives_the_same_bytes_twice(spark: SparkSession, tmp_path:
     df = spark.createDataFrame(rows, "day string, label int, p double")
     for name in ("first", "second"):
         with ls.evaluate(df, label="label", prediction="p", by="day", eps=1e-9) as evaluation:
-            evaluation.to_html(f"{tmp_path}/{name}.html")
+            state = evaluation.state
+            moved = ls.drift(state.where("day = '2026-11-01'"), state.where("day = '2026-11-02'"))
+            evaluation.to_html(f"{tmp_path}/{name}.html", moved)
     document = (tmp_path / "first.html").read_text()
     assert (tmp_path / "second.html").read_text() == document
     assert "eps=1e-09," in document
     assert "2 days, 2026-11-01 to 2026-11-02." in document
-    assert "1 null_label" not in document
+    assert "<td class=\"words\">no evidence</td>" in document
 
 
 def test_a_config_is_shown_as_the_toml_that_it_is() -> None:
