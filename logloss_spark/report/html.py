@@ -10,9 +10,10 @@ from typing import Any
 
 from logloss_spark.extras import from_extra
 from logloss_spark.report.documents import write_document
+from logloss_spark.report.first_screen import MOODS, headline, numbers
 from logloss_spark.report.page import Page, SliceTable
 from logloss_spark.report.palette import DARK, LIGHT
-from logloss_spark.report.sections import MOODS, headline, numbers, sections_of
+from logloss_spark.report.sections import sections_of
 from logloss_spark.report.slice_table import cell_text, to_json
 from logloss_spark.report.text import SENTENCE
 from logloss_spark.version import __version__

@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
@@ -24,8 +24,13 @@ LEFT_OUT = (f"{SVG}metadata", f"{SVG}style")
 
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 FONT = re.compile(r"font-family: [^;]*;? ?")
-OWN = re.compile(r"(^|url\()#")
-REFERENCE = re.compile(r"""(?:url\(|href=")#([^)"]+)""")
+REFERENCE = re.compile(r"(?<=#)[\w.-]+")
+COORDINATE = re.compile(r"-?\d+\.\d+")
+DRAWN = ("d", "x", "y", "width", "height", "transform")
+"""Attributes with coordinates. A hundredth of 1/288 of the width is finer than any screen."""
+
+REFERRING = ("clip-path", "href")
+"""Attributes that refer to an id."""
 
 
 def picture(
@@ -70,24 +75,36 @@ def embedded(svg: str, name: str) -> str:
         for child in list(parent):
             if child.tag in LEFT_OUT:
                 parent.remove(child)
-    used = set(REFERENCE.findall(svg))
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        element.attrib = {
-            key.rpartition("}")[2]: attribute_of(key, value, name)
-            for key, value in element.attrib.items()
-            if key != "id" or value in used
-        }
+        element.attrib = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
         if element.tag != "text":
             element.text = None
         element.tail = None
+    ids = ids_in(root, name)
+    for element in root.iter():
+        element.attrib = {
+            key: attribute_of(key, value, ids) for key, value in element.attrib.items() if key != "id" or value in ids
+        }
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def attribute_of(key: str, value: str, name: str) -> str:
-    """Return the value that an attribute of a picture has within a page, on which ids begin with the picture's name."""
+def ids_in(root: ElementTree.Element, name: str) -> dict[str, str]:
+    """Return the ids that a picture refers to, with those that they get on a page.
+
+    Those of matplotlib are hashes of coordinates, whose last digits change from process to process.
+    """
+    referring = [element.get(key, "") for element in root.iter() for key in REFERRING]
+    used = dict.fromkeys(found[0] for value in referring if (found := REFERENCE.search(value)))
+    return {old: f"{name}-{place}" for place, old in enumerate(used)}
+
+
+def attribute_of(key: str, value: str, ids: Mapping[str, str]) -> str:
+    """Return the value that an attribute of a picture has on a page."""
     if key == "id":
-        return f"{name}-{value}"
-    if key == "style":
-        value = COLOUR.sub(lambda found: PAINT.get(found[0], found[0]), FONT.sub("", value))
-    return OWN.sub(rf"\1#{name}-", " ".join(value.split()))
+        return ids[value]
+    if key in REFERRING:
+        return REFERENCE.sub(lambda found: ids[found[0]], value)
+    if key in DRAWN:
+        return " ".join(COORDINATE.sub(lambda found: f"{float(found[0]):.2f}", value).split())
+    return COLOUR.sub(lambda found: PAINT.get(found[0], found[0]), FONT.sub("", value)) if key == "style" else value

@@ -143,7 +143,7 @@ def test_an_evaluation_gives_the_same_bytes_twice(spark: SparkSession, tmp_path:
     assert (tmp_path / "second.html").read_text() == document
     assert "eps=1e-09," in document
     assert "2 days, 2026-11-01 to 2026-11-02." in document
-    assert "<td class=\"words\">no evidence</td>" in document
+    assert '<td class="words">no evidence</td>' in document
 
 
 def test_a_config_is_shown_as_the_toml_that_it_is() -> None:

@@ -16,11 +16,12 @@ import pytest
 import logloss_spark
 from logloss_spark.gates.judging import Baseline, Measurement, judge
 from logloss_spark.gates.rules import Against, Gate, Rule
+from logloss_spark.report.first_screen import headline, numbers
 from logloss_spark.report.html import digest, template, to_html
 from logloss_spark.report.over_time import bounds_of, near
 from logloss_spark.report.over_time import of_days as over_time
 from logloss_spark.report.palette import LIGHT
-from logloss_spark.report.sections import numbers, sections_of
+from logloss_spark.report.sections import sections_of
 from logloss_spark.report.slice_table import slice_table
 from tests import hostile
 from tests.report.pages import by_country_and_device, by_day, full_page, metrics_of, page
@@ -81,6 +82,27 @@ def test_the_first_numbers_are_three_with_intervals() -> None:
         ("log loss", "0.5000"), ("normalized entropy", "0.8333"), ("calibration ratio", "1.0300"),
     ]  # fmt: skip
     assert all(number.interval and number.coverage == "95% interval" for number in shown)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "few", "word"),
+    [
+        (0.8, 0.9, False, "Better than the base rate"),
+        (1.1, 1.2, False, "Worse than the base rate"),
+        (0.9, 1.1, False, "No better than the base rate"),
+        (0.8, 0.9, True, "Too few rows to tell"),
+        (float("nan"), float("nan"), False, "Evaluated"),
+    ],
+)
+def test_without_a_gate_the_forecasts_are_compared_with_the_base_rate(
+    low: float, high: float, few: bool, word: str
+) -> None:
+    measured = metrics_of(COUNTRIES).assign(normalized_entropy_low=low, normalized_entropy_high=high, few=few)
+    assert headline(page(measured)).word == word
+
+
+def test_a_gate_names_the_rules_that_fail_first(document: str) -> None:
+    assert "<strong>Fail</strong> 1 of 2 rules: plain (all)." in document
 
 
 def test_the_same_page_gives_the_same_bytes_in_another_process_and_under_another_style(document: str) -> None:
