@@ -221,9 +221,9 @@ def curve_of_json(method: Method, stored: Mapping[str, Any]) -> Curve:
     scores, probabilities = (
         np.array(typed_value(stored[name], tuple[float, ...], f"curve.{name}")) for name in ("scores", "probabilities")
     )
-    rising = np.all(np.diff(scores) > 0.0) and np.all(np.diff(probabilities) >= 0.0)
+    rising = np.all(np.diff(scores) >= 0.0) and np.all(np.diff(probabilities) >= 0.0)
     if not scores.size or scores.shape != probabilities.shape or not rising:
-        raise ValueError("curve must have as many probabilities as scores, both rising")
+        raise ValueError("curve must have as many probabilities as scores, neither of them falling")
     if not 0.0 < probabilities[0] <= probabilities[-1] < 1.0:
         raise ValueError("curve must have probabilities between 0 and 1")
     return Isotonic(scores, probabilities)

@@ -106,7 +106,7 @@ class Isotonic:
 
     Attributes
     ----------
-    scores : array of shape (k,), ascending
+    scores : array of shape (k,), not decreasing
     probabilities : array of shape (k,), not decreasing, inside (0, 1)
     """
 
