@@ -8,7 +8,8 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks.coverage import expected_loss, forecasts, losses
-from logloss_spark.gates.judging import Baseline, Measurement, judge
+from logloss_spark.gates.estimates import Baseline, Measurement
+from logloss_spark.gates.judging import judge
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.statistics.intervals import standard_error
 

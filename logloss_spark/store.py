@@ -22,7 +22,7 @@ from logloss_spark.io.names import quoted
 from logloss_spark.io.session import active_session
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.units import Key, Unit, fingerprint, keys_table, units_of
-from logloss_spark.report.gates import ROW, rows_of_document
+from logloss_spark.report.gate_documents import ROW, rows_of_document
 from logloss_spark.roles import By, grouping_sets
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
 from logloss_spark.errors import MissingInputError
-from logloss_spark.gates.judging import Baseline, Earlier
+from logloss_spark.gates.estimates import Baseline
+from logloss_spark.gates.judging import Earlier
 from logloss_spark.gates.rules import Against
 from logloss_spark.states.store import Snapshot, StoredUnit, Verdict
 from logloss_spark.wording import counted

@@ -17,23 +17,18 @@ from logloss_spark.app.printing import tell
 from logloss_spark.app.reading_states import persisted, read_state_table
 from logloss_spark.checks import one_of
 from logloss_spark.errors import GateError, SpecError
-from logloss_spark.gates.judging import Baseline, Earlier, Judgement, Measurement, judge
+from logloss_spark.gates.estimates import Baseline, Measurement
+from logloss_spark.gates.judging import Earlier, Judgement, judge
 from logloss_spark.gates.patterns import grouping_sets_of, names_of, pattern_of
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.io.local import LocalTable
 from logloss_spark.io.units import fingerprint
 from logloss_spark.kernels.status import STATUSES
+from logloss_spark.report.ci import annotations, to_junit, to_markdown
 from logloss_spark.report.documents import append_to, write_document
 from logloss_spark.report.frames import readable
-from logloss_spark.report.gates import (
-    annotations,
-    document_of,
-    failure_of,
-    to_json,
-    to_junit,
-    to_markdown,
-    view_of_gate,
-)
+from logloss_spark.report.gate_documents import document_of, to_json
+from logloss_spark.report.gates import failure_of, view_of_gate
 from logloss_spark.roles import slices_of
 from logloss_spark.state import State
 from logloss_spark.states.conventions import Conventions

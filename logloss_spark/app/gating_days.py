@@ -15,7 +15,7 @@ from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.io.units import key_columns
-from logloss_spark.report.gates import document_of
+from logloss_spark.report.gate_documents import document_of
 from logloss_spark.state import State, merge
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.store import Change, Snapshot, StoredUnit, Verdict

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logloss_spark.errors import GateError
-from logloss_spark.gates.judging import Measurement
+from logloss_spark.gates.estimates import Measurement
 from logloss_spark.io.secrets import redacted_in
 from logloss_spark.report.frames import plain
 from logloss_spark.report.text import View, as_text

@@ -23,7 +23,7 @@ from logloss_spark.rows.casts import as_doubles, decoded
 from logloss_spark.scoring import Label
 from logloss_spark.workers.parquet import Piece, read_batches, tasks_of
 from logloss_spark.workers.results import Result
-from logloss_spark.workers.shipping import Batches, Unit, over_units
+from logloss_spark.workers.shipping import Batches, WorkUnit, over_units
 
 NUMBERS = 2**17
 """The numbers that a batch of dense features should hold: 1 MB, which a core's cache keeps while it becomes a block."""
@@ -86,7 +86,7 @@ def over_files(spark: SparkSession, rows: FileRows, slots: int, function: Callab
 
 
 def on_files(
-    unit: Unit, function: Callable[[Batches], Result], rows: FileRows, tasks: Sequence[Sequence[Piece]]
+    unit: WorkUnit, function: Callable[[Batches], Result], rows: FileRows, tasks: Sequence[Sequence[Piece]]
 ) -> Result:
     """Apply a function to the batches of one task; runs in a worker."""
     return function(training_batches(rows, tasks[unit["unit"]] if tasks else []))

@@ -21,7 +21,8 @@ from logloss_spark.kernels.logistic import Block
 from logloss_spark.rows.engines import Ran
 from logloss_spark.wording import counted
 from logloss_spark.workers.results import Arrays, Combine, Result, collect_results, combined
-from logloss_spark.workers.shipping import Batches, Unit, count_slots, over_partitions, over_units
+from logloss_spark.workers.shipping import Batches, WorkUnit, over_partitions, over_units
+from logloss_spark.workers.slots import count_slots
 
 Work = Callable[[Block], Arrays]
 
@@ -196,7 +197,7 @@ class TrainingRows:
         warnings.warn(f"each pass reads the table again: {reason}", StreamedFitWarning, stacklevel=2)
 
 
-def work_on_block(description: Unit, work: Work, form: FeatureForm) -> Result:
+def work_on_block(description: WorkUnit, work: Work, form: FeatureForm) -> Result:
     """Apply `work` to the block with this description; the result has no rows if the block is gone."""
     block = open_block(description["address"] or "", description["rows"], form)
     if block is None:

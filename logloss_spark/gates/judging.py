@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from logloss_spark.errors import SpecError
-from logloss_spark.gates.patterns import Name, names_of, pattern_of
+from logloss_spark.gates.estimates import (
+    ABSENT,
+    Baseline,
+    Estimates,
+    Index,
+    Mask,
+    Measurement,
+    change_of,
+    counted_rows,
+    estimates,
+)
+from logloss_spark.gates.patterns import Name, pattern_of
 from logloss_spark.gates.rules import VERDICTS, Against, Gate, Rule, Verdict, capped
 from logloss_spark.kernels.sums import Array
-from logloss_spark.statistics.bounds import distance_beyond, p_value_beyond, quantiles
-from logloss_spark.statistics.influences import error_of_difference, paired_error_of_difference
+from logloss_spark.statistics.bounds import distance_beyond, p_value_beyond
 from logloss_spark.statistics.multiplicity import adjusted_p_values
-from logloss_spark.wording import did_you_mean
-
-Index = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 CAUSES = {
     "over": "over the bound",
@@ -34,92 +39,6 @@ CAUSES = {
     "no_baseline": "there is nothing to compare with",
 }
 """Why a slice has its verdict."""
-
-ABSENT = -1
-"""The row of a slice that a table does not have."""
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """The metrics of a state, and what its clusters add to their errors.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row per slice (and challenger), as `State.metrics` or `State.comparison` gives it.
-    slices : the slice columns of the table, in the order of its `grouping_id`
-    filled : array of shape (n, 64), which buckets of clusters hold rows of a slice; None without clusters
-    influences : arrays of shape (n, m) by metric, from `influences_of`; none without clusters
-    """
-
-    table: pd.DataFrame
-    slices: tuple[str, ...]
-    filled: Mask | None = None
-    influences: Mapping[str, Array] = field(default_factory=dict)
-
-    @cached_property
-    def names(self) -> list[Name]:
-        """The slice of each row."""
-        return names_of(self.table, self.slices)
-
-    def numbers(self, column: str, rows: Index) -> Array:
-        """A column of some rows as doubles; NaN for null, and for `ABSENT`."""
-        if column not in self.table:
-            raise SpecError(f"metric {column!r} is not in the table; {did_you_mean(column, self.table.columns)}")
-        cells = self.table[column]
-        if cells.map(lambda cell: isinstance(cell, (list, np.ndarray))).any():
-            raise SpecError(f"metric must have one number for each slice, and {column!r} has one for each class")
-        return np.append(cells.to_numpy(dtype=np.float64, na_value=np.nan), np.nan)[rows]
-
-    def rows_of(self, model: str | None) -> Index:
-        """The rows of a challenger; all rows of an evaluation."""
-        if "challenger" not in self.table:
-            if model is not None:
-                raise SpecError(f"model {model!r} needs a comparison, and an evaluation has one model: leave model out")
-            return np.arange(len(self.table))
-        challengers = self.table["challenger"].unique().tolist()
-        if model is None and len(challengers) > 1:
-            raise SpecError(f"a rule on a comparison must name its model; {did_you_mean('', challengers)}")
-        if model is not None and model not in challengers:
-            raise SpecError(f"model {model!r} is not compared; {did_you_mean(model, challengers)}")
-        return np.flatnonzero(self.table["challenger"] == (challengers[0] if model is None else model))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """What a rule compares with.
-
-    Attributes
-    ----------
-    measured : Measurement, or None where there is none
-    states : int
-        How many states it is the sum of.
-    first, last : str, optional
-        The first and the last of their days.
-    because : str
-        Why there is none, or where it comes from.
-    """
-
-    measured: Measurement | None
-    states: int = 0
-    first: str | None = None
-    last: str | None = None
-    because: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Estimates:
-    """Values of n slices with their standard errors, NaN where there is none, and degrees of freedom; all (n,)."""
-
-    value: Array
-    error: Array
-    df: Array
-
-    def interval(self, confidence: float) -> tuple[Array, Array]:
-        """The ends of their intervals."""
-        with np.errstate(all="ignore"):
-            reach = quantiles(confidence, self.df) * self.error
-            return self.value - reach, self.value + reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +146,7 @@ def judge_rule(
         names = [now.names[row] for row in rows]
         values = estimates(rule, now, rows)
         found = frame_of(rule, gate, now, rows, values)
-        judged = values if baseline is None else compared(rule, gate, now, rows, baseline, found)
+        judged = values if baseline is None else enter_changes(rule, gate, now, rows, baseline, found)
     except SpecError as error:
         raise SpecError(f"rule {rule.name!r}: {error}") from None
     found["error"] = judged.error
@@ -243,7 +162,7 @@ def judge_rule(
 
 
 def matching(rule: Rule, now: Measurement) -> tuple[Index, tuple[str, ...]]:
-    """The rows of a table that a rule names, and those of its patterns that name none."""
+    """The rows of a table that a rule names, and the patterns of the rule that name no row."""
     wanted, unwanted = ([pattern_of(text, now.slices) for text in texts] for texts in (rule.slices, rule.except_))
     rows = now.rows_of(rule.model)
     matches = {pattern.text: {row for row in rows if pattern.names(now.names[row])} for pattern in wanted}
@@ -252,21 +171,8 @@ def matching(rule: Rule, now: Measurement) -> tuple[Index, tuple[str, ...]]:
     return np.array(kept, dtype=np.int64), tuple(text for text, named in matches.items() if not named)
 
 
-def estimates(rule: Rule, measured: Measurement, rows: Index) -> Estimates:
-    """The values of a rule's metric in some rows of a table."""
-    with np.errstate(all="ignore"):
-        parts = [measured.numbers(column, rows) for column in rule.columns]
-        value = parts[0] if len(parts) == 1 else np.where(parts[1] == 0.0, np.nan, parts[0] / parts[1])
-    error, df = np.full(len(rows), np.nan), np.full(len(rows), np.inf)
-    if rule.has_interval:
-        error = measured.numbers(f"{rule.metric}_se", rows)
-        buckets = measured.numbers("buckets", rows)
-        df = np.where(buckets > 0.0, buckets - 1.0, np.inf)
-    return Estimates(value, np.where(np.isinf(value), 0.0, error), df)
-
-
 def frame_of(rule: Rule, gate: Gate, now: Measurement, rows: Index, values: Estimates) -> pd.DataFrame:
-    """What is known of the slices of a rule before they are judged."""
+    """The counts and the values of the slices of a rule; the columns of baseline and change are still NaN."""
     low, high = values.interval(gate.confidence)
     counts = {name: now.numbers(name, rows).astype(np.int64) for name in ("rows", "n")}
     columns = {
@@ -282,20 +188,10 @@ def frame_of(rule: Rule, gate: Gate, now: Measurement, rows: Index, values: Esti
     return pd.DataFrame(columns | dict.fromkeys(nothing, np.nan), index=range(len(rows)))
 
 
-def counted_rows(rule: Rule, measured: Measurement, rows: Index) -> Array:
-    """How many rows the metric of a rule rests on, for `min_rows`: of a quotient the divisor, else the rows scored.
-
-    A count is exact, whatever the number of rows.
-    """
-    if rule.is_count:
-        return np.full(len(rows), np.inf)
-    return measured.numbers(rule.columns[-1] if len(rule.columns) == 2 else "n", rows)
-
-
-def compared(
+def enter_changes(
     rule: Rule, gate: Gate, now: Measurement, rows: Index, baseline: Baseline, found: pd.DataFrame
 ) -> Estimates:
-    """The changes of a rule's metric against a baseline, which are also entered into `found`."""
+    """Enter the values of the baseline and the changes against it into `found`, and return the changes."""
     then = baseline.measured
     if then is None:
         nothing = np.full(len(rows), np.nan)
@@ -309,43 +205,6 @@ def compared(
     found["change_low"], found["change_high"] = changes.interval(gate.confidence)
     found["baseline_counted"] = counted_rows(rule, then, before)
     return changes
-
-
-Rows = tuple[Measurement, Index]
-"""Some rows of a table of metrics."""
-
-
-def change_of(rule: Rule, now: Rows, then: Rows) -> Estimates:
-    """The changes of a rule's metric: differences, or differences as shares of the baseline's absolute value.
-
-    The error of a share (x - y)/|y| is, to first order, that of x - (x/y) y in units of |y|.
-    """
-    values, before = (estimates(rule, *side) for side in (now, then))
-    relative = rule.corridor.relative
-    with np.errstate(all="ignore"):
-        size = np.where(before.value == 0.0, np.nan, np.abs(before.value)) if relative else np.ones_like(before.value)
-        ratio = values.value / before.value if relative else np.ones_like(size)
-        change = (values.value - before.value) / size
-    error, df = error_of_change(rule, now, then, ratio)
-    return Estimates(change, np.where(np.isinf(change), 0.0, error / size), df)
-
-
-def error_of_change(rule: Rule, now: Rows, then: Rows, ratio: Array) -> tuple[Array, Array]:
-    """The error of a metric now - ratio * the metric then, and its degrees of freedom."""
-    values, before = (estimates(rule, *side) for side in (now, then))
-    infinite = np.full(len(ratio), np.inf)
-    clustered = np.isfinite(values.df) | np.isfinite(before.df)
-    if not (rule.has_interval and clustered.any()):
-        return error_of_difference(values.error, before.error, ratio), infinite
-    metric = "log_loss" if rule.metric == "loss" else rule.metric
-    (mine, rows), (theirs, earlier) = now, then
-    if mine.filled is None or theirs.filled is None or metric not in mine.influences:
-        if rule.judge == "point":
-            return np.full(len(ratio), np.nan), infinite
-        raise SpecError(f'the change of {rule.metric!r} has no error by clusters: write judge = "point"')
-    filled = np.count_nonzero(mine.filled[rows] | theirs.filled[earlier], axis=1).astype(np.float64)
-    error = paired_error_of_difference(mine.influences[metric][rows], theirs.influences[metric][earlier], filled, ratio)
-    return np.where(earlier == ABSENT, np.nan, error), filled - 1.0
 
 
 def why_not_judged(rule: Rule, gate: Gate, found: pd.DataFrame) -> npt.NDArray[np.object_]:
@@ -419,7 +278,7 @@ def verdict_of(rule: Rule, cause: str, name: Name) -> Verdict:
 
 
 def worst(verdicts: AbstractSet[Verdict]) -> Verdict:
-    """The worst of some verdicts. Those that say why nothing was judged are the last."""
+    """The worst of some verdicts. Verdicts that say why nothing was judged count as the least bad."""
     return min(verdicts, key=VERDICTS.index)
 
 

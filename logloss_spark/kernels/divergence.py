@@ -19,11 +19,11 @@ _FAR_RATIO = 2.0**1000
 # rounding error: the errors of a share of 5e-324 do not underflow, and the largest entry's square does not overflow.
 _TOP_EXPONENT = 256
 
-Rows = tuple[npt.NDArray[np.intp], ...]
+Indices = tuple[npt.NDArray[np.intp], ...]
 
 
 def _scaled(q: Array, p: Array) -> tuple[Array, Array]:
-    """The rows multiplied by powers of two: that is exact, and does not change the divergence of normalised rows."""
+    """The rows times powers of two, which is exact and does not change the divergence of normalised rows."""
     q_exponent, p_exponent = (np.frexp(x.max(axis=1, keepdims=True, initial=0.0))[1] for x in (q, p))
     # Rows that nearly agree must get the same factor, even if only one of them reaches the next power of two.
     p_exponent = np.where(np.abs(p_exponent - q_exponent) <= 1, q_exponent, p_exponent)
@@ -54,7 +54,7 @@ def _bregman(a: Array, b: Array, difference: Array, log_ratio: Array | None = No
 
 
 def _bregmans(a: Array, b: Array, difference: Array) -> tuple[Array, Array]:
-    """The divergences of `_bregman` from a to b and from b to a, which have the same series."""
+    """`_bregman` from a to b and from b to a, which share one series."""
     s = difference / (a + b)
     series, far = _series(s), _far(s)
     return _by_series(a, b, difference, s, series, far), _by_series(b, a, -difference, -s, series, far)
@@ -71,15 +71,15 @@ def _series(s: Array) -> Array:
     return series
 
 
-def _far(s: Array) -> Rows:
-    """Where the series is too short: the indices of these entries."""
+def _far(s: Array) -> Indices:
+    """The indices of the entries for which the series is too short."""
     return np.nonzero(~(np.abs(s) < _SERIES_RADIUS))
 
 
 def _by_series(
-    a: Array, b: Array, difference: Array, s: Array, series: Array, far: Rows, log_ratio: Array | None = None
+    a: Array, b: Array, difference: Array, s: Array, series: Array, far: Indices, log_ratio: Array | None = None
 ) -> Array:
-    """The divergence of `_bregman` from its series, or from ln(b/a) where the series is too short."""
+    """`_bregman` from its series, or from ln(b/a) where the series is too short."""
     found = a * series
     np.subtract(difference, found, out=found)
     found *= s

@@ -1,48 +1,25 @@
-"""Show what came of a gate: as text, as a JSON document, as JUnit's XML, and as annotations and Markdown for GitHub.
+"""Show what came of a gate to a person."""
 
-Names of slices come from data and may hold anything. What goes to a terminal or a log is made visible on one line
-first; each format then escapes what it would take as its own.
-"""
-
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
 from logloss_spark.gates.alarms import Expectation, per_run
-from logloss_spark.gates.judging import CAUSES, Baseline, Judged, Judgement
+from logloss_spark.gates.estimates import Baseline
+from logloss_spark.gates.judging import CAUSES, Judged, Judgement
 from logloss_spark.gates.rules import VERDICTS, Rule
 from logloss_spark.report.text import NOTHING, View
-from logloss_spark.wording import counted, shortened, visible
-
-SCHEMA = 1
-"""The version of the JSON document. It rises when a key is renamed or gets another meaning."""
-
-RUN = ("run_id", "run_time", "run_date", "judged", "config", "version")
-"""What the document says of the run: `judged` is the day, of a store, and `config` the fingerprint of the gate."""
+from logloss_spark.wording import counted, shortened
 
 SHOWN = 5
 """Slices of a rule that a person is shown."""
-
-LISTED = 1_000
-"""Slices of a rule in the JSON document and in JUnit's XML, the worst first; 5,000 of 20 rules would be 40 MB."""
-
-ANNOTATIONS = 10
-"""GitHub shows at most this many of a step."""
-
-LENGTH = 200
-"""The longest name of a slice in XML and Markdown, in columns of a terminal."""
 
 BAD = ("fail", "warn", "watch")
 """Verdicts that a person looks at."""
 
 UNJUDGED = ("missing", "too_few", "no_baseline")
 """Verdicts that say why a slice was not judged."""
-
-MARKDOWN = str.maketrans({sign: f"&#{ord(sign)};" for sign in "&<>|`*_[]\\~#$@"})
-"""Signs that Markdown or HTML would take as their own, as character references."""
 
 
 def title_of_gate(judgement: Judgement, source: str) -> str:
@@ -147,228 +124,6 @@ def reason_of(record: Mapping[str, Any], rule: Rule) -> str:
     return sentence
 
 
-def document_of(judgement: Judgement, run: Mapping[str, Any], listed: int = LISTED) -> dict[str, Any]:
-    """Return what came of a gate as the JSON document of a gate: `docs/how-to/gate.md` describes it.
-
-    Parameters
-    ----------
-    judgement : Judgement
-    run : mapping
-        What is known of the run: the values of `RUN`. All of its keys are in the document, null if they are not known.
-    listed : int
-        The slices of each rule that the document has; it counts the others.
-    """
-    slices = Counter(verdict for judged in judgement.rules for verdict in judged.slices["verdict"])
-    return {
-        "schema": SCHEMA,
-        "verdict": judgement.verdict,
-        **{key: run.get(key) for key in RUN},
-        "counts": {
-            "rules": judgement.counts,
-            "slices": {verdict: slices[verdict] for verdict in VERDICTS if slices[verdict]},
-        },
-        "rules": [rule_document(judged, judgement, listed) for judged in worst_rules_first(judgement)],
-    }
-
-
-def rule_document(judged: Judged, judgement: Judgement, most: int) -> dict[str, Any]:
-    """What came of a rule, as part of the JSON document."""
-    rule, gate = judged.rule, judgement.gate
-    key, bound = rule.bound
-    listed = records(judged, most)
-    return {
-        "name": rule.name,
-        "verdict": judged.verdict,
-        "reason": None if len(judged.slices) else "no slice matches",
-        "metric": rule.metric,
-        "model": rule.model,
-        "slices_asked": rule.slices,
-        "except": rule.except_,
-        "unmatched": list(judged.unmatched),
-        "bound": {key: bound},
-        "allowed": [finite(rule.corridor.low), finite(rule.corridor.high)],
-        "relative": rule.corridor.relative,
-        "confidence": gate.confidence,
-        "false_alarms": gate.false_alarms,
-        "adjusted_over": judged.adjusted_over,
-        "judge": rule.judge,
-        "in_doubt": rule.in_doubt,
-        "level": rule.level,
-        "min_rows": gate.min_rows if rule.min_rows is None else rule.min_rows,
-        "persist": rule.persist,
-        "baseline": baseline_document(judged.baseline),
-        "over": [dict(name) for name in sorted(judged.over)],
-        "slices": [
-            slice_document(record, dict(name), rule)
-            for record, name in zip(listed, judged.names[: len(listed)], strict=True)
-        ],
-        "slices_not_listed": len(judged.slices) - len(listed),
-    }
-
-
-def rows_of_document(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The document of a gate as rows of a table: one for each slice, with what is known of its run and its rule."""
-    run = {key: document[key] for key in RUN}
-    for rule in document["rules"]:
-        of_rule = {
-            "rule": rule["name"],
-            "metric": rule["metric"],
-            "bound": json.dumps(rule["bound"]),
-            "rule_verdict": rule["verdict"],
-            "gate_verdict": document["verdict"],
-        }
-        if not rule["slices"]:
-            yield {**run, **of_rule, "verdict": rule["verdict"], "reason": rule["reason"]}
-        for one in rule["slices"]:
-            flat = {key: value for key, value in one.items() if key not in ("keys", "baseline", "change")}
-            for name in ("baseline", "change"):
-                for end, value in (one[name] or {}).items():
-                    flat[name if end == "value" else f"{name}_{end}"] = value
-            yield {**run, **of_rule, **flat}
-
-
-ROW = (
-    *RUN, "gate_verdict", "rule", "rule_verdict", "metric", "bound", "slice", "verdict", "reason", "rows", "n", "n_eff",
-    "value", "low", "high", "baseline", "baseline_low", "baseline_high", "change", "change_low", "change_high",
-    "p_value", "p_adjusted",
-)  # fmt: skip
-"""The columns of a table of verdicts."""
-
-
-def baseline_document(baseline: Baseline | None) -> dict[str, Any] | None:
-    """What a rule compared with, as part of the JSON document; None if it did not compare."""
-    if baseline is None:
-        return None
-    return {
-        "from": baseline.first,
-        "to": baseline.last,
-        "states": baseline.states,
-        "because": baseline.because or None,
-    }
-
-
-def slice_document(record: Mapping[str, Any], keys: Mapping[str, str], rule: Rule) -> dict[str, Any]:
-    """What came of a slice, as part of the JSON document."""
-
-    def interval(name: str) -> dict[str, float | None]:
-        return {end or "value": finite(record[name + (f"_{end}" if end else "")]) for end in ("", "low", "high")}
-
-    return {
-        "slice": record["slice"],
-        "keys": keys,
-        "verdict": record["verdict"],
-        "reason": reason_of(record, rule),
-        "rows": record["rows"],
-        "n": record["n"],
-        "n_eff": finite(record["n_eff"]),
-        "value": finite(record["value"]),
-        "low": finite(record["value_low"]),
-        "high": finite(record["value_high"]),
-        "baseline": interval("baseline") if rule.is_change else None,
-        "change": interval("change") if rule.is_change else None,
-        "p_value": finite(record["p_value"]),
-        "p_adjusted": finite(record["p_adjusted"]),
-    }
-
-
-def finite(value: float) -> float | None:
-    """A number as JSON has it: null for NaN and infinity."""
-    return float(value) if math.isfinite(value) else None
-
-
-def to_json(document: Mapping[str, Any]) -> str:
-    """Return a document as JSON, in ASCII on one line."""
-    return json.dumps(document, allow_nan=False)
-
-
-def to_junit(judgement: Judgement) -> str:
-    """Return what came of a gate as JUnit's XML: a suite for each rule, a case for each slice, the worst first."""
-    root = ElementTree.Element("testsuites", name="logloss-spark gate")
-    for judged in worst_rules_first(judgement):
-        rule = judged.rule
-        cases = list(cases_of(judged))
-        numbers = Counter(tag for _, tag, _ in cases)
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=legal(rule.name),
-            tests=str(len(cases)),
-            failures=str(numbers["failure"]),
-            skipped=str(numbers["skipped"]),
-            errors="0",
-        )
-        for name, tag, message in cases:
-            case = ElementTree.SubElement(suite, "testcase", classname=legal(rule.name), name=legal(name))
-            if tag == "system-out":
-                ElementTree.SubElement(case, tag).text = legal(message)
-            else:
-                ElementTree.SubElement(case, tag, message=legal(message))
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=False)
-
-
-def cases_of(judged: Judged) -> Iterator[tuple[str, str, str]]:
-    """The name of each case of a rule, the element that says what came of it, and its message."""
-    elements = {"fail": "failure", "warn": "system-out", "watch": "system-out", "pass": "system-out"}
-    if not len(judged.slices):
-        message = f"no slice matches {shortened(judged.rule.slices)}"
-        yield shortened(judged.rule.slices), elements[judged.verdict], message
-    for record in records(judged, LISTED):
-        yield (
-            record["slice"],
-            elements.get(record["verdict"], "skipped"),
-            f"{record['verdict']}: {reason_of(record, judged.rule)}",
-        )
-
-
-def legal(text: str) -> str:
-    """Return a text that XML 1.0 may hold, on one line: signs that are not printable become Python's escapes."""
-    return visible(text, LENGTH)
-
-
-def annotations(judgement: Judgement) -> Iterator[str]:
-    """Return workflow commands of GitHub Actions, one a line, for the worst slices; at most as many as it shows."""
-    found = [
-        (VERDICTS.index(record["verdict"]), judged.rule.name, record["slice"], reason_of(record, judged.rule))
-        for judged in worst_rules_first(judgement)
-        for record in records(judged, ANNOTATIONS)
-        if record["verdict"] in ("fail", "warn")
-    ]
-    found += [
-        (VERDICTS.index(judged.verdict), judged.rule.name, shortened(judged.rule.slices), "no slice matches")
-        for judged in judgement.rules
-        if not len(judged.slices)
-    ]
-    for verdict, rule, slice_, reason in sorted(found, key=lambda annotation: annotation[0])[:ANNOTATIONS]:
-        level = "error" if VERDICTS[verdict] == "fail" else "warning"
-        title = of_property(f"gate {VERDICTS[verdict]}: {rule}, {slice_}")
-        yield f"::{level} title={title}::{of_message(f'{slice_}: {reason}')}"
-
-
-def of_message(text: str) -> str:
-    """Return a text as the message of a workflow command."""
-    shown = visible(text, LENGTH)
-    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def of_property(text: str) -> str:
-    """Return a text as a property of a workflow command."""
-    return of_message(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def to_markdown(judgement: Judgement, source: str) -> str:
-    """Return what a person sees of a gate as Markdown, for the summary of a step."""
-    view = view_of_gate(judgement, source)
-    lines = [list(view.table), ["---"] * len(view.table), *map(list, zip(*view.table.values(), strict=True))]
-    table = "\n".join(f"| {' | '.join(map(escaped, line))} |" for line in lines)
-    remarks = "".join(f"\n- {escaped(line)}" for line in view.remarks)
-    return f"### {escaped(view.title)}\n\n{table}\n{remarks}\n"
-
-
-def escaped(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
-    return visible(text, LENGTH).translate(MARKDOWN)
-
-
 def failure_of(judgement: Judgement) -> str:
     """Return which rules a gate fails by, and where, in one line.
 
@@ -382,7 +137,7 @@ def failure_of(judgement: Judgement) -> str:
 
 
 def where(judged: Judged) -> str:
-    """The slices that have the verdict of their rule."""
+    """The first slices that have the verdict of their rule, in words."""
     slices = judged.slices.loc[judged.slices["verdict"] == judged.verdict, "slice"].tolist()
     return shortened(slices, 3) if slices else f"no slice matches {shortened(judged.rule.slices, 3)}"
 

@@ -27,7 +27,8 @@ from logloss_spark.states.slices import slice_columns
 from logloss_spark.states.small import stays_here
 from logloss_spark.states.summing import MOST_GROUPS, PartSums, Summation
 from logloss_spark.workers.parquet import LEAST, Piece, arrow_type, read_batches, tasks_of
-from logloss_spark.workers.shipping import Batches, count_slots, shipped
+from logloss_spark.workers.shipping import Batches, shipped
+from logloss_spark.workers.slots import count_slots
 from logloss_spark.workers.task import keep_memory
 
 HELD_GROUPS = 600_000

@@ -105,7 +105,7 @@ class WindowSums:
 
 
 def check_windows(windows: Windows, by: Sequence[Sequence[str]], schema: StructType, conventions: Conventions) -> None:
-    """Raise SpecError unless a state has these slices, and `over` is one of days that `by` does not name."""
+    """Raise SpecError unless a state has these slices, and `over` is a slice column of days that `by` does not name."""
     check_slices(conventions, [[windows.over], *by])
     if windows.over in slices_of(by):
         raise SpecError(f"by must not name {windows.over!r}, which windows go over: leave it out of by")
@@ -155,7 +155,7 @@ def day_number(text: str, over: str) -> int:
 
 
 def by_day(state: CheckedState, windows: Windows, by: Sequence[Sequence[str]]) -> CheckedState:
-    """The state by the day and the slices of `by` alone, on the driver if it is there already or is small then."""
+    """The state by the day and the slices of `by` alone; on the driver, if it is small enough then."""
     if state.local:
         return state
     needed = (windows.over, *slices_of(by))
@@ -171,7 +171,9 @@ def windows_here(
     by: Sequence[Sequence[str]],
     parts: Mapping[str, Sequence[str]],
 ) -> "WindowsHere":
-    """These sums of these parts of a state on the driver by window, for the global row and these grouping sets.
+    """The sums of a state on the driver by window, for the global row and these grouping sets.
+
+    `parts` names the columns of sums that are needed of each part.
 
     Raises DataError where a text that windows go over is not a date.
     """
@@ -188,14 +190,14 @@ def windows_here(
 
 @dataclass(frozen=True, eq=False)
 class WindowsHere:
-    """A state on the driver, rolled up to grouping sets by day: the place of an entry is stride * day + place.
+    """A state on the driver, rolled up to grouping sets by day.
 
     Attributes
     ----------
-    days : Days
-    sizes : tuple of int
-    rolled : RolledUp
-    stride : int
+    days : the days of the state
+    sizes : the sizes of the windows
+    rolled : the sums by slice and day; the place of an entry is stride * index of the day + place
+    stride : the number of places
     """
 
     days: Days
@@ -204,7 +206,7 @@ class WindowsHere:
     stride: int
 
     def pieces(self, size: int) -> Iterator[WindowSums]:
-        """The sums of about `size` windows at a time; those without a day of their slice are left out."""
+        """The sums of about `size` windows at a time, without those on whose days their slice has no rows."""
         groups, ends = self.rolled.keys.num_rows, np.arange(len(self.days.numbers))
         for last in (ends[start : start + size] for start in range(0, len(ends), size)):
             some = max(size // len(last), 1)
@@ -215,7 +217,7 @@ class WindowsHere:
             yield WindowSums(self.sizes[0], none, none, none, next(self.rolled.pieces(1)))
 
     def _windows(self, group: Index, end: Index) -> Iterator[WindowSums]:
-        """The sums of the windows of these slices that end on these days, which follow each other."""
+        """The sums of the windows of these slices that end on these days, which are consecutive."""
         firsts = {size: self.days.first_of(size)[end] for size in self.sizes}
         start = min(int(first[0]) for first in firsts.values())
         dense = {

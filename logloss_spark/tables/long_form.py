@@ -35,7 +35,7 @@ class Measure:
     interval : tuple of str
         The columns of the ends of its interval and of the standard error; empty if it has none.
     entries : tuple of str
-        What each entry is of, where a cell is a list: a class, or k; empty where it is one number.
+        What the entries of a cell are of if it is a list: classes, or k; empty if it is one number.
     """
 
     column: str
@@ -96,7 +96,7 @@ def measures_of(schema: StructType, classes: Sequence[Label], chosen: Collection
 
 
 def metrics_by_column() -> dict[str, Metric]:
-    """The column of each metric in the table of any loss; without those of intervals."""
+    """The metrics by their columns in the table of any loss, without the columns of intervals."""
     names = {metric.name: metric for metric in METRICS}
     of_losses = [columns_of_loss(METRICS, loss) for loss in ("cross_entropy", "another")]
     return {column: names[name] for columns in of_losses for name, column in columns.items() if name in names}
@@ -140,14 +140,14 @@ def long_here(table: LocalTable, slices: Sequence[str], measures: Sequence[Measu
 
 
 def block_of(rows: pa.Table, measure: Measure) -> dict[str, Array]:
-    """The numbers of a metric by the names of `LONG`, the first entry of all rows first; NaN for null."""
+    """The numbers of a metric by the names of `LONG`: the first entries of all rows, then the second; NaN for null."""
     columns = dict(zip(LONG, (measure.column, *measure.interval), strict=False))
     missing = np.full(rows.num_rows * len(measure.names), np.nan)
     return {name: numbers_in(rows[columns[name]], measure) if name in columns else missing for name in LONG}
 
 
 def numbers_in(column: pa.ChunkedArray, measure: Measure) -> Array:
-    """A column of numbers or of lists as doubles, the first entry of all rows first; NaN for null."""
+    """A column of numbers or of lists as doubles: the first entries of all rows, then the second; NaN for null."""
     if not measure.entries:
         numbers = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
         return np.asarray(numbers.cast(pa.float64()).to_numpy())

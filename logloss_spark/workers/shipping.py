@@ -1,7 +1,6 @@
 """Ship a function to the workers: over the units of a small table, or over the partitions of a large one."""
 
 import pickle
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -10,23 +9,24 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark import cloudpickle
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from logloss_spark.io.session import equip_workers
 from logloss_spark.workers.results import RESULT, Result, result_row
 from logloss_spark.workers.task import partition_id
 
-Unit = dict[str, Any]
+WorkUnit = dict[str, Any]
 """One row of a table of units, by the names of its columns."""
 
+
 Batches = Iterable[pa.RecordBatch]
+
 
 PACKAGE = __name__.partition(".")[0]
 
 
-def over_units(units: DataFrame, function: Callable[[Unit], Result]) -> DataFrame:
+def over_units(units: DataFrame, function: Callable[[WorkUnit], Result]) -> DataFrame:
     """Apply a function to each unit of a table.
 
     Parameters
@@ -63,16 +63,16 @@ def over_partitions(table: DataFrame, function: Callable[[Batches], Result]) -> 
 def shipped(
     table: DataFrame, function: Callable[[Batches], Iterator[pa.RecordBatch]], schema: str | StructType = RESULT
 ) -> DataFrame:
-    """A table of what a function makes of each partition's batches.
+    """The batches that a function makes of those of each partition, as a table.
 
     Pickle the function once, here. Spark Connect re-pickles a plan's functions on every request and looks up cached
     plans by their bytes, and a class pickled by value yields different bytes after its first instance is made: the
     cache would miss.
     """
-    pickled = cloudpickle.dumps(kept(function))  # type: ignore[no-untyped-call]  # it has no types
+    code = cloudpickle.dumps(kept(function))  # type: ignore[no-untyped-call]  # it has no types
 
     def on_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return pickle.loads(pickled)(batches)
+        return pickle.loads(code)(batches)
 
     equip_workers()
     return table.mapInArrow(on_batches, schema)
@@ -80,9 +80,9 @@ def shipped(
 
 @dataclass(frozen=True)
 class Kept:
-    """Stands in a pickle for a function or a class of this package, whose own pickle is made once.
+    """A function or a class of this package that is pickled once, however many pickles it is part of.
 
-    Cloudpickle takes 20 to 100 ms for all that a pass of ours calls, a good part of a small evaluation.
+    Cloudpickle takes 20 to 100 ms for all that one of our passes calls, a good part of a small evaluation.
     """
 
     code: Callable[..., Any]
@@ -102,7 +102,7 @@ def pickled(code: Callable[..., Any]) -> bytes:
 
 
 def kept(value: Any) -> Any:
-    """A function with its arguments, in which those of this package stand for their pickles; other values unchanged."""
+    """A function with its arguments; functions and classes of this package become `Kept`, other values stay."""
     if isinstance(value, partial):
         named = {name: kept(argument) for name, argument in value.keywords.items()}
         return partial(kept(value.func), *map(kept, value.args), **named)
@@ -110,7 +110,7 @@ def kept(value: Any) -> Any:
     return Kept(value) if ours and "<locals>" not in value.__qualname__ else value
 
 
-def on_units(batches: Batches, function: Callable[[Unit], Result]) -> Iterator[pa.RecordBatch]:
+def on_units(batches: Batches, function: Callable[[WorkUnit], Result]) -> Iterator[pa.RecordBatch]:
     """Apply a function to each row of some batches; runs in a worker."""
     for batch in batches:
         for unit in batch.to_pylist():
@@ -120,22 +120,3 @@ def on_units(batches: Batches, function: Callable[[Unit], Result]) -> Iterator[p
 def on_partition(batches: Batches, function: Callable[[Batches], Result]) -> Iterator[pa.RecordBatch]:
     """Apply a function to all batches of a partition; runs in a worker."""
     yield result_row(partition_id(), partial(function, batches))
-
-
-SLOTS: dict[str, int] = {}
-"""How many tasks run at a time in local sessions, by the id of their application: it never changes."""
-
-
-def count_slots(spark: SparkSession) -> int:
-    """Find how many tasks Spark runs at a time by default. A local master may say it; any other takes a small job."""
-    master, application = (spark.conf.get(key, None) or "" for key in ("spark.master", "spark.app.id"))
-    named = re.fullmatch(r"local\[(\d+)(,\d+)?\]", master)
-    if named:
-        return int(named[1])
-    if application not in SLOTS:
-        rows = 1 << 20
-        (last,) = spark.range(rows).where(F.col("id") == rows - 1).select(F.spark_partition_id()).collect()
-        if not master.startswith("local["):
-            return int(last[0]) + 1
-        SLOTS[application] = int(last[0]) + 1
-    return SLOTS[application]

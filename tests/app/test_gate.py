@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 import logloss_spark as ls
 from logloss_spark.app.cli import main
 from logloss_spark.app.gating import measured, needed
-from logloss_spark.gates.judging import Measurement
+from logloss_spark.gates.estimates import Measurement
 from logloss_spark.gates.rules import Gate, Rule
 from logloss_spark.state import State
 from logloss_spark.states.state import CheckedState

@@ -6,7 +6,7 @@ import scipy.stats
 
 from benchmarks import false_alarms as simulation
 from logloss_spark.gates.alarms import chance_of_alarm
-from logloss_spark.gates.judging import Measurement
+from logloss_spark.gates.estimates import Measurement
 from logloss_spark.gates.rules import Against, Gate, Rule
 
 BEFORE = Against(days=7)

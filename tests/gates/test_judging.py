@@ -8,7 +8,8 @@ import pytest
 import scipy.stats
 
 from logloss_spark.errors import SpecError
-from logloss_spark.gates.judging import Baseline, Judged, Measurement, judge, judge_rule
+from logloss_spark.gates.estimates import Baseline, Measurement
+from logloss_spark.gates.judging import Judged, judge, judge_rule
 from logloss_spark.gates.rules import Against, Gate, Rule
 
 LAST_WEEK = Against(days=7)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from logloss_spark.gates.judging import Judgement, Measurement, judge
+from logloss_spark.gates.estimates import Measurement
+from logloss_spark.gates.judging import Judgement, judge
 from logloss_spark.gates.patterns import quoted_null
 from logloss_spark.gates.rules import Gate, Rule
 from logloss_spark.kernels.grid import BINS

@@ -10,22 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from logloss_spark.gates.judging import Baseline, Judgement, Measurement, judge
+from logloss_spark.gates.estimates import Baseline, Measurement
+from logloss_spark.gates.judging import Judgement, judge
 from logloss_spark.gates.rules import Against, Gate, Rule
-from logloss_spark.report.gates import (
-    ANNOTATIONS,
-    LISTED,
-    ROW,
-    SHOWN,
-    annotations,
-    document_of,
-    rows_of_document,
-    title_of_gate,
-    to_json,
-    to_junit,
-    to_markdown,
-    view_of_gate,
-)
+from logloss_spark.report.ci import ANNOTATIONS, annotations, to_junit, to_markdown
+from logloss_spark.report.gate_documents import LISTED, ROW, document_of, rows_of_document, to_json
+from logloss_spark.report.gates import SHOWN, title_of_gate, view_of_gate
 from logloss_spark.report.text import as_text
 from tests import hostile
 

@@ -14,7 +14,8 @@ from zipfile import ZipFile
 import pytest
 
 import logloss_spark
-from logloss_spark.gates.judging import Baseline, Measurement, judge
+from logloss_spark.gates.estimates import Baseline, Measurement
+from logloss_spark.gates.judging import judge
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.report.first_screen import headline, numbers
 from logloss_spark.report.html import digest, template, to_html

@@ -4,7 +4,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.workers import shipping
+from logloss_spark.workers.slots import SLOTS, count_slots
 
 
 def answering(spark: SparkSession, master: str) -> MagicMock:
@@ -21,6 +21,6 @@ def answering(spark: SparkSession, master: str) -> MagicMock:
 def test_the_number_of_slots_is_asked_only_where_it_is_not_known(spark: SparkSession, master: str, jobs: int) -> None:
     session = answering(spark, master)
     slots = spark.range(1 << 20).select(F.spark_partition_id()).distinct().count() if jobs else 1
-    with patch.dict(shipping.SLOTS, clear=True):
-        assert [shipping.count_slots(session), shipping.count_slots(session)] == [slots, slots]
+    with patch.dict(SLOTS, clear=True):
+        assert [count_slots(session), count_slots(session)] == [slots, slots]
     assert session.range.call_count == jobs

@@ -19,7 +19,7 @@ from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.checks import one_of
 from logloss_spark.comparison import Comparison
 from logloss_spark.errors import DataError
-from logloss_spark.gates.judging import Measurement
+from logloss_spark.gates.estimates import Measurement
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import reserved, write_tables

@@ -44,7 +44,8 @@ from logloss_spark.app.storing import (
 )
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
-from logloss_spark.gates.judging import Judgement, Measurement
+from logloss_spark.gates.estimates import Measurement
+from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.lake_tables import pinned

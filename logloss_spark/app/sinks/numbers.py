@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype
 
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.checks import one_of
-from logloss_spark.gates.judging import Measurement
+from logloss_spark.gates.estimates import Measurement
 from logloss_spark.gates.patterns import Name, pattern_of
 from logloss_spark.statistics.catalogue import INTERVAL, METRICS, shown_first
 
