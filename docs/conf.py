@@ -16,9 +16,10 @@ project = "logloss_spark"
 author = "the authors of logloss_spark"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # the outputs are stored, and tests/docs/test_notebooks.py compares them
 exclude_patterns = ["demo", "reference/generated"]
 suppress_warnings = ["config.cache"]
 

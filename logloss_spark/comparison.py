@@ -101,7 +101,11 @@ class Comparison(HeldState):
     @property
     def plot(self) -> ComparisonPlots:
         """The plot of this comparison, `plot.differences()`. It needs the extra `report`."""
-        return ComparisonPlots(metrics=self.to_pandas)
+        return ComparisonPlots(metrics=self._drawn)
+
+    def _drawn(self) -> pd.DataFrame:
+        """The metrics, or if they are too many for the driver those of the slices that are shown first."""
+        return self.to_pandas(None if self._collected is not None else SHOWN_SLICES)
 
     def advice(self, counts: Mapping[Any, Any]) -> str:
         """How more rows can be scored, from the counts of rows by status and the forecasts of the baseline."""

@@ -15,7 +15,7 @@ from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.accessors import EvaluationPlots
-from logloss_spark.report.collecting import call_of, page_of, versions
+from logloss_spark.report.collecting import call_of, costliest, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.html import check_libraries, write_report
@@ -174,7 +174,14 @@ class Evaluation(HeldState):
     @property
     def plot(self) -> EvaluationPlots:
         """The plots of this evaluation, such as `plot.reliability()`. They need the extra `report`."""
-        return EvaluationPlots(metrics=self.to_pandas, cells=lambda: cells_table(self.state.checked))
+        return EvaluationPlots(metrics=self._drawn, cells=lambda: cells_table(self.state.checked))
+
+    def _drawn(self) -> pd.DataFrame:
+        """The metrics, or if they are too many for the driver those of the slices that add most to the loss."""
+        if self._collected is not None:
+            return self.to_pandas()
+        with self.measured() as table:
+            return costliest(table, len(self._conventions.classes))[0]
 
     @property
     def invalid(self) -> DataFrame:

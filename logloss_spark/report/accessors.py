@@ -34,9 +34,11 @@ class EvaluationPlots:
         """Draw the slices that add most to the loss: see `logloss_spark.report.plots.slices`."""
         return plots.slices(self.metrics(), ax)
 
-    def over(self, column: str, ax: "Axes | None" = None, *, metric: str | None = None) -> "Axes":
+    def over(
+        self, column: str, ax: "Axes | None" = None, *, metric: str | None = None, bound: float | None = None
+    ) -> "Axes":
         """Draw a metric over the values of a slice column: see `logloss_spark.report.plots.over`."""
-        return plots.over(self.metrics(), column, ax, metric=metric)
+        return plots.over(self.metrics(), column, ax, metric=metric, bound=bound)
 
     def scores(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the histogram of the scores of either class: see `logloss_spark.report.plots.scores`."""

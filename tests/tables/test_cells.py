@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.kernels.grid import BINS, bin_of_probability
+from logloss_spark.report import frames
 from logloss_spark.states import small
 from logloss_spark.tables.cells import cells_table
 
@@ -44,12 +45,21 @@ def test_cells_are_the_sums_of_rows_by_bin_of_the_score(evaluation: ls.Evaluatio
     assert inside.all()
 
 
-def test_a_large_state_has_the_same_cells(evaluation: ls.Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_large_state_has_the_same_cells_and_draws_the_slices_that_cost_most(
+    spark: SparkSession, evaluation: ls.Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(small, "SMALL_STATE", 0)
-    with ls.evaluate(evaluation._rows.table, "label", "prediction", weight="weight", engine="native") as large:
+    monkeypatch.setattr(frames, "KEPT_NUMBERS", 100)  # a row of metrics
+    with ls.evaluate(spark.createDataFrame(rows()), "y", "p", weight="w", by="day", engine="native") as large:
         assert large.state.checked.local is None
-        found = cells_table(large.state.checked)
-    pd.testing.assert_frame_equal(found, cells_table(evaluation.state.checked), rtol=1e-12)
+        pd.testing.assert_frame_equal(
+            cells_table(large.state.checked), cells_table(evaluation.state.checked), rtol=1e-12
+        )
+        assert large._collected is None
+        names = [label.get_text() for label in large.plot.slices().get_yticklabels()]
+    assert names == [label.get_text() for label in evaluation.plot.slices().get_yticklabels()]
+    matplotlib.pyplot.close("all")
 
 
 @pytest.mark.connect
