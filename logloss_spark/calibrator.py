@@ -19,6 +19,7 @@ from logloss_spark.io.names import quoted
 from logloss_spark.io.parsing import dataclass_of, parsed_json, typed_value
 from logloss_spark.io.texts import load_text, save_text
 from logloss_spark.kernels.sums import Array
+from logloss_spark.report.recalibrations import view_of_gains
 from logloss_spark.rows.arrow import numbers
 from logloss_spark.rows.columns import finder, has_vectors, with_index_names
 from logloss_spark.rows.new_columns import check_new_columns
@@ -113,6 +114,10 @@ class Calibrator:
             return table.select("*", calibrate(quoted(found.name)).alias(output))
         renamed = with_index_names(table)
         return renamed.select("*", calibrate(found.column).alias(output)).toDF(*df.columns, output)
+
+    def in_report(self) -> dict[str, Any]:
+        """Return what the report of an evaluation shows of this calibrator: a field of its page."""
+        return {"recalibration": view_of_gains({self.method: (self.rows, self.gain)})}
 
     def to_json(self) -> str:
         """The calibrator as JSON that a person can read."""

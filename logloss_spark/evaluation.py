@@ -240,7 +240,7 @@ class Evaluation(HeldState):
         path : str
             A file of this machine, or of a store that Arrow knows, as in `s3://bucket/report.html`.
         others :
-            A `Drift`, a `Comparison` and a `LogisticModel` that the report shows, too; at most one of each.
+            A `Drift`, a `Comparison`, a `Calibrator` and a `LogisticModel` that the report shows, too; one of each.
 
         Raises
         ------

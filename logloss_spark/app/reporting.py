@@ -17,15 +17,19 @@ from logloss_spark.app.days import conventions_of, day_column, days_of
 from logloss_spark.app.gating_days import StatesOf, Subject
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted
+from logloss_spark.errors import LogLossError
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text, without_secrets
 from logloss_spark.report.collecting import collected, page_of, versions
 from logloss_spark.report.html import write_report
 from logloss_spark.report.page import Page
+from logloss_spark.report.recalibrations import view_of_gains
+from logloss_spark.report.text import View
 from logloss_spark.roles import grouping_sets
 from logloss_spark.shift import drift
 from logloss_spark.state import State
 from logloss_spark.states.store import StoredUnit
+from logloss_spark.statistics.recalibration import Method
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.metrics import without_cells
 
@@ -33,7 +37,10 @@ DAYS = 90
 """Days of a store whose metrics a report draws: the judged one, and those before it."""
 
 REFERENCE = 28
-"""Days before the judged one, from which a report says whether it has drifted."""
+"""Days before the judged one, from which a report says whether it has drifted, and to which it fits calibrators."""
+
+METHODS: tuple[Method, ...] = ("platt", "isotonic")
+"""The calibrators whose gain a report shows: a line in log odds, and any rising curve."""
 
 Sets = Sequence[Sequence[str]]
 """Grouping sets."""
@@ -63,8 +70,22 @@ def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: Re
     drawn = [*units_before(subject, DAYS - 1), *subject.units]
     found: dict[str, Any] = {"days": metrics_of_days(drawn, day, states_of, reading), "day": day}
     if reference := units_before(subject, REFERENCE):
-        found |= drift(states_of(reference), states_of(subject.units)).in_report()
+        found |= compared_with(states_of(reference), states_of(subject.units), reading)
     return replace(page, facts=facts | dict(page.facts), **found)
+
+
+def compared_with(reference: State, current: State, reading: Reading) -> dict[str, Any]:
+    """Return whether a day has drifted from those before it, and what calibrators that they fit would gain on it."""
+    # Without slices a state is a thousand rows, which come to the driver once.
+    then, now = (state.rolled_up(()).persist() for state in (reference, current))
+    found = drift(then, now, confidence=reading.confidence).in_report()
+    if len(now.conventions.classes) > 2 or now.conventions.loss != "cross_entropy":
+        return found
+    try:
+        made = [then.calibrator(method, held_out=now, confidence=reading.confidence) for method in METHODS]
+    except LogLossError as error:
+        return found | {"recalibration": View(title="", table={}, remarks=[f"No curve can be fitted: {error}."])}
+    return found | {"recalibration": view_of_gains({one.method: (one.rows, one.gain) for one in made})}
 
 
 def units_before(subject: Subject, days: int) -> list[StoredUnit]:

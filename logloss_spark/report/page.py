@@ -40,6 +40,8 @@ class Page:
         The cells of the score of all rows, from `tables.cells`.
     by_class : DataFrame, optional
         The table by class of all rows.
+    recalibration : View, optional
+        What recalibration would gain.
     drift : View, optional
         What moved since a reference; `drift_cells` are the cells of both states.
     comparison : View, optional
@@ -66,6 +68,7 @@ class Page:
     day: str = ""
     cells: pd.DataFrame | None = None
     by_class: pd.DataFrame | None = None
+    recalibration: View | None = None
     drift: View | None = None
     drift_cells: pd.DataFrame | None = None
     comparison: View | None = None
@@ -84,7 +87,7 @@ class Page:
 
 
 class InReport(Protocol):
-    """What can be shown in the report of an evaluation: a drift, a comparison, a fitted model."""
+    """What can be shown in the report of an evaluation: a drift, a comparison, a calibrator, a fitted model."""
 
     def in_report(self) -> Mapping[str, Any]:
         """Return the fields of a `Page` that it has."""

@@ -113,7 +113,8 @@ def calibration_in_words(row: "pd.Series[Any]") -> str:
     """Return how far forecasts are from what happened, in words."""
     parts = [f"The expected calibration error is {row['ece']:.4f}"]
     if has_number(row, "log_loss_miscalibration"):
-        parts.append(f"recalibration would lower the loss by {max(row['log_loss_miscalibration'], 0.0):.4f}")
+        gain = max(row["log_loss_miscalibration"], 0.0)
+        parts.append(f"the best curve for these very rows would lower the loss by {gain:.4f}")
     if has_number(row, "cox_slope"):
         parts.append(f"the calibration slope is {row['cox_slope']:.3f}")
     return ", ".join(parts)
@@ -186,6 +187,17 @@ def of_decomposition(page: Page) -> Section | None:
         words=words,
     )
     return Section(id="decomposition", title="Where the loss comes from", lines=[f"{words}."], pictures=[waterfall])
+
+
+def of_recalibration(page: Page) -> Section | None:
+    """What recalibration would gain."""
+    if page.recalibration is None:
+        return None
+    view, title = page.recalibration, "What recalibration would gain"
+    if not view.table:
+        return Section(id="recalibration", title=title, lines=view.remarks)
+    line = "The log loss would fall so far if forecasts went through a curve that was fitted to other rows."
+    return Section(id="recalibration", title=title, lines=[line], tables=[View(title="", table=view.table)])
 
 
 def of_classes(page: Page) -> Section | None:
@@ -304,6 +316,7 @@ SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     of_reliability,
     of_slices,
     of_decomposition,
+    of_recalibration,
     of_classes,
     of_drift,
     of_comparison,
