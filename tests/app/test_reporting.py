@@ -151,3 +151,25 @@ def test_a_config_is_shown_as_the_toml_that_it_is() -> None:
     config = {"input": {"path": 'a "b"\n', "options": {"user": "me", "a key": "x"}, "n": 3, "share": 0.5, "on": True}}
     config |= {"gate": {"min_rows": 9, "rule": [{"name": "é", "slices": ["all", "a=*"]}, {"name": "b"}]}}
     assert tomllib.loads("\n".join(toml_lines(config))) == config
+
+
+def test_forecasts_of_several_classes_and_other_losses_have_pages(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(i % 3, [0.5, 0.3, 0.2], 0.1 + 0.2 * (i % 4), i % 2, f"<b>{i % 2}") for i in range(60)]
+    df = spark.createDataFrame(rows, "label int, p array<double>, q double, happened int, side string")
+    path = tmp_path / "page.html"
+    with ls.evaluate(df, label="label", prediction="p", by="side") as evaluation:
+        evaluation.to_html(str(path))
+    document = path.read_text()
+    titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", document)
+    assert titles == ["Rows", "Reliability", "Slices", "Classes", "How this was made"]
+    assert re.findall(r'<span class="name">(.*?)</span>', document)[1:] == [
+        "normalized entropy [95% interval]",
+        "brier [95% interval]",
+    ]
+    with ls.evaluate(df, label="happened", prediction="q", by="side", loss="hinge") as evaluation:
+        evaluation.to_html(str(path))
+    document = path.read_text()
+    titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", document)
+    assert titles == ["Rows", "Reliability", "Slices", "How this was made"]
+    assert "loss=&#39;hinge&#39;," in document
+    assert "mean loss of a row" in document
