@@ -99,7 +99,7 @@ def of_reliability(page: Page) -> Section | None:
         pictures.append(
             picture(
                 "ranking",
-                lambda ax: plots.ranking(found, ax),
+                lambda ax: plots.ranking(found, ax, metrics=row),
                 3.6,
                 caption="How well scores tell the classes apart.",
                 words=f"ROC curve with an area of {row['auc']:.4f}",

@@ -154,11 +154,11 @@ def ranking(
     if not 0.0 < cells.labels.sum() < cells.weight.sum():
         return say_nothing(ax, palette, "no row was scored" if frame.empty else "one class only: nothing to rank")
     (false,), (true,) = roc_curve(cells)
-    area = area_of(cells, confidence)
-    error = area["auc_se"]
-    if metrics is not None and np.isfinite(metrics["auc_low"]):
+    area, stretch = area_of(cells, confidence), 1.0
+    if metrics is not None and np.isfinite(metrics.get("auc_low", np.nan)):
+        if metrics["buckets"] and area["auc_se"] > 0.0:
+            stretch = max(1.0, float(metrics["auc_se"]) / area["auc_se"])
         area = {name: float(metrics[name]) for name in area}
-    stretch = max(1.0, area["auc_se"] / error) if metrics is not None and metrics["buckets"] else 1.0
     of_false, of_true = (stretch * reach[0] for reach in roc_band(cells, confidence))
     left, up = np.maximum(false - of_false, 0.0), np.minimum(true + of_true, 1.0)
     right, down = np.minimum(false + of_false, 1.0), np.maximum(true - of_true, 0.0)
@@ -178,7 +178,8 @@ def ranking(
     ax.set_ylim(0, 1)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
-    words = "AUC {auc:.4f} [{auc_low:.4f}, {auc_high:.4f}]\nties in cells: ± {auc_bound:.2g}".format_map(area)
+    words = "AUC {auc:.4f} [{auc_low:.4f}, {auc_high:.4f}]".format_map(area)
+    words += f"\nties in cells: ± {area['auc_bound']:.2g}" if area["auc_bound"] else ""
     write(ax, 0.97, 0.05, words, palette, ha="right", va="bottom")
     name_axes(ax, palette, x="share of the others at or above a score", y="share of what happened at or above it")
     return ax

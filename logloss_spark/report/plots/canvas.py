@@ -39,9 +39,8 @@ def axes_of(ax: "Axes | None", palette: Palette, height: float = 3.0) -> "Axes":
     would keep it until it is closed.
     """
     if ax is None:
-        ax = figure_of(
-            palette, height, shown="matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules
-        ).subplots()
+        shown = not sys.modules.keys().isdisjoint(("matplotlib.pyplot", "ipykernel"))
+        ax = figure_of(palette, height, shown=shown).subplots()
     ax.set_facecolor(palette.page)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(palette.soft)

@@ -121,10 +121,8 @@ def axis_of(frame: pd.DataFrame) -> ScoreAxis:
     whole = ScoreAxis(logit, *((-FARTHEST, FARTHEST) if logit else (0.0, 1.0)))
     first, last = whole.of(parts[inner[[0, -1]]], rests[inner[[0, -1]]])
     if not logit:
-        # Edges of twentieths, which are edges of the grid.
-        return ScoreAxis(
-            False, float(np.floor(20.0 * first) / 20.0), float((np.floor(20.0 * last) + 1.0) / 20.0)
-        ).rounded()
+        least, most = np.floor(20.0 * first) / 20.0, (np.floor(20.0 * last) + 1.0) / 20.0  # edges of the grid
+        return ScoreAxis(False, float(least), float(most)).rounded()
     space = max(0.03 * (last - first), (LEAST_RANGE - (last - first)) / 2.0)
     return ScoreAxis(True, float(first - space), float(last + space))
 
