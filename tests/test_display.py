@@ -225,6 +225,7 @@ def test_hostile_slices_columns_and_models_reach_people_safely_and_tables_exactl
     assert max(map(len, table)) <= 200
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_utf8_are_shown_and_json_is_written(
     spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
     assert again.difference == pytest.approx(written.where("slice = 'all'").first().difference, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace]) -> None:
     asked = ["columns.prediction=p", "columns.model=model", 'columns.keys=["row"]', "input.path={folder}/long"]
     ran = job(*asked, models="")
