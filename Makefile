@@ -16,6 +16,9 @@ spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path_
 # Tests run in two processes, a file of tests in one of them; each process has one Spark session, which uses one core.
 side_by_side := --numprocesses 2 --dist loadfile
 
+# Tests that kill processes, or start a cluster of them, have the machine to themselves.
+alone := tests/app/test_cluster.py tests/app/test_killed.py tests/app/test_submitted.py
+
 # The demo's last months, evaluated twice: the simple forecast and the fitted model.
 scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --set output.reliability= --set output.state= --set output.invalid=
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
@@ -59,8 +62,8 @@ test: setup ## run the tests but the slow ones, then a marked part of them over 
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and not slow and not lakes'
 
 test-slow: setup ## run the slow tests: further cases, large references, the wheel; then killed processes; then over Spark Connect
-	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'slow and not lakes' --ignore=tests/app
-	$(spark) $(BIN)/python -m pytest -m 'slow and not lakes' tests/app
+	$(spark) $(BIN)/python -m pytest $(side_by_side) -m 'slow and not lakes' $(alone:%=--ignore=%)
+	$(spark) $(BIN)/python -m pytest -m 'slow and not lakes' $(alone)
 	$(spark) LOGLOSS_SPARK_MODE=connect $(BIN)/python -m pytest $(side_by_side) -m 'connect and slow and not lakes'
 
 test-lakes: BIN := .venvs/$(lakes)/bin
