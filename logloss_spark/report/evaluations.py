@@ -198,10 +198,15 @@ def remarks_on_order(ranked: Ranked, slices: Sequence[str]) -> list[str]:
 
 def remarks_on(overall: "pd.Series[Any]", way_out: str = "") -> list[str]:
     """Return what a reader should know of a slice, from its row of metrics."""
-    loss = loss_in(overall.index)
     lines = [f"{line}; {way_out}" if way_out else line for line in not_scored(overall)]
     if not (overall["n"] or lines):
         lines.append(f"no row was scored: {'all weights are 0' if overall['rows'] else 'the table has none'}")
+    return [*lines, *remarks_on_losses(overall)]
+
+
+def remarks_on_losses(overall: "pd.Series[Any]") -> list[str]:
+    """Return what a reader should know of the losses of a slice, from its row of metrics."""
+    loss, lines = loss_in(overall.index), []
     if overall["n"] and math.isnan(overall.get("weight", 0.0)):
         lines.append("weight is null: the sum of the weights is beyond a double, and the other metrics do without it")
     if overall["clipped"]:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from logloss_spark.kernels.status import MEANING
 from logloss_spark.report import plots
-from logloss_spark.report.evaluations import loss_in, remarks_on
+from logloss_spark.report.evaluations import loss_in, remarks_on, remarks_on_losses
 from logloss_spark.report.first_screen import gate_in_words
 from logloss_spark.report.gates import view_of_gate
 from logloss_spark.report.over_time import of_days
@@ -29,24 +30,22 @@ def of_rows(page: Page) -> Section:
     """How many rows were read and scored, and why the others were not."""
     row = page.overall
     reasons = reasons_in(row.to_dict())
-    read, scored = int(row["rows"]), int(row["rows"]) - sum(reasons.values())
+    read, dropped = int(row["rows"]), sum(reasons.values())
     if not reasons:
-        lines = [f"All {counted(read, 'row')} were scored."] if read else ["The table has no row."]
-        tables = []
-    else:
-        lines = [f"{scored:,} of {counted(read, 'row')} were scored; {(read - scored) / read:.2%} were not:"]
-        ordered = sorted(reasons, key=lambda reason: -reasons[reason])
-        table = {
-            "reason": ordered,
-            "rows": [f"{reasons[reason]:,}" for reason in ordered],
-            "share": [f"{reasons[reason] / read:.2%}" for reason in ordered],
-            "meaning": [MEANING[reason] for reason in ordered],
-        }
-        tables = [View(title="", table=table)]
-        lines += [f"To score more of them: {page.way_out}."] if page.way_out else []
-    # The first remark of a row counts what was not scored, which the table does.
-    others = [line for line in remarks_on(row) if " not scored" not in line]
-    return Section(id="rows", title="Rows", lines=[*lines, *map(sentence, others)], tables=tables)
+        all_of_them = [f"all {counted(read, 'row')} were scored", *remarks_on_losses(row)]
+        remarks = all_of_them if row["n"] else remarks_on(row)
+        return Section(id="rows", title="Rows", lines=list(map(sentence, remarks)))
+    lines = [f"{read - dropped:,} of {counted(read, 'row')} were scored; {dropped / read:.2%} were not:"]
+    lines += [f"To score more of them: {page.way_out}."] if page.way_out else []
+    ordered = sorted(reasons, key=lambda reason: -reasons[reason])
+    table = {
+        "reason": ordered,
+        "rows": [f"{reasons[reason]:,}" for reason in ordered],
+        "share": [f"{reasons[reason] / read:.2%}" for reason in ordered],
+        "meaning": [MEANING[reason] for reason in ordered],
+    }
+    shown = View(title="", table=table, remarks=list(map(sentence, remarks_on_losses(row))))
+    return Section(id="rows", title="Rows", lines=lines, tables=[shown])
 
 
 def sentence(line: str) -> str:
@@ -74,39 +73,38 @@ def of_reliability(page: Page) -> Section | None:
     found, row = page.cells, page.overall
     if found is None or found.empty:
         return None
-    scalar = has_number(row, "log_loss_miscalibration")
     words = calibration_in_words(row)
     pictures = [
         picture(
             "reliability",
-            lambda ax: plots.reliability(found, ax),
+            partial(plots.reliability, found),
             4.6,
             caption="What happened against what was forecast. On the dashed line forecasts are calibrated; calibrated "
             "forecasts would stray from it by chance as far as the band goes. Below, how frequent scores are.",
             words=words,
         )
     ]
-    if scalar:
-        pictures.append(
-            picture(
-                "scores",
-                lambda ax: plots.scores(found, ax),
-                2.6,
-                caption="The scores of rows in which it happened, and of those in which it did not.",
-                words=f"Histograms of the scores of both classes; area under the ROC curve {row['auc']:.4f}",
-            )
-        )
-        pictures.append(
-            picture(
-                "ranking",
-                lambda ax: plots.ranking(found, ax, metrics=row),
-                3.6,
-                caption="How well scores tell the classes apart.",
-                words=f"ROC curve with an area of {row['auc']:.4f}",
-            )
-        )
-    top = [] if scalar else ["With a forecast per class the score is that of the likeliest class."]
-    return Section(id="reliability", title="Reliability", lines=[f"{words}.", *top], pictures=pictures)
+    if not has_number(row, "brier_discrimination"):
+        of_top = "With a forecast per class the score is that of the likeliest class."
+        return Section(id="reliability", title="Reliability", lines=[f"{words}.", of_top], pictures=pictures)
+    area = f"area under the ROC curve {row['auc']:.4f}" if has_number(row, "auc") else "no ROC curve"
+    pictures += [
+        picture(
+            "scores",
+            partial(plots.scores, found),
+            2.6,
+            caption="The scores of rows in which it happened, and of those in which it did not.",
+            words=f"Histograms of the scores of both classes; {area}",
+        ),
+        picture(
+            "ranking",
+            partial(plots.ranking, found, metrics=row),
+            3.6,
+            caption="How well scores tell the classes apart.",
+            words=f"ROC curve: {area}",
+        ),
+    ]
+    return Section(id="reliability", title="Reliability", lines=[f"{words}."], pictures=pictures)
 
 
 def calibration_in_words(row: "pd.Series[Any]") -> str:
@@ -138,7 +136,7 @@ def of_slices(page: Page) -> Section | None:
     shown = min(len(ordered), MOST_SLICES)
     forest = picture(
         "slices",
-        lambda ax: plots.slices(page.metrics, ax),
+        partial(plots.slices, page.metrics),
         height_of_rows(shown),
         caption=f"The loss of the slices that add most to it, with their {page.coverage}; the line is all rows.",
         words=forest_in_words(ordered.head(NAMED), loss, overall[loss]),
@@ -181,7 +179,7 @@ def of_decomposition(page: Page) -> Section | None:
     )
     waterfall = picture(
         "decomposition",
-        lambda ax: plots.decomposition(row, ax),
+        partial(plots.decomposition, row),
         2.8,
         caption="From the loss of the class shares to that of the forecasts, by isotonic regression (CORP).",
         words=words,
@@ -235,7 +233,7 @@ def of_drift(page: Page) -> Section | None:
         else [
             picture(
                 "drift",
-                lambda ax: plots.drift(found, ax),
+                partial(plots.drift, found),
                 2.6,
                 caption="The scores of the reference and of now.",
                 words="Two histograms of scores; " + "; ".join(page.drift.remarks),
@@ -256,7 +254,7 @@ def of_comparison(page: Page) -> Section | None:
         else [
             picture(
                 "differences",
-                lambda ax: plots.differences(found, ax),
+                partial(plots.differences, found),
                 height_of_rows(min(len(found), MOST_SLICES)),
                 caption=f"The difference in loss from the baseline, with its {page.coverage}: left of 0 is better.",
                 words="; ".join(page.comparison.remarks),
@@ -277,7 +275,7 @@ def of_fit(page: Page) -> Section | None:
         pictures.append(
             picture(
                 "coefficients",
-                lambda ax: plots.coefficients(found, ax),
+                partial(plots.coefficients, found),
                 shown,
                 caption="Coefficients with their intervals, those first that are the most errors from 0.",
                 words=f"{counted(len(found), 'coefficient')} of the model, which the table lists",
@@ -287,7 +285,7 @@ def of_fit(page: Page) -> Section | None:
         pictures.append(
             picture(
                 "history",
-                lambda ax: plots.history(history, ax),
+                partial(plots.history, history),
                 2.4,
                 caption="The loss after each iteration.",
                 words="; ".join(page.fit.remarks),

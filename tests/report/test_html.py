@@ -274,3 +274,14 @@ def test_a_frame_without_a_row_is_a_page() -> None:
     empty = metrics_of(COUNTRIES.head(0)).assign(n=0, rows=0, ok=0, null_label=0, log_loss=float("nan"))
     document = to_html(page(empty))
     assert "No row scored" in document
+    assert "No row was scored: the table has none." in document
+
+
+def test_what_was_not_scored_and_what_costs_most_is_said() -> None:
+    measured = metrics_of(COUNTRIES).assign(clipped=3, zero=1, clipped_loss_share=0.25)
+    document = to_html(page(measured, way_out="give classes=(-1, 1)"))
+    assert "9,000 of 9,012 rows were scored; 0.13% were not:" in document
+    assert "To score more of them: give classes=(-1, 1)." in document
+    assert "3 rows gave what happened a probability below eps (1 gave it 0), 25.0% of the loss." in document
+    without_weight = metrics_of(COUNTRIES.head(0)).assign(n=0, null_label=0)
+    assert "No row was scored: all weights are 0." in to_html(page(without_weight))
