@@ -78,6 +78,7 @@ def test_an_evaluation_writes_its_report_and_its_state_alone_gives_the_same_numb
     assert numbers_of(again.document) == numbers_of(ran.document)
 
 
+@pytest.mark.slow
 def test_a_store_reports_the_last_day_its_gate_and_the_days_before(run: Callable[..., Any], tmp_path: Path) -> None:
     ran = run("evaluate", more=STORE + GATE)
     assert ran.code == 3
