@@ -33,7 +33,7 @@ def slice_table(page: Page) -> SliceTable | None:
     if frame.empty:
         return None
     loss = loss_in(frame)
-    numbers = [loss, f"{loss}_low", f"{loss}_high", "excess", *(name for name in SHOWN if has_numbers(frame, name))]
+    numbers = ["excess", loss, f"{loss}_low", f"{loss}_high", *(name for name in SHOWN if has_numbers(frame, name))]
     columns = (
         Column(name="slice", kind="text"),
         Column(name="rows scored", kind="count"),
