@@ -181,7 +181,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
             judgement = judged(spark, config.gate, comparison.state, Reading()) if config.gate else None
             measured = None
-            if config.has_dashboards:
+            if config.dashboards:
                 table = comparison.to_pandas(SLICES_FOR_DASHBOARDS, sort_by="rows")
                 measured = Measurement(table, rows.roles.slices)
             if not is_withheld(judgement):

@@ -394,7 +394,7 @@ def evaluate_rows(
             invalid=reasons_in(counts),
             slices=records_of(first, asked.metrics),
             details={"engine": asdict(ran), "sources": sources},
-            measured=measured_for_dashboards(evaluation, rows.roles.slices, asked) if config.has_dashboards else None,
+            measured=measured_for_dashboards(evaluation, rows.roles.slices, asked) if config.dashboards else None,
             source=fingerprint_of(rows.files),
             written={} if withheld else outputs,
             view=view,

@@ -39,6 +39,9 @@ METRICS_A_REQUEST, SETTINGS_A_REQUEST = 1_000, 100
 LONGEST_NAME, LONGEST_SETTING, LONGEST_TAG, LONGEST_DATASET = 250, 6_000, 5_000, 500
 """The longest names of metrics, values of settings and of tags, and names of data sets that MLflow takes."""
 
+LONGEST_PART = 100
+"""The longest column or value that is part of the name of a metric."""
+
 IDENTITY = "logloss_spark.identity"
 """The tag by which a rerun finds the run that it replaces."""
 
@@ -156,11 +159,11 @@ def tags_of(run: Run, outcome: Outcome) -> dict[str, str]:
 def metrics_of(numbers: Iterator[Number]) -> Iterator[tuple[str, float, int]]:
     """The names and the values of numbers and of the ends of their intervals, each at step 0."""
     for number in numbers:
-        of = [f"{column}:{value.replace('/', ':')}" for column, value in (*number.labels, *number.slice)]
-        name = "/".join([*of, number.metric.replace(" / ", " per ")])
+        of = [f"{fitting(column)}:{fitting(value)}" for column, value in (*number.labels, *number.slice)]
+        metric = number.metric.replace(" / ", " per ")
         for end, value in (("", number.value), ("_low", number.low), ("_high", number.high)):
             if not np.isnan(value):
-                yield fitting(name + end), value, 0
+                yield cut("/".join([*of, fitting(metric + end)]), LONGEST_NAME), value, 0
 
 
 def history_of(outcome: Outcome) -> Iterator[tuple[str, float, int]]:
@@ -169,21 +172,31 @@ def history_of(outcome: Outcome) -> Iterator[tuple[str, float, int]]:
         yield "history/objective", step["objective"], step["iteration"]
 
 
-def fitting(name: str) -> str:
-    """Return a name as MLflow takes it: letters, digits and `_-. /:`, as the path of a file. Names stay distinct.
+def fitting(text: str) -> str:
+    """Return a text as part of a name that MLflow takes: of letters, digits and `_-. `.
+
+    A text that would not fit gets a mark that tells it from others that look the same then.
 
     Examples
     --------
-    >>> fitting("country:de/log_loss_low"), fitting("country:a?/brier")
-    ('country:de/log_loss_low', 'country:a_/brier 2bcf9bfd')
+    >>> fitting("log_loss_low"), fitting("d/e?")
+    ('log_loss_low', 'd_e_ d8d0c114')
     """
-    plain = re.sub(r"[^\w\-. /:]", "_", name)
-    parts = [part if part.strip(".") else "_" * max(len(part), 1) for part in plain.split("/")]
-    shown = "/".join(parts)
-    if shown == name and len(name) <= LONGEST_NAME:
-        return name
-    mark = f" {fingerprint(name)[:8]}"
-    return shown[: LONGEST_NAME - len(mark)] + mark
+    shown = re.sub(r"[^\w\-. ]", "_", text)
+    if not shown.strip("."):  # MLflow would read dots as folders
+        shown = "_"
+    return cut(shown, LONGEST_PART) if shown == text else f"{shown[:LONGEST_PART]} {mark_of(text)}"
+
+
+def cut(name: str, most: int) -> str:
+    """Return a name of at most this length, with a mark in the place of what is cut off."""
+    mark = f" {mark_of(name)}"
+    return name if len(name) <= most else name[: most - len(mark)] + mark
+
+
+def mark_of(text: str) -> str:
+    """A few letters and digits that tell a text from others."""
+    return fingerprint(text)[:8]
 
 
 def data_set(name: str, outcome: Outcome, run: Run) -> Any:

@@ -24,6 +24,9 @@ from logloss_spark.version import __version__
 PRODUCER = f"pkg:pypi/logloss-spark@{__version__}"
 """Who made an event, as a package URL."""
 
+PARENT = "OPENLINEAGE_PARENT_ID"
+"""The variable of the environment in which Airflow and others say which run starts this one: namespace/job/run."""
+
 INTERRUPTED = (130, 143)
 """The exit codes of runs that a signal ended."""
 
@@ -70,6 +73,7 @@ class Lineage:
     section : what the config says
     run : the run
     id : that of the run, a UUID
+    parent : the facet of the run that started this one, or None
     """
 
     events: Any
@@ -77,6 +81,7 @@ class Lineage:
     section: OpenLineageSection
     run: Run
     id: str
+    parent: Any
 
 
 def openlineage(section: OpenLineageSection, run: Run) -> Dashboard:
@@ -92,7 +97,7 @@ def openlineage(section: OpenLineageSection, run: Run) -> Dashboard:
             "write an openlineage.yml"
         )
     events.set_producer(PRODUCER)
-    lineage = Lineage(events, facets, section, run, str(uuids.generate_new_uuid(run.started)))
+    lineage = Lineage(events, facets, section, run, str(uuids.generate_new_uuid(run.started)), parent_of(facets))
 
     def end(ending: Ending) -> None:
         client.emit(last_event(lineage, ending))
@@ -101,11 +106,26 @@ def openlineage(section: OpenLineageSection, run: Run) -> Dashboard:
     return Dashboard("openlineage", end, lambda: client.emit(event(lineage, "START", run.started)))
 
 
+def parent_of(facets: Any) -> Any:
+    """The facet of the run that started this one, such as a task of Airflow; None where the environment names none."""
+    named = os.environ.get(PARENT)
+    if not named:
+        return None
+    namespace, _, rest = named.rpartition("/")[0].rpartition("/")
+    parent = facets.parent_run
+    try:
+        return parent.ParentRunFacet(parent.Run(named.rpartition("/")[2]), parent.Job(namespace, rest))
+    except ValueError as error:
+        raise SpecError(f"{PARENT} must be namespace/job/run, where run is a UUID, got {named!r}") from error
+
+
 def event(lineage: Lineage, state: str, time: datetime, of_run: Mapping[str, Any] | None = None, **data: Any) -> Any:
     """An event of a run, with what is known of the run from its beginning."""
     events, facets, run = lineage.events, lineage.facets, lineage.run
     engine = facets.processing_engine_run.ProcessingEngineRunFacet(pyspark.__version__, "Spark", __version__)
     about = {"processing_engine": engine}
+    if lineage.parent is not None:
+        about["parent"] = lineage.parent
     if run.run_date is not None:
         about["nominalTime"] = facets.nominal_time_run.NominalTimeRunFacet(f"{run.run_date}T00:00:00Z")
     kind = facets.job_type_job.JobTypeJobFacet("BATCH", "LOGLOSS_SPARK", run.command.upper())

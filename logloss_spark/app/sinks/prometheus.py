@@ -17,7 +17,7 @@ from logloss_spark.statistics.catalogue import COMPARISON, METRICS, by_column
 PREFIX = "logloss_spark_"
 
 MOST = 200
-"""Series in a textfile: each of them costs Prometheus memory for as long as it changes."""
+"""Series in a textfile: each of them costs Prometheus memory."""
 
 LABEL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 """Names of labels; those with an underscore in front are Prometheus's own."""
@@ -27,11 +27,10 @@ OWN_LABELS = ("name", "command", "slice", "challenger", "rule", "verdict", "dash
 
 FILE_NAME = re.compile(r"[\w.-]+")
 
-SUCCESS = f"{PREFIX}last_success_timestamp_seconds"
+LAST_SUCCESS = re.compile(rf"^{PREFIX}last_success_timestamp_seconds{{.*}} (\d+(?:\.\d+)?)$", re.MULTILINE)
+
 ON_METRICS = "# metrics\n"
 """The line before the series on metrics."""
-
-LAST_SUCCESS = re.compile(rf"^{SUCCESS}{{.*}} (\S+)$", re.MULTILINE)
 
 HELP = {
     "last_run_timestamp_seconds": "When the last run ended.",
@@ -129,8 +128,10 @@ def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, ol
     nothing was due keeps those of the run before, which still are what is stored.
     """
     common = (("name", name), ("command", run.command), *section.labels.items())
-    of_run = list(on_run(run, ending, older.success))[: MOST - 1]
-    room, left_out = MOST - 1 - len(of_run), 0
+    of_run = list(on_run(run, ending, older.success))
+    left_out = max(len(of_run) - (MOST - 1), 0)
+    of_run = of_run[: MOST - 1]
+    room = MOST - 1 - len(of_run)
     of_metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
     for group in on_metrics(section, ending.outcome):
         # Two slices may have the same name in words, and a series that is there twice fails the scrape of all.
@@ -141,14 +142,15 @@ def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, ol
     if ending.outcome is None or has_numbers(ending.outcome):
         metrics = "".join(lines_of(of_metrics.values(), common))
     else:
-        metrics, left_out = first_samples(older.metrics, room)
+        metrics, cut_off = first_samples(older.metrics, room)
+        left_out += cut_off
     return "".join(lines_of([*of_run, on("series_left_out", left_out)], common)) + ON_METRICS + metrics
 
 
 def first_samples(lines: str, most: int) -> tuple[str, int]:
     """The lines of a textfile up to a number of samples, and how many samples are left out."""
     kept, samples = [], 0
-    for line in lines.splitlines(keepends=True):
+    for line in re.findall(r"[^\n]*\n", lines):
         samples += not line.startswith("#")
         kept += [line] if samples <= most else []
     return "".join(kept), max(samples - most, 0)

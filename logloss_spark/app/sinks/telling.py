@@ -12,9 +12,10 @@ from logloss_spark.app.ending import last_words
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.sinks.mlflow import MlflowSection, mlflow
+from logloss_spark.app.sinks.numbers import Chosen
 from logloss_spark.app.sinks.openlineage import OpenLineageSection, openlineage
 from logloss_spark.app.sinks.prometheus import PrometheusSection, prometheus
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run, run_of
+from logloss_spark.app.sinks.run import DASHBOARDS, Dashboard, Ending, Run, run_of
 from logloss_spark.errors import MESSAGE
 from logloss_spark.io.secrets import redacted
 from logloss_spark.io.signals import Interrupted
@@ -30,19 +31,14 @@ class WithDashboards(JobConfig):
     prometheus: PrometheusSection | None = None
 
     @property
-    def has_dashboards(self) -> bool:
-        """Whether there is anybody to tell."""
-        return any((self.mlflow, self.openlineage, self.prometheus))
+    def dashboards(self) -> dict[str, Chosen]:
+        """The sections that name dashboards."""
+        return {name: section for name in DASHBOARDS if (section := getattr(self, name)) is not None}
 
     def check_dashboards(self, slices: Sequence[str], columns: Collection[str]) -> None:
         """Raise SpecError unless dashboards are given slices and metrics that the command makes."""
-        for name, section in (
-            ("mlflow", self.mlflow),
-            ("openlineage", self.openlineage),
-            ("prometheus", self.prometheus),
-        ):
-            if section is not None:
-                section.check(name, slices, columns)
+        for name, section in self.dashboards.items():
+            section.check(name, slices, columns)
 
 
 def dashboards_of(config: WithDashboards, run: Run) -> list[Dashboard]:
@@ -76,7 +72,7 @@ def telling(config: JobConfig, given: Namespace, secrets: Sequence[str]) -> Iter
     run = run_of(given.command, given.config, config, given.run_date, secrets)
     dashboards = dashboards_of(config, run)
     for dashboard in dashboards:
-        could_tell(dashboard.name, dashboard.begin, secrets)
+        could_tell(f"{dashboard.name} could not be told that the run begins", dashboard.begin, secrets)
     code, error = 0, None
     try:
         yield found.append
@@ -92,7 +88,8 @@ def end_all(dashboards: Sequence[Dashboard], ending: Ending, secrets: Sequence[s
     """Tell dashboards what came of a run, one after the other."""
     try:
         for dashboard in dashboards:
-            told = could_tell(dashboard.name, partial(dashboard.end, ending), secrets)
+            failure = f"what was written stands, but {dashboard.name} could not be told"
+            told = could_tell(failure, partial(dashboard.end, ending), secrets)
             ending = replace(ending, told={**ending.told, dashboard.name: told})
     except Interrupted as stop:
         if ending.outcome is not None:
@@ -100,12 +97,12 @@ def end_all(dashboards: Sequence[Dashboard], ending: Ending, secrets: Sequence[s
         raise
 
 
-def could_tell(name: str, step: Callable[[], None], secrets: Sequence[str]) -> bool:
-    """Tell a dashboard something; return whether it could be told, and say why not."""
+def could_tell(failure: str, step: Callable[[], None], secrets: Sequence[str]) -> bool:
+    """Tell a dashboard something, and return whether it could be told; else print what failed and why."""
     try:
         step()
     except Exception as error:
         reason = visible(" ".join(redacted(f"{error}", secrets).split()), MESSAGE)
-        tell(f"logloss-spark: {name} could not be told: {reason or type(error).__name__}; what was written stands")
+        tell(f"logloss-spark: {failure}: {reason or type(error).__name__}")
         return False
     return True

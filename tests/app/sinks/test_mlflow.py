@@ -178,7 +178,8 @@ def test_the_numbers_and_the_history_of_a_fit_are_metrics(store: Store) -> None:
 def test_a_gate_has_a_metric_for_each_rule_and_slice() -> None:
     number = Number("a / b", 0.5, 0.4, slice=(("country", "d/e"),), labels=(("rule", "one"),))
     names = {name: value for name, value, _ in metrics_of(iter([number]))}
-    assert names == {"rule:one/country:d:e/a per b": 0.5, "rule:one/country:d:e/a per b_low": 0.4}
+    of = f"rule:one/country:{fitting('d/e')}"
+    assert names == {f"{of}/a per b": 0.5, f"{of}/a per b_low": 0.4}
 
 
 def test_a_server_that_is_down_is_an_error_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +195,13 @@ def test_a_server_that_is_down_is_an_error_within_seconds(monkeypatch: pytest.Mo
 def test_names_are_such_as_mlflow_takes(text: str) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
-    _validate_metric_name(fitting(f"country:{text}/log_loss"))
-    _validate_metric_name(fitting(text or "_"))
-    assert len(fitting(text)) <= 250
+    number = Number(text, 0.5, slice=(("country", text), (text, "de")))
+    ((name, _, _),) = metrics_of(iter([number]))
+    _validate_metric_name(name)
+    assert len(name) <= 250
+
+
+def test_names_that_look_the_same_stay_distinct() -> None:
+    texts = ["d/e", "d:e", "d_e", "d?e", "..", ".", "x" * 300, "x" * 301, "x" * 100]
+    numbers = [Number("log_loss", 0.5, slice=(("country", text),)) for text in texts]
+    assert len({name for name, _, _ in metrics_of(iter(numbers))}) == len(texts)

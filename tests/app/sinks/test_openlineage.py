@@ -92,6 +92,21 @@ def test_a_table_of_the_catalog_is_in_the_namespace_of_the_job(file: Path) -> No
     assert [(data["namespace"], data["name"]) for data in last["inputs"]] == [("models", "main.ads.clicks")]
 
 
+def test_a_run_knows_the_run_that_started_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = "01a21b70-1979-7c5b-aecf-4b6c8808765c"
+    monkeypatch.setenv("OPENLINEAGE_PARENT_ID", f"air/flow/daily.evaluate/{run_id}")
+    for event in told(file, ending()):
+        parent = event["run"]["facets"]["parent"]
+        assert (parent["run"]["runId"], parent["job"]["namespace"]) == (run_id, "air/flow")
+        assert parent["job"]["name"] == "daily.evaluate"
+
+
+def test_a_parent_that_is_no_run_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENLINEAGE_PARENT_ID", "daily.evaluate")
+    with pytest.raises(SpecError, match=r"OPENLINEAGE_PARENT_ID must be namespace/job/run, .* got 'daily\.evaluate'"):
+        openlineage(SECTION, RUN)
+
+
 def test_no_secret_is_told(file: Path) -> None:
     told_of = replace(OUTCOME, inputs=("s3a://id:key@bucket/hush",), written={"metrics": "/data/hush"})
     told(file, ending(told_of), replace(RUN, secrets=("hush",)))

@@ -160,7 +160,7 @@ def test_an_evaluation_with_nothing_due_keeps_the_numbers_that_are_stored(tmp_pa
 
 
 def test_numbers_that_are_kept_leave_room_for_the_series_on_the_run(tmp_path: Path) -> None:
-    many = measurement([f"c{number}" for number in range(500)])
+    many = measurement([f"c\x0b{number}" for number in range(500)])
     told(tmp_path, ending(replace(OUTCOME, measured=many)), slices=["country=*"])
     rules = tuple({**RULE, "name": f"rule {number}"} for number in range(50))
     families = told(tmp_path, ending(replace(OUTCOME, measured=None, verdicts=rules)))

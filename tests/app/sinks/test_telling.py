@@ -67,7 +67,7 @@ def test_a_dashboard_that_cannot_be_told_is_one_line_and_no_failure(
     assert (ending.exit_code, ending.error, ending.outcome) == (0, None, OUTCOME)
     assert ending.told == {"mlflow": False}
     assert capsys.readouterr().err == (
-        "logloss-spark: mlflow could not be told: no route to host of ***; what was written stands\n"
+        "logloss-spark: what was written stands, but mlflow could not be told: no route to host of ***\n"
     )
 
 
