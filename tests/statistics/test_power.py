@@ -23,7 +23,7 @@ def test_of_independent_rows_the_power_at_the_detectable_difference_is_the_one_a
 def test_with_clusters_the_power_is_that_of_the_noncentral_t_within_a_percent(buckets):
     found = detectable(ONE, Coverage(), 1e4 * ONE, buckets * ONE)[0]
     reach = scipy.stats.t.ppf(0.975, buckets - 1)
-    # Bloom's sum of two quantiles is an approximation of the noncentral t, which it exceeds slightly.
+    # Bloom's sum of two quantiles approximates the quantile of the noncentral t.
     assert scipy.stats.nct.sf(reach, buckets - 1, found) == pytest.approx(0.8, abs=0.01)
 
 
