@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 
 from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
@@ -174,7 +174,11 @@ class Evaluation(HeldState):
     @property
     def plot(self) -> EvaluationPlots:
         """The plots of this evaluation, such as `plot.reliability()`. They need the extra `report`."""
-        return EvaluationPlots(metrics=self._drawn, cells=lambda: cells_table(self.state.checked))
+        return EvaluationPlots(metrics=self._drawn, cells=self._cells)
+
+    def _cells(self, where: str | Column | None = None) -> pd.DataFrame:
+        """The sums by bin of the score, of all rows or of the slices that meet a condition."""
+        return cells_table((self.state if where is None else self.state.where(where)).checked)
 
     def _drawn(self) -> pd.DataFrame:
         """The metrics, or if they are too many for the driver those of the slices that add most to the loss."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pyspark.sql import Column
 
 from logloss_spark.report import plots
 
@@ -20,15 +21,19 @@ class EvaluationPlots:
 
     Attributes
     ----------
-    metrics, cells : functions that return these frames, for the functions of `logloss_spark.report.plots`
+    metrics, cells : functions that return these frames, for the functions of `logloss_spark.report.plots`; `cells`
+        takes a condition on the slice columns
     """
 
     metrics: Callable[[], pd.DataFrame]
-    cells: Callable[[], pd.DataFrame]
+    cells: Callable[..., pd.DataFrame]
 
-    def reliability(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw what happened against what was forecast: see `logloss_spark.report.plots.reliability`."""
-        return plots.reliability(self.cells(), ax)
+    def reliability(self, ax: "Axes | None" = None, *, where: str | Column | None = None) -> "Axes":
+        """Draw what happened against what was forecast: see `logloss_spark.report.plots.reliability`.
+
+        `where` is a condition on the slice columns, as in `State.where`, whose rows alone are drawn.
+        """
+        return plots.reliability(self.cells(where), ax)
 
     def slices(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the slices that add most to the loss: see `logloss_spark.report.plots.slices`."""
@@ -40,9 +45,12 @@ class EvaluationPlots:
         """Draw a metric over the values of a slice column: see `logloss_spark.report.plots.over`."""
         return plots.over(self.metrics(), column, ax, metric=metric, bound=bound)
 
-    def scores(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the histogram of the scores of either class: see `logloss_spark.report.plots.scores`."""
-        return plots.scores(self.cells(), ax)
+    def scores(self, ax: "Axes | None" = None, *, where: str | Column | None = None) -> "Axes":
+        """Draw the histogram of the scores of either class: see `logloss_spark.report.plots.scores`.
+
+        `where` is as in `reliability`.
+        """
+        return plots.scores(self.cells(where), ax)
 
     def decomposition(self, ax: "Axes | None" = None) -> "Axes":
         """Draw how the log loss comes about: see `logloss_spark.report.plots.decomposition`."""

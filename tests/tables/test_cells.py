@@ -43,6 +43,9 @@ def test_cells_are_the_sums_of_rows_by_bin_of_the_score(evaluation: ls.Evaluatio
     assert cells["n"].sum() == len(table)
     inside = (cells["wp"] / cells["w"] >= cells["low"]) & (cells["wp"] / cells["w"] <= cells["high"])
     assert inside.all()
+    of_day = evaluation.plot.cells("day = '2026-01-02'")
+    expected = np.bincount(bin_of_probability(p), w * y * (table["day"] == "2026-01-02"), BINS)
+    np.testing.assert_allclose(of_day["wy"], expected[of_day["cell"]], rtol=1e-12)
 
 
 @pytest.mark.slow
