@@ -18,7 +18,7 @@ from logloss_spark.report.pictures import picture
 from logloss_spark.report.plots.by_slice import MOST_SLICES, by_excess
 from logloss_spark.report.plots.canvas import height_of_rows
 from logloss_spark.report.slice_table import FEW, slice_table
-from logloss_spark.report.text import View, cells
+from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.wording import counted, shortened, visible
 
@@ -158,12 +158,8 @@ def of_slices(page: Page) -> Section | None:
 
 def forest_in_words(first: pd.DataFrame, loss: str, overall: float) -> str:
     """Return the slices that add most to the loss in words."""
-    parts = [
-        f"{visible(name)} {value:.4f}, {low:.4f} to {high:.4f}"
-        for name, value, low, high in zip(
-            first["slice"], first[loss], first[f"{loss}_low"], first[f"{loss}_high"], strict=True
-        )
-    ]
+    known = zip(first["slice"], estimates(first, loss), strict=True)
+    parts = [f"{visible(name)} {' '.join(estimate.split())}" for name, estimate in known]
     return f"Loss of all rows {overall:.4f}; of the slices that add most to it: {'; '.join(parts)}"
 
 

@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -25,7 +27,7 @@ from logloss_spark.report.palette import LIGHT
 from logloss_spark.report.sections import sections_of
 from logloss_spark.report.slice_table import slice_table
 from tests import hostile
-from tests.report.pages import by_country_and_device, by_day, full_page, metrics_of, page
+from tests.report.pages import by_country_and_device, by_day, cells, full_page, metrics_of, page
 
 COUNTRIES = by_country_and_device(["de", "fr", "it"])
 VOID = {"meta", "input", "br"}
@@ -286,3 +288,35 @@ def test_what_was_not_scored_and_what_costs_most_is_said() -> None:
     assert "3 rows gave what happened a probability below eps (1 gave it 0), 25.0% of the loss." in document
     without_weight = metrics_of(COUNTRIES.head(0)).assign(n=0, null_label=0)
     assert "No row was scored: all weights are 0." in to_html(page(without_weight))
+
+
+def infinite() -> dict[str, Any]:
+    frame = metrics_of(COUNTRIES).assign(log_loss_miscalibration=float("nan"))
+    ends = [f"{name}_{end}" for name in ("log_loss", "normalized_entropy") for end in ("low", "high")]
+    frame.loc[[0, 1], ["log_loss", "normalized_entropy"]] = float("inf")
+    frame.loc[[0, 1], ends] = float("nan")
+    return {"metrics": frame, "cells": cells()}
+
+
+def without_rows() -> dict[str, Any]:
+    frame = metrics_of(COUNTRIES)
+    frame.loc[1:, "n"] = 0
+    frame.loc[1:, ["log_loss", "log_loss_low", "log_loss_high", "weight"]] = float("nan")
+    return {"metrics": frame, "cells": cells().head(0)}
+
+
+def one_class() -> dict[str, Any]:
+    return {"metrics": metrics_of(COUNTRIES).assign(auc=float("nan")), "cells": cells().assign(wy=0.0, w2y=0.0)}
+
+
+def undefined_days() -> dict[str, Any]:
+    days = by_day(5)
+    days.loc[1:, ["log_loss", "log_loss_low", "log_loss_high", "calibration_ratio"]] = float("nan")
+    return {"metrics": metrics_of(COUNTRIES), "days": days, "day": "day"}
+
+
+@pytest.mark.parametrize("parts", [infinite, without_rows, one_class, undefined_days])
+def test_tables_at_their_limits_have_pages(parts: Callable[[], dict[str, Any]]) -> None:
+    document = to_html(page(**parts()))
+    assert not Elements(document).open
+    assert "nan" not in re.sub(r"<style>.*</style>|<script.*</script>", "", document, flags=re.DOTALL)
