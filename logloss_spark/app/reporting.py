@@ -19,7 +19,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted
 from logloss_spark.errors import LogLossError
 from logloss_spark.gates.judging import Judgement
-from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text, without_secrets
+from logloss_spark.io.secrets import secrets_in, secrets_in_text, without_secrets
 from logloss_spark.report.collecting import collected, page_of, versions
 from logloss_spark.report.html import write_report
 from logloss_spark.report.page import Page
@@ -111,11 +111,12 @@ def described(page: Page, given: Namespace, judgement: Judgement | None, subject
     dated = {"run date": given.run_date} if given.run_date else {}
     return replace(
         page,
-        subject=redacted(subject, hidden),
+        subject=subject,
         judgement=judgement,
-        command=redacted(command_of(given), hidden),
+        command=command_of(given),
         config=tuple(toml_lines(without_secrets(config, hidden))),
-        facts={name: redacted(fact, hidden) for name, fact in (dated | dict(page.facts)).items()},
+        facts=dated | dict(page.facts),
+        secrets=hidden,
     )
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from logloss_spark.extras import from_extra
+from logloss_spark.io.secrets import redacted
 from logloss_spark.report.documents import write_document
 from logloss_spark.report.first_screen import MOODS, headline, numbers
 from logloss_spark.report.page import Page, SliceTable
@@ -50,7 +51,9 @@ def to_html(page: Page) -> str:
     safe = from_extra("markupsafe", "report", "reports").Markup
 
     def shown(value: Any) -> Any:
-        return visible(value, SENTENCE) if isinstance(value, str) and not isinstance(value, safe) else value
+        if not isinstance(value, str) or isinstance(value, safe):
+            return value
+        return visible(redacted(value, page.secrets), SENTENCE)
 
     script = template("report.js")
     environment = jinja2.Environment(

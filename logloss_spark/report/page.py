@@ -54,6 +54,8 @@ class Page:
         What makes the same evaluation again.
     facts : mapping of str to str
         What else is known of the run: its time, its date, versions, the engine.
+    secrets : sequence of str
+        Texts that are shown nowhere.
     """
 
     title: str
@@ -79,6 +81,7 @@ class Page:
     config: Sequence[str] = ()
     command: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
 
     @property
     def overall(self) -> "pd.Series[Any]":

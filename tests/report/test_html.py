@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,15 @@ def test_hostile_names_of_slices_are_text() -> None:
 def test_hostile_texts_are_text_wherever_they_stand(name: str) -> None:
     text = hostile.TEXTS[name]
     check_inert(to_html(full_page(by_country_and_device([text, "de"]), text)))
+
+
+def test_secrets_are_shown_nowhere() -> None:
+    shown = full_page(by_country_and_device(["de"]), "s3a://id:hidden@bucket/hush-hush")
+    document = to_html(replace(shown, secrets=["hush-hush"]))
+    text = re.sub(r"<svg.*?</svg>", "", document, flags=re.DOTALL)
+    assert "***" in text
+    assert "hush-hush" not in text
+    assert "id:hidden" not in text
 
 
 def test_no_script_but_ours_may_run(document: str) -> None:
