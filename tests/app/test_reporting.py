@@ -158,7 +158,7 @@ def test_forecasts_of_several_classes_and_other_losses_have_pages(spark: SparkSe
     rows = [(i % 3, [0.5, 0.3, 0.2], 0.1 + 0.2 * (i % 4), i % 2, f"<b>{i % 2}") for i in range(60)]
     df = spark.createDataFrame(rows, "label int, p array<double>, q double, happened int, side string")
     path = tmp_path / "page.html"
-    with ls.evaluate(df, label="label", prediction="p", by="side") as evaluation:
+    with ls.evaluate(df, label="label", prediction="p", by="side", classes=(0, 1, 2)) as evaluation:
         evaluation.to_html(str(path))
     document = path.read_text()
     titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", document)
