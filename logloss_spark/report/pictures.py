@@ -13,7 +13,7 @@ from logloss_spark.report.page import Picture
 from logloss_spark.report.palette import LIGHT
 
 WIDTH = 4.0
-"""The width of a picture in inches: text is then as large on a phone as the text around it."""
+"""The width of a picture in inches: a phone shows it nearly in its own size, and its text can be read."""
 
 PAINT = {colour: f"var(--{name})" for name, colour in asdict(LIGHT).items()}
 """The page's variable for each colour of a plot, so that a dark page has dark pictures."""
