@@ -37,7 +37,10 @@ def slice_table(page: Page) -> SliceTable | None:
     columns = (
         Column(name="slice", kind="text"),
         Column(name="rows scored", kind="count"),
-        *(Column(name=TITLES.get(name, name), kind="number", decimals=decimals(frame[name])) for name in numbers),
+        *(
+            Column(name=TITLES.get(name, name.replace("_", " ")), kind="number", decimals=decimals(frame[name]))
+            for name in numbers
+        ),
         Column(name="", kind="text"),
     )
     found = frame["grouping_id"].unique().tolist()
