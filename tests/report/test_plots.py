@@ -409,6 +409,19 @@ def test_days_stand_as_far_apart_as_they_are_and_null_is_left_out() -> None:
         assert {*DAYS["log_loss_low"].iloc[1:].round(9)} <= {*band[:, 1].round(9)}
 
 
+def test_windows_of_one_size_are_drawn_over_their_last_day() -> None:
+    slices = pd.concat([DAYS.iloc[1:].assign(slice="all"), DAYS.iloc[1:].assign(slice="country=de", log_loss=9.0)])
+    frame = slices.assign(window=7, days=7, country=None)
+    frame = frame[["day", "window", "days", "country", *(name for name in slices if name != "day")]]
+    ax = plots.over(frame, "day", bound=0.6)
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), DAYS["log_loss"].iloc[1:])
+    assert [line.get_label() for line in ax.lines[:-1]] == ["bound"]
+    with pytest.raises(
+        SpecError, match=r"windows must be of one size, got 1, 7: draw frame\[frame\['window'\] == ...\]"
+    ):
+        plots.over(pd.concat([frame, frame.assign(window=1)]), "day")
+
+
 def test_values_without_an_order_are_not_joined() -> None:
     frame = DAYS.assign(day=[None, "DE", "US", "$x$", "_y"])
     ax = plots.over(frame, "day")

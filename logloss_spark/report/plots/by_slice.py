@@ -24,6 +24,7 @@ from logloss_spark.report.plots.canvas import (
     signed,
     write_beside,
 )
+from logloss_spark.statistics.catalogue import WINDOW
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.multiplicity import adjusted_p_values
 from logloss_spark.wording import did_you_mean, visible
@@ -98,7 +99,8 @@ def over(
     Parameters
     ----------
     frame : DataFrame
-        Metrics, as `Evaluation.to_pandas` returns them, by a grouping set of the column alone.
+        Metrics, as `Evaluation.to_pandas` returns them, by a grouping set of the column alone; or windows of one size,
+        as `windows(...)` has them, over the column that is their last day.
     column : str
         The slice column: dates, texts as 2026-01-31, timestamps, numbers, or anything else.
     ax : Axes, optional
@@ -113,14 +115,14 @@ def over(
     Raises
     ------
     SpecError
-        The frame has no such slice column or metric, or no grouping set of the column alone.
+        The frame has no such slice column or metric, no grouping set of the column alone, or windows of several sizes.
     """
-    metric, along = along_column(frame, column, metric)
+    metric, along, whole = along_column(frame, column, metric)
     ax = axes_of(ax, palette, 2.4)
     if along.empty:
         return say_nothing(ax, palette, "no slice was scored")
-    whole = float(frame.loc[frame["slice"] == "all", metric].iloc[0])
-    ax.axhline(whole, color=palette.soft, lw=0.8, ls=(0, (4, 3)), label="all")
+    if whole is not None:
+        ax.axhline(whole, color=palette.soft, lw=0.8, ls=(0, (4, 3)), label="all")
     if bound is not None:
         ax.axhline(bound, color=palette.bad, lw=0.8, label="bound")
     at, ordered = positions(along[column].tolist())
@@ -137,8 +139,9 @@ def over(
     names = [visible(str(along[column].iloc[place]), 10 if ordered else max(8, 44 // len(at))) for place in named]
     ax.set_xticks(at[named], names, parse_math=False)
     ax.locator_params(axis="y", nbins=5)
-    lines = "dashed: all rows" + ("" if bound is None else "; red: bound")
-    name_axes(ax, palette, x=column, y=metric, title=lines)
+    lines = {"dashed: all rows": whole, "red: bound": bound}
+    title = "; ".join(name for name, value in lines.items() if value is not None)
+    name_axes(ax, palette, x=column, y=metric, title=title)
     ax.title.set(color=palette.soft, fontsize=SMALLER)
     return ax
 
@@ -195,21 +198,28 @@ def by_excess(frame: pd.DataFrame) -> pd.DataFrame:
     return ranked.sort_values("excess", ascending=False, kind="stable")
 
 
-def along_column(frame: pd.DataFrame, column: str, metric: str | None) -> tuple[str, pd.DataFrame]:
-    """The metric that is drawn, and the slices of a column alone in the order of its values."""
+def along_column(frame: pd.DataFrame, column: str, metric: str | None) -> tuple[str, pd.DataFrame, float | None]:
+    """The metric that is drawn, the slices of a column alone in the order of its values, and the metric of all rows."""
     metric = loss_in(frame) if metric is None else metric
     names = [str(name) for name in frame.loc[:, :"slice"]][:-1]
+    are_windows = names[1:3] == [of.name for of in WINDOW]
+    names = names[:1] if are_windows else names
     if column not in names:
         raise SpecError(f"column must be a slice column of the metrics, got {column!r}; {did_you_mean(column, names)}")
     if metric not in frame or not pd.api.types.is_numeric_dtype(frame[metric]):
         numbers = [str(name) for name in frame.select_dtypes("number")]
         raise SpecError(f"metric must be a column of numbers, got {metric!r}; {did_you_mean(metric, numbers)}")
-    of_set = frame[frame["grouping_id"] == grouping_id_of(names, column)]
+    is_all = frame["slice"] == "all"
+    if are_windows and frame["window"].nunique() > 1:
+        sizes = ", ".join(map(str, sorted(frame["window"].unique())))
+        raise SpecError(f"windows must be of one size, got {sizes}: draw frame[frame['window'] == ...]")
+    of_set = frame[is_all if are_windows else frame["grouping_id"] == grouping_id_of(names, column)]
     if of_set.empty and len(frame) > 1:
         raise SpecError(
             f"the metrics must have slices by {column!r} alone, got none: evaluate with by=[[{column!r}], ...]"
         )
-    return metric, of_set[of_set[column].notna() & of_set[metric].notna()].sort_values(column, kind="stable")
+    along = of_set[of_set[column].notna() & of_set[metric].notna()].sort_values(column, kind="stable")
+    return metric, along, None if are_windows else float(frame.loc[is_all, metric].iloc[0])
 
 
 def grouping_id_of(names: Sequence[str], column: str) -> int:
