@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from pyspark.sql.types import DataType, NumericType
 from logloss_spark.checks import one_of
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.names import quoted
-from logloss_spark.io.parsing import dataclass_of, parsed_json, typed_value
+from logloss_spark.io.parsing import STORED_INFINITY, dataclass_of, parsed_json, typed_value
 from logloss_spark.io.texts import load_text, save_text
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.recalibrations import view_of_gains
@@ -123,6 +124,8 @@ class Calibrator:
         """The calibrator as JSON that a person can read."""
         curve = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields(self.curve)}
         gain = None if self.gain is None else dict(fields(self.gain))
+        if gain is not None and math.isinf(gain["value"]):
+            gain["value"] = STORED_INFINITY
         stored = {"format": FORMAT, "version": VERSION, **dict(fields(self)), "curve": curve, "gain": gain}
         return json.dumps(stored, indent=1)
 

@@ -164,6 +164,17 @@ def test_it_says_what_it_gains_and_where_that_was_measured(state):
     assert "gain unknown: it takes rows of no fit" in repr(state.calibrator("platt"))
 
 
+def test_a_gain_may_be_infinite_where_forecasts_that_ruled_out_what_happened_are_not_clipped(spark):
+    rows = [(part, y, p) for part in "ab" for y, p in [(1, 0.0), (0, 0.2), (1, 0.3), (0, 0.6), (1, 0.7)] * 4]
+    df = spark.createDataFrame(rows, "part string, y int, p double")
+    state = ls.evaluate(df, label="y", prediction="p", clip="none", by="part").state
+    calibrator = state.calibrator("platt", over="part")
+    assert (calibrator.gain.value, calibrator.gain.low) == (np.inf, None)
+    stored = json.loads(calibrator.to_json(), parse_constant=pytest.fail)
+    assert stored["gain"]["value"] == "Infinity"
+    assert ls.Calibrator.from_json(calibrator.to_json()).gain == calibrator.gain
+
+
 EDITED = {
     "format": ("other", "its format must be 'logloss_spark.Calibrator', got 'other'"),
     "version": (2, "its version must be 1, got 2"),

@@ -57,13 +57,13 @@ class Recalibration:
 class Slices:
     """The cells of n slices of a state and, with clusters, its buckets by thin bin; none is empty.
 
-    The score sums have an entry for each of `cells` and `buckets`.
+    `cell_scores` and `bucket_scores` have an entry for each of `cells` and `buckets`.
     """
 
     cells: Entries
     buckets: Entries
-    of_cells: ScoreSums
-    of_buckets: ScoreSums
+    cell_scores: ScoreSums
+    bucket_scores: ScoreSums
     clustered: bool
 
     @property
@@ -216,12 +216,12 @@ def gain_on(slices: Slices, curves: Sequence[Curve], confidence: float, measured
     """
     if not slices.rows:
         raise DataError("held_out must have scored rows, got none")
-    sums, buckets = slices.of_cells, None
+    sums, buckets = slices.cell_scores, None
     fall = falls(sums, slices.cells.row, curves)
     error = of_rows = error_of_rows(sums, fall, slices.rows)
     if slices.clustered:
-        of_buckets = falls(slices.of_buckets, slices.buckets.row, curves)
-        error, buckets = error_of_buckets(slices.of_buckets, of_buckets, slices.buckets.place // BUCKET_STRIDE)
+        by_bucket = falls(slices.bucket_scores, slices.buckets.row, curves)
+        error, buckets = error_of_buckets(slices.bucket_scores, by_bucket, slices.buckets.place // BUCKET_STRIDE)
     inflation = (error / of_rows) ** 2 if of_rows > 0.0 else 1.0
     error = math.hypot(error, inflation * error_of_fit(sums, coefficients))
     value, reach = mean_fall(sums, fall), reach_of(error, confidence, buckets)
