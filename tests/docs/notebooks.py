@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+from tests.conftest import SETTINGS
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
@@ -25,8 +27,13 @@ TEXTS = ("text/plain", "text/html")
 def executed(notebook: Any, folder: Path) -> Any:
     """Run a notebook in a folder, and return it with its outputs; CellExecutionError where a cell raises."""
     ran = nbformat.from_dict(notebook)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    NotebookClient(ran, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    settings = " ".join(f"--conf {key}={value}" for key, value in SETTINGS.items())
+    of_kernel = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYSPARK_SUBMIT_ARGS": f"{settings} pyspark-shell",  # those of tests: small tables, a quick start
+    }
+    client = NotebookClient(ran, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client.execute(env=os.environ | of_kernel)
     return tidy(ran)
 
 
