@@ -40,7 +40,8 @@ def test_two_classes_score_as_in_scikit_learn_whole_and_by_slice(spark: SparkSes
         assert row["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(part.label, part.p), rel=SUMS)
 
 
-@pytest.mark.parametrize("engine", quick(["pandas", "native"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["pandas", "native"])
 def test_ten_classes_score_as_in_scikit_learn(spark: SparkSession, engine: str) -> None:
     labels, p = forecasts(load_digits())
     table = spark.createDataFrame(pd.DataFrame({"label": labels, "p": list(p)}))

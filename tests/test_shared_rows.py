@@ -12,7 +12,6 @@ from pyspark.sql import functions as F
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
 from tests.cases import FORMS, one_case
-from tests.quick import quick
 from tests.rows.batches import arrow
 from tests.test_comparison import assert_same
 
@@ -78,7 +77,8 @@ def test_each_challenger_has_the_numbers_of_a_comparison_of_its_own_by_slices_an
     assert of_y.n["b"] > 0
 
 
-@pytest.mark.parametrize("name", quick(["logit, soft", "4 logits"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["logit, soft", "4 logits"])
 def test_challengers_of_every_form_are_compared_as_if_alone(spark, tmp_path, name):
     form = FORMS[name]
     df = patchy(spark, tmp_path, form, 71)

@@ -118,6 +118,7 @@ def test_an_error_is_one_line_and_nothing_is_written(job, command, override, cod
     assert not (done.folder / "scored").exists()
 
 
+@pytest.mark.slow
 def test_fit_and_score_rename_columns_alike_and_a_score_of_rows_that_are_late_ends_with_5(job, spark) -> None:
     renamed = ('columns.rename={ a = "weight" }', 'columns.features=["weight", "b"]')
     assert job("fit", *renamed).code == 0

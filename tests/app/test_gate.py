@@ -23,7 +23,7 @@ from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import METRICS, WITHOUT_CELLS, by_column
 from logloss_spark.statistics.reporting import Reading
 from tests import hostile
-from tests.quick import quick, slow
+from tests.quick import slow
 
 ROWS = 1_500
 
@@ -166,7 +166,8 @@ min_rows = 100
 """
 
 
-@pytest.mark.parametrize("metric", quick(["log_loss", "auc"], "log_loss"))
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["log_loss", "auc"])
 def test_a_change_from_a_stored_state_is_judged_by_the_users_of_both(
     run: Callable[..., Any], states: Path, metric: str
 ) -> None:

@@ -65,7 +65,7 @@ def test_percentages_are_told_from_logits(spark):
         ls.log_loss(df, "label", "p")
 
 
-@pytest.mark.parametrize("case", quick(NO_ROW, "rounded", "longer than the classes"))
+@pytest.mark.parametrize("case", quick(NO_ROW, "longer than the classes"))
 def test_where_no_row_can_be_scored_a_notebook_and_a_job_say_the_same_way_out(spark, case):
     predictions, spec, says = NO_ROW[case]
     df = table(spark, [0, 1, 1], predictions)

@@ -71,6 +71,7 @@ def test_a_margin_has_the_metrics_that_scikit_learn_finds_for_its_logit(table):
     assert [found.log_loss, found.brier, found.auc] == pytest.approx(wanted, rel=1e-14)
 
 
+@pytest.mark.slow
 def test_sparks_own_raw_prediction_has_the_loss_of_its_probability(spark):
     x = np.random.default_rng(5).normal(size=40)
     rows = [(float(v + s > 0), DenseVector([v])) for v, s in zip(x, np.roll(x, 1), strict=True)]

@@ -14,7 +14,7 @@ from logloss_spark.rows.status import status_name
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.scoring import Scoring
 from logloss_spark.states.state import union_of
-from tests.quick import quick
+from tests.quick import quick, slow
 from tests.rows.batches import ready
 from tests.rows.contract import FORMS
 
@@ -29,7 +29,7 @@ ARROW = {
 ANSI = "spark.sql.ansi.enabled"
 
 
-@pytest.fixture(scope="module", params=quick(["true", "false"], "true"), ids=["ansi", "not ansi"])
+@pytest.fixture(scope="module", params=[slow("true"), slow("false")], ids=["ansi", "not ansi"])
 def rows(request, spark):
     """Every row of every form with its status, its loss, and its status by the column function."""
     before = spark.conf.get(ANSI)

@@ -152,7 +152,8 @@ def test_a_state_holds_a_row_per_slice_and_cell_and_not_per_row(whole):
     assert (state.part == "cell").sum() < 900
 
 
-@pytest.mark.parametrize(("classes", "soft"), quick([(3, True), (40, False)]), ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "soft"), [(3, True), (40, False)], ids=str)
 def test_merging_states_of_classes_equals_evaluating_the_union(spark, tmp_path, classes, soft):
     rng = np.random.default_rng(41)
     n = 300
