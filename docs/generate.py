@@ -28,13 +28,14 @@ from logloss_spark.statistics.catalogue import (
     ROWS_SCORED,
     SLICE,
     WINDOW,
+    WORST_SLICES,
     Metric,
 )
 from logloss_spark.statistics.reference import markdown
 
 ROOMS: Mapping[str, Collection[str]] = {
     "Evaluate and compare": ("mean_loss", "evaluation", "comparison", "planning", "losses"),
-    "States, stores, drift and calibrators": ("state", "store", "shift", "calibrator"),
+    "States, stores, drift and calibrators": ("state", "store", "shift", "worst", "calibrator"),
     "Fit": ("fit",),
     "Session and tables": ("io",),
     "Errors and warnings": ("errors",),
@@ -49,6 +50,7 @@ TABLES: Mapping[str, Iterable[Metric]] = {
     "By class": BY_CLASS,
     "Comparison": COMPARISON,
     "Drift": DRIFT,
+    "Worst slices": WORST_SLICES,
 }
 """The tables whose columns are in the catalogue of metrics."""
 

@@ -21,7 +21,7 @@ from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.html import check_libraries, write_report
 from logloss_spark.report.page import InReport, Page
 from logloss_spark.report.text import View
-from logloss_spark.roles import By, Columns, Roles
+from logloss_spark.roles import By, Columns, Roles, slices_of
 from logloss_spark.rows.advice import advice
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import Rows, check_logits, rows_of
@@ -33,13 +33,14 @@ from logloss_spark.states.catalyst import state_of
 from logloss_spark.states.engines import by_engine
 from logloss_spark.states.files import state_from_files
 from logloss_spark.states.slices import check_names, inner_names
-from logloss_spark.statistics.catalogue import METRICS, columns_of_loss
+from logloss_spark.statistics.catalogue import METRICS, WORST_SLICES, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Intervals, Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
 from logloss_spark.tables.cells import cells_table
 from logloss_spark.tables.exact import SMALL, score_rows, scores_of, with_pooling, with_ranking, with_scores
 from logloss_spark.tables.metrics import metrics_here, metrics_in_spark
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
+from logloss_spark.worst import WorstSlices
 
 
 class Evaluation(HeldState):
@@ -82,6 +83,7 @@ class Evaluation(HeldState):
         metrics = columns_of_loss(METRICS, self._conventions.loss).values()
         others = (*reliability_columns(self._conventions), *class_table_columns(self._conventions))
         check_names(self._conventions.slices, [*metrics, *others])
+        check_names(rows.roles.search, columns_of_loss(WORST_SLICES, self._conventions.loss).values())
 
     def _table(self) -> DataFrame | LocalTable:
         (state, self._score_rows), self._ran = by_engine(
@@ -255,19 +257,35 @@ class Evaluation(HeldState):
         fields = {name: value for other in others for name, value in other.in_report().items()}
         write_report(path, replace(self.report_page(), **fields))
 
-    def report_page(self) -> Page:
-        """Return what a report shows."""
+    def report_page(self, worst: WorstSlices | None = None) -> Page:
+        """Return what a report shows; `worst` are by default the worst slices of `search`, if it was given."""
         roles, reporting = self._rows.roles, self._reporting
         with self.measured():
             page = page_of(self.state.checked, self._found or self._measured, roles.sets, reporting, title=self._title)
         call = tuple(call_of(roles, self._rows.scoring, reporting))
         facts = {"engine": str(self.engine)} | versions()
-        return replace(page, way_out=self.advice(self.counts), config=call, facts=facts)
+        worst = self.worst_slices() if worst is None and roles.search else worst
+        shown = worst.view() if worst is not None else None
+        return replace(page, way_out=self.advice(self.counts), worst=shown, config=call, facts=facts)
 
     def remarks(self) -> list[str]:
         """Return what a reader should know of the global row: rows that were not scored, an infinite loss."""
         overall = self._ranked(self._worst_first, 1).frame.iloc[0]
         return remarks_on(overall, self.advice(overall.to_dict()))
+
+    def worst_slices(self, *, max_depth: int = 2, min_rows: int = 100, confidence: float | None = None) -> WorstSlices:
+        """Search for slices that are worse than all other rows, among all combinations of the columns of `search`.
+
+        Without `search` these are the columns of `by`. See `State.worst_slices`, whose arguments these are; the
+        confidence is by default that of the evaluation.
+        """
+        roles, reporting = self._rows.roles, self._reporting
+        return self.state.worst_slices(
+            roles.search or None,
+            max_depth=max_depth,
+            min_rows=min_rows,
+            confidence=reporting.confidence if confidence is None else confidence,
+        )
 
     @property
     def _loss(self) -> str:
@@ -287,7 +305,7 @@ class Evaluation(HeldState):
     def _view(self, limit: int = SHOWN_SLICES, sort_by: str | None = None, ascending: bool = False) -> View:
         ranked = self._in_order(limit, sort_by, ascending)
         way_out = self.advice(ranked.frame.iloc[0].to_dict())
-        return view_of(ranked, self._title, self._rows.roles.slices, self._reporting, way_out=way_out)
+        return view_of(ranked, self._title, slices_of(self._rows.roles.sets), self._reporting, way_out=way_out)
 
     @property
     def _title(self) -> str:
@@ -301,6 +319,7 @@ def evaluate(
     *,
     weight: str | None = None,
     by: By = (),
+    search: Columns = (),
     kind: Kind = "probability",
     classes: Sequence[Label] | None = None,
     soft_labels: bool = False,
@@ -332,6 +351,9 @@ def evaluate(
         The column of weights, finite and not negative. A row of weight 0 is counted and adds nothing.
     by : str, list of one str, or list of lists of str
         A slice column, or grouping sets, beside the global row: `"dt"`, `[["dt"], ["dt", "segment"]]`.
+    search : str, or list of str
+        Columns among whose combinations `worst_slices` searches for bad slices. The state has their sums; the tables of
+        metrics have the slices of `by` alone.
     kind : "probability", "logit" or "margin"
         What the prediction is. "margin" is Spark's `rawPrediction` of two classes, [-z, z], whose last entry is the
         logit; a plain number is the logit itself. Two logits that look like it are refused. `GBTClassifier` writes half
@@ -433,7 +455,7 @@ def evaluate(
         auc=auc,
         calibration=calibration,
     )
-    roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by)
+    roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by, search=search)
     source, files = table_and_files(table)
     rows = replace(rows_of(source, roles, scoring, engine=engine), files=files)
     return Evaluation(rows, reporting)

@@ -35,6 +35,8 @@ class Roles:
         The grouping sets to evaluate beside the global row.
     labelled : str, optional
         A boolean column: whether the label of a row has arrived.
+    search : sequence of str
+        The columns among whose combinations bad slices are searched for. The state is sliced by them, too.
 
     Sequences are kept as tuples, and grouping sets without repetitions.
 
@@ -50,6 +52,7 @@ class Roles:
     cluster: str | None = None
     by: By = ()
     labelled: str | None = None
+    search: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for role in ("label", "prediction"):
@@ -65,6 +68,8 @@ class Roles:
             )
         for columns in self.sets:
             distinct("the columns of a grouping set", columns)
+        object.__setattr__(self, "search", one_or_more("search", self.search))
+        check_number("by and search", self.slices)
 
     @property
     def sets(self) -> tuple[tuple[str, ...], ...]:
@@ -73,8 +78,8 @@ class Roles:
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The columns of all grouping sets."""
-        return slices_of(self.sets)
+        """The columns of all grouping sets, and those of the search."""
+        return slices_of([*self.sets, self.search])
 
 
 def grouping_sets(by: By) -> tuple[tuple[str, ...], ...]:
@@ -102,17 +107,29 @@ def grouping_sets(by: By) -> tuple[tuple[str, ...], ...]:
         names = named("by", columns)
         if names:
             sets.setdefault(frozenset(names), names)
-    count = len(slices_of(tuple(sets.values())))
-    if count > MOST_SLICES:
-        raise SpecError(
-            f"by may name up to {MOST_SLICES} columns, as many as Spark can group by, got {count}: evaluate in parts"
-        )
+    check_number("by", slices_of(tuple(sets.values())))
     return tuple(sets.values())
+
+
+def check_number(what: str, slices: Sequence[str]) -> None:
+    """Raise SpecError for more slice columns than Spark can group by."""
+    if len(slices) > MOST_SLICES:
+        raise SpecError(
+            f"{what} may name up to {MOST_SLICES} columns, as many as Spark can group by, got {len(slices)}: "
+            "evaluate in parts"
+        )
 
 
 def slices_of(by: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The columns of all grouping sets, in the order in which they are first named."""
     return tuple(dict.fromkeys(name for columns in by for name in columns))
+
+
+def one_or_more(what: str, columns: Columns) -> tuple[str, ...]:
+    """Names of columns as a tuple; one name is a list of one. Raise SpecError for anything else, or a name twice."""
+    names = (columns,) if isinstance(columns, str) else named(what, columns)
+    distinct(what, names)
+    return names
 
 
 def one_name_or_many(role: str, columns: Columns) -> str | tuple[str, ...]:

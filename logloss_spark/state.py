@@ -15,7 +15,7 @@ from logloss_spark.io.source import Source, read_table
 from logloss_spark.io.writing import Target, reserved, write_tables
 from logloss_spark.report.states import view_of_state
 from logloss_spark.report.text import as_html
-from logloss_spark.roles import By, grouping_sets, slices_of
+from logloss_spark.roles import By, Columns, grouping_sets, one_or_more, slices_of
 from logloss_spark.rows.columns import kind_of
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.small import held
@@ -31,17 +31,21 @@ from logloss_spark.statistics.catalogue import (
     ROWS_SCORED,
     SLICE,
     WINDOW,
+    WORST_SLICES,
 )
 from logloss_spark.statistics.recalibration import Method
 from logloss_spark.statistics.reference import explains
 from logloss_spark.statistics.reporting import Coverage, Intervals, Reading
+from logloss_spark.statistics.worst_slices import Search
 from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.metrics import metrics_table
 from logloss_spark.tables.recalibration import Recalibration, recalibration
 from logloss_spark.tables.reliability import reliability_table
 from logloss_spark.tables.windows import windows_table
+from logloss_spark.tables.worst_slices import searched_slices
 from logloss_spark.wording import visible
+from logloss_spark.worst import WorstSlices
 
 
 class State:
@@ -349,6 +353,59 @@ class State:
         others = None if held_out is None else held_out._of_evaluation
         curve, rows, gain = recalibration(self._of_evaluation, others, asked)
         return Calibrator(method, self.conventions.kind, rows, curve, gain)
+
+    @explains(*SLICE, *WORST_SLICES)
+    def worst_slices(
+        self, search: Columns | None = None, *, max_depth: int = 2, min_rows: int = 100, confidence: float = 0.95
+    ) -> WorstSlices:
+        """Search for slices that are worse than all other rows, among all combinations of slice columns.
+
+        A slice is tested for a larger mean loss than the rest, the rows outside of it. Where no slice is worse, the
+        chance that any is listed is at most 1 - confidence, however many are looked at. Of slices that say the same one
+        is listed. Clearest first, a slice is listed if it is worse beside those that are listed already: if the loss is
+        regressed on membership in them and in this one, this one must keep an excess. So a parent that is bad because
+        of one child is left out, and so is a child that is no worse than its parents say. No row is read again.
+
+        Parameters
+        ----------
+        search : list of str, optional
+            The columns that slices combine; by default all slice columns.
+        max_depth : int
+            The most columns that a slice combines.
+        min_rows : int
+            Slices of fewer rows are not looked at. Where weights differ, the effective number of rows counts. With
+            clusters, their rows must fill 30 of the 64 buckets.
+        confidence : float
+            See above; also the coverage of the intervals of the excess, which take one slice by itself.
+
+        Returns
+        -------
+        WorstSlices, which shows itself; `to_pandas` has one row per slice, those that contribute most to the loss
+        first: the slice columns, null where a slice leaves them out, and the columns described below. Null values are
+        values like others, and are written `null` in `slice`.
+
+        Raises
+        ------
+        SpecError
+            This is the state of a comparison, it has no such slice column, or an argument has an invalid value.
+
+        Examples
+        --------
+        >>> import logloss_spark as ls
+        >>> rows = [(c, d, i % 2, 0.9 if (i % 2) ^ (c + d == "frtv" and i % 3 == 0) else 0.1 + i % 5 / 100)
+        ...         for c in ("de", "fr") for d in ("tv", "web") for i in range(200)]
+        >>> df = spark.createDataFrame(rows, "country string, device string, label int, p double")
+        >>> state = ls.evaluate(df, "label", "p", by=[["country", "device"]]).state
+        >>> worst = state.worst_slices()
+        >>> worst.to_pandas()[["slice", "n", "log_loss", "log_loss_of_rest", "contribution"]].round(2)
+                          slice    n  log_loss  log_loss_of_rest  contribution
+        0  country=fr/device=tv  200      0.82              0.12          0.18
+        >>> worst.looked_at, worst.worse
+        (8, 3)
+        """
+        asked = Search(max_depth=max_depth, min_rows=min_rows, confidence=confidence)
+        columns = self.slices if search is None else one_or_more("search", search)
+        return WorstSlices(searched_slices(self._of_evaluation, columns, asked))
 
     @property
     def _of_evaluation(self) -> CheckedState:

@@ -22,7 +22,7 @@ FLOORS = (
     {"states"},
     {"tables"},
     {"report"},
-    {"calibrator"},
+    {"calibrator", "worst"},
     {"state"},
     {"store"},
     {"fit", "held", "mean_loss"},

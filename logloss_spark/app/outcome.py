@@ -16,9 +16,10 @@ from logloss_spark.report.text import View, as_text
 class Outcome:
     """What a job found and did.
 
-    The JSON document has a key for each of these but `view`, `text`, `gate`, `failure`, `notes`, `measured` and
-    `source`. Of views and notes it has the sentences: `title`, a string or null, and `remarks`, a list of strings. Its
-    numbers are those of the tables, in full; infinite ones are the strings "Infinity" and "-Infinity", and NaN is null.
+    The JSON document has a key for each of these but `view`, `worst`, `text`, `gate`, `failure`, `notes`, `measured`
+    and `source`. Of views and notes it has the sentences: `title`, a string or null, and `remarks`, a list of strings.
+    Its numbers are those of the tables, in full; infinite ones are the strings "Infinity" and "-Infinity", and NaN is
+    null.
 
     Parameters
     ----------
@@ -36,13 +37,16 @@ class Outcome:
         --windows those of the windows that end on the last day.
     details : mapping
         What else a command found: the "engine" that read and summed the rows, its `name` and `because`, why it was
-        this one (`evaluate`, `compare`); the "sources" of ranking and of CORP (`evaluate`); the "report" of a fit and
+        this one (`evaluate`, `compare`); the "sources" of ranking and of CORP, and the "worst_slices" of a search
+        (`evaluate`); the "report" of a fit and
         its first "coefficients" (`fit`); the "columns" that were added (`score`).
     verdicts : sequence of records
         The rules of a gate, the worst first, as its JSON document has them (`gate`, and commands with a `[gate]`).
     written : mapping from the name of a table to its path
     view : View, optional
         What a person sees first.
+    worst : View, optional
+        What a person sees of slices that are worse than all other rows.
     text : str, optional
         The view as text, where it has a layout of its own.
     gate : View, optional
@@ -66,6 +70,7 @@ class Outcome:
     verdicts: tuple[Mapping[str, Any], ...] = ()
     written: Mapping[str, str] = field(default_factory=dict)
     view: View | None = None
+    worst: View | None = None
     text: str | None = None
     gate: View | None = None
     failure: GateError | None = None
@@ -80,7 +85,8 @@ class Outcome:
         gate = [as_text(self.gate)] if self.gate else []
         if text is None:
             return "\n".join([*gate, *self.notes, *lines])
-        return "\n".join([text, *self.notes, *lines, *gate])
+        worst = [as_text(self.worst)] if self.worst else []
+        return "\n".join([text, *worst, *self.notes, *lines, *gate])
 
     def to_json(self, secrets: Sequence[str] = ()) -> str:
         """Return the outcome as one JSON document on one line, with `***` in the place of each secret."""
@@ -94,7 +100,10 @@ class Outcome:
             "slices": list(self.slices),
             "details": self.details,
             "verdicts": list(self.verdicts),
-            "remarks": [*(line for view in (self.view, self.gate) if view for line in view.remarks), *self.notes],
+            "remarks": [
+                *(line for view in (self.view, self.worst, self.gate) if view for line in view.remarks),
+                *self.notes,
+            ],
             "written": self.written,
         }
         return json.dumps(redacted_in(plain(document), secrets), default=str)

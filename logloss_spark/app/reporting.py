@@ -17,6 +17,7 @@ from logloss_spark.app.days import conventions_of, day_column, days_of
 from logloss_spark.app.gating_days import StatesOf, Subject
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted
+from logloss_spark.app.sections import ReadingWithSearch, searched
 from logloss_spark.errors import LogLossError
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.io.secrets import secrets_in, secrets_in_text, without_secrets
@@ -49,14 +50,23 @@ BARE = re.compile(r"[\w-]+", re.ASCII)
 """A key that TOML takes without quotation marks."""
 
 
-def page_of_state(state: State, by: Sets, reading: Reading, title: str) -> Page:
+def page_of_state(state: State, by: Sets, reading: ReadingWithSearch, title: str) -> Page:
     """Return the page of a state."""
     sets = grouping_sets(by)
     with persisted(state) as held:
-        return page_of(held.checked, held.measured(sets, reading), sets, reading, title=title, facts=versions())
+        worst = searched(held, reading)
+        return page_of(
+            held.checked,
+            held.measured(sets, reading),
+            sets,
+            reading,
+            title=title,
+            facts=versions(),
+            worst=None if worst is None else worst.view(),
+        )
 
 
-def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: Reading, title: str) -> Page:
+def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: ReadingWithSearch, title: str) -> Page:
     """Return the page of what is judged of a store: a day by its slices, and the metrics of the days before it."""
     snapshot, day = subject.snapshot, day_column(subject.snapshot)
     others = [name for name in snapshot.columns if name != day]

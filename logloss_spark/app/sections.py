@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from logloss_spark.checks import at_least_one
 from logloss_spark.errors import SpecError
 from logloss_spark.fit.spec import OnInvalid
 from logloss_spark.io.source import Source
@@ -12,6 +13,10 @@ from logloss_spark.roles import Roles, grouping_sets
 from logloss_spark.rows.engines import Engine, check_engine
 from logloss_spark.rows.form import check_width
 from logloss_spark.scoring import LossName, Scoring
+from logloss_spark.state import State
+from logloss_spark.statistics.reporting import Reading
+from logloss_spark.statistics.worst_slices import Search
+from logloss_spark.worst import WorstSlices
 
 Mode = Literal["errorifexists", "overwrite"]
 
@@ -152,6 +157,43 @@ class Slices:
     def sets(self) -> tuple[tuple[str, ...], ...]:
         """The grouping sets, without repetitions."""
         return grouping_sets(self.by)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingWithSearch(Reading):
+    """How metrics are read off a state, and among which combinations of slice columns bad slices are searched for.
+
+    Parameters
+    ----------
+    search : list of str
+        Columns among whose combinations slices are searched for that are worse than all other rows. An evaluation
+        slices its state by them, too.
+    search_depth : int
+        The most columns that such a slice combines.
+    search_min_rows : int
+        Slices of fewer rows are not looked at.
+    """
+
+    search: list[str] = field(default_factory=list)
+    search_depth: int = Search.max_depth
+    search_min_rows: int = Search.min_rows
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("search_depth", "search_min_rows"):
+            at_least_one(name, getattr(self, name))
+
+
+def searched(state: State, asked: ReadingWithSearch) -> WorstSlices | None:
+    """Return the slices of a state that are worse than all other rows, if they are searched for.
+
+    It is no method, because sections travel to the workers, and would take all that it needs with them.
+    """
+    if not asked.search:
+        return None
+    return state.worst_slices(
+        asked.search, max_depth=asked.search_depth, min_rows=asked.search_min_rows, confidence=asked.confidence
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,6 +130,7 @@ def call_of(roles: Roles, scoring: Scoring, reporting: Reporting) -> Iterator[st
     given: dict[str, Any] = {"label": roles.label, "prediction": roles.prediction}
     given |= {name: value for name, value in (("weight", roles.weight), ("cluster", roles.cluster)) if value}
     given |= {"by": [list(names) for names in roles.sets]} if roles.sets else {}
+    given |= {"search": list(roles.search)} if roles.search else {}
     yield "logloss_spark.evaluate("
     yield "    table,"
     for name, value in (given | changed(scoring, Scoring) | changed(reporting, Reporting)).items():

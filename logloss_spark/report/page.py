@@ -40,6 +40,8 @@ class Page:
         The cells of the score of all rows, from `tables.cells`.
     by_class : DataFrame, optional
         The table by class of all rows.
+    worst : View, optional
+        Which slices are worse than all other rows, among the combinations that were searched.
     recalibration : View, optional
         What recalibration would gain.
     drift : View, optional
@@ -70,6 +72,7 @@ class Page:
     day: str = ""
     cells: pd.DataFrame | None = None
     by_class: pd.DataFrame | None = None
+    worst: View | None = None
     recalibration: View | None = None
     drift: View | None = None
     drift_cells: pd.DataFrame | None = None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -218,6 +219,15 @@ MOST_CLASSES = 50
 """Classes that a report lists."""
 
 
+def of_worst(page: Page) -> Section | None:
+    """Which slices a search found, with a sentence that says how to read them."""
+    if page.worst is None:
+        return None
+    section = of_view("worst", "Slices that are worse than the rest", page.worst, [])
+    words = "own_excess is by how much its loss is larger beside the other slices listed; contributions add up"
+    return replace(section, lines=[*section.lines, sentence(words)]) if page.worst.table["slice"] else section
+
+
 def of_drift(page: Page) -> Section | None:
     """Whether scores and labels moved since a reference; of a store the days before the judged one."""
     if page.drift is None:
@@ -309,6 +319,7 @@ SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     of_days,
     of_reliability,
     of_slices,
+    of_worst,
     of_decomposition,
     of_recalibration,
     of_classes,

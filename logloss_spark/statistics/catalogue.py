@@ -422,6 +422,37 @@ DRIFT = (
 """The columns of a drift, in order: one row per slice that either state has."""
 
 
+WORST_SLICES = (
+    ROWS_SCORED,
+    Metric(
+        "log_loss",
+        "Mean loss of the slice. The column of another loss is called `loss`, and the next one `loss_of_rest`.",
+    ),
+    Metric("log_loss_of_rest", "Mean loss of the rest, which are all rows outside of the slice."),
+    Metric("excess", "log_loss - log_loss_of_rest.", interval="always"),
+    Metric("p_value", "Probability of as large an excess if the slice were no worse than the rest; one-sided."),
+    Metric(
+        "own_excess",
+        "Excess beside the other slices that are listed: the coefficient of the slice if the loss is regressed on "
+        "membership in all of them.",
+    ),
+    Metric(
+        "contribution",
+        "share · own_excess: what the slice adds to the log loss of all rows. Of the slices that are listed "
+        "contributions add up.",
+    ),
+    Metric(
+        "p_adjusted",
+        "One-sided p-value of own_excess times the number of slices that were looked at (Bonferroni): where no slice "
+        "is worse than the rest, the chance that any is listed is at most 1 - confidence.",
+    ),
+    Metric("share", "Share of the slice in the weight of all rows."),
+    N_EFF,
+    Metric("same_rows", "Further slices that hold exactly the same rows; empty if there are none.", "text"),
+)
+"""The columns of the worst slices, in order."""
+
+
 def by_column(metrics: Iterable[Metric]) -> dict[str, Metric]:
     """Every column of some metrics, in order, with its metric.
 

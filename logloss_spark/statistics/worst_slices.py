@@ -2,22 +2,24 @@
 
 A slice is a value of one column, or of several together. Its excess is its mean loss less that of the rest, the rows
 outside of it, and its test is one-sided, because bad slices are searched for. Independent rows are tested by Welch's t;
-rows that depend on each other by clusters through the spread of 64 buckets. All p-values of a search are adjusted
-together, so that in 95 % of tables without a bad slice none is named (`multiplicity.family_wise_p_values`).
+rows that depend on each other by clusters through the spread of 64 buckets. A p-value counts as many times as slices
+are looked at (Bonferroni), so that in 95 % of tables without a bad slice none is named. The adjustment of Benjamini and
+Hochberg would not do: it bounds the share of false ones among all that are worse, and most of these say the same as
+others and are left out.
 
 Slices that say the same are named once, by forward selection:
 
 1. The slice that is most clearly worse than the rest is named.
-2. All others are compared again, beside the slices that are named: a regression of the loss on membership in the named
-   slices and in this one, whose last coefficient is the excess that the named ones leave open. Nothing is left of a
-   parent that is bad because of a named child, of a child that is no worse than its named parent, of another name of
-   the same rows, and of a slice that merely shares many rows with a named one. A child that is worse than its parents
-   together say keeps an excess.
-3. This goes on as long as one of the others is worse, adjusted for those that are still in question. In the end a named
-   slice is dropped if the others, which were named after it, leave nothing of its excess.
+2. All others are compared again, beside those that are named: a regression of the loss on membership in the named
+   slices and in this one, whose last coefficient is the excess of its own. Nothing is left of a parent that is bad
+   because of a named child, of a child that is no worse than its named parents together say, of another name of the
+   same rows, and of a slice that merely shares many rows with a named one. A slice that was hidden by the named ones
+   among its rest shows now. The clearest is named, as long as there is one.
+3. In the end a named slice is dropped if those that were named after it leave it no clear excess.
 
 With nothing named the regression is Welch's comparison with the rest. Its errors are those of White (1980): each row
-has the variance that its own group shows.
+has the variance that its own group shows. The excesses of the named slices beside each other, times their shares of the
+weight, add up to what they add to the mean loss.
 
 References
 ----------
@@ -37,11 +39,12 @@ import numpy.typing as npt
 from logloss_spark.checks import at_least_one, between
 from logloss_spark.kernels.hashing import splitmix64
 from logloss_spark.kernels.sums import Array, ratio_of_sums
-from logloss_spark.statistics.distributions import student_p_value, student_quantile
+from logloss_spark.statistics.distributions import student_p_value
 from logloss_spark.statistics.intervals import (
     FEW_BUCKETS,
     NOISE,
     difference_of_sums,
+    quantile_of,
     square_of_terms,
     with_interval,
 )
@@ -70,7 +73,7 @@ MOST_SLICES = 100_000
 DENSE = 1 << 20
 """Up to this many combinations of values are counted as they are; more are numbered by those that occur."""
 
-MOST_NAMED = 50
+MOST_NAMED = 20
 """A search names no more slices than this."""
 
 TOGETHER = 4_000_000
@@ -198,7 +201,10 @@ class Comparison:
 
     def of(self, wanted: Index) -> "Comparison":
         """Those of these slices alone."""
-        return Comparison(*(values[wanted] for values in vars(self).values()))
+        return Comparison(**{name: getattr(self, name)[wanted] for name in COMPARED})
+
+
+COMPARED = ("excess", "error", "df", "statistic", "p_value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,25 +262,29 @@ def worst_slices(cells: Cells, search: Search) -> Found:
 
     Where the mean loss is infinite nothing can be compared, and nothing is named.
     """
-    depth, most = deepest(len(cells.values), search.max_depth), 1.0 - search.confidence
-    every, min_rows = large_enough(cells, depth, search.min_rows)
-    slices = every.of(np.sort(np.unique(every.rows, return_index=True)[1]))  # of equals the one of fewest columns
-    alone = compared(cells, slices, Named.none(len(cells.sums["n"])))
-    p_adjusted = family_wise_p_values(alone.p_value)
-    worse = np.flatnonzero(p_adjusted <= most)
-    chosen = worse[selected(cells, slices.of(worse), most)]
-    measured = measures(cells, slices.of(chosen), alone.of(chosen), search.confidence)
-    measured["p_adjusted"] = p_adjusted[chosen]
-    order = np.argsort(-measured["contribution"], kind="stable")
-    return Found(
-        keys=[slices.key(cells, at) for at in chosen[order].tolist()],
-        same_rows=[twins(cells, every, slices.rows[at]) for at in chosen[order].tolist()],
-        measured={name: values[order] for name, values in measured.items()},
-        looked_at=int(np.count_nonzero(~np.isnan(alone.p_value))),
-        worse=len(worse),
-        max_depth=depth,
-        min_rows=min_rows,
-    )
+    with np.errstate(all="ignore"):
+        depth, most = deepest(len(cells.values), search.max_depth), np.float64(1.0 - search.confidence)
+        every, min_rows = large_enough(cells, depth, search.min_rows)
+        slices = every.of(np.sort(np.unique(every.rows, return_index=True)[1]))  # of equals the one of fewest columns
+        alone = compared(cells, slices, Named.none(len(cells.sums["n"])))
+        tests = int(np.count_nonzero(~np.isnan(alone.p_value)))
+        listed, beside = backward(cells, slices, forward(cells, slices, most / tests), most / tests)
+        chosen = np.array(listed, dtype=np.int64)
+        measured = measures(cells, slices.of(chosen), alone.of(chosen), search.confidence) | {
+            "own_excess": beside.excess,
+            "p_adjusted": np.minimum(beside.p_value * tests, 1.0),
+        }
+        measured["contribution"] = measured["share"] * beside.excess
+        order = np.argsort(-measured["contribution"], kind="stable")
+        return Found(
+            keys=[slices.key(cells, at) for at in chosen[order].tolist()],
+            same_rows=[twins(cells, every, slices.rows[at]) for at in chosen[order].tolist()],
+            measured={name: values[order] for name, values in measured.items()},
+            looked_at=tests,
+            worse=int(np.count_nonzero(family_wise_p_values(alone.p_value) <= most)),
+            max_depth=depth,
+            min_rows=min_rows,
+        )
 
 
 def deepest(columns: int, wanted: int) -> int:
@@ -371,7 +381,7 @@ def compared(cells: Cells, slices: Slices, named: Named) -> Comparison:
     whole = gathered(cells, np.zeros_like(named.group), named.group, 1, groups)
     width = groups * (Buckets.COUNT if cells.buckets else 1)
     step = max(1, TOGETHER // width)
-    found = [np.zeros((0, 5))]
+    found = [np.zeros((0, 4))]
     order = np.argsort(slices.set_, kind="stable")
     for of_set in np.split(order, np.flatnonzero(np.diff(slices.set_[order])) + 1):
         number, count = slices_of(cells, slices.sets[slices.set_[of_set[0]]]) if len(of_set) else (named.group, 0)
@@ -381,8 +391,10 @@ def compared(cells: Cells, slices: Slices, named: Named) -> Comparison:
             place[slices.number[some]] = np.arange(len(some))
             inside = gathered(cells, place[number], named.group, len(some), groups)
             found.append(regression(inside, whole, named.design, cells.shift))
-    results = np.concatenate(found)
-    return Comparison(*results[np.argsort(order)].T)
+    excess, error, df, statistic = np.concatenate(found)[np.argsort(order)].T
+    two_sided = student_p_value(statistic, df)
+    p_value = np.where(statistic > 0.0, two_sided / 2.0, 1.0 - two_sided / 2.0)
+    return Comparison(excess, error, df, statistic, p_value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -416,10 +428,14 @@ def gathered(cells: Cells, slice_: Index, group: Index, slices: int, groups: int
 
 
 def regression(inside: Grouped, whole: Grouped, design: Array, shift: float) -> Array:
-    """Regress the loss on the design of the named slices and on each slice, from sums; (m, 5), see `Comparison`.
+    """Regress the loss on the design of the named slices and on each slice, from sums.
 
     With x the indicator of a slice, r what the design leaves of it, and f the fit with it, the coefficient of x is
     sum of w r l / sum of w r x, and its variance sum of w^2 r^2 (l - f)^2 / (sum of w r x)^2 (Frisch, Waugh 1933).
+
+    Returns
+    -------
+    array of shape (m, 4): `excess`, `error`, `df` and `statistic` of a `Comparison`
     """
     with np.errstate(all="ignore"):
         outside = remainder(inside.sums, whole.sums)
@@ -443,9 +459,7 @@ def regression(inside: Grouped, whole: Grouped, design: Array, shift: float) -> 
             variance = np.maximum(variance, of_buckets)  # NaN where clusters are too few
         error = np.sqrt(variance) / left
         statistic = np.where(error > 0.0, excess / error, np.where(excess == 0.0, error, np.nan))
-        two_sided = student_p_value(statistic, df)
-        p_value = np.where(statistic > 0.0, two_sided / 2.0, 1.0 - two_sided / 2.0)
-        return np.column_stack([excess, error, df, statistic, p_value])
+        return np.column_stack([excess, error, df, statistic])
 
 
 Side = tuple[Array, Mapping[str, Array], Array]
@@ -468,7 +482,8 @@ def variance_of_rows(inside: Side, outside: Side, shift: float) -> tuple[Array, 
     """
     (own, n_eff), (others, n_eff_of_others) = (squares_by_group(*side, shift) for side in (inside, outside))
     of_row = others.sum(axis=1) / (outside[0] ** 2 * outside[1]["w2"]).sum(axis=1)
-    own = np.maximum(own, inside[0] ** 2 * inside[1]["w2"] * of_row[:, np.newaxis])
+    floor = inside[0] ** 2 * inside[1]["w2"] * of_row[:, np.newaxis]
+    own = np.where(own.sum(axis=1, keepdims=True) >= floor.sum(axis=1, keepdims=True), own, floor)
     variance = own.sum(axis=1) + others.sum(axis=1)
     uncertainty = (own**2 / n_eff).sum(axis=1) + (others**2 / n_eff_of_others).sum(axis=1)
     return variance, variance**2 / uncertainty
@@ -504,44 +519,42 @@ def variance_of_buckets(sides: Sequence[tuple[Side, Mapping[str, Array]]]) -> tu
     return filled / (filled - 1.0) * (influence**2).sum(axis=1), filled - 1.0
 
 
-def selected(cells: Cells, worse: Slices, most: float) -> Index:
-    """The indices of the slices to name, of those that are worse than the rest; `most` is the largest p-value."""
-    named = forward(cells, worse, most)
-    return np.array(backward(cells, worse, named, most), dtype=np.int64)
+def forward(cells: Cells, slices: Slices, most: np.float64) -> list[int]:
+    """Name the clearest slice, then the clearest of those that are worse beside it, and so on; their indices.
 
-
-def forward(cells: Cells, worse: Slices, most: float) -> list[int]:
-    """Name the clearest slice, then the clearest of those that are still worse beside the named ones, and so on."""
+    `most` is the largest p-value. All slices are compared in each step: one that is hidden, because a worse slice is
+    among its rest, shows once that is named.
+    """
     named: list[int] = []
-    open_, beside = np.arange(len(worse)), Named.none(cells.values.shape[1])
-    while len(open_) and len(named) < MOST_NAMED:
-        found = compared(cells, worse.of(open_), beside)
-        still = family_wise_p_values(found.p_value) <= most
-        if not still.any():
-            break
+    beside = Named.none(cells.values.shape[1])
+    while len(named) < min(MOST_NAMED, len(slices)):
+        found = compared(cells, slices, beside)
         clearest = int(np.lexsort((-found.statistic, found.p_value))[0])
-        named.append(int(open_[clearest]))
-        beside = beside.and_(worse.members(cells, named[-1]))
-        open_ = open_[still & (open_ != named[-1])]
+        if not found.p_value[clearest] <= most:
+            break
+        named.append(clearest)
+        beside = beside.and_(slices.members(cells, clearest))
     return named
 
 
-def backward(cells: Cells, worse: Slices, named: list[int], most: float) -> list[int]:
-    """Drop slices that are no longer worse beside the other named ones, the least clear first."""
-    kept, members = list(named), {at: worse.members(cells, at) for at in named}
-    while len(kept) > 1:
-        p_values = []
-        for at in kept:
-            beside = Named.none(cells.values.shape[1])
-            for other in kept:
-                beside = beside.and_(members[other]) if other != at else beside
-            p_values.append(compared(cells, worse.of(np.array([at])), beside).p_value[0])
-        adjusted = family_wise_p_values(np.array(p_values))
-        least_clear = int(np.argmax(np.where(np.isnan(adjusted), np.inf, adjusted)))
-        if adjusted[least_clear] <= most:
-            break
-        kept.pop(least_clear)
-    return kept
+def backward(cells: Cells, slices: Slices, named: Sequence[int], most: np.float64) -> tuple[list[int], Comparison]:
+    """Drop the least clear of the named slices while one is not worse beside the others; return how those kept are."""
+    kept, members = list(named), {at: slices.members(cells, at) for at in named}
+    while True:
+        found = [compared(cells, slices.of(np.array([at])), beside_others(members, kept, at)) for at in kept]
+        alike = {name: np.concatenate([[], *(getattr(one, name) for one in found)]) for name in COMPARED}
+        p_value = alike["p_value"]
+        if np.all(p_value <= most):
+            return kept, Comparison(**alike)
+        kept.pop(int(np.argmax(np.where(np.isnan(p_value), np.inf, p_value))))
+
+
+def beside_others(members: Mapping[int, npt.NDArray[np.bool_]], kept: Sequence[int], at: int) -> Named:
+    """The named slices but for one."""
+    beside = Named.none(len(members[at]))
+    for other in kept:
+        beside = beside.and_(members[other]) if other != at else beside
+    return beside
 
 
 def twins(cells: Cells, slices: Slices, rows: np.uint64) -> list[Key]:
@@ -556,20 +569,19 @@ def twins(cells: Cells, slices: Slices, rows: np.uint64) -> list[Key]:
 
 
 def measures(cells: Cells, slices: Slices, alone: Comparison, confidence: float) -> dict[str, Array]:
-    """What is told of each slice: the columns of `statistics.catalogue.WORST_SLICES` but for the adjusted p-value."""
+    """What is told of each slice by itself, by the names of `statistics.catalogue.WORST_SLICES`."""
     total = {name: values.sum() for name, values in cells.sums.items()}
     loss, of_rest = mean_loss(slices.sums), mean_loss({name: total[name] - slices.sums[name] for name in SUMMED})
     share = (slices.sums["w"] + slices.sums["w_low"]) / (total["w"] + total["w_low"])
     excess = loss - of_rest
-    reach = student_quantile(confidence, alone.df)
+    reach = quantile_of(confidence, alone.df + 1.0 if cells.buckets else None)
     return {
         "n": slices.sums["n"],
         "n_eff": effective_rows(slices.sums),
         "share": share,
         "log_loss": loss,
-        "rest_log_loss": of_rest,
+        "log_loss_of_rest": of_rest,
         **with_interval("excess", excess, alone.error, reach),
-        "contribution": share * excess,
         "p_value": alone.p_value,
     }
 

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -26,7 +26,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
 from logloss_spark.app.reporting import described, page_of_subject, with_report
 from logloss_spark.app.run_date import with_run_date
-from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
+from logloss_spark.app.sections import Input, OutputWithState, ReadingWithSearch, Renaming, ScoringSection, searched
 from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
 from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.app.storing import (
@@ -56,7 +56,7 @@ from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.evaluations import title_of, view_of, what_is_measured
 from logloss_spark.report.html import check_libraries
 from logloss_spark.report.page import Page
-from logloss_spark.roles import Roles
+from logloss_spark.roles import Roles, slices_of
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
@@ -91,7 +91,7 @@ class PredictionColumns(Renaming):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(ScoringSection, Reporting):
+class Evaluate(ScoringSection, Reporting, ReadingWithSearch):
     """How to score, by which slices, what to report, and what becomes of rows that cannot be scored.
 
     Most keys are arguments of `logloss_spark.evaluate`.
@@ -108,6 +108,10 @@ class Evaluate(ScoringSection, Reporting):
         ScoringSection.__post_init__(self)
         Reporting.__post_init__(self)
         check_chosen(self.metrics, self.loss)
+
+    def roles(self, columns: Renaming, **others: Any) -> Roles:
+        """Return the roles of the columns, and those of the search."""
+        return replace(super().roles(columns, **others), search=self.search)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +224,8 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         return judged(spark, config.gate, evaluation.state, config.evaluate) if config.gate else None
 
     def page(evaluation: Evaluation, judgement: Judgement | None) -> Page:
-        return described(replace(evaluation.report_page(), title=config.title), given, judgement, config.input.name)
+        found = evaluation.report_page(searched(evaluation.state, config.evaluate))
+        return described(replace(found, title=config.title), given, judgement, config.input.name)
 
     outcome, judgement = evaluate_rows(spark, config, given, ready(spark, config, table, files), Steps(judge, page))
     return published(outcome, judgement, config.input.name, given) if judgement else outcome
@@ -367,7 +372,7 @@ def evaluate_rows(
             view = view_of(
                 first,
                 title_of(rows, config.input.name),
-                rows.roles.slices,
+                slices_of(rows.roles.sets),
                 asked,
                 asked.metrics,
                 way_out=evaluation.advice(first.frame.iloc[0].to_dict()),
@@ -382,6 +387,7 @@ def evaluate_rows(
                 "metrics": lambda: as_dataframe(chosen_metrics(metrics, asked.metrics)),
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
+            worst = searched(evaluation.state, asked)
             judgement = steps.judge(evaluation)
             withheld = is_withheld(judgement)
             if not withheld:
@@ -393,11 +399,15 @@ def evaluate_rows(
             counts={"read": read, "scored": counts["ok"]},
             invalid=reasons_in(counts),
             slices=records_of(first, asked.metrics),
-            details={"engine": asdict(ran), "sources": sources},
-            measured=measured_for_dashboards(evaluation, rows.roles.slices, asked) if config.dashboards else None,
+            details={"engine": asdict(ran), "sources": sources}
+            | ({} if worst is None else {"worst_slices": worst.to_record()}),
+            measured=measured_for_dashboards(evaluation, slices_of(rows.roles.sets), asked)
+            if config.dashboards
+            else None,
             source=fingerprint_of(rows.files),
             written={} if withheld else outputs,
             view=view,
+            worst=None if worst is None else worst.view(),
             notes=(
                 f"read {counted(read, 'row')} of {config.input.name}, scored {counts['ok']:,}",
                 f"engine {ran}",

@@ -17,7 +17,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import cached
 from logloss_spark.app.reading_states import ReadStates, persisted, read_states, read_store
 from logloss_spark.app.run_date import with_run_date
-from logloss_spark.app.sections import Slices, TableFormat
+from logloss_spark.app.sections import ReadingWithSearch, Slices, TableFormat, searched
 from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
 from logloss_spark.io.local import LocalTable, as_dataframe
@@ -29,7 +29,6 @@ from logloss_spark.roles import grouping_sets, slices_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.scoring import LossName
 from logloss_spark.state import State
-from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.long_form import long_form
 from logloss_spark.wording import PATH, visible
 
@@ -38,7 +37,7 @@ Sets = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOff(Slices, Reading):
+class ReadOff(Slices, ReadingWithSearch):
     """Which metrics to read off a state, and by which slices: arguments of `State.metrics`.
 
     Parameters
@@ -54,7 +53,7 @@ class ReadOff(Slices, Reading):
 
     def __post_init__(self) -> None:
         Slices.__post_init__(self)
-        Reading.__post_init__(self)
+        ReadingWithSearch.__post_init__(self)
         check_chosen(self.metrics, self.loss)
 
 
@@ -119,6 +118,7 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
             "by_class": lambda: state.by_class(by=by),
             "metrics": lambda: as_written(table, state, by, asked.metrics, long=given.long),
         }
+        worst = None if windows else searched(state, asked)
         tables = {name: make() for name, make in made.items() if name in outputs}
         write_tables(reservation, with_run_date(tables, outputs, given.run_date))
     invalid = reasons_in(overall.to_dict())
@@ -129,8 +129,10 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
         counts={**states.counts} | {"read": read, "scored": read - sum(invalid.values())},
         invalid=invalid,
         slices=records_of(first, asked.metrics),
+        details={} if worst is None else {"worst_slices": worst.to_record()},
         written=outputs,
         view=view,
+        worst=None if worst is None else worst.view(),
         notes=states.notes,
     )
 
