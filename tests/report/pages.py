@@ -119,6 +119,7 @@ def full_page(slices: pd.DataFrame, text: str = "plain") -> Page:
             | {name: [0.2, 0.3, 0.5] for name in ("prediction_mean", "calibration_ratio", "log_loss_share")}
         ),
         recalibration=view,
+        worst=view,
         drift=view,
         drift_cells=pd.concat(halves, ignore_index=True),
         comparison=view,
