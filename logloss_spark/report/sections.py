@@ -1,7 +1,7 @@
 """The sections of a report: each is made of the frames of a page, in the order in which a reader meets them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -49,9 +49,16 @@ def of_rows(page: Page) -> Section:
     return Section(id="rows", title="Rows", lines=lines, tables=[shown])
 
 
-def sentence(line: str) -> str:
-    """Return a remark as a sentence."""
-    return f"{line[:1].upper()}{line[1:]}."
+def sentence(line: str, names: Iterable[str] = ()) -> str:
+    """Return a remark as a sentence. If it begins with one of these names from data, the name stays as it is.
+
+    Examples
+    --------
+    >>> sentence("scores moved"), sentence("v2 is better than v1", ["v2"])
+    ('Scores moved.', 'v2 is better than v1.')
+    """
+    begins_with_name = any(line.startswith((name, visible(name))) for name in names if name)
+    return f"{line}." if begins_with_name else f"{line[:1].upper()}{line[1:]}."
 
 
 def of_gate(page: Page) -> Section | None:
@@ -59,7 +66,8 @@ def of_gate(page: Page) -> Section | None:
     if page.judgement is None:
         return None
     shown = view_of_gate(page.judgement, page.subject)
-    view = View(title="", table=shown.table, remarks=[sentence(line) for line in shown.remarks])
+    names = [judged.rule.name for judged in page.judgement.rules]
+    view = View(title="", table=shown.table, remarks=[sentence(line, names) for line in shown.remarks])
     intervals = f"Rules are judged on {100 * page.judgement.gate.confidence:g}% intervals, the worst first."
     return Section(id="gate", title="Gate", lines=[gate_in_words(page.judgement), intervals], tables=[view])
 
@@ -191,8 +199,9 @@ def of_recalibration(page: Page) -> Section | None:
     view, title = page.recalibration, "What recalibration would gain"
     if not view.table:
         return Section(id="recalibration", title=title, lines=view.remarks)
-    line = "The log loss would fall so far if forecasts went through a curve that was fitted to other rows."
-    return Section(id="recalibration", title=title, lines=[line], tables=[View(title="", table=view.table)])
+    line = "By how much the log loss falls if forecasts go through a curve of other rows. Below 0 it rises."
+    said = replace(view, title="", remarks=list(map(sentence, view.remarks)))
+    return Section(id="recalibration", title=title, lines=[line], tables=[said])
 
 
 def of_classes(page: Page) -> Section | None:
@@ -223,9 +232,10 @@ def of_worst(page: Page) -> Section | None:
     """Which slices a search found, with a sentence that says how to read them."""
     if page.worst is None:
         return None
-    section = of_view("worst", "Slices that are worse than the rest", page.worst, [])
-    words = "own_excess is by how much its loss is larger beside the other slices listed; contributions add up"
-    return replace(section, lines=[*section.lines, sentence(words)]) if page.worst.table["slice"] else section
+    named = page.worst.table["slice"]
+    section = of_view("worst", "Slices that are worse than the rest", page.worst, [], named)
+    words = "own_excess is by how much its loss is larger beside the other slices listed; contributions add up."
+    return replace(section, lines=[*section.lines, words]) if named else section
 
 
 def of_drift(page: Page) -> Section | None:
@@ -267,7 +277,8 @@ def of_comparison(page: Page) -> Section | None:
             )
         ]
     )
-    return of_view("comparison", "Comparison", page.comparison, pictures)
+    challengers = [] if found is None else found["challenger"].astype(str).unique().tolist()
+    return of_view("comparison", "Comparison", page.comparison, pictures, challengers)
 
 
 def of_fit(page: Page) -> Section | None:
@@ -300,9 +311,12 @@ def of_fit(page: Page) -> Section | None:
     return of_view("fit", "Fit", page.fit, pictures)
 
 
-def of_view(name: str, title: str, view: View, pictures: Sequence[Picture]) -> Section:
-    """Return a section that shows a view: its remarks first, then pictures and the table."""
-    lines = [sentence(line) for line in view.remarks]
+def of_view(name: str, title: str, view: View, pictures: Sequence[Picture], names: Sequence[str] = ()) -> Section:
+    """Return a section that shows a view: its remarks first, then pictures and the table.
+
+    Remarks may begin with one of the names, which are from data.
+    """
+    lines = [sentence(line, names) for line in view.remarks]
     return Section(id=name, title=title, lines=lines, pictures=pictures, tables=[View(title="", table=view.table)])
 
 

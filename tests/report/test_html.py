@@ -25,8 +25,11 @@ from logloss_spark.report.html import digest, template, to_html
 from logloss_spark.report.over_time import bounds_of, near
 from logloss_spark.report.over_time import of_days as over_time
 from logloss_spark.report.palette import LIGHT
+from logloss_spark.report.recalibrations import view_of_gains
 from logloss_spark.report.sections import sections_of
 from logloss_spark.report.slice_table import slice_table
+from logloss_spark.report.text import View
+from logloss_spark.statistics.recalibration import Gain
 from tests import hostile
 from tests.report.pages import by_country_and_device, by_day, cells, full_page, metrics_of, page
 
@@ -169,6 +172,43 @@ def test_hostile_names_of_slices_are_text() -> None:
 def test_hostile_texts_are_text_wherever_they_stand(name: str) -> None:
     text = hostile.TEXTS[name]
     check_inert(to_html(full_page(by_country_and_device([text, "de"]), text)))
+
+
+def test_names_from_data_are_no_starts_of_sentences() -> None:
+    frame = metrics_of(COUNTRIES)
+    view = View(title="", table={"slice": ["all"]}, remarks=["v2 is better than v1", "no evidence on others"])
+    differences = frame.head(1).assign(
+        challenger="v2", verdict="better", difference=-0.01, difference_low=-0.02, difference_high=0.0
+    )
+    rule = Rule(name="no worse", metric="log_loss", at_most=0.4, slices=["country=xx"])
+    judged = judge(Gate(rule=[rule]), Measurement(frame, ("country", "device")), {})
+    document = to_html(page(frame, comparison=view, differences=differences, judgement=judged))
+    assert "<p>v2 is better than v1.</p>" in document
+    assert "<p>No evidence on others.</p>" in document
+    assert "no worse: no slice matches" in document
+    assert "No worse" not in document
+
+
+def test_a_gain_below_0_is_a_rise() -> None:
+    known = {
+        "platt": gain(0.01, 0.002, 0.018), "beta": gain(0.01, -0.001, 0.021), "isotonic": gain(-0.01, -0.02, 0.001),
+        "temperature": gain(-0.01, -0.02, -0.001),
+    }  # fmt: skip
+    view = view_of_gains(known)
+    assert view.remarks == [
+        "platt: the log loss would fall",
+        "beta: the log loss would fall here, and may rise on new rows",
+        "isotonic: the log loss would rise: there is nothing to gain",
+        "temperature: the log loss would rise, on new rows too: do not recalibrate",
+        "an interval is of the fall on as many new rows; that of the expected fall is narrower by the root of 2",
+    ]
+    assert list(view.table)[:3] == ["method", "loss falls by", "95% interval"]  # a phone shows these
+    assert "Temperature: the log loss would rise" in to_html(page(metrics_of(COUNTRIES), recalibration=view))
+    assert view_of_gains({"platt": (9, None)}).remarks == []
+
+
+def gain(value: float, low: float, high: float) -> tuple[int, Gain]:
+    return 9, Gain(value, 0.005, low, high, 0.95, 500, "held-out rows")
 
 
 def test_secrets_are_shown_nowhere() -> None:
