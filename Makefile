@@ -20,7 +20,7 @@ side_by_side := --numprocesses 2 --dist loadfile
 alone := tests/app/test_cluster.py tests/app/test_killed.py tests/app/test_submitted.py
 
 # The demo's last months, evaluated twice: the simple forecast and the fitted model.
-scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --set output.reliability= --set output.state= --set output.invalid=
+scored := --set input.path=build/demo/scored --set 'evaluate.by=[["month"]]' --set output.reliability= --set output.state= --set output.invalid= --set output.report=
 of_forecast := --set output.metrics=build/demo/metrics-of-forecast
 of_model := --set columns.prediction=fitted --set output.metrics=build/demo/metrics-of-model
 
@@ -104,6 +104,7 @@ demo: setup ## evaluate a forecast of real flights, fit a model, compare both, d
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
 	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/pictures.py build/demo
 	@$(MAKE) --no-print-directory mornings
+	@echo "The reports are build/demo/report.html and build/demo/mornings/report.html: open them in a browser."
 	@echo "The pictures are in build/demo/pictures. The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
 
 mornings: java := --quiet
