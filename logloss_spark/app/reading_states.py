@@ -7,7 +7,7 @@ from itertools import chain
 
 from pyspark.sql import DataFrame, SparkSession
 
-from logloss_spark.app.storing import StoreSection, note_on_snapshot
+from logloss_spark.app.storing import StoreSection, empty_store, note_on_snapshot
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.places import folders, located
 from logloss_spark.io.source import Source, read_table
@@ -64,9 +64,11 @@ def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_mi
 
 
 def read_store(spark: SparkSession, section: StoreSection, where: str | None) -> ReadStates:
-    """Read the states of a store, or those of the slices that meet a condition."""
+    """Read the states of a store, or those of the slices that meet a condition; MissingInputError if it is empty."""
     store = section.open()
     snapshot = store.live()
+    if not snapshot.units:
+        raise empty_store(section)
     return ReadStates(
         names=(section.path,),
         sum=store.state_of(snapshot, where),

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from logloss_spark.errors import DataError, SpecError
+from logloss_spark.errors import DataError, MissingInputError, SpecError
 from logloss_spark.io.doubts import DoubtError
 from logloss_spark.io.files import FileTable, listed_again
 from logloss_spark.io.secrets import SECRET
@@ -147,6 +147,14 @@ def notes_on_plan(plan: Plan, units: int) -> tuple[str, ...]:
 def records_of_plan(plan: Plan) -> list[dict[str, Any]]:
     """What is due, as records."""
     return [{"unit": dict(zip(plan.columns, due.key, strict=True)), "reason": due.reason} for due in plan.due]
+
+
+def empty_store(section: StoreSection) -> MissingInputError:
+    """Return the error of a command that reads a store which nothing has been stored in."""
+    return MissingInputError(
+        f"the store {visible(section.path, PATH)} must hold states to be read, and it is empty: "
+        "evaluate with [store] first"
+    )
 
 
 def note_on_snapshot(snapshot: Snapshot) -> str:

@@ -112,6 +112,16 @@ def test_a_week_is_evaluated_day_by_day_corrected_and_read_in_any_window(
     assert "hush" not in "".join(file.read_text() for file in (tmp_path / "states" / "_log").iterdir())
 
 
+@pytest.mark.parametrize("command", ["runs", "metrics", "gate", "report"])
+def test_a_store_that_is_empty_is_an_input_that_is_not_there_yet(
+    run: Callable[..., SimpleNamespace], tmp_path: Path, command: str
+) -> None:
+    rule = ["--set", "gate.rule=[{name='low', metric='log_loss', at_most=0.5}]"] if command == "gate" else []
+    to = ["--to", tmp_path / "report.html"] if command == "report" else []
+    ran = run(command, *rule, *to)
+    assert (ran.code, ran.said, ran.err.count("\n"), "empty" in ran.err) == (5, None, 1, True)
+
+
 @pytest.mark.slow
 def test_what_a_store_has_under_another_config_is_evaluated_again(
     run: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path

@@ -11,7 +11,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.storing import StoreSection
+from logloss_spark.app.storing import StoreSection, empty_store
 from logloss_spark.report.frames import plain
 from logloss_spark.wording import counted
 
@@ -34,8 +34,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(_: SparkSession, config: RunsConfig, given: Namespace) -> Outcome:
-    """List the latest runs of a store."""
+    """List the latest runs of a store; raise MissingInputError if it has none."""
     runs = config.store.open().runs()
+    if runs.empty:
+        raise empty_store(config.store)
     last = runs.head(given.last)
     shown = last.assign(
         run_time=last["run_time"].dt.strftime("%Y-%m-%d %H:%M:%S"),
@@ -48,7 +50,7 @@ def run(_: SparkSession, config: RunsConfig, given: Namespace) -> Outcome:
         inputs=(config.store.path,),
         counts={"runs": len(runs)},
         details={"runs": [plain(record) for record in last.to_dict("records")]},
-        text=shown.to_string(index=False) if len(shown) else None,
+        text=shown.to_string(index=False),
         notes=(f"{counted(len(runs), 'run')} in {config.store.path}",),
     )
 
