@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 
 from logloss_spark.checks import named, one_of
 from logloss_spark.errors import SpecError
+from logloss_spark.gates.rules import VERDICTS
 from logloss_spark.io.caching import cache_or_collect
 from logloss_spark.io.files import Table, files_of, files_of_source, table_and_files
 from logloss_spark.io.local import LocalTable
@@ -167,8 +168,12 @@ class Store:
         return self._tables.metrics(self.live(version))
 
     def runs(self) -> pd.DataFrame:
-        """Return the runs, the latest first: when, units, rows, duration, and the last verdict of a gate."""
+        """Return the runs, the latest first: when, units, rows, duration, and the worst verdict on one of its days."""
         snapshot = self.live()
+        words: dict[str, str] = {}
+        for verdict in snapshot.verdicts.values():
+            said = words.get(verdict.run_id, verdict.verdict)
+            words[verdict.run_id] = min(said, verdict.verdict, key=VERDICTS.index)
         rows = [
             (
                 run.run_id,
@@ -179,7 +184,7 @@ class Store:
                 run.seconds,
                 run.config,
                 run.package,
-                snapshot.verdicts[run.run_id].verdict if run.run_id in snapshot.verdicts else "",
+                words.get(run.run_id, ""),
             )
             for run in reversed(list(snapshot.runs.values()))
         ]
@@ -323,9 +328,9 @@ class Store:
         finally:
             release(cached)
 
-    def judge(self, verdict: Verdict) -> Snapshot:
-        """Publish what a gate said of a run."""
-        return self._tables.judge(verdict)
+    def judge(self, verdicts: Sequence[Verdict]) -> Snapshot:
+        """Publish what a gate said of the days of a run, in one step."""
+        return self._tables.judge(verdicts)
 
     def clean(self, days: float = 30) -> list[str]:
         """Delete what no version of the last days needs, and return the runs whose tables were deleted.

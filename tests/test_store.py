@@ -264,9 +264,14 @@ def test_a_slice_that_a_store_adds_itself_is_refused(spark, tmp_path):
 
 def test_verdicts_stand_beside_their_runs(stored):
     (run,) = stored.runs()["run_id"]
-    stored.judge(Verdict(run_id=run, verdict="warn", document={"rules": []}))
-    assert list(stored.runs()["verdict"]) == ["warn"]
-    assert stored.live().verdicts[run].document == {"rules": []}
+    days = {"2026-11-01": "warn", "2026-11-02": "pass"}
+    stored.judge(
+        [Verdict(run_id=run, verdict=word, document={"judged": day, "rules": []}) for day, word in days.items()]
+    )
+    assert list(stored.runs()["verdict"]) == ["warn"]  # the worst of its days
+    stored.judge([Verdict(run_id=run, verdict="fail", document={"judged": "2026-11-02", "rules": []})])
+    found = {day: verdict.verdict for (_, day), verdict in stored.live().verdicts.items()}
+    assert found == {"2026-11-01": "warn", "2026-11-02": "fail"}
 
 
 @pytest.mark.slow

@@ -49,23 +49,30 @@ def day_in(text: str | None) -> date | None:
         return None
 
 
-def judged_day(snapshot: Snapshot, run_date: str | None, run_id: str | None = None) -> date:
-    """Return the day that is judged: that of the run date, else the last one; of a run, if one is named.
+def judged_day(snapshot: Snapshot, run_date: str | None) -> date:
+    """Return the day that is judged: that of the run date, else the last one.
 
     A run date that is no stored day may be that of a run: then it is the last day that this run stored.
 
     Raises MissingInputError if the store has no such day.
     """
     days = days_of(snapshot)
-    asked = None if run_date is None else date.fromisoformat(run_date)
-    if run_id is None and run_date is not None and asked not in days:
-        run_id = next((run.run_id for run in reversed(list(snapshot.runs.values())) if run.run_date == run_date), None)
-        if run_id is None:
-            raise MissingInputError(
-                f"a gate judges a day that is stored, and {asked} is not; the last one is {max(days)}"
-            )
-    stored = [day for day, units in days.items() if any(unit.run_id == run_id for unit in units)] or list(days)
-    return asked if asked is not None and asked in stored else max(stored)
+    if run_date is None:
+        return max(days)
+    asked = date.fromisoformat(run_date)
+    if asked in days:
+        return asked
+    run_id = next((run.run_id for run in reversed(list(snapshot.runs.values())) if run.run_date == run_date), None)
+    if run_id is None:
+        raise MissingInputError(
+            f"the run date must be a day that is stored, and {asked} is not; the last is {max(days)}"
+        )
+    return max(days_of_run(snapshot, run_id) or days)
+
+
+def days_of_run(snapshot: Snapshot, run_id: str) -> Days:
+    """The days of which a run has stored a unit that is live, in order."""
+    return {day: units for day, units in days_of(snapshot).items() if any(unit.run_id == run_id for unit in units)}
 
 
 def baseline_of(snapshot: Snapshot, day: date, against: Against) -> tuple[list[StoredUnit], Baseline]:
@@ -87,11 +94,11 @@ def baseline_of(snapshot: Snapshot, day: date, against: Against) -> tuple[list[S
     for before in window:
         of_age = [snapshot.by_age[unit.key, age] for unit in days[before] if (unit.key, age) in snapshot.by_age]
         alike = [unit for unit in of_age if conventions_of(snapshot, unit) in conventions]
-        passed = [unit for unit in alike if not against.only_passed or has_passed(snapshot, unit)]
-        kept += passed
-        found += [before] if passed else []
+        if alike and (not against.only_passed or has_passed(snapshot, alike, before)):
+            kept += alike
+            found.append(before)
     if len(found) < against.min_days:
-        which = "of runs that were judged and did not fail" if against.only_passed else "evaluated as this one"
+        which = "those that were judged and did not fail" if against.only_passed else "those evaluated as this one"
         because = (
             f"{len(found)} of {counted(len(window), 'stored day')} in the {against.days} before {day} count ({which}), "
             f"and min_days is {against.min_days}"
@@ -106,17 +113,17 @@ def conventions_of(snapshot: Snapshot, unit: StoredUnit) -> str:
     return snapshot.runs[unit.run_id].conventions
 
 
-def has_passed(snapshot: Snapshot, unit: StoredUnit) -> bool:
-    """Whether the run that stored a unit was judged and did not fail."""
-    verdict = snapshot.verdicts.get(unit.run_id)
+def has_passed(snapshot: Snapshot, units: Sequence[StoredUnit], day: date) -> bool:
+    """Whether a day was judged, as the last run on its units has left it, and did not fail."""
+    verdict = snapshot.verdicts.get((snapshot.last_of(units), day.isoformat()))
     return verdict is not None and verdict.verdict != "fail"
 
 
 def earlier_runs(verdicts: Collection[Verdict], day: date) -> tuple[Earlier, ...]:
-    """The slices that were over a bound on the days before, the latest day first."""
-    documents = [verdict.document for verdict in verdicts]
-    before = [document for document in documents if document.get("judged") and document["judged"] < day.isoformat()]
+    """The slices that were over a bound on the days before, by the last verdict on each day, the latest day first."""
+    last = {verdict.document["judged"]: verdict.document for verdict in verdicts if verdict.document.get("judged")}
     return tuple(
-        {rule["name"]: [tuple(sorted(name.items())) for name in rule["over"]] for rule in document["rules"]}
-        for document in sorted(before, key=lambda document: str(document["judged"]), reverse=True)
+        {rule["name"]: [tuple(sorted(name.items())) for name in rule["over"]] for rule in last[judged]["rules"]}
+        for judged in sorted(last, reverse=True)
+        if judged < day.isoformat()
     )

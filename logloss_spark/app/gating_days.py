@@ -9,11 +9,11 @@ from typing import Any
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from logloss_spark.app.days import baseline_of, days_of, earlier_runs, judged_day
+from logloss_spark.app.days import baseline_of, days_of, days_of_run, earlier_runs, judged_day
 from logloss_spark.app.gating import Past, Then, facts_of, judged, stored_state
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.gates.judging import Judgement
-from logloss_spark.gates.rules import Against, Gate, Rule
+from logloss_spark.gates.rules import VERDICTS, Against, Gate, Rule
 from logloss_spark.io.units import key_columns
 from logloss_spark.report.gate_documents import document_of
 from logloss_spark.state import State, merge
@@ -21,10 +21,14 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.store import Change, Snapshot, StoredUnit, Verdict
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.store import Plan, Store, run_of
-from logloss_spark.wording import PATH, visible
+from logloss_spark.wording import PATH, counted, visible
 
 LISTED_IN_STORE = 100
 """Slices of a rule in the log of a store, the worst first: every reader of the store reads the whole log."""
+
+
+MOST_JUDGED = 31
+"""Days of a run that are judged, the last ones: a first run may store years."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +49,55 @@ class Subject:
     @property
     def facts(self) -> dict[str, Any]:
         """What the document of a gate says of it."""
-        return {"run_id": self.units[-1].run_id, "judged": self.day.isoformat() if self.day else None}
+        return {"run_id": self.snapshot.last_of(self.units), "judged": self.day.isoformat() if self.day else None}
 
     def name(self, path: str) -> str:
         """The store at a path, and what is judged of it, in words."""
-        return f"{visible(path, PATH)}, {self.day or self.units[-1].run_id}"
+        return f"{visible(path, PATH)}, {self.day or self.facts['run_id']}"
 
 
-def subject_of(snapshot: Snapshot, run_date: str | None, run_id: str | None = None) -> Subject:
-    """Return what is judged: the day of the run date, else the last one; if a run is named, of the days that it stored.
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and the part of a store that it is on; None for a state that is in no store."""
+
+    judgement: Judgement
+    subject: Subject | None = None
+
+
+def worst_of(judged: Sequence[Judged]) -> Judged | None:
+    """The worst verdict; of equal ones the last. None where nothing was judged."""
+    return min(reversed(judged), key=lambda one: VERDICTS.index(one.judgement.verdict), default=None)
+
+
+def judgement_of(judged: Judged | None) -> Judgement | None:
+    """The judgement alone."""
+    return judged.judgement if judged else None
+
+
+def subject_of(snapshot: Snapshot, run_date: str | None) -> Subject:
+    """Return what is judged: the day of the run date, else the last one.
 
     Raises MissingInputError if there is no such day.
     """
     if not snapshot.units:
-        raise MissingInputError("a gate judges what is stored, and the store is empty: evaluate with [store] first")
+        raise MissingInputError("the store must hold states, and it is empty: evaluate with [store] first")
     days = days_of(snapshot)
-    if days:
-        day = judged_day(snapshot, run_date, run_id)
-        return Subject(snapshot, days[day], day)
-    last = run_id or snapshot.units[next(reversed(list(snapshot.units)))].run_id
-    return Subject(snapshot, [unit for unit in snapshot.units.values() if unit.run_id == last], None)
+    if not days:
+        return subjects_of_run(snapshot, snapshot.last_of(snapshot.units.values()))[-1]
+    day = judged_day(snapshot, run_date)
+    return Subject(snapshot, days[day], day)
 
 
-def subject_to_be(plan: Plan, conventions: Conventions) -> Subject:
-    """Return what is judged of a run that has not published yet: its last day, with the units of this day that stay."""
+def subjects_of_run(snapshot: Snapshot, run_id: str) -> list[Subject]:
+    """Return what is judged of a run: each day that it stored, in order, or all its units if none holds dates."""
+    if days_of(snapshot):
+        return [Subject(snapshot, units, day) for day, units in days_of_run(snapshot, run_id).items()]
+    units = [unit for unit in snapshot.units.values() if unit.run_id == run_id]
+    return [Subject(snapshot, units, None)] if units else []
+
+
+def subjects_to_be(plan: Plan, conventions: Conventions) -> list[Subject]:
+    """Return what is judged of a run that has not published yet: its days, each with the units that stay."""
     units = tuple(
         StoredUnit(
             id=f"{plan.run_id}/{index}",
@@ -85,8 +114,9 @@ def subject_to_be(plan: Plan, conventions: Conventions) -> Subject:
     )
     removed = tuple(due.key for due in plan.due if due.unit is None)
     run = run_of(plan, rows=0, conventions=conventions.fingerprint())
-    snapshot = plan.base.after(Change(run=run, columns=plan.columns, units=units, removed=removed))
-    return subject_of(snapshot, plan.run_date, plan.run_id)
+    return subjects_of_run(
+        plan.base.after(Change(run=run, columns=plan.columns, units=units, removed=removed)), plan.run_id
+    )
 
 
 StatesOf = Callable[[Sequence[StoredUnit]], State]
@@ -123,6 +153,18 @@ def is_unit(columns: Sequence[str], keys: Sequence[Sequence[str | None]]) -> Col
     )
 
 
+def judge_days(
+    spark: SparkSession, subjects: Sequence[Subject], states_of: StatesOf, gate: Gate, reading: Reading
+) -> list[Judged]:
+    """Judge the last days of a run one after the other: each is compared with those before it that did not fail."""
+    found: list[Judged] = []
+    for subject in subjects[-MOST_JUDGED:]:
+        known = [verdict_on(one.subject, one.judgement, None) for one in found if one.subject]
+        later = replace(subject, snapshot=subject.snapshot.judged(known))
+        found.append(Judged(judged_subject(spark, later, states_of, gate, reading), later))
+    return found
+
+
 def judged_subject(
     spark: SparkSession, subject: Subject, states_of: StatesOf, gate: Gate, reading: Reading
 ) -> Judgement:
@@ -152,8 +194,27 @@ def past_of(subject: Subject, states_of: StatesOf, gate: Gate, named_by: Callabl
     return Past(states=states, earlier=earlier_runs(snapshot.verdicts.values(), day) if day else ())
 
 
-def keep_verdict(store: Store, subject: Subject, judgement: Judgement, run_date: str | None) -> None:
-    """Store a verdict beside the run that it is on."""
+def verdict_on(subject: Subject, judgement: Judgement, run_date: str | None) -> Verdict:
+    """A verdict as a store keeps it."""
     known: Mapping[str, Any] = facts_of(judgement, run_date) | subject.facts
     document = document_of(judgement, known, listed=LISTED_IN_STORE)
-    store.judge(Verdict(run_id=subject.facts["run_id"], verdict=judgement.verdict, document=document))
+    return Verdict(run_id=subject.facts["run_id"], verdict=judgement.verdict, document=document)
+
+
+def keep_verdicts(store: Store, judged: Sequence[Judged], run_date: str | None) -> None:
+    """Store verdicts beside the runs that they are on, in one step."""
+    store.judge([verdict_on(one.subject, one.judgement, run_date) for one in judged if one.subject])
+
+
+def notes_on_days(judged: Sequence[Judged], subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """Sentences on the days of a run that were judged, where they are several, and on those that were not."""
+    words = [f"{one.subject.day} {one.judgement.verdict}" for one in judged if one.subject and one.subject.day]
+    left = subjects[: -len(judged)] if judged else ()
+    return (
+        *([f"judged {len(words)} days: {', '.join(words)}"] if len(words) > 1 else ()),
+        *(
+            [f"did not judge {counted(len(left), 'day')} to {left[-1].day}: the gate command does, with --run-date"]
+            if left
+            else ()
+        ),
+    )

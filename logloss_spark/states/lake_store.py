@@ -107,9 +107,10 @@ class LakeTables:
         rows = [of_kind(kind, as_dataframe(table)) for kind, table in tables.items() if table is not None]
         return self.enter(change.run.run_id, as_document(change), rows, (change, base))
 
-    def judge(self, verdict: Verdict) -> Snapshot:
-        """Publish a verdict. It touches no unit, so it never comes too late."""
-        return self.enter(f"{verdict.run_id}_judged", {"version": STORE_VERSION, "judged": asdict(verdict)}, [], None)
+    def judge(self, verdicts: Sequence[Verdict]) -> Snapshot:
+        """Publish verdicts. They touch no unit, so they never come too late."""
+        document = {"version": STORE_VERSION, "judged": list(map(asdict, verdicts))}
+        return self.enter(f"{verdicts[0].run_id}_judged", document, [], None)
 
     def enter(
         self,

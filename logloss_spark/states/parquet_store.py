@@ -109,10 +109,10 @@ class ParquetTables:
         if is_on_this_disk(folder):
             settle(folder)
 
-    def judge(self, verdict: Verdict) -> Snapshot:
-        """Publish a verdict. It touches no unit, so it always finds a number."""
-        document = {"version": STORE_VERSION, "judged": asdict(verdict)}
-        return self.enter(f"{verdict.run_id}_judged", document, self.live(), None)
+    def judge(self, verdicts: Sequence[Verdict]) -> Snapshot:
+        """Publish verdicts. They touch no unit, so they always find a number."""
+        document = {"version": STORE_VERSION, "judged": list(map(asdict, verdicts))}
+        return self.enter(f"{verdicts[0].run_id}_judged", document, self.live(), None)
 
     def enter(self, writer: str, document: Mapping[str, Any], base: Snapshot, change: Change | None) -> Snapshot:
         """Publish a document under the next number that is free."""

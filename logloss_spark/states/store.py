@@ -86,16 +86,21 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a gate said of a run: one word, and the whole document."""
+    """What a gate said of a day of a run, or of a run without days: one word, and the whole document."""
 
     run_id: str
     verdict: str
     document: Mapping[str, Any]
 
+    @property
+    def subject(self) -> tuple[str, str | None]:
+        """The run and the day that it is on; None where no unit column holds dates."""
+        return self.run_id, self.document.get("judged")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What a store holds at a version: the live units by their keys, its runs, and the last verdict on each.
+    """What a store holds at a version: the live units by their keys, its runs, and the last verdict on each day of one.
 
     `columns` are the unit columns; none where nothing is stored. `by_age` has the last state of each unit that is live
     for every age of its labels: younger states stay readable as long as the store keeps what was replaced.
@@ -106,7 +111,7 @@ class Snapshot:
     columns: tuple[str, ...] = ()
     units: Mapping[Key, StoredUnit] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
-    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    verdicts: Mapping[tuple[str, str | None], Verdict] = field(default_factory=dict)
     by_age: Mapping[tuple[Key, int | None], StoredUnit] = field(default_factory=dict)
     at: int | None = None
 
@@ -129,9 +134,16 @@ class Snapshot:
             | {(unit.key, unit.age): unit for unit in change.units},
         )
 
-    def judged(self, verdict: Verdict) -> "Snapshot":
-        """The next version: that with one more verdict."""
-        return replace(self, version=self.version + 1, verdicts={**self.verdicts, verdict.run_id: verdict})
+    def judged(self, verdicts: Sequence[Verdict]) -> "Snapshot":
+        """The next version: that with more verdicts."""
+        new = {verdict.subject: verdict for verdict in verdicts}
+        kept = {subject: verdict for subject, verdict in self.verdicts.items() if subject not in new}
+        return replace(self, version=self.version + 1, verdicts=kept | new)
+
+    def last_of(self, units: Iterable[StoredUnit]) -> str:
+        """The run that stored one of some units last."""
+        found = {unit.run_id for unit in units}
+        return next(run_id for run_id in reversed(list(self.runs)) if run_id in found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +173,8 @@ class Tables(Protocol):
         The tables are None if the change stores no unit. Their column `unit_id` names the unit of each row.
         """
 
-    def judge(self, verdict: Verdict) -> Snapshot:
-        """Publish a verdict."""
+    def judge(self, verdicts: Sequence[Verdict]) -> Snapshot:
+        """Publish verdicts on the days of a run, in one step."""
 
     def states(
         self, snapshot: Snapshot, units: Sequence[StoredUnit]
@@ -259,7 +271,7 @@ def history(documents: Iterable[Mapping[str, Any]]) -> Iterator[Snapshot]:
             )
         try:
             snapshot = (
-                snapshot.judged(Verdict(**document["judged"]))
+                snapshot.judged([Verdict(**verdict) for verdict in document["judged"]])
                 if "judged" in document
                 else snapshot.after(change_of(document))
             )

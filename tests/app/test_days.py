@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from logloss_spark.app.days import baseline_of, days_of, earlier_runs, judged_day
+from logloss_spark.app.days import baseline_of, days_of, days_of_run, earlier_runs, judged_day
 from logloss_spark.errors import MissingInputError
 from logloss_spark.gates.rules import Against
 from logloss_spark.states.store import Run, Snapshot, StoredUnit, Verdict
@@ -51,13 +51,16 @@ def snapshot(verdicts: dict[int, str], days: int = 20, **of_unit: Any) -> Snapsh
         for place in range(days)
     ]
     runs = {unit.run_id: run(unit.run_id, "same") for unit in units}
-    judged = {f"r{place}": Verdict(run_id=f"r{place}", verdict=word, document={}) for place, word in verdicts.items()}
+    judged = [
+        Verdict(run_id=f"r{place}", verdict=word, document={"judged": day(place).isoformat()})
+        for place, word in verdicts.items()
+    ]
     return Snapshot(
         version=days,
         columns=("dt", "country"),
         units={unit.key: unit for unit in units},
         runs=runs,
-        verdicts=judged,
+        verdicts={verdict.subject: verdict for verdict in judged},
         by_age=by_age(units),
     )
 
@@ -87,6 +90,24 @@ def test_runs_that_failed_or_were_not_judged_are_no_baseline() -> None:
     assert places(baseline_of(snapshot(verdicts), day(10), everything)[0]) == list(range(3, 10))
 
 
+def test_a_verdict_is_on_a_day_as_the_last_run_on_it_has_left_it() -> None:
+    stored = snapshot(ALL_PASSED)
+    key = (day(8).isoformat(), "fr")
+    late = replace(stored.units[(day(8).isoformat(), "de")], id="late", key=key, run_id="r9")
+    grown = replace(stored, units={**stored.units, key: late}, by_age=by_age([*stored.units.values(), late]))
+    assert places(baseline_of(grown, day(10), Against(days=3))[0]) == [7, 9]  # r9 was judged on its own day alone
+    again = grown.judged([Verdict(run_id="r9", verdict="pass", document={"judged": day(8).isoformat()})])
+    assert len(baseline_of(again, day(10), Against(days=3))[0]) == 4
+
+
+def test_a_run_is_judged_on_each_day_that_it_stored() -> None:
+    stored = snapshot({})
+    twice = replace(stored.units[(day(3).isoformat(), "de")], run_id="r7")
+    several = replace(stored, units={**stored.units, twice.key: twice})
+    assert list(days_of_run(several, "r7")) == [day(3), day(7)]
+    assert days_of_run(several, "a run that stored nothing") == {}
+
+
 def test_a_baseline_may_be_of_the_same_weekday() -> None:
     assert places(baseline_of(snapshot(ALL_PASSED), day(16), Against(days=14, same_weekday=True))[0]) == [2, 9]
 
@@ -95,7 +116,7 @@ def test_too_few_days_are_no_baseline_and_it_is_said_why() -> None:
     units, facts = baseline_of(snapshot({3: "pass"}), day(5), Against(days=28, min_days=2))
     assert units == []
     assert facts.because == (
-        "1 of 5 stored days in the 28 before 2026-11-07 count (of runs that were judged and did not fail), "
+        "1 of 5 stored days in the 28 before 2026-11-07 count (those that were judged and did not fail), "
         "and min_days is 2"
     )
     assert baseline_of(snapshot(ALL_PASSED), day(0), Against(days=28))[0] == []
@@ -123,11 +144,7 @@ def test_the_day_of_the_run_date_is_judged_else_the_last_one() -> None:
     stored = snapshot({})
     assert judged_day(stored, None) == day(19)
     assert judged_day(stored, day(4).isoformat()) == day(4)
-    assert judged_day(stored, day(4).isoformat(), "r4") == day(4)
-    assert judged_day(stored, day(4).isoformat(), "r7") == day(7)  # a run that was dated otherwise than its data
-    assert judged_day(stored, None, "r7") == day(7)
-    assert judged_day(stored, None, "a run that stored nothing") == day(19)
-    with pytest.raises(MissingInputError, match="2027-01-01 is not; the last one is 2026-11-21"):
+    with pytest.raises(MissingInputError, match="2027-01-01 is not; the last is 2026-11-21"):
         judged_day(stored, "2027-01-01")
     late = replace(stored, runs={**stored.runs, "r6": replace(stored.runs["r6"], run_date="2027-01-01")})
     assert judged_day(late, "2027-01-01") == day(6)
@@ -143,5 +160,6 @@ def test_earlier_runs_are_those_on_earlier_days_the_latest_first() -> None:
         rules = [{"name": "r", "over": [{"country": name} for name in over]}]
         return Verdict(run_id=f"r{place}", verdict="pass", document={"judged": day(place).isoformat(), "rules": rules})
 
-    found = earlier_runs([verdict(2, "a"), verdict(5, "b"), verdict(4), verdict(3, "c", "d")], day(5))
+    given = [verdict(2, "z"), verdict(2, "a"), verdict(5, "b"), verdict(4), verdict(3, "c", "d")]
+    found = earlier_runs(given, day(5))
     assert found == ({"r": []}, {"r": [(("country", "c"),), (("country", "d"),)]}, {"r": [(("country", "a"),)]})

@@ -389,6 +389,29 @@ def test_the_last_of_many_days_is_judged_against_those_of_its_own_run(
     )
 
 
+@pytest.mark.slow
+def test_each_day_of_a_run_that_comes_late_is_judged_and_has_its_own_verdict(
+    store: Callable[..., Any], tmp_path: Path
+) -> None:
+    for day in (1, 2, 3):
+        write_day(tmp_path, day)
+    first = store("evaluate")
+    assert "judged 3 days: 2026-11-01 no_baseline, 2026-11-02 pass, 2026-11-03 pass" in first.document["remarks"]
+    write_day(tmp_path, 4, worse=5.0)
+    write_day(tmp_path, 5)
+    for _ in range(2):  # the same words twice: nothing is due any more, and it fails again
+        late = store("evaluate")
+        assert late.code == 3
+        assert "judged 2 days: 2026-11-04 fail, 2026-11-05 pass" in late.document["remarks"]
+        assert late.document["details"]["gate"]["judged"] == "2026-11-04"
+        baseline = store("gate", "--run-date", "2026-11-05").document["verdicts"][0]["baseline"]
+        assert (baseline["from"], baseline["to"], baseline["states"]) == ("2026-11-02", "2026-11-03", 2)
+    assert ls.Store(f"{tmp_path}/store").runs()["verdict"].tolist() == ["fail", "pass"]
+    full = store("evaluate", "--full")
+    days = "2026-11-01 no_baseline, 2026-11-02 pass, 2026-11-03 pass, 2026-11-04 fail, 2026-11-05 pass"
+    assert (full.code, f"judged 5 days: {days}" in full.document["remarks"]) == (3, True)
+
+
 def test_a_run_may_publish_only_what_passed(run: Callable[..., Any], tmp_path: Path) -> None:
     ran = run("evaluate", "--set", "gate.publish=passed", table="bad")
     assert ran.code == 3

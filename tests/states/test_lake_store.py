@@ -173,7 +173,7 @@ def test_the_state_of_a_unit_that_was_replaced_is_read_from_the_version_of_its_r
 def test_a_verdict_is_an_entry_of_its_own(store: ls.Store, state_of: StateOf) -> None:
     store.put(state_of(DAYS[0]), unit="dt")
     (run,) = store.runs()["run_id"]
-    assert store.judge(Verdict(run_id=run, verdict="pass", document={"rules": []})).version == 2
+    assert store.judge([Verdict(run_id=run, verdict="pass", document={"rules": []})]).version == 2
     assert store.runs()["verdict"].tolist() == ["pass"]
     same(store.state(), state_of(DAYS[0]))
 

@@ -11,14 +11,19 @@ from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, r
 from logloss_spark.app.command import Command
 from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, check_kept, is_withheld, judged, published
 from logloss_spark.app.gating_days import (
+    Judged,
     StatesOf,
     Subject,
-    judged_subject,
-    keep_verdict,
+    judge_days,
+    judgement_of,
+    keep_verdicts,
+    notes_on_days,
     states_with,
     stored_states,
     subject_of,
-    subject_to_be,
+    subjects_of_run,
+    subjects_to_be,
+    worst_of,
 )
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, ages, joined
@@ -45,7 +50,6 @@ from logloss_spark.app.storing import (
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.gates.estimates import Measurement
-from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.lake_tables import pinned
@@ -190,13 +194,13 @@ class Steps:
 
     Attributes
     ----------
-    judge : judges it by the gate, before anything is written
+    judge : judges it by the gate, before anything is written; a run on a store has a verdict for each day
     publish : does something more once all is written, and adds to the outcome; not called where all is withheld
-    page : makes the page of its report
+    page : makes the page of its report, given the worst verdict
     """
 
-    judge: Callable[[Evaluation], Judgement | None]
-    page: Callable[[Evaluation, Judgement | None], Page]
+    judge: Callable[[Evaluation], Sequence[Judged]]
+    page: Callable[[Evaluation, Judged | None], Page]
     publish: Callable[[Evaluation, Outcome], Outcome] = lambda _, outcome: outcome
 
 
@@ -220,15 +224,15 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     if given.dry_run or given.full:
         raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
 
-    def judge(evaluation: Evaluation) -> Judgement | None:
-        return judged(spark, config.gate, evaluation.state, config.evaluate) if config.gate else None
+    def judge(evaluation: Evaluation) -> list[Judged]:
+        return [Judged(judged(spark, config.gate, evaluation.state, config.evaluate))] if config.gate else []
 
-    def page(evaluation: Evaluation, judgement: Judgement | None) -> Page:
+    def page(evaluation: Evaluation, worst: Judged | None) -> Page:
         found = evaluation.report_page(searched(evaluation.state, config.evaluate))
-        return described(replace(found, title=config.title), given, judgement, config.input.name)
+        return described(replace(found, title=config.title), given, judgement_of(worst), config.input.name)
 
-    outcome, judgement = evaluate_rows(spark, config, given, ready(spark, config, table, files), Steps(judge, page))
-    return published(outcome, judgement, config.input.name, given) if judgement else outcome
+    outcome, verdicts = evaluate_rows(spark, config, given, ready(spark, config, table, files), Steps(judge, page))
+    return published(outcome, verdicts[0].judgement, config.input.name, given) if verdicts else outcome
 
 
 def ready(
@@ -266,19 +270,19 @@ def evaluate_due(
     if given.dry_run or not plan.due:
         nothing = Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
         return nothing if given.dry_run else judged_again(spark, config, given, nothing, store)
-    judgement, subject = None, None
+    verdicts: Sequence[Judged] = ()
     if plan.keys:
         due_rows, of_rows = rows_of_plan(plan, table, files, units)
         rows = ready(spark, config, due_rows, of_rows, roles)
-        subject = subject_to_be(plan, conventions_of(rows))
+        subjects = subjects_to_be(plan, conventions_of(rows))
 
-        def judge(evaluation: Evaluation) -> Judgement | None:
+        def judge(evaluation: Evaluation) -> list[Judged]:
             if config.gate is None:
-                return None
-            return judged_subject(spark, subject, states_with(store, plan, evaluation.state), config.gate, asked)
+                return []
+            return judge_days(spark, subjects, states_with(store, plan, evaluation.state), config.gate, asked)
 
-        def page(evaluation: Evaluation, judgement: Judgement | None) -> Page:
-            return page_of_store(config, given, subject, states_with(store, plan, evaluation.state), judgement)
+        def page(evaluation: Evaluation, worst: Judged | None) -> Page:
+            return page_of_store(config, given, subjects, states_with(store, plan, evaluation.state), worst)
 
         def publish(evaluation: Evaluation, outcome: Outcome) -> Outcome:
             if isinstance(of_rows, FileTable):
@@ -290,17 +294,24 @@ def evaluate_due(
             metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
             return with_snapshot(outcome, section, store.publish(plan, evaluation.state, metrics))
 
-        outcome, judgement = evaluate_rows(spark, config, given, rows, Steps(judge, page, publish))
+        outcome, verdicts = evaluate_rows(spark, config, given, rows, Steps(judge, page, publish))
+        notes += notes_on_days(verdicts, subjects)
     else:
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
         outcome = with_snapshot(outcome, section, store.publish(plan, None, None))
     store.clean(section.keep_days)
     outcome = replace(outcome, details={**outcome.details, **details}, notes=(*notes, *outcome.notes))
-    if judgement is None or subject is None:
+    if verdicts and not is_withheld(judgement_of(worst_of(verdicts))):
+        keep_verdicts(store, verdicts, given.run_date)
+    return with_verdict(outcome, worst_of(verdicts), section, given)
+
+
+def with_verdict(outcome: Outcome, worst: Judged | None, section: StoreSection, given: Namespace) -> Outcome:
+    """Publish the worst verdict on the days of a run, and return it in the outcome."""
+    if worst is None or worst.subject is None:
         return outcome
-    if not is_withheld(judgement):
-        keep_verdict(store, subject, judgement, given.run_date)
-    return published(outcome, judgement, subject.name(section.path), given, run=subject.facts)
+    name, facts = worst.subject.name(section.path), worst.subject.facts
+    return published(outcome, worst.judgement, name, given, run=facts)
 
 
 def with_snapshot(outcome: Outcome, section: StoreSection, snapshot: Snapshot) -> Outcome:
@@ -331,16 +342,17 @@ def judged_again(
     snapshot, section, gate = store.live(), config.store, config.gate
     if section is None or not (gate or config.output.report) or not snapshot.units or snapshot.last_run is None:
         return outcome
-    subject = subject_of(snapshot, given.run_date, snapshot.last_run.run_id)
+    subjects = subjects_of_run(snapshot, snapshot.last_run.run_id) or [subject_of(snapshot, None)]
     states_of = stored_states(store, snapshot)
-    judgement = judged_subject(spark, subject, states_of, gate, config.evaluate) if gate else None
+    verdicts = judge_days(spark, subjects, states_of, gate, config.evaluate) if gate else []
+    worst = worst_of(verdicts)
     outcome = with_report(
-        outcome, config.output.report, lambda: page_of_store(config, given, subject, states_of, judgement)
+        outcome, config.output.report, lambda: page_of_store(config, given, subjects, states_of, worst)
     )
-    if judgement is None:
-        return outcome
-    keep_verdict(store, subject, judgement, given.run_date)
-    return published(outcome, judgement, subject.name(section.path), given, run=subject.facts)
+    if verdicts:
+        keep_verdicts(store, verdicts, given.run_date)
+    outcome = replace(outcome, notes=(*outcome.notes, *notes_on_days(verdicts, subjects)))
+    return with_verdict(outcome, worst, section, given)
 
 
 def evaluate_rows(
@@ -349,7 +361,7 @@ def evaluate_rows(
     given: Namespace,
     rows: Rows,
     steps: Steps,
-) -> tuple[Outcome, Judgement | None]:
+) -> tuple[Outcome, Sequence[Judged]]:
     """Evaluate rows, judge them, write what the config asks for and publish it, unless it is withheld, and report.
 
     They are judged before anything is written: a rule that does not fit is an error, and leaves all as it was.
@@ -388,8 +400,8 @@ def evaluate_rows(
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
             worst = searched(evaluation.state, asked)
-            judgement = steps.judge(evaluation)
-            withheld = is_withheld(judgement)
+            verdicts = steps.judge(evaluation)
+            withheld = is_withheld(judgement_of(worst_of(verdicts)))
             if not withheld:
                 write_tables(reservation, with_run_date(tables, outputs, given.run_date))
         read = sum(counts.values())
@@ -417,16 +429,17 @@ def evaluate_rows(
         )
         if not withheld:
             outcome = steps.publish(evaluation, outcome)
-        return with_report(outcome, output.report, lambda: steps.page(evaluation, judgement)), judgement
+        return with_report(outcome, output.report, lambda: steps.page(evaluation, worst_of(verdicts))), verdicts
 
 
 def page_of_store(
-    config: EvaluateConfig, given: Namespace, subject: Subject, states_of: StatesOf, judgement: Judgement | None
+    config: EvaluateConfig, given: Namespace, subjects: Sequence[Subject], states_of: StatesOf, worst: Judged | None
 ) -> Page:
-    """Return the page of the report of a run on a store."""
+    """Return the page of the report of a run on a store: of the day with the worst verdict, else of the last one."""
     assert config.store is not None
+    subject = worst.subject if worst and worst.subject else subjects[-1]
     page = page_of_subject(subject, states_of, config.roles.sets, config.evaluate, config.title)
-    return described(page, given, judgement, subject.name(config.store.path))
+    return described(page, given, judgement_of(worst), subject.name(config.store.path))
 
 
 def measured_for_dashboards(evaluation: Evaluation, slices: Sequence[str], asked: Evaluate) -> Measurement:
