@@ -35,8 +35,6 @@ def of_days(page: Page) -> Section | None:
     if days is None or (days["slice"] != "all").sum() < 2:
         return None
     of_day = days[days["slice"] != "all"].sort_values(page.day)
-    # The line of all rows is no height that a day could reach.
-    days = days.assign(n=days["n"].astype(float).where(days["slice"] != "all"))
     heights = {loss_in(days): 2.2} | {name: height for name, height in PANELS.items() if has_numbers(days, name)}
     bounds = {name: near(bounds_of(page.judgement, name), of_day, name) for name in heights}
     window = baseline_of(page.judgement, loss_in(days))

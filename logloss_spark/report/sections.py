@@ -89,7 +89,8 @@ def of_reliability(page: Page) -> Section | None:
             partial(plots.reliability, found),
             4.6,
             caption="What happened against what was forecast. On the dashed line forecasts are calibrated; calibrated "
-            "forecasts would stray from it by chance as far as the band goes. Below, how frequent scores are.",
+            "forecasts would stray from it by chance as far as the band goes. The line is red where it leaves the "
+            "band. Below, how frequent scores are.",
             words=words,
         )
     ]
@@ -109,11 +110,23 @@ def of_reliability(page: Page) -> Section | None:
             "ranking",
             partial(plots.ranking, found, metrics=row),
             3.6,
-            caption="How well scores tell the classes apart.",
+            caption=caption_of_ranking(row),
             words=f"ROC curve: {area}",
         ),
     ]
     return Section(id="reliability", title="Reliability", lines=[f"{words}."], pictures=pictures)
+
+
+def caption_of_ranking(row: "pd.Series[Any]") -> str:
+    """Return what the ROC curve shows, and what its interval leaves out."""
+    lines = [
+        "How well scores tell the classes apart. The light band holds the whole curve. A darker box is made of rows "
+        "that share a cell of the score, often one frequent score: the cells do not know their order, and the curve "
+        "may run anywhere in the box."
+    ]
+    if has_number(row, "auc_bound") and row["auc_bound"]:
+        lines.append(f"This may move the area (AUC) by up to {row['auc_bound']:.2g} beyond its interval.")
+    return " ".join(lines)
 
 
 def calibration_in_words(row: "pd.Series[Any]") -> str:
@@ -147,7 +160,8 @@ def of_slices(page: Page) -> Section | None:
         "slices",
         partial(plots.slices, page.metrics),
         height_of_rows(shown),
-        caption=f"The loss of the slices that add most to it, with their {page.coverage}; the line is all rows.",
+        caption=f"The loss of the slices that add most to it, with their {page.coverage}; the dashed line is all rows. "
+        f"Slices in red or green differ from it after adjustment for all {len(ordered):,} (Benjamini and Hochberg).",
         words=forest_in_words(ordered.head(NAMED), loss, overall[loss]),
     )
     part = f" The {len(table.rows):,} that add most are listed." if total > len(table.rows) else ""
@@ -155,11 +169,15 @@ def of_slices(page: Page) -> Section | None:
         "What a slice adds to the loss is its share of the weight times how far its loss lies above that of all rows: "
         f"a slice that is large and a little worse may cost more than a small one that is much worse.{part}"
     )
+    alone = (
+        "This count, and the colours and the filter of the table, take each interval by itself: of many slices that "
+        "do not differ, some are above by chance."
+    )
     few = [f"“{FEW}”: too few rows for an interval that holds what it claims."] if ordered["few"].any() else []
     return Section(
         id="slices-section",
         title="Slices",
-        lines=[f"{words}.", explained, *few],
+        lines=[f"{words}.", alone, explained, *few],
         pictures=[forest],
         slices=table,
     )

@@ -87,7 +87,7 @@ def cell_text(value: Any, column: Column) -> str:
         return NOTHING
     if isinstance(value, str):
         return value
-    return f"{value:,}" if column.kind == "count" else f"{value:.{column.decimals}f}"
+    return f"{value:,}" if column.kind == "count" else f"{value:z.{column.decimals}f}"
 
 
 def to_json(table: SliceTable) -> str:

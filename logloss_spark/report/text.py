@@ -199,6 +199,6 @@ def formatter(values: "pd.Series") -> Callable[[float], str]:
             return NOTHING
         if decimals > 8:
             return f"{value:.2e}"
-        return f"{value:.{decimals}f}" if abs(value) < 1e6 else f"{value:.4g}"
+        return f"{value:z.{decimals}f}" if abs(value) < 1e6 else f"{value:.4g}"
 
     return written

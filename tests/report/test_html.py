@@ -189,6 +189,15 @@ def test_names_from_data_are_no_starts_of_sentences() -> None:
     assert "No worse" not in document
 
 
+def test_captions_say_what_is_red_what_a_box_is_and_what_is_adjusted() -> None:
+    document = to_html(page(metrics_of(COUNTRIES).assign(auc_bound=0.0112), cells=cells()))
+    assert "The line is red where it leaves the band." in document
+    assert "This may move the area (AUC) by up to 0.011 beyond its interval." in document
+    assert "differ from it after adjustment for all 9 (Benjamini and Hochberg)." in document
+    assert "This count, and the colours and the filter of the table, take each interval by itself" in document
+    assert "beyond its interval" not in to_html(page(metrics_of(COUNTRIES), cells=cells()))
+
+
 def test_a_gain_below_0_is_a_rise() -> None:
     known = {
         "platt": gain(0.01, 0.002, 0.018), "beta": gain(0.01, -0.001, 0.021), "isotonic": gain(-0.01, -0.02, 0.001),

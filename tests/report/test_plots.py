@@ -1,6 +1,7 @@
 """Plots: what is drawn is compared with an oracle, as data and not as pixels. No Spark."""
 
 import io
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -422,6 +423,47 @@ def test_windows_of_one_size_are_drawn_over_their_last_day() -> None:
         plots.over(pd.concat([frame, frame.assign(window=1)]), "day")
 
 
+def test_the_total_of_a_count_or_a_sum_is_no_line_among_its_parts() -> None:
+    for metric in ("n", "weight"):
+        ax = plots.over(DAYS, "day", metric=metric)
+        assert len(ax.lines) == 1
+        assert ax.get_title(loc="left") == ""
+        assert ax.get_ylim()[1] < 1100
+
+
+def boxes(ax: Axes) -> list[tuple[float, float, float]]:
+    """Left, right and rotation of the labels of the x axis, as they are drawn."""
+    ax.figure.savefig(io.BytesIO(), format="png")
+    ends = [(label.get_window_extent(), label.get_rotation()) for label in ax.get_xticklabels()]
+    return [(box.x0, box.x1, rotation) for box, rotation in ends]
+
+
+@pytest.mark.parametrize("width", [4.0, 20.0])
+def test_names_along_an_axis_are_whole_and_do_not_overlap(width: float) -> None:
+    cities = ["Amsterdam", "Barcelona", "Copenhagen", "Dubrovnik", "Edinburgh", "Frankfurt", "Gothenburg", "Helsinki",
+              "Innsbruck", "Lausanne"]  # fmt: skip
+    frame = metrics_of(cities, [100.0] * 10, [0.5] * 10, [0.01] * 10)
+    ax = plots.over(frame, "day", Figure((width, 3.0), layout="constrained").subplots())
+    assert [label.get_text() for label in ax.get_xticklabels()] == cities
+    places = boxes(ax)
+    slanted = {rotation for *_, rotation in places}
+    assert slanted == ({45.0} if width < 10 else {0.0})
+    assert slanted == {45.0} or all(end < start for (_, end, _), (start, *_) in itertools.pairwise(places))
+
+
+@pytest.mark.parametrize("draw", [plots.differences, plots.slices], ids=["differences", "slices"])
+def test_the_label_below_long_names_is_whole(draw: Callable[..., Axes]) -> None:
+    if draw is plots.differences:
+        frame = pd.concat([COMPARISON] * 9).assign(slice="country=Liechtenstein/device=phone")
+    else:
+        names = [f"a city with a long name {place:02}" for place in range(30)]
+        frame = metrics_of(names, [100.0] * 30, [0.5] * 30, [0.01] * 30)
+    ax = draw(frame)
+    ax.figure.savefig(io.BytesIO(), format="png")
+    box = ax.xaxis.label.get_window_extent()
+    assert 0 < box.x0 < box.x1 < ax.figure.bbox.x1
+
+
 def test_values_without_an_order_are_not_joined() -> None:
     frame = DAYS.assign(day=[None, "DE", "US", "$x$", "_y"])
     ax = plots.over(frame, "day")
@@ -451,6 +493,9 @@ def test_a_waterfall_leads_from_the_uncertainty_to_the_log_loss() -> None:
     np.testing.assert_allclose(intervals(ax)[0], [[row["log_loss_low"], row["log_loss_high"]]])
     assert names(plots.decomposition(row)) == ["uncertainty", "discrimination", "miscalibration", "log loss"]
     assert "rest (cells)" in names(plots.decomposition(row.to_frame().T.assign(log_loss_corp_rest=0.01)))
+    near = row.to_frame().T.assign(log_loss_miscalibration=1e-5, log_loss_corp_rest=-2e-5)
+    ax = plots.decomposition(near)  # shown with four decimals
+    assert names(ax) == ["uncertainty", "discrimination", "miscalibration", "log loss"]
     with pytest.raises(SpecError, match="a decomposition needs a binary forecast and the loss cross_entropy"):
         plots.decomposition(DAYS.assign(log_loss_discrimination=np.nan))
     assert [text.get_text() for text in plots.decomposition(DAYS.assign(n=0)).texts] == ["no row was scored"]
@@ -524,7 +569,7 @@ def test_names_from_data_are_drawn_as_text(start: int) -> None:
     table = pd.concat([TABLE.iloc[:1]] * n, ignore_index=True).assign(feature=texts, **{"class": texts})
     for ax, shown in (
         (plots.slices(frame), [visible(f"day={name}", 28) for name in texts]),
-        (plots.over(frame, "day"), [visible(name, 8) for name in texts]),
+        (plots.over(frame, "day"), [visible(name, 28) for name in texts]),
         (plots.differences(compared), [visible(name, 28) for name in texts]),
         (plots.coefficients(table), [visible(f"{name}: {name}", 28) for name in texts]),
     ):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.palette import LIGHT, Palette
-from logloss_spark.report.plots.canvas import BAND, axes_of, explain, name_axes, say_nothing, write
+from logloss_spark.report.plots.canvas import BAND, DASHED, axes_of, explain, name_axes, say_nothing, write
 from logloss_spark.report.plots.score_axis import ScoreAxis, axis_of, cells_in
 from logloss_spark.statistics.calibration import Cells, pooled
 from logloss_spark.statistics.consistency import consistency_band
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 BARS, FEWER_BARS = 40, 20
 """The most bars of a histogram of scores. Two states may score with other values, so theirs are wider."""
-
-DASHED = (0, (4, 3))
 
 
 def reliability(
@@ -132,7 +130,8 @@ def ranking(
     """Draw the ROC curve with a band that holds all of it, and the bounds between which the rows' own order puts it.
 
     The light band is Campbell's: see `statistics.ranking.roc_band`. The dark one is what rows that share a cell of the
-    score leave open; mostly it is thinner than the line. Labels are 0 and 1.
+    score leave open; mostly it is thinner than the line, and a box where many rows have one score. By how much these
+    may move the area is written below its interval, which does not hold it. Labels are 0 and 1.
 
     Rows are independent, unless `metrics` are those of clusters: these bring the error of the area under the curve, and
     the band is wider by as much as this error is than that of independent rows (Kish's design effect).
@@ -179,7 +178,7 @@ def ranking(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
     words = "AUC {auc:.4f} [{auc_low:.4f}, {auc_high:.4f}]".format_map(area)
-    words += f"\nties in cells: ± {area['auc_bound']:.2g}" if area["auc_bound"] else ""
+    words += f"\nties in cells add ± {area['auc_bound']:.2g}" if area["auc_bound"] else ""
     write(ax, 0.97, 0.05, words, palette, ha="right", va="bottom")
     name_axes(ax, palette, x="share of the others at or above a score", y="share of what happened at or above it")
     return ax

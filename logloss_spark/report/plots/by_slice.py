@@ -13,6 +13,8 @@ from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.palette import LIGHT, Palette
 from logloss_spark.report.plots.canvas import (
     BAND,
+    DASHED,
+    LABEL,
     SMALLER,
     axes_of,
     draw_intervals,
@@ -20,6 +22,7 @@ from logloss_spark.report.plots.canvas import (
     height_of_rows,
     name_axes,
     name_rows,
+    name_ticks,
     say_nothing,
     signed,
     write_beside,
@@ -27,7 +30,7 @@ from logloss_spark.report.plots.canvas import (
 from logloss_spark.statistics.catalogue import WINDOW
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.multiplicity import adjusted_p_values
-from logloss_spark.wording import did_you_mean, visible
+from logloss_spark.wording import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +43,12 @@ MOST_TICKS = 4
 
 CERTAIN = 0.05
 """A slice is coloured if its adjusted p-value is at most this."""
+
+MOST_NAMES = 30
+"""Values without an order that are named along an axis."""
+
+SUMS = ("weight", "n_eff", "minority", "clipped_weight", "zero_weight")
+"""Metrics of all rows that are sums of those of slices, or as good as; all counts are, too."""
 
 MOST_DOTS = 60
 """From this many points on, a line has no dots."""
@@ -70,7 +79,7 @@ def slices(frame: pd.DataFrame, ax: "Axes | None" = None, *, palette: Palette = 
         return say_nothing(ax, palette, "no slice was scored")
     overall = frame.loc[frame["slice"] == "all", loss].iloc[0]
     places = name_rows(ax, shown["slice"].tolist(), palette)
-    ax.axvline(overall, color=palette.soft, lw=0.8, zorder=1)
+    ax.axvline(overall, color=palette.soft, lw=0.8, ls=DASHED, zorder=1)
     differs = shown["p_adjusted"] <= CERTAIN
     colours = np.where(differs, np.where(shown["excess"] > 0, palette.bad, palette.good), palette.first)
     frame_of_intervals(ax, shown, loss, include=overall)
@@ -78,7 +87,7 @@ def slices(frame: pd.DataFrame, ax: "Axes | None" = None, *, palette: Palette = 
     write_beside(ax, places, signed(shown["excess"].tolist()), palette)
     write_beside(ax, places[:1] + 0.8, ["adds"], palette, color=palette.soft)
     part = f", {len(shown)} of {len(ordered):,} slices" if len(ordered) > len(shown) else ""
-    name_axes(ax, palette, x=f"{loss} (line: all rows{part})")
+    name_axes(ax, palette, x=f"{loss} (dashed: all rows{part})", x_at="right")
     return ax
 
 
@@ -94,7 +103,8 @@ def over(
     """Draw a metric over the values of a slice column, such as the day, with the band of its intervals.
 
     Days and numbers are joined by a line, and stand as far apart as they are. Other values, which have no order, are
-    drawn side by side with an interval each. Slices of NULL are left out.
+    drawn side by side with an interval each. Slices of NULL are left out. The dashed line is all rows; counts and sums
+    have none, because theirs is the total.
 
     Parameters
     ----------
@@ -118,14 +128,14 @@ def over(
         The frame has no such slice column or metric, no grouping set of the column alone, or windows of several sizes.
     """
     metric, along, whole = along_column(frame, column, metric)
-    ax = axes_of(ax, palette, 2.4)
+    at, ordered = positions(along[column].tolist())
+    ax = axes_of(ax, palette, 2.4 if ordered else 3.0)
     if along.empty:
         return say_nothing(ax, palette, "no slice was scored")
     if whole is not None:
-        ax.axhline(whole, color=palette.soft, lw=0.8, ls=(0, (4, 3)), label="all")
+        ax.axhline(whole, color=palette.soft, lw=0.8, ls=DASHED, label="all")
     if bound is not None:
         ax.axhline(bound, color=palette.bad, lw=0.8, label="bound")
-    at, ordered = positions(along[column].tolist())
     y = along[metric].to_numpy(dtype=np.float64)
     low, high = (along.get(f"{metric}{end}", along[metric]).to_numpy(dtype=np.float64) for end in ("_low", "_high"))
     if ordered:
@@ -135,9 +145,8 @@ def over(
         ax.vlines(at, low, high, color=palette.first, lw=1.2)
         ax.plot(at, y, "o", color=palette.first, ms=3.5)
         ax.set_xlim(at[0] - 0.5, at[-1] + 0.5)
-    named = np.unique(np.linspace(0, len(at) - 1, MOST_TICKS if ordered else len(at)).astype(int))
-    names = [visible(str(along[column].iloc[place]), 10 if ordered else max(8, 44 // len(at))) for place in named]
-    ax.set_xticks(at[named], names, parse_math=False)
+    named = np.unique(np.linspace(0, len(at) - 1, min(len(at), MOST_TICKS if ordered else MOST_NAMES)).astype(int))
+    name_ticks(ax, at[named], [str(along[column].iloc[place]) for place in named], 10 if ordered else LABEL)
     ax.locator_params(axis="y", nbins=5)
     lines = {"dashed: all rows": whole, "red: bound": bound}
     title = "; ".join(name for name, value in lines.items() if value is not None)
@@ -173,7 +182,7 @@ def differences(frame: pd.DataFrame, ax: "Axes | None" = None, *, palette: Palet
     frame_of_intervals(ax, shown, "difference", include=0.0)
     draw_intervals(ax, shown, "difference", places, colours.tolist(), palette)
     part = f", {len(shown)} of {len(known):,} rows" if len(known) > len(shown) else ""
-    name_axes(ax, palette, x=f"difference in log loss (below 0: better{part})")
+    name_axes(ax, palette, x=f"difference in log loss (below 0: better{part})", x_at="right")
     return ax
 
 
@@ -199,7 +208,10 @@ def by_excess(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def along_column(frame: pd.DataFrame, column: str, metric: str | None) -> tuple[str, pd.DataFrame, float | None]:
-    """The metric that is drawn, the slices of a column alone in the order of its values, and the metric of all rows."""
+    """The metric that is drawn, the slices of a column alone in the order of its values, and the metric of all rows.
+
+    The last is None where it is no height that a slice could reach.
+    """
     metric = loss_in(frame) if metric is None else metric
     names = [str(name) for name in frame.loc[:, :"slice"]][:-1]
     are_windows = names[1:3] == [of.name for of in WINDOW]
@@ -219,7 +231,8 @@ def along_column(frame: pd.DataFrame, column: str, metric: str | None) -> tuple[
             f"the metrics must have slices by {column!r} alone, got none: evaluate with by=[[{column!r}], ...]"
         )
     along = of_set[of_set[column].notna() & of_set[metric].notna()].sort_values(column, kind="stable")
-    return metric, along, None if are_windows else float(frame.loc[is_all, metric].iloc[0])
+    is_total = metric in SUMS or pd.api.types.is_integer_dtype(frame[metric])
+    return metric, along, None if are_windows or is_total else float(frame.loc[is_all, metric].iloc[0])
 
 
 def grouping_id_of(names: Sequence[str], column: str) -> int:

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from logloss_spark.extras import from_extra
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.bars import ends_of
 from logloss_spark.report.palette import Palette
-from logloss_spark.wording import visible
+from logloss_spark.wording import columns_taken, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,12 @@ SMALL, SMALLER = 8.0, 7.0
 
 LABEL = 28
 """The longest name of a slice beside an axis, in characters."""
+
+DASHED = (0, (4, 3))
+"""The dashes of a line that is no data, and no axis: the diagonal, or all rows."""
+
+SIGN = 0.6
+"""The width of a letter, of the size of its text."""
 
 BAND = 0.25
 """The opacity of a band around a line of the same colour."""
@@ -57,9 +63,21 @@ def figure_of(palette: Palette, height: float, *, shown: bool = False) -> "Figur
     return figure
 
 
-def name_axes(ax: "Axes", palette: Palette, *, x: str = "", y: str = "", title: str = "") -> None:
-    """Write what the axes are, and above them what is drawn."""
-    ax.set_xlabel(visible(x, 80), color=palette.ink, fontsize=SMALL, parse_math=False)
+def name_axes(
+    ax: "Axes",
+    palette: Palette,
+    *,
+    x: str = "",
+    y: str = "",
+    title: str = "",
+    x_at: Literal["center", "right"] = "center",
+) -> None:
+    """Write what the axes are, and above them what is drawn.
+
+    Beside long names on the y axis there is little room: a label of the x axis that ends on the right may be as long
+    as the figure is wide.
+    """
+    ax.set_xlabel(visible(x, 80), loc=x_at, color=palette.ink, fontsize=SMALL, parse_math=False)
     ax.set_ylabel(visible(y, 80), color=palette.ink, fontsize=SMALL, parse_math=False)
     ax.set_title(visible(title, 80), color=palette.ink, fontsize=SMALL, loc="left", parse_math=False)
 
@@ -81,12 +99,12 @@ def signed(values: Sequence[float]) -> list[str]:
 
     Examples
     --------
-    >>> signed([0.0134, -0.00071])
-    ['+0.0134', '−0.0007']
+    >>> signed([0.0134, -0.00071, -1e-9])
+    ['+0.0134', '−0.0007', '+0.0000']
     """
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 0
-    return [f"{value:+.{decimals}f}".replace("-", "−") for value in values]
+    return [f"{value:+z.{decimals}f}".replace("-", "−") for value in values]
 
 
 def explain(ax: "Axes", palette: Palette, entries: Sequence[tuple[Any, str]], **options: Any) -> None:
@@ -107,6 +125,17 @@ def name_rows(ax: "Axes", names: Sequence[str], palette: Palette) -> Array:
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return places
+
+
+def name_ticks(ax: "Axes", places: Array, names: Sequence[str], longest: int) -> None:
+    """Name places of the x axis, each in at most so many letters. Names that have no room side by side are slanted."""
+    shown = [visible(name, longest) for name in names]
+    ax.set_xticks(places, shown, parse_math=False)
+    room = 72.0 * ax.bbox.width / ax.figure.dpi / (SIGN * SMALLER)
+    if len(shown) * (max(map(columns_taken, shown)) + 1) > room:
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        for label in ax.get_xticklabels():
+            label.set(**slanted)
 
 
 def height_of_rows(count: int) -> float:

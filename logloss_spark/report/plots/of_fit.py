@@ -107,5 +107,5 @@ def coefficients(
     frame_of_intervals(ax, shown, "coefficient", include=0.0)
     draw_intervals(ax, shown, "coefficient", places, [palette.first] * len(shown), palette)
     part = f" ({len(shown)} of {len(frame):,})" if len(frame) > len(shown) else ""
-    name_axes(ax, palette, x=f"coefficient{part}")
+    name_axes(ax, palette, x=f"coefficient{part}", x_at="right")
     return ax

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SMALL_REST = 0.01
-"""The rest is drawn if it is larger than this share of the smaller of the other two steps."""
+"""The rest is drawn if it is larger than this share of the smaller of the other two steps, and not shown as 0."""
 
 
 def decomposition(
@@ -62,7 +62,8 @@ def decomposition(
         ("miscalibration", row["log_loss_miscalibration"], palette.bad),
     ]
     rest = row["log_loss_corp_rest"]
-    if abs(rest) > SMALL_REST * min(abs(size) for _, size, _ in steps):
+    shown = signed([*(size for _, size, _ in steps), rest])[-1]
+    if abs(rest) > SMALL_REST * min(abs(size) for _, size, _ in steps) and shown.strip("+−0."):
         steps.append(("rest (cells)", rest, palette.soft))
     places = name_rows(ax, ["uncertainty", *(name for name, _, _ in steps), "log loss"], palette)
     ends = np.cumsum([row["label_entropy"], *(size for _, size, _ in steps)])

@@ -13,7 +13,7 @@
   const written = (value, { kind, decimals }) => {
     if (value === null) return "-";
     if (typeof value === "string") return value;
-    return kind === "count" ? value.toLocaleString("en-US") : value.toFixed(decimals);
+    return kind === "count" ? value.toLocaleString("en-US") : value.toFixed(decimals).replace(/^-(?=[0.]+$)/, "");
   };
   const number = (value) => (typeof value === "string" ? parseFloat(value.replace("inf", "Infinity")) : value);
   const compare = (a, b) => {
