@@ -128,10 +128,10 @@ def over(
         The frame has no such slice column or metric, no grouping set of the column alone, or windows of several sizes.
     """
     metric, along, whole = along_column(frame, column, metric)
+    if along.empty:
+        return say_nothing(axes_of(ax, palette, 2.4), palette, "no slice was scored")
     at, ordered = positions(along[column].tolist())
     ax = axes_of(ax, palette, 2.4 if ordered else 3.0)
-    if along.empty:
-        return say_nothing(ax, palette, "no slice was scored")
     if whole is not None:
         ax.axhline(whole, color=palette.soft, lw=0.8, ls=DASHED, label="all")
     if bound is not None:
