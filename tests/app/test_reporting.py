@@ -155,7 +155,7 @@ def test_a_config_is_shown_as_the_toml_that_it_is() -> None:
 
 
 def test_forecasts_of_several_classes_and_other_losses_have_pages(spark: SparkSession, tmp_path: Path) -> None:
-    rows = [(i % 3, [0.5, 0.3, 0.2], 0.1 + 0.2 * (i % 4), i % 2, f"<b>{i % 2}") for i in range(60)]
+    rows = [(i % 3, [0.5, 0.3, 0.2], 0.1 + 0.2 * (i % 4), i % 2, f"<b>{i % 2}") for i in range(120)]
     df = spark.createDataFrame(rows, "label int, p array<double>, q double, happened int, side string")
     path = tmp_path / "page.html"
     with ls.evaluate(df, label="label", prediction="p", by="side", classes=(0, 1, 2)) as evaluation:
