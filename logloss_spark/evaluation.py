@@ -23,6 +23,7 @@ from logloss_spark.report.page import InReport, Page
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles, slices_of
 from logloss_spark.rows.advice import advice
+from logloss_spark.rows.columns import kind_of
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.losses import check_loss
@@ -251,9 +252,16 @@ class Evaluation(HeldState):
         Raises
         ------
         SpecError
-            A library of the extra `report` is missing, or the file cannot be written there.
+            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
+            cannot be written there.
         """
         check_libraries()
+        for other in others:
+            if not isinstance(other, InReport):
+                raise SpecError(
+                    "a report also shows a Drift, a Comparison, a Calibrator or a LogisticModel, "
+                    f"got a {kind_of(other)}"
+                )
         fields = {name: value for other in others for name, value in other.in_report().items()}
         write_report(path, replace(self.report_page(), **fields))
 

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from logloss_spark.checks import between
 from logloss_spark.errors import DataError, SpecError
 from logloss_spark.io.local import LocalTable
-from logloss_spark.state import State
+from logloss_spark.state import State, check_is_state
 from logloss_spark.statistics.power import POWER, detectable, rows_for
 from logloss_spark.statistics.reporting import Coverage, Reading
 from logloss_spark.tables.comparison import comparison_table
@@ -70,6 +70,7 @@ def rows_needed(
     >>> ls.rows_needed(paired, difference=0.02), ls.rows_needed(single, difference=0.02)
     (1046, 1662)
     """
+    check_is_state(state)
     coverage = Coverage(confidence=confidence)
     between("power", power, 0.5, 1.0)
     if not isinstance(difference, (int, float)) or not 0.0 < abs(difference) < math.inf:

@@ -95,6 +95,12 @@ def test_what_cannot_be_meant_of_a_comparison_is_one_line(compared, asked, line)
     assert str(refused.value) == line
 
 
+def test_an_evaluation_is_not_its_state(df):
+    line = "must be of type State, got a logloss_spark Evaluation: give the .state of an evaluation"
+    with ls.evaluate(df, label="y", prediction="a") as evaluation, pytest.raises(SpecError, match=line):
+        ls.rows_needed(evaluation, difference=0.1)
+
+
 def test_a_row_alone_says_nothing_of_others(df):
     state = ls.evaluate(df.limit(1), label="y", prediction="a").state
     with pytest.raises(DataError, match="the state must have a standard error, got 1 scored row"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -92,6 +92,7 @@ class Page:
         return self.metrics.loc[self.metrics["slice"] == "all"].iloc[0]
 
 
+@runtime_checkable
 class InReport(Protocol):
     """What can be shown in the report of an evaluation: a drift, a comparison, a calibrator, a fitted model."""
 

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 import logloss_spark as ls
 from logloss_spark.app.cli import main
 from logloss_spark.app.reporting import toml_lines
+from logloss_spark.errors import SpecError
 
 DAYS = [f"2026-11-{day:02}" for day in range(1, 5)]
 
@@ -141,6 +142,9 @@ def test_an_evaluation_gives_the_same_bytes_twice(spark: SparkSession, tmp_path:
             state = evaluation.state
             moved = ls.drift(state.where("day = '2026-11-01'"), state.where("day = '2026-11-02'"))
             evaluation.to_html(f"{tmp_path}/{name}.html", moved)
+    said = "a report also shows a Drift, a Comparison, a Calibrator or a LogisticModel, got a builtins str"
+    with pytest.raises(SpecError, match=said):
+        evaluation.to_html(f"{tmp_path}/{name}.html", "moved")  # type: ignore[arg-type]
     document = (tmp_path / "first.html").read_text()
     assert (tmp_path / "second.html").read_text() == document
     assert "eps=1e-09," in document
