@@ -5,6 +5,13 @@ from typing import Any
 
 from logloss_spark.errors import SpecError
 
+PACKAGES = {
+    "report": ("jinja2", "matplotlib"),
+    "mlflow": ("mlflow-skinny",),
+    "openlineage": ("openlineage-python",),
+}
+"""The packages that each extra brings, as `pyproject.toml` has them."""
+
 
 def from_extra(module: str, extra: str, what: str) -> Any:
     """Import and return a module of an extra.
@@ -26,7 +33,7 @@ def from_extra(module: str, extra: str, what: str) -> Any:
     --------
     >>> from_extra("matplotlib_of_nobody", "report", "plots")
     Traceback (most recent call last):
-    logloss_spark.errors.SpecError: plots need the package matplotlib_of_nobody: pip install 'logloss-spark[report]'
+    logloss_spark.errors.SpecError: plots need the package matplotlib_of_nobody: pip install jinja2 matplotlib
     """
     try:
         return import_module(module)
@@ -34,4 +41,4 @@ def from_extra(module: str, extra: str, what: str) -> Any:
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
             raise
-        raise SpecError(f"{what} need the package {package}: pip install 'logloss-spark[{extra}]'") from None
+        raise SpecError(f"{what} need the package {package}: pip install {' '.join(PACKAGES[extra])}") from None

@@ -311,7 +311,7 @@ def test_without_the_extra_one_line_says_which_is_missing() -> None:
         "except logloss_spark.SpecError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "reports need the package jinja2: pip install 'logloss-spark[report]'\n"
+    assert done.stdout == "reports need the package jinja2: pip install jinja2 matplotlib\n"
 
 
 @pytest.mark.slow

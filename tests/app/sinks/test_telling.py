@@ -125,7 +125,7 @@ def test_a_library_that_is_missing_is_an_error_before_the_run(
     capsys.readouterr()
     assert main(["evaluate", "--config", str(config)]) == 2
     assert capsys.readouterr().err == (
-        "logloss-spark: error: runs in MLflow need the package mlflow: pip install 'logloss-spark[mlflow]'\n"
+        "logloss-spark: error: runs in MLflow need the package mlflow: pip install mlflow-skinny\n"
     )
 
 
