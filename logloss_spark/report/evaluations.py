@@ -37,11 +37,11 @@ def worst_first(loss: str) -> Order:
     return Order((("few", True), (loss, False)))
 
 
-def first_slices(table: DataFrame | LocalTable) -> Ranked:
-    """Collect the slices of a table of metrics that are shown, where all of them would be too many for the driver."""
+def first_slices(table: DataFrame | LocalTable, order: Order | None = None, limit: int = SHOWN_SLICES) -> Ranked:
+    """Collect the first slices of a table of metrics, by default the worst, where all would be too many to collect."""
     if isinstance(table, LocalTable):
-        return ranked(table.frame, worst_first(loss_in(table.schema.names)), SHOWN_SLICES)
-    return first_of_each_set(table, worst_first(loss_in(table.columns)), SHOWN_SLICES)
+        return ranked(table.frame, order or worst_first(loss_in(table.schema.names)), limit)
+    return first_of_each_set(table, order or worst_first(loss_in(table.columns)), limit)
 
 
 def last_windows(table: DataFrame | LocalTable) -> Ranked:

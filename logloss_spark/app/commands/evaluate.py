@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, records_of
@@ -50,6 +51,7 @@ from logloss_spark.app.storing import (
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.gates.estimates import Measurement
+from logloss_spark.gates.patterns import grouping_sets_of, pattern_of
 from logloss_spark.gates.rules import Gate
 from logloss_spark.io.files import FileTable
 from logloss_spark.io.lake_tables import pinned
@@ -57,10 +59,11 @@ from logloss_spark.io.local import as_dataframe
 from logloss_spark.io.units import Unit, fingerprint_of, units_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.kernels.status import STATUSES
-from logloss_spark.report.evaluations import title_of, view_of, what_is_measured
+from logloss_spark.report.evaluations import first_slices, title_of, view_of, what_is_measured
+from logloss_spark.report.frames import Order
 from logloss_spark.report.html import check_libraries
 from logloss_spark.report.page import Page
-from logloss_spark.roles import Roles, slices_of
+from logloss_spark.roles import Roles, grouping_sets, slices_of
 from logloss_spark.rows.inputs import Rows, rows_of
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.state import State
@@ -178,6 +181,13 @@ class EvaluateConfig(WithDashboards):
         self.check_dashboards(slices, ("rows", "n", *STATUSES, *(self.evaluate.metrics or columns)))
 
     @property
+    def sets_of_dashboards(self) -> tuple[tuple[str, ...], ...]:
+        """The grouping sets that dashboards name."""
+        slices = (*(self.store.unit if self.store else ()), *self.roles.slices)
+        named = [text for section in self.dashboards.values() for text in section.slices]
+        return grouping_sets_of([pattern_of(text, slices) for text in named], slices)
+
+    @property
     def roles(self) -> Roles:
         """Which columns mean what."""
         return self.evaluate.roles(self.columns)
@@ -197,10 +207,12 @@ class Steps:
     judge : judges it by the gate, before anything is written; a run on a store has a verdict for each day
     publish : does something more once all is written, and adds to the outcome; not called where all is withheld
     page : makes the page of its report, given the worst verdict
+    measure : measures it for dashboards; a run on a store has the numbers of its last day
     """
 
     judge: Callable[[Evaluation], Sequence[Judged]]
     page: Callable[[Evaluation, Judged | None], Page]
+    measure: Callable[[Evaluation], Measurement | None]
     publish: Callable[[Evaluation, Outcome], Outcome] = lambda _, outcome: outcome
 
 
@@ -231,7 +243,12 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         found = evaluation.report_page(searched(evaluation.state, config.evaluate))
         return described(replace(found, title=config.title), given, judgement_of(worst), config.input.name)
 
-    outcome, verdicts = evaluate_rows(spark, config, given, ready(spark, config, table, files), Steps(judge, page))
+    def measure(evaluation: Evaluation) -> Measurement:
+        found = evaluation.to_pandas(SLICES_FOR_DASHBOARDS, sort_by="rows")
+        return measurement_of(found, config.roles.sets, config.evaluate)
+
+    steps = Steps(judge, page, measure)
+    outcome, verdicts = evaluate_rows(spark, config, given, ready(spark, config, table, files), steps)
     return published(outcome, verdicts[0].judgement, config.input.name, given) if verdicts else outcome
 
 
@@ -284,6 +301,15 @@ def evaluate_due(
         def page(evaluation: Evaluation, worst: Judged | None) -> Page:
             return page_of_store(config, given, subjects, states_with(store, plan, evaluation.state), worst)
 
+        def measure(evaluation: Evaluation) -> Measurement | None:
+            if not subjects:  # a unit without a day, of a store of days
+                return None
+            state = states_with(store, plan, evaluation.state)(subjects[-1].units)
+            sets = grouping_sets([*config.roles.sets, *config.sets_of_dashboards])
+            most_rows = Order((("rows", False),))
+            found = first_slices(state.measured(sets, asked), most_rows, SLICES_FOR_DASHBOARDS).frame
+            return measurement_of(found, sets, asked)
+
         def publish(evaluation: Evaluation, outcome: Outcome) -> Outcome:
             if isinstance(of_rows, FileTable):
                 check_files_unchanged(plan, table, of_rows)
@@ -294,7 +320,7 @@ def evaluate_due(
             metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
             return with_snapshot(outcome, section, store.publish(plan, evaluation.state, metrics))
 
-        outcome, verdicts = evaluate_rows(spark, config, given, rows, Steps(judge, page, publish))
+        outcome, verdicts = evaluate_rows(spark, config, given, rows, Steps(judge, page, measure, publish))
         notes += notes_on_days(verdicts, subjects)
     else:
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
@@ -413,9 +439,7 @@ def evaluate_rows(
             slices=records_of(first, asked.metrics),
             details={"engine": asdict(ran), "sources": sources}
             | ({} if worst is None else {"worst_slices": worst.to_record()}),
-            measured=measured_for_dashboards(evaluation, slices_of(rows.roles.sets), asked)
-            if config.dashboards
-            else None,
+            measured=steps.measure(evaluation) if config.dashboards else None,
             source=fingerprint_of(rows.files),
             written={} if withheld else outputs,
             view=view,
@@ -442,10 +466,9 @@ def page_of_store(
     return described(page, given, judgement_of(worst), subject.name(config.store.path))
 
 
-def measured_for_dashboards(evaluation: Evaluation, slices: Sequence[str], asked: Evaluate) -> Measurement:
-    """Return the chosen metrics of the slices that dashboards may name: of each grouping set those of most rows."""
-    table = evaluation.to_pandas(SLICES_FOR_DASHBOARDS, sort_by="rows")
-    return Measurement(table.drop(columns=left_out(table.columns, asked.metrics)), tuple(slices))
+def measurement_of(table: pd.DataFrame, sets: Sequence[Sequence[str]], asked: Evaluate) -> Measurement:
+    """Return the chosen metrics of the slices of these grouping sets."""
+    return Measurement(table.drop(columns=left_out(table.columns, asked.metrics)), slices_of(sets))
 
 
 def notes_on_sources(sources: Mapping[str, str]) -> list[str]:

@@ -96,6 +96,14 @@ def has_numbers(outcome: Outcome) -> bool:
     return outcome.measured is not None or "report" in outcome.details or outcome.command == "gate"
 
 
+def unmatched(outcome: Outcome, chosen: Chosen) -> list[str]:
+    """Return the patterns of slices that name no slice of those that were measured."""
+    if outcome.measured is None:
+        return []
+    names, slices = outcome.measured.names, outcome.measured.slices
+    return [text for text in chosen.slices if not any(map(pattern_of(text, slices).names, names))]
+
+
 def of_slices(measured: Measurement, chosen: Chosen, by_default: Collection[str] | None) -> Iterator[Number]:
     """The metrics of the slices that are named; where a pattern names several, those of most rows first."""
     table, names = measured.table, measured.names

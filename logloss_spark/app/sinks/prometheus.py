@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.numbers import OF_A_FIT, PRINTED, Chosen, Number, has_numbers, numbers_of
+from logloss_spark.app.sinks.numbers import OF_A_FIT, PRINTED, Chosen, Number, has_numbers, numbers_of, unmatched
 from logloss_spark.app.sinks.run import Dashboard, Ending, Run
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.patterns import readable
@@ -40,6 +40,7 @@ HELP = {
     "dashboard_told": "Whether a dashboard could be told of the last run.",
     "gate_verdict": "1 for the verdict of each rule.",
     "counted": "What the last run counted, by kind, such as the rows that were read.",
+    "patterns_without_slice": "Patterns of slices that name no slice of the last run.",
     "series_left_out": f"Series that the file lacks because it has at most {MOST}.",
 }
 """What each series on the run means. Series on metrics are described by the catalogue."""
@@ -128,7 +129,7 @@ def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, ol
     nothing was due keeps those of the run before, which still are what is stored.
     """
     common = (("name", name), ("command", run.command), *section.labels.items())
-    of_run = list(on_run(run, ending, older.success))
+    of_run = list(on_run(section, run, ending, older.success))
     left_out = max(len(of_run) - (MOST - 1), 0)
     of_run = of_run[: MOST - 1]
     room = MOST - 1 - len(of_run)
@@ -156,7 +157,7 @@ def first_samples(lines: str, most: int) -> tuple[str, int]:
     return "".join(kept), max(samples - most, 0)
 
 
-def on_run(run: Run, ending: Ending, success: float | None) -> Iterator[Sample]:
+def on_run(section: PrometheusSection, run: Run, ending: Ending, success: float | None) -> Iterator[Sample]:
     """The series on a run."""
     ended = ending.ended.timestamp()
     last = ended if ending.exit_code == 0 else success
@@ -168,6 +169,8 @@ def on_run(run: Run, ending: Ending, success: float | None) -> Iterator[Sample]:
     for dashboard, told in ending.told.items():
         yield on("dashboard_told", told, dashboard=dashboard)
     if ending.outcome is not None:
+        if ending.outcome.measured is not None:
+            yield on("patterns_without_slice", len(unmatched(ending.outcome, section)))
         for kind, count in ending.outcome.counts.items():
             yield on("counted", count, kind=kind)
         for rule in ending.outcome.verdicts:

@@ -12,7 +12,7 @@ from logloss_spark.app.ending import last_words
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.sinks.mlflow import MlflowSection, mlflow
-from logloss_spark.app.sinks.numbers import Chosen
+from logloss_spark.app.sinks.numbers import Chosen, unmatched
 from logloss_spark.app.sinks.openlineage import OpenLineageSection, openlineage
 from logloss_spark.app.sinks.prometheus import PrometheusSection, prometheus
 from logloss_spark.app.sinks.run import DASHBOARDS, Dashboard, Ending, Run, run_of
@@ -81,7 +81,17 @@ def telling(config: JobConfig, given: Namespace, secrets: Sequence[str]) -> Iter
         raise
     finally:
         outcome = found[0] if found else None
+        if outcome is not None:
+            tell_unmatched(config, outcome)
         end_all(dashboards, Ending(ended=datetime.now(UTC), exit_code=code, error=error, outcome=outcome), secrets)
+
+
+def tell_unmatched(config: WithDashboards, outcome: Outcome) -> None:
+    """Print a line for each dashboard whose patterns of slices name no slice."""
+    for name, section in config.dashboards.items():
+        if missing := unmatched(outcome, section):
+            patterns = ", ".join(visible(repr(text), MESSAGE) for text in missing)
+            tell(f"logloss-spark: [{name}] slices: no slice that was measured matches {patterns}")
 
 
 def end_all(dashboards: Sequence[Dashboard], ending: Ending, secrets: Sequence[str]) -> None:

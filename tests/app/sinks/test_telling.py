@@ -167,6 +167,31 @@ def test_a_command_tells_all_dashboards_what_it_found(
     assert run.inputs.dataset_inputs[0].dataset.digest == completed["inputs"][0]["facets"]["version"]["datasetVersion"]
 
 
+def test_with_a_store_dashboards_are_told_of_the_last_day_that_was_stored(
+    tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day, p in (("2026-11-25", 0.5), ("2026-11-26", 0.25)):
+        (tmp_path / "rows" / f"day={day}").mkdir(parents=True)
+        table = pa.table({"y": [0] * 8, "p": [p] * 8, "country": ["de", "fr"] * 4})
+        pq.write_table(table, tmp_path / "rows" / f"day={day}" / "part.parquet")
+    config = tmp_path / "clicks.toml"
+    config.write_text(
+        f'[input]\npath = "{tmp_path}/rows"\n[columns]\nlabel = "y"\nprediction = "p"\n'
+        f'[evaluate]\nby = "country"\n[store]\npath = "{tmp_path}/states"\nunit = ["day"]\n'
+        f'[prometheus]\nfolder = "{tmp_path}"\nslices = ["all", "country=*", "day=*", "country=it"]\n'
+    )
+    capsys.readouterr()
+    assert main(["evaluate", "--config", str(config)]) == 0
+    said = capsys.readouterr().err
+    assert said == "logloss-spark: [prometheus] slices: no slice that was measured matches 'country=it'\n"
+    families = parsed((tmp_path / "clicks.evaluate.prom").read_text())
+    rows = {dict(key)["slice"]: number for key, number in families["logloss_spark_rows"].values.items()}
+    assert rows == {"all": 8, "country=de": 4, "country=fr": 4, "day=2026-11-26": 8}
+    loss = families["logloss_spark_log_loss"].values
+    assert list(loss.values()) == [pytest.approx(-math.log(0.75))] * 4
+    assert list(families["logloss_spark_patterns_without_slice"].values.values()) == [1]
+
+
 def test_the_textfile_of_a_run_that_fails_at_once_has_its_exit_code(tmp_path: Path, spark: SparkSession) -> None:
     config = tmp_path / "clicks.toml"
     config.write_text(EVALUATE.replace('"p"', f'"{tmp_path}/nothing"', 1) + f'[prometheus]\nfolder = "{tmp_path}"\n')
