@@ -28,7 +28,7 @@ from logloss_spark.states.schema import (
 )
 from logloss_spark.states.slices import slice_types
 from logloss_spark.states.state import CheckedState, aligned, check_sources, completed, keyed, table_columns, union_of
-from logloss_spark.wording import counted
+from logloss_spark.wording import counted, shortened
 
 SLACK = 1e-9
 """Relative difference up to which two sums of the same rows agree: the order of adding changes the last digits."""
@@ -107,7 +107,10 @@ def check_has_fingerprint(table: object) -> None:
             "evaluations and comparisons have theirs as .state"
         )
     if "fingerprint" not in table.columns:
-        raise SpecError(f"a state must have a column 'fingerprint', and this table has only {', '.join(table.columns)}")
+        raise SpecError(
+            "this table is no saved state: a state must have a column 'fingerprint', "
+            f"got {shortened(table.columns) or 'none'}. Evaluate the table, and save its state"
+        )
 
 
 def conventions_in(tables: Sequence[DataFrame]) -> list[Conventions]:

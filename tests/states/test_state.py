@@ -406,7 +406,7 @@ def test_a_table_of_states_made_differently_is_refused(small):
 
 
 def test_a_table_that_is_no_state_is_refused(table):
-    with pytest.raises(SpecError, match="a state must have a column 'fingerprint'"):
+    with pytest.raises(SpecError, match="this table is no saved state: a state must have a column 'fingerprint', got "):
         ls.State(table)
     with pytest.raises(SpecError, match=r"got a pyspark DataFrame: wrap it, as in State\(df\)"):
         ls.merge(table)
