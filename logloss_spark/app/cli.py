@@ -20,6 +20,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import open_standard_streams, say, tell
 from logloss_spark.app.progress import progress
 from logloss_spark.app.sinks.telling import telling
+from logloss_spark.checks import one_of
 from logloss_spark.errors import MESSAGE, LogLossError, SpecError
 from logloss_spark.io.secrets import redacted, secrets_in, secrets_in_text
 from logloss_spark.io.session import session
@@ -85,6 +86,7 @@ def run_command(arguments: argparse.Namespace, hidden: Sequence[str]) -> None:
         arguments.config, of=command.config, overrides=arguments.overrides, run_date=arguments.run_date
     )
     with telling(config, arguments, hidden) as found:
+        command.check(config, arguments)
         run_and_print(command, config, arguments, hidden, found)
 
 
@@ -143,6 +145,11 @@ def running(app_name: str) -> Iterator[SparkSession]:
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser that raises its errors, so that they are printed as all others: one line, exit code 2."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raise SpecError for a word that is none of the choices, with the one that may be meant."""
+        if action.choices is not None:
+            one_of(action.metavar if isinstance(action.metavar, str) else action.dest, value, tuple(action.choices))
 
     def error(self, message: str) -> NoReturn:
         """Raise SpecError with what is wrong with the arguments."""

@@ -15,6 +15,10 @@ def add_no_arguments(_: ArgumentParser) -> None:
     """Leave a command with the arguments that all commands have."""
 
 
+def check_nothing(_: object, __: Namespace) -> None:
+    """Leave a command without checks of its own before Spark starts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command(Generic[Config]):
     """A subcommand.
@@ -29,6 +33,8 @@ class Command(Generic[Config]):
         The dataclass of its config.
     add_arguments : callable
         Adds its own arguments to a parser.
+    check : callable
+        Raises SpecError, before Spark starts, where config and arguments lack something, or a library is missing.
     run : callable
         Does its work, and returns what it found.
     """
@@ -38,3 +44,4 @@ class Command(Generic[Config]):
     config: type[Config]
     run: Callable[[SparkSession, Config, Namespace], Outcome]
     add_arguments: Callable[[ArgumentParser], None] = add_no_arguments
+    check: Callable[[Config, Namespace], None] = check_nothing

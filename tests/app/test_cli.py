@@ -391,6 +391,11 @@ def test_wrong_arguments_are_one_line(arguments: list[str], capsys: pytest.Captu
     assert said.err.count("\n") == 1
 
 
+def test_a_command_that_is_misspelt_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evalute"]) == 2
+    assert capsys.readouterr().err.endswith("got 'evalute'. Did you mean 'evaluate'?\n")
+
+
 def test_a_crash_is_one_line_too_and_its_stack_comes_when_asked_for(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 import logloss_spark as ls
+from logloss_spark.app import cli
 from logloss_spark.app.cli import main
 from logloss_spark.app.reporting import toml_lines
 from logloss_spark.errors import SpecError
@@ -115,6 +117,20 @@ def test_a_report_says_why_nothing_was_published_and_one_that_is_repeated_is_wri
     (tmp_path / "report.html").unlink()
     repeated = run("evaluate", more=STORE + passes)
     assert (repeated.code, "<strong>Pass</strong>" in repeated.document) == (0, True)
+
+
+def test_what_a_report_lacks_is_said_before_spark_starts(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "running", None)
+    assert "a report is written to a file, got none" in run("report", "--set", "output.report=").err
+    assert "--dry-run and --full are about the units of a store" in run("evaluate", "--full").err
+    assert "metrics are read off states, got none" in run("metrics").err
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    for command in ("evaluate", "report"):
+        ran = run(command, more='state = "{folder}/state"\n')
+        said = "logloss-spark: error: reports need the package jinja2: pip install jinja2 matplotlib\n"
+        assert (ran.code, ran.err) == (2, said)
 
 
 def test_a_report_that_cannot_be_made_is_one_line(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -216,6 +216,14 @@ class Steps:
     publish: Callable[[Evaluation, Outcome], Outcome] = lambda _, outcome: outcome
 
 
+def check(config: EvaluateConfig, given: Namespace) -> None:
+    """Raise SpecError for options without the store that they are about, or without a library that a report needs."""
+    if config.store is None and (given.dry_run or given.full):
+        raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
+    if config.output.report:
+        check_libraries()
+
+
 def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcome:
     """Evaluate a table of predictions, and write what the config asks for; with a store, the units that are due.
 
@@ -226,15 +234,11 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
     BusyError
         Another job writes the same outputs, or has stored the same units.
     """
-    if config.output.report:
-        check_libraries()
     source = pinned(spark, config.input) if config.store else config.input
     table = read_input(spark, source, config.columns)
     files = files_of_input(spark, table, source, config.columns, engine=config.evaluate.engine)
     if config.store is not None:
         return evaluate_due(spark, config, given, source, (table, files))
-    if given.dry_run or given.full:
-        raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
 
     def judge(evaluation: Evaluation) -> list[Judged]:
         return [Judged(judged(spark, config.gate, evaluation.state, config.evaluate))] if config.gate else []
@@ -489,5 +493,6 @@ COMMAND = Command(
     example="conf/evaluate.toml",
     config=EvaluateConfig,
     run=run,
+    check=check,
     add_arguments=add_arguments,
 )

@@ -98,7 +98,6 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
         The states were made under different conventions, or are none. Then nothing has been written.
     """
     asked, windows = config.evaluate, windows_of(given)
-    check_outputs(given)
     paths = {"metrics": given.to, "reliability": given.reliability, "by_class": given.by_class}
     outputs = {name: path for name, path in paths.items() if path}
     states = states_of(spark, config, given)
@@ -139,12 +138,10 @@ def run(spark: SparkSession, config: MetricsConfig, given: Namespace) -> Outcome
 
 def states_of(spark: SparkSession, config: MetricsConfig, given: Namespace) -> ReadStates:
     """Read the states that the command line names, or else those of the store."""
-    if given.states:
-        states = read_states(spark, given.states, config.output.format, given.allow_missing)
-        return states if given.where is None else replace(states, sum=states.sum.where(given.where))
-    if config.store is None:
-        raise SpecError("metrics are read off states, got none: name where they are stored, or a [store] in the config")
-    return read_store(spark, config.store, given.where)
+    if config.store is not None and not given.states:
+        return read_store(spark, config.store, given.where)
+    states = read_states(spark, given.states, config.output.format, given.allow_missing)
+    return states if given.where is None else replace(states, sum=states.sum.where(given.where))
 
 
 def without(name: str, sets: Sets) -> Sets:
@@ -152,8 +149,11 @@ def without(name: str, sets: Sets) -> Sets:
     return grouping_sets([[column for column in columns if column != name] for columns in sets])
 
 
-def check_outputs(given: Namespace) -> None:
-    """Raise SpecError where an output is asked for that there is not."""
+def check(config: MetricsConfig, given: Namespace) -> None:
+    """Raise SpecError where there are no states, or an output is asked for that there is not."""
+    if config.store is None and not given.states:
+        raise SpecError("metrics are read off states, got none: name where they are stored, or a [store] in the config")
+    windows_of(given)
     if given.long and not given.to:
         raise SpecError(
             "--long is the form in which metrics are written, got no --to: say where, as in --to PATH --long"
@@ -196,5 +196,6 @@ COMMAND = Command(
     example="conf/evaluate.toml",
     config=MetricsConfig,
     run=run,
+    check=check,
     add_arguments=add_arguments,
 )

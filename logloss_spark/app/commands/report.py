@@ -55,26 +55,39 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_by(parser)
 
 
+def check(config: ReportConfig, given: Namespace) -> None:
+    """Raise SpecError without states to report on, a file to write to, or a library of the extra `report`."""
+    if not file_of(config, given):
+        raise SpecError("a report is written to a file, got none: give --to FILE, or set `report` in [output]")
+    if not config.store and not states_of(config, given):
+        raise SpecError("a report is on stored states, got none: name some, or a [store] in the config")
+    check_libraries()
+
+
+def file_of(config: ReportConfig, given: Namespace) -> str:
+    """Return where the report is written."""
+    return given.to or config.output.report or ""
+
+
+def states_of(config: ReportConfig, given: Namespace) -> list[str]:
+    """Return where the states are that the report is on, if they are in no store."""
+    return given.states or ([config.output.state] if config.output.state else [])
+
+
 def run(spark: SparkSession, config: ReportConfig, given: Namespace) -> Outcome:
     """Write a report on stored states.
 
     Raises
     ------
     SpecError
-        There is no state to report on, or no file to write to; or a library of the extra `report` is missing.
+        The states cannot be reported on like this, or the file cannot be written.
     MissingInputError
         A state is missing, or the store does not have this day.
     """
-    path = given.to or config.output.report
-    if not path:
-        raise SpecError("a report is written to a file, got none: give --to FILE, or set `report` in [output]")
-    check_libraries()
+    path = file_of(config, given)
     if config.store and not given.states:
         return report_on_store(spark, config, config.store, given, path)
-    states = given.states or ([config.output.state] if config.output.state else [])
-    if not states:
-        raise SpecError("a report is on stored states, got none: name some, or a [store] in the config")
-    read = read_states(spark, states, config.output.format, given.allow_missing)
+    read = read_states(spark, states_of(config, given), config.output.format, given.allow_missing)
     with persisted(read.sum) as state:
         judgement = judged(spark, config.gate, state, config.evaluate) if config.gate else None
         page = page_of_state(state, sets_of(given, config.evaluate.sets), config.evaluate, config.title)
@@ -103,5 +116,6 @@ COMMAND = Command(
     example="conf/morning.toml",
     config=ReportConfig,
     run=run,
+    check=check,
     add_arguments=add_arguments,
 )
