@@ -1,5 +1,6 @@
 """How texts are made fit for one line: names from data, counts, and what was probably meant."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -19,6 +20,14 @@ PATH = 250
 
 SHORTENED = 3
 """From this many signs on, the start of a word may stand for the word."""
+
+
+BETWEEN_COLUMNS = re.compile("/(?=[^/=]+=)")
+"""Where a slice in words goes on with the next column."""
+
+
+COLUMN = 10
+"""A column of a slice with its value is shortened to this only where others are no shorter."""
 
 
 COMPARED = 200
@@ -116,6 +125,37 @@ def visible(text: str, width: int = NAME) -> str:
         return whole
     tail = (width - 1) // 2
     return "".join([*fitting(signs, width - 1 - tail), "…", *reversed(fitting(signs[::-1], tail))])
+
+
+def visible_slice(text: str, width: int = NAME) -> str:
+    """Return a slice in words as it can be printed, so that all of its columns are seen.
+
+    Each column has its share of the width, and a value that is longer loses its middle. A value that is empty, or
+    begins or ends with a blank, is in quotation marks.
+
+    Examples
+    --------
+    >>> print(visible_slice("hotel=a very long name/channel=phone", 28))
+    hotel=a…g name/channel=phone
+    >>> print(visible_slice("hotel="), visible_slice("hotel= "))
+    hotel="" hotel=" "
+    """
+    parts = [visible(quoted_if_blank(part), width) for part in BETWEEN_COLUMNS.split(text)]
+    widths = list(map(columns_taken, parts))
+    room, shares = width - (len(parts) - 1), list(widths)
+    for place, at in enumerate(sorted(range(len(parts)), key=widths.__getitem__)):  # short ones leave room to long ones
+        longer = len(parts) - 1 - place
+        shares[at] = min(widths[at], max(room // (longer + 1), room - longer * COLUMN))
+        room -= shares[at]
+    if min(shares) < SHORTENED:
+        return visible(text, width)
+    return "/".join(visible(part, share) for part, share in zip(parts, shares, strict=True))
+
+
+def quoted_if_blank(part: str) -> str:
+    """A column of a slice, with its value in quotation marks if they show where it begins or ends."""
+    name, equals, value = part.partition("=")
+    return f'{name}="{value}"' if equals and (not value or value != value.strip()) else part
 
 
 def columns_taken(text: str) -> int:

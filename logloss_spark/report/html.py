@@ -18,7 +18,7 @@ from logloss_spark.report.sections import sections_of
 from logloss_spark.report.slice_table import cell_text, to_json
 from logloss_spark.report.text import SENTENCE
 from logloss_spark.version import __version__
-from logloss_spark.wording import visible
+from logloss_spark.wording import visible, visible_slice
 
 WITHOUT_SCRIPT = 40
 """Slices that are in the table before a script runs."""
@@ -55,12 +55,16 @@ def to_html(page: Page) -> str:
             return value
         return visible(redacted(value, page.secrets), SENTENCE)
 
+    def breakable(text: str) -> Any:
+        return safe("/<wbr>").join(shown(text).split("/"))
+
     script = template("report.js")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=shown
     )
     environment.filters |= {
         "markup": safe,
+        "breakable": breakable,
         "lines": lines_of,
         "first_rows": first_rows,
         "shown_without_script": shown_without_script,
@@ -115,11 +119,17 @@ def lines_of(table: Mapping[str, Sequence[str]]) -> Iterator[list[Cell]]:
         " ".join(["words"] * are_words(cells) + ["long"] * any(len(cell) > LONG for cell in cells))
         for cells in table.values()
     ]
-    for line in zip(*table.values(), strict=True):
+    shown = [list(map(quoted_blanks, cells)) if name == "slice" else cells for name, cells in table.items()]
+    for line in zip(*shown, strict=True):
         yield [
             Cell(cell, f"{of_column} {MOODS[cell]}".strip() if cell in MOODS else of_column)
             for cell, of_column in zip(line, looks, strict=True)
         ]
+
+
+def quoted_blanks(text: str) -> str:
+    """Return a slice whose empty values, and blanks at their ends, can be seen."""
+    return visible_slice(text, SENTENCE)
 
 
 def are_words(cells: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from logloss_spark.report.plots.canvas import height_of_rows
 from logloss_spark.report.slice_table import FEW, slice_table
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
-from logloss_spark.wording import counted, shortened, visible
+from logloss_spark.wording import counted, shortened, visible, visible_slice
 
 NAMED = 3
 """Slices that a sentence names."""
@@ -67,7 +67,8 @@ def of_gate(page: Page) -> Section | None:
         return None
     shown = view_of_gate(page.judgement, page.subject)
     names = [judged.rule.name for judged in page.judgement.rules]
-    view = View(title="", table=shown.table, remarks=[sentence(line, names) for line in shown.remarks])
+    table = {name: shown.table[name] for name in ("rule", "verdict", "judged", "bound", "slice", "p")}
+    view = View(title="", table=table, remarks=[sentence(line, names) for line in shown.remarks])
     intervals = f"Rules are judged on {100 * page.judgement.gate.confidence:g}% intervals, the worst first."
     return Section(id="gate", title="Gate", lines=[gate_in_words(page.judgement), intervals], tables=[view])
 
@@ -151,7 +152,7 @@ def of_slices(page: Page) -> Section | None:
     total = sum(size for rolled_up, size in page.sizes.items() if rolled_up != overall["grouping_id"]) or len(ordered)
     words = (
         f"{counted(len(worse), 'slice')} of {len(ordered):,} with an interval above the loss of all rows: "
-        f"{shortened(worse['slice'].tolist(), NAMED)}"
+        f"{shortened(list(map(visible_slice, worse['slice'])), NAMED)}"
         if len(worse)
         else f"No slice of {len(ordered):,} has an interval above the loss of all rows"
     )
@@ -186,7 +187,7 @@ def of_slices(page: Page) -> Section | None:
 def forest_in_words(first: pd.DataFrame, loss: str, overall: float) -> str:
     """Return the slices that add most to the loss in words."""
     known = zip(first["slice"], estimates(first, loss), strict=True)
-    parts = [f"{visible(name)} {' '.join(estimate.split())}" for name, estimate in known]
+    parts = [f"{visible_slice(name)} {' '.join(estimate.split())}" for name, estimate in known]
     return f"Loss of all rows {overall:.4f}; of the slices that add most to it: {'; '.join(parts)}"
 
 

@@ -12,7 +12,7 @@ from logloss_spark.report.page import LISTED, Column, Page, SliceTable
 from logloss_spark.report.plots.by_slice import by_excess
 from logloss_spark.report.text import NOTHING
 from logloss_spark.states.slices import set_name
-from logloss_spark.wording import visible
+from logloss_spark.wording import visible, visible_slice
 
 NAME = 80
 """The longest name of a slice, in columns of a terminal: 5,000 of them are 0.4 MB."""
@@ -48,7 +48,14 @@ def slice_table(page: Page) -> SliceTable | None:
     overall, few = page.overall[loss], frame["few"].tolist()
     sides = (frame[f"{loss}_low"] > overall).astype(int) - (frame[f"{loss}_high"] < overall).astype(int)
     rows = [
-        [sets.index(rolled_up), 0 if is_few else side, visible(name, NAME), count, *map(short, values), FEW * is_few]
+        [
+            sets.index(rolled_up),
+            0 if is_few else side,
+            visible_slice(name, NAME),
+            count,
+            *map(short, values),
+            FEW * is_few,
+        ]
         for rolled_up, is_few, side, name, count, *values in zip(
             frame["grouping_id"].tolist(),
             few,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from logloss_spark.report.bars import Bars
-from logloss_spark.wording import NAME, columns_taken, visible
+from logloss_spark.wording import NAME, columns_taken, visible, visible_slice
 
 TERMINAL_WIDTH = 100
 """The widest table, in columns of a terminal; a narrower terminal gets a narrower table."""
@@ -60,7 +60,7 @@ def as_text(view: View, width: int | None = None) -> str:
     Long names lose their middle. If the table is still too wide, its last columns are omitted and named below it.
     """
     width = width or min(shutil.get_terminal_size((TERMINAL_WIDTH, 24)).columns, TERMINAL_WIDTH)
-    cells = {header: [visible(cell) for cell in column] for header, column in view.table.items()}
+    cells = {header: list(map(shower_of(header), column)) for header, column in view.table.items()}
     heads = {header: broken(visible(header), widest(column)) for header, column in cells.items()}
     taken = {header: widest([*heads[header], *column]) for header, column in cells.items()}
     names, *others = cells
@@ -68,7 +68,7 @@ def as_text(view: View, width: int | None = None) -> str:
     while len(kept) > FEWEST and min(taken[names], NARROWEST) + sum(taken[header] + 1 for header in kept) > width:
         kept.pop()
     taken[names] = min(taken[names], max(NARROWEST, width - sum(taken[header] + 1 for header in kept)))
-    cells[names] = [visible(cell, taken[names]) for cell in cells[names]]
+    cells[names] = [shower_of(names)(cell, taken[names]) for cell in cells[names]]
     rows = [
         [column[place] for column in (cells[names], *map(cells.__getitem__, kept))]
         for place in range(len(cells[names]))
@@ -93,7 +93,7 @@ def as_html(view: View) -> str:
         rest = "".join(f"<{tag}>{number}</{tag}>" for number in numbers)
         return f'<tr><{tag} style="text-align: left">{name}</{tag}>{rest}</tr>'
 
-    columns = {header: list(map(safe, cells)) for header, cells in view.table.items()}
+    columns = {header: [html.escape(shower_of(header)(cell)) for cell in cells] for header, cells in view.table.items()}
     for header, bars in view.bars.items():
         columns[header] = [cell + drawn for cell, drawn in zip(columns[header], bars.html(), strict=True)]
     body = "".join(row(cells, "td") for cells in zip(*columns.values(), strict=True))
@@ -105,6 +105,11 @@ def as_html(view: View) -> str:
         f'<table class="dataframe" style="{ALIGNED}"><thead style="white-space: normal">{head}</thead>'
         f"<tbody>{body}</tbody></table>{remarks}</div>"
     )
+
+
+def shower_of(header: str) -> Callable[..., str]:
+    """Return what makes the cells of a column fit for one line, at most so wide."""
+    return visible_slice if header == "slice" else visible
 
 
 def broken(header: str, width: int) -> tuple[str, str]:

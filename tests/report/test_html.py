@@ -34,7 +34,7 @@ from tests import hostile
 from tests.report.pages import by_country_and_device, by_day, cells, full_page, metrics_of, page
 
 COUNTRIES = by_country_and_device(["de", "fr", "it"])
-VOID = {"meta", "input", "br"}
+VOID = {"meta", "input", "br", "wbr"}
 
 
 class Elements(HTMLParser):
@@ -187,6 +187,18 @@ def test_names_from_data_are_no_starts_of_sentences() -> None:
     assert "<p>No evidence on others.</p>" in document
     assert "no worse: no slice matches" in document
     assert "No worse" not in document
+
+
+def test_a_slice_shows_its_blanks_and_breaks_between_its_columns() -> None:
+    document = to_html(full_page(by_country_and_device(["", "  "])))
+    for country in ("&#34;&#34;", "&#34;  &#34;"):
+        assert f'<th scope="row">country={country}/<wbr>device=phone</th>' in document
+
+
+def test_the_table_of_a_gate_begins_with_what_was_judged(document: str) -> None:
+    gate = re.findall(r'<section id="gate".*?</section>', document, flags=re.DOTALL)[0]
+    heads = re.findall(r"<th scope=\"col\".*?>(.*?)</th>", gate)
+    assert heads == ["rule", "verdict", "judged", "bound", "slice", "p"]
 
 
 def test_captions_say_what_is_red_what_a_box_is_and_what_is_adjusted() -> None:

@@ -29,7 +29,7 @@ from logloss_spark.statistics.consistency import consistency_band
 from logloss_spark.statistics.drift import HIGH, LOW
 from logloss_spark.statistics.ranking import roc_band
 from logloss_spark.statistics.ranking import roc_curve as roc_curve_of
-from logloss_spark.wording import visible
+from logloss_spark.wording import visible, visible_slice
 from tests import hostile
 
 SENTINELS = Palette(**{name: f"#0{place}0{place}0{place}" for place, name in enumerate(vars(LIGHT))})
@@ -464,6 +464,16 @@ def test_the_label_below_long_names_is_whole(draw: Callable[..., Axes]) -> None:
     assert 0 < box.x0 < box.x1 < ax.figure.bbox.x1
 
 
+def test_every_column_of_a_long_slice_is_named() -> None:
+    names_of = ["date=2026-10-05", f"hotel={'x' * 50}", "hotel="]
+    slices = [f"{name}/channel=agency" for name in names_of]
+    frame = metrics_of(names_of, [10.0] * 3, [0.5] * 3, [0.1] * 3).assign(slice=["all", *slices])
+    shown = [name.split("/") for ax in (plots.slices(frame), plots.differences(COMPARISON.assign(slice=slices)))
+             for name in names(ax)]  # fmt: skip
+    assert {channel for _, channel in shown} == {"channel=agency"}
+    assert ['hotel=""', "channel=agency"] in shown
+
+
 def test_values_without_an_order_are_not_joined() -> None:
     frame = DAYS.assign(day=[None, "DE", "US", "$x$", "_y"])
     ax = plots.over(frame, "day")
@@ -568,7 +578,7 @@ def test_names_from_data_are_drawn_as_text(start: int) -> None:
     compared = pd.concat([COMPARISON.iloc[:1]] * n).assign(slice=texts)
     table = pd.concat([TABLE.iloc[:1]] * n, ignore_index=True).assign(feature=texts, **{"class": texts})
     for ax, shown in (
-        (plots.slices(frame), [visible(f"day={name}", 28) for name in texts]),
+        (plots.slices(frame), [visible_slice(f"day={name}", 28) for name in texts]),
         (plots.over(frame, "day"), [visible(name, 28) for name in texts]),
         (plots.differences(compared), [visible(name, 28) for name in texts]),
         (plots.coefficients(table), [visible(f"{name}: {name}", 28) for name in texts]),

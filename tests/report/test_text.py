@@ -1,5 +1,6 @@
 """Tables as people see them: what fits, what is cut, what is escaped. No Spark."""
 
+import html
 import math
 import re
 
@@ -73,3 +74,11 @@ def test_an_interval_stands_beside_its_estimate_in_line_with_the_others() -> Non
 def test_a_header_is_no_wider_than_it_must_be() -> None:
     assert broken("calibration_ratio", 6) == ("calibration", "_ratio")
     assert broken("log_loss [95% interval]", 23) == ("", "log_loss [95% interval]")
+
+
+def test_slices_that_differ_are_shown_so() -> None:
+    slices = ["hotel=", "hotel= ", "hotel=null", f"hotel={'x' * 100}/channel=agency"]
+    view = View(title="", table={"slice": slices, "n": ["1"] * 4})
+    for shown in (as_text(view, 40), html.unescape(as_html(view))):
+        for text in ('hotel=""', 'hotel=" "', "hotel=null", "/channel=agency"):
+            assert text in shown

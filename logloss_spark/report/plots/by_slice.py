@@ -30,7 +30,7 @@ from logloss_spark.report.plots.canvas import (
 from logloss_spark.statistics.catalogue import WINDOW
 from logloss_spark.statistics.distributions import normal_p_value, student_p_value
 from logloss_spark.statistics.multiplicity import adjusted_p_values
-from logloss_spark.wording import did_you_mean
+from logloss_spark.wording import did_you_mean, visible_slice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def slices(frame: pd.DataFrame, ax: "Axes | None" = None, *, palette: Palette = 
     if shown.empty:
         return say_nothing(ax, palette, "no slice was scored")
     overall = frame.loc[frame["slice"] == "all", loss].iloc[0]
-    places = name_rows(ax, shown["slice"].tolist(), palette)
+    places = name_rows(ax, [visible_slice(name, LABEL) for name in shown["slice"]], palette)
     ax.axvline(overall, color=palette.soft, lw=0.8, ls=DASHED, zorder=1)
     differs = shown["p_adjusted"] <= CERTAIN
     colours = np.where(differs, np.where(shown["excess"] > 0, palette.bad, palette.good), palette.first)
@@ -176,7 +176,7 @@ def differences(frame: pd.DataFrame, ax: "Axes | None" = None, *, palette: Palet
     of_slices = shown["slice"].astype(str)
     several = frame["challenger"].nunique() > 1
     names = shown["challenger"].astype(str) + ": " + of_slices if several else of_slices
-    places = name_rows(ax, names.tolist(), palette)
+    places = name_rows(ax, [visible_slice(name, LABEL) for name in names], palette)
     ax.axvline(0.0, color=palette.soft, lw=0.8, zorder=1)
     colours = shown["verdict"].map({"better": palette.good, "worse": palette.bad}).fillna(palette.first)
     frame_of_intervals(ax, shown, "difference", include=0.0)

@@ -28,7 +28,9 @@
     columns.forEach((column, index) => {
       const cell = document.createElement(index ? "td" : "th");
       if (!index) cell.scope = "row";
-      cell.textContent = written(row[OFFSET + index], column);
+      // A line may end after a slash.
+      const parts = written(row[OFFSET + index], column).split(/(?<=\/)/);
+      cell.append(...parts.flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part])));
       element.append(cell);
     });
     return element;
