@@ -75,6 +75,15 @@ def test_the_first_screen_of_a_phone_has_the_verdict_and_three_numbers(tab: Tab,
     assert max(bottoms) < 844
 
 
+def test_a_phone_shows_what_a_gate_judged_and_its_bound_without_scrolling(tab: Tab, reports: Path) -> None:
+    tab.open(reports / "many.html", width=PHONE)
+    heads = tab.value(
+        "[...document.querySelectorAll('#gate thead th')].map((head) => "
+        "[head.textContent, head.getBoundingClientRect().right])"
+    )
+    assert [name for name, right in heads if right <= PHONE][:4] == ["rule", "verdict", "judged", "bound"]
+
+
 def test_the_table_sorts_filters_searches_and_draws_50_rows_at_a_time(tab: Tab, reports: Path) -> None:
     tab.open(reports / "many.html")
     assert tab.value(COUNT) == "50 of 5,000 slices"
