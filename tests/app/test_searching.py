@@ -30,10 +30,10 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
         f'[input]\npath = "{tmp_path}/rows"\n[columns]\nlabel = "y"\nprediction = "p"\n[evaluate]\nby = "country"\n'
     )
 
-    def run(*overrides: str, arguments: tuple[str, ...] = ()) -> SimpleNamespace:
+    def run(*overrides: str, arguments: tuple[str, ...] = (), command: str = "evaluate") -> SimpleNamespace:
         sets = [word for override in overrides for word in ("--set", override)]
         capsys.readouterr()
-        code = main(["evaluate", "--config", str(config), *sets, *arguments])
+        code = main([command, "--config", str(config), *sets, *arguments])
         said = capsys.readouterr()
         return SimpleNamespace(code=code, out=said.out, err=said.err)
 
@@ -70,6 +70,11 @@ def test_a_report_and_each_run_of_a_store_have_a_search(job: SimpleNamespace, sp
     assert "country=it/device=tv" in report.read_text(encoding="utf-8")
     again = job.run(SEARCH, *store)
     assert "nothing is due" in again.out
+    report.unlink()
+    metrics = job.run(SEARCH, *store[:2], command="metrics")
+    assert (metrics.code, metrics.err, "country=it/device=tv" in metrics.out) == (0, "", True)
+    assert job.run(SEARCH, *store, command="report").code == 0
+    assert "country=it/device=tv" in report.read_text(encoding="utf-8")
 
 
 def test_a_search_that_cannot_be_is_one_line(job: SimpleNamespace) -> None:
