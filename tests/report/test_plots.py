@@ -446,6 +446,8 @@ def test_names_along_an_axis_are_whole_and_do_not_overlap(width: float) -> None:
     ax = plots.over(frame, "day", Figure((width, 3.0), layout="constrained").subplots())
     assert [label.get_text() for label in ax.get_xticklabels()] == cities
     places = boxes(ax)
+    dates = boxes(plots.over(DAYS, "day", Figure((width, 3.0), layout="constrained").subplots()))
+    assert {rotation for *_, rotation in dates} == {45.0 if width < 10 else 0.0}  # two days are neighbours
     slanted = {rotation for *_, rotation in places}
     assert slanted == ({45.0} if width < 10 else {0.0})
     assert slanted == {45.0} or all(end < start for (_, end, _), (start, *_) in itertools.pairwise(places))

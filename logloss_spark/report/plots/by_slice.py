@@ -44,8 +44,8 @@ MOST_TICKS = 4
 CERTAIN = 0.05
 """A slice is coloured if its adjusted p-value is at most this."""
 
-MOST_NAMES = 30
-"""Values without an order that are named along an axis."""
+MOST_NAMES = 24
+"""Values without an order that are named along an axis; of more, every second or third, so that names do not touch."""
 
 SUMS = ("weight", "n_eff", "minority", "clipped_weight", "zero_weight")
 """Metrics of all rows that are sums of those of slices, or as good as; all counts are, too."""
@@ -145,7 +145,11 @@ def over(
         ax.vlines(at, low, high, color=palette.first, lw=1.2)
         ax.plot(at, y, "o", color=palette.first, ms=3.5)
         ax.set_xlim(at[0] - 0.5, at[-1] + 0.5)
-    named = np.unique(np.linspace(0, len(at) - 1, min(len(at), MOST_TICKS if ordered else MOST_NAMES)).astype(int))
+    count = len(at)
+    named = (
+        np.linspace(0, count - 1, MOST_TICKS).astype(int) if ordered else np.arange(0, count, -(-count // MOST_NAMES))
+    )
+    named = np.unique(named)
     name_ticks(ax, at[named], [str(along[column].iloc[place]) for place in named], 10 if ordered else LABEL)
     ax.locator_params(axis="y", nbins=5)
     lines = {"dashed: all rows": whole, "red: bound": bound}

@@ -131,8 +131,10 @@ def name_ticks(ax: "Axes", places: Array, names: Sequence[str], longest: int) ->
     """Name places of the x axis, each in at most so many letters. Names that have no room side by side are slanted."""
     shown = [visible(name, longest) for name in names]
     ax.set_xticks(places, shown, parse_math=False)
+    left, right = ax.get_xlim()
+    nearest = np.diff(places).min(initial=right - left) / (right - left)
     room = 72.0 * ax.bbox.width / ax.figure.dpi / (SIGN * SMALLER)
-    if len(shown) * (max(map(columns_taken, shown)) + 1) > room:
+    if max(map(columns_taken, shown)) + 1 > nearest * room:
         slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         for label in ax.get_xticklabels():
             label.set(**slanted)
