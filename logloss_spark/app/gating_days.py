@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import reduce
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
@@ -14,11 +16,15 @@ from logloss_spark.app.gating import Past, Then, facts_of, judged, stored_state
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.gates.rules import VERDICTS, Against, Gate, Rule
+from logloss_spark.io.local import LocalTable
 from logloss_spark.io.units import key_columns
 from logloss_spark.report.gate_documents import document_of
 from logloss_spark.state import State, merge
 from logloss_spark.states.conventions import Conventions
+from logloss_spark.states.small import SMALL_STATE
+from logloss_spark.states.state import CheckedState, new_source
 from logloss_spark.states.store import Change, Snapshot, StoredUnit, Verdict
+from logloss_spark.states.units import UNIT, NewUnit, by_unit
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.store import Plan, Store, run_of
 from logloss_spark.wording import PATH, counted, visible
@@ -136,9 +142,59 @@ def states_with(store: Store, plan: Plan, state: State) -> StatesOf:
         new = [unit.key for unit in units if unit.run_id == plan.run_id]
         old = [unit for unit in units if unit.run_id != plan.run_id]
         own = [state if len(new) == len(plan.keys) else state.where(is_unit(plan.columns, new))] if new else []
-        return merge(*own, *([stored(old)] if old else []))
+        return together([*own, *([stored(old)] if old else [])])
 
     return states_of
+
+
+def taken_apart(states_of: StatesOf, columns: Sequence[str], units: Sequence[StoredUnit]) -> StatesOf:
+    """Return how to read the states of units, where those of `units` are read once, if the driver can hold them.
+
+    A gate that judges many days, and a report that shows them, ask for the state of each day, and of the days before.
+    """
+    sources = {unit.id: new_source() for unit in units}
+    state = states_of(units)
+    apart = by_unit(state.checked, columns, [NewUnit(unit.key, unit.id, sources[unit.id], "") for unit in units])
+    if not isinstance(apart, LocalTable):
+        return states_of
+
+    def states(wanted: Sequence[StoredUnit]) -> State:
+        ids = [unit.id for unit in wanted if unit.id in sources]
+        others = [unit for unit in wanted if unit.id not in sources]
+        rows = apart.rows.filter(pc.is_in(apart.rows[UNIT], pa.array(ids, pa.string())))
+        table = LocalTable(rows, apart.schema, apart.spark).without([UNIT])
+        own = CheckedState(table, state.conventions, frozenset(sources[id_] for id_ in ids))
+        return together([*([State.from_checked(own)] if ids else []), *([states_of(others)] if others else [])])
+
+    return states
+
+
+def together(states: Sequence[State]) -> State:
+    """The sum of the states of some units; without Spark, if all are on the driver.
+
+    Units have slices of their own, because their columns are slice columns: their rows need not be added up.
+    """
+    if len(states) == 1:
+        return states[0]
+    conventions, local = states[0].conventions, [one for state in states if (one := state.checked.local)]
+    alike = all(state.conventions == conventions for state in states) and len(local) == len(states)
+    if not alike or any(one.rows.schema != local[0].rows.schema for one in local):
+        return merge(*states)
+    rows = pa.concat_tables([one.rows for one in local])
+    if len(rows) > SMALL_STATE:
+        return merge(*states)
+    sources = frozenset[int]().union(*(state.checked.sources for state in states))
+    return State.from_checked(CheckedState(replace(local[0], rows=rows), conventions, sources))
+
+
+def units_looked_at(snapshot: Snapshot, subjects: Sequence[Subject], gate: Gate | None) -> list[StoredUnit]:
+    """The live units of the days that are judged, and of those that rules compare with."""
+    days = [subject.day for subject in subjects[-MOST_JUDGED:] if subject.day]
+    if not days:
+        return [unit for subject in subjects for unit in subject.units]
+    before = max((rule.against.days or 0 for rule in gate.rule if rule.against), default=0) if gate else 0
+    first = days[0] - timedelta(before)
+    return [unit for day, units in days_of(snapshot).items() if first <= day <= days[-1] for unit in units]
 
 
 def is_unit(columns: Sequence[str], keys: Sequence[Sequence[str | None]]) -> Column:
@@ -158,10 +214,12 @@ def judge_days(
 ) -> list[Judged]:
     """Judge the last days of a run one after the other: each is compared with those before it that did not fail."""
     found: list[Judged] = []
+    verdicts: list[Verdict] = []
     for subject in subjects[-MOST_JUDGED:]:
-        known = [verdict_on(one.subject, one.judgement, None) for one in found if one.subject]
-        later = replace(subject, snapshot=subject.snapshot.judged(known))
-        found.append(Judged(judged_subject(spark, later, states_of, gate, reading), later))
+        later = replace(subject, snapshot=subject.snapshot.judged(verdicts))
+        judgement = judged_subject(spark, later, states_of, gate, reading)
+        verdicts.append(verdict_on(later, judgement, None))
+        found.append(Judged(judgement, later))
     return found
 
 

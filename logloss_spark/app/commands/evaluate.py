@@ -24,6 +24,8 @@ from logloss_spark.app.gating_days import (
     subject_of,
     subjects_of_run,
     subjects_to_be,
+    taken_apart,
+    units_looked_at,
     worst_of,
 )
 from logloss_spark.app.judging import check_tolerated
@@ -297,16 +299,23 @@ def evaluate_due(
         rows = ready(spark, config, due_rows, of_rows, roles)
         subjects = subjects_to_be(plan, conventions_of(rows))
 
+        def states_of(evaluation: Evaluation) -> StatesOf:
+            found = states_with(store, plan, evaluation.state)
+            new = [unit for subject in subjects for unit in subject.units if unit.run_id == plan.run_id]
+            return taken_apart(found, plan.columns, new) if len(subjects) > 1 else found
+
         def judge(evaluation: Evaluation) -> list[Judged]:
             if config.gate is None:
                 return []
-            return judge_days(spark, subjects, states_with(store, plan, evaluation.state), config.gate, asked)
+            return judge_days(spark, subjects, states_of(evaluation), config.gate, asked)
 
         def page(evaluation: Evaluation, worst: Judged | None) -> Page:
-            return page_of_store(config, given, subjects, states_with(store, plan, evaluation.state), worst)
+            if not subjects:  # a unit without a day, of a store of days
+                return described(replace(evaluation.report_page(), title=config.title), given, None, config.input.name)
+            return page_of_store(config, given, subjects, states_of(evaluation), worst)
 
         def measure(evaluation: Evaluation) -> Measurement | None:
-            if not subjects:  # a unit without a day, of a store of days
+            if not subjects:
                 return None
             state = states_with(store, plan, evaluation.state)(subjects[-1].units)
             sets = grouping_sets([*config.roles.sets, *config.sets_of_dashboards])
@@ -374,6 +383,8 @@ def judged_again(
         return outcome
     subjects = subjects_of_run(snapshot, snapshot.last_run.run_id) or [subject_of(snapshot, None)]
     states_of = stored_states(store, snapshot)
+    if len(subjects) > 1:
+        states_of = taken_apart(states_of, snapshot.columns, units_looked_at(snapshot, subjects, gate))
     verdicts = judge_days(spark, subjects, states_of, gate, config.evaluate) if gate else []
     worst = worst_of(verdicts)
     outcome = with_report(
