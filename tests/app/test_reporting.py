@@ -106,6 +106,18 @@ def test_a_store_reports_the_last_day_its_gate_and_the_days_before(run: Callable
 
 
 @pytest.mark.slow
+def test_a_run_that_stores_rows_without_a_day_alone_has_its_page_and_no_verdict(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    store = f'{STORE}[prometheus]\nfolder = "{{folder}}"\n'
+    assert run("evaluate", more=store).code == 0
+    shutil.copytree(tmp_path / "rows" / f"day={DAYS[0]}", tmp_path / "rows" / "day=__HIVE_DEFAULT_PARTITION__")
+    ran = run("evaluate", more=store + GATE)
+    assert (ran.code, ran.err, "Gate" in ran.titles) == (0, "", False)
+    assert "All 60 rows were scored." in ran.document
+
+
+@pytest.mark.slow
 def test_a_report_says_why_nothing_was_published_and_one_that_is_repeated_is_written_again(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:
