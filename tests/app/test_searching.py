@@ -66,15 +66,15 @@ def test_a_report_and_each_run_of_a_store_have_a_search(job: SimpleNamespace, sp
     told = job.run(SEARCH, *store)
     assert told.code == 0
     assert "country=it/device=tv" in told.out
-    assert "Slices that are worse than the rest" in report.read_text(encoding="utf-8")
-    assert "country=it/device=tv" in report.read_text(encoding="utf-8")
+    assert "Slices that are worse than the rest" in report.read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "country=it/device=tv" in report.read_text(encoding="utf-8").replace("<wbr>", "")
     again = job.run(SEARCH, *store)
     assert "nothing is due" in again.out
     report.unlink()
     metrics = job.run(SEARCH, *store[:2], command="metrics")
     assert (metrics.code, metrics.err, "country=it/device=tv" in metrics.out) == (0, "", True)
     assert job.run(SEARCH, *store, command="report").code == 0
-    assert "country=it/device=tv" in report.read_text(encoding="utf-8")
+    assert "country=it/device=tv" in report.read_text(encoding="utf-8").replace("<wbr>", "")
 
 
 def test_a_search_that_cannot_be_is_one_line(job: SimpleNamespace) -> None:
