@@ -32,6 +32,7 @@ def test_a_small_state_is_brought_to_the_driver_and_back(table: DataFrame) -> No
     assert dict(zip(found["slice"], found["n"], strict=True)) == {"all": 3, "g=a": 2, "g=b": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("refuses_to_cache")
 def test_a_large_state_is_read_again_and_says_so(table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching, "HELD_ROWS", 1)

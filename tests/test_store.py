@@ -239,6 +239,7 @@ def test_keys_of_any_text_survive(spark, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["states"]
 
 
+@pytest.mark.slow
 def test_what_no_version_of_late_needs_is_cleaned(whole, tmp_path):
     store = ls.Store(str(tmp_path / "states"))
     day = whole.where(f"dt = '{DAYS[0]}'")

@@ -163,6 +163,7 @@ def test_a_report_that_cannot_be_made_is_one_line(run: Callable[..., Any], tmp_p
     assert folder.err.startswith(f"logloss-spark: error: the report cannot be written to {tmp_path}/folder: ")
 
 
+@pytest.mark.slow
 def test_an_evaluation_gives_the_same_bytes_twice(spark: SparkSession, tmp_path: Path) -> None:
     rows = [("2026-11-01", 1, 0.9), ("2026-11-02", 0, 0.2), ("2026-11-02", None, 0.5)]
     df = spark.createDataFrame(rows, "day string, label int, p double")

@@ -68,6 +68,7 @@ def live(tmp_path: Path) -> Snapshot:
     return ls.Store(str(tmp_path / "states")).live()
 
 
+@pytest.mark.slow
 def test_a_week_is_evaluated_day_by_day_corrected_and_read_in_any_window(
     run: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
 ) -> None:

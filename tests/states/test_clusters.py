@@ -109,6 +109,7 @@ def binary(tables):
         yield evaluation
 
 
+@pytest.mark.slow
 def test_states_of_days_merge_into_the_errors_of_all_rows(tables, binary):
     form, df, *_ = tables["probability"]
     whole = binary.to_pandas().set_index("slice").loc["all"]

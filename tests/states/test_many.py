@@ -37,6 +37,7 @@ def jobs_of(spark, name, run):
         spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
 
 
+@pytest.mark.slow
 def test_the_number_of_states_does_not_change_the_number_of_jobs(spark, days):
     states = [ls.read_state(path) for path in days(12)]
     two, few = jobs_of(spark, "two", lambda: ls.merge(*states[:2]))

@@ -347,6 +347,7 @@ def test_a_state_that_is_made_again_is_the_same_state(spark):
         ls.merge(ls.State(before), evaluation.state)
 
 
+@pytest.mark.slow
 def test_a_state_cut_by_its_slices_is_read_and_merges_with_whole_ones(small, parts, metrics):
     cut = ls.State(small).where("a = 'y'")
     assert cut.metrics().first().n == 1

@@ -73,6 +73,7 @@ def test_comparisons_do_not_depend_on_the_unit_of_weights(spark):
     assert large.weight is None
 
 
+@pytest.mark.slow
 def test_states_in_near_units_add_and_in_far_ones_refuse(spark, plain, wanted):
     near = [ls.evaluate(table(spark, scale), **ROLES, engine="native").state for scale in (1e200, 2e220)]
     row = ls.merge(*near).metrics().first()
