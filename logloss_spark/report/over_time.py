@@ -58,7 +58,10 @@ def draw(
     bounds: dict[str, list[float]],
     window: tuple[str, str] | None,
 ) -> None:
-    """Draw a metric on each panel, with its bounds; the first panel shades the days that a gate compares with."""
+    """Draw a metric on each panel, with its bounds; the first panel shades the days that a gate compares with.
+
+    All panels have the same days above each other.
+    """
     first = min(filter(None, map(order_of, days[day].tolist())))
     for ax, (name, of_metric) in zip(panels, bounds.items(), strict=True):
         plots.over(days, day, ax, metric=name, bound=of_metric[0] if of_metric else None)
@@ -72,6 +75,9 @@ def draw(
         start, end = (order_of(value) for value in window)
         if start is not None and end is not None:
             panels[0].axvspan(start - first - 0.5, end - first + 0.5, color=LIGHT.faint, alpha=0.5, lw=0, zorder=0)
+    lefts, rights = zip(*(ax.get_xlim() for ax in panels), strict=True)
+    for ax in panels:
+        ax.set_xlim(min(lefts), max(rights))
 
 
 def caption(page: Page, bounds: dict[str, list[float]], window: tuple[str, str] | None) -> str:

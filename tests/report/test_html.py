@@ -15,6 +15,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from matplotlib.figure import Figure
 
 import logloss_spark
 from logloss_spark.gates.estimates import Baseline, Measurement
@@ -22,7 +23,7 @@ from logloss_spark.gates.judging import judge
 from logloss_spark.gates.rules import Against, Gate, Rule
 from logloss_spark.report.first_screen import headline, numbers
 from logloss_spark.report.html import digest, template, to_html
-from logloss_spark.report.over_time import bounds_of, near
+from logloss_spark.report.over_time import bounds_of, draw, near
 from logloss_spark.report.over_time import of_days as over_time
 from logloss_spark.report.palette import LIGHT
 from logloss_spark.report.recalibrations import view_of_gains
@@ -312,6 +313,13 @@ def test_bounds_of_the_gate_and_the_days_it_compares_with_are_drawn_over_time() 
     assert "Red lines are bounds of the gate." in drawn.caption
     assert "Grey are the days that it compares with, 2026-01-12 to 2026-01-18." in drawn.caption
     assert drawn.svg.count("stroke: var(--bad)") >= 2
+
+
+def test_the_panels_over_time_have_the_same_days_above_each_other() -> None:
+    panels = Figure().subplots(2)
+    bounds: dict[str, list[float]] = {"log_loss": [], "n": []}
+    draw(panels, days=by_day(20), day="day", bounds=bounds, window=("2026-01-01", "2026-01-18"))
+    assert panels[0].get_xlim() == panels[1].get_xlim()
 
 
 def test_without_the_extra_one_line_says_which_is_missing() -> None:
