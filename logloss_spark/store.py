@@ -1,6 +1,6 @@
 """`Store`: states that are kept by units, such as days, and what is due to be evaluated again."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
@@ -144,9 +144,9 @@ class Store:
         """
         return self.state_of(self.live(version), where)
 
-    def state_of(self, snapshot: Snapshot, where: str | None = None, keys: Collection[Key] | None = None) -> State:
-        """Return the sum of the states that are live in a snapshot, or of those of some units."""
-        wanted = [unit for key, unit in snapshot.units.items() if keys is None or key in keys]
+    def state_of(self, snapshot: Snapshot, where: str | None = None) -> State:
+        """Return the sum of the states that are live in a snapshot."""
+        wanted = list(snapshot.units.values())
         if not wanted:
             raise SpecError("a store must hold states to be read, and it holds none: evaluate with [store] first")
         meeting = units_that_meet(snapshot, wanted, where) if where else None

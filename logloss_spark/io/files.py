@@ -189,9 +189,9 @@ def files_of_paths(df: DataFrame, paths: Sequence[str], names: Sequence[str] = (
 
 
 def listed_again(spark: SparkSession, table: FileTable) -> FileTable:
-    """Return a table of the same files with their sizes and times of change as they are now; without any that is gone.
+    """Return a table of the same files with their sizes and times of change as they are now.
 
-    Raises DoubtError where they cannot be listed.
+    Raises DoubtError where one is gone, or they cannot be listed.
     """
     paths = [file.path for file in table.files]
     sizes = sizes_of(spark, paths, paths)
