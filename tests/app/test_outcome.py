@@ -120,6 +120,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "merge": lambda folder: [f"{folder}/state0", f"{folder}/state1", "--to", f"{folder}/both"],
     "drift": lambda folder: [f"{folder}/state0", f"{folder}/state1", "--to", f"{folder}/drift"],
     "gate": lambda folder: ["--config", f"{folder}/gate.toml", f"{folder}/state0", f"{folder}/state1"],
+    "report": lambda folder: ["--config", f"{folder}/runs.toml", "--to", f"{folder}/report.html"],
     "runs": configured("runs"),
     "fit": configured("fit"),
     "score": configured("fit"),
@@ -162,3 +163,5 @@ def test_every_command_says_what_it_found_as_json(folder: Path, capsys: pytest.C
     assert fitted["counts"] == {"read": 40, "fitted": 39, "held_out": 0}
     assert [record["feature"] for record in fitted["details"]["coefficients"]] == ["(intercept)", "x"]
     assert found["score"]["written"] == {"scored": f"{folder}/scored"}
+    assert found["report"]["written"] == {"report": f"{folder}/report.html"}
+    assert Path(f"{folder}/report.html").read_text().startswith("<!doctype html>")

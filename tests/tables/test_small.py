@@ -73,7 +73,7 @@ EVALUATIONS: dict[str, dict[str, Any]] = {
     "binary": {"label": "y", "prediction": "p", "weight": "w"},
     "clustered": {"label": "y", "prediction": "p", "weight": "w", "cluster": "user", "auc": "cells"},
     "shares": {"label": "soft", "prediction": "q", "soft_labels": True},
-    "classes": {"label": "class", "prediction": "several", "weight": "w", "cluster": "user"},
+    "classes": {"label": "class", "prediction": "several", "weight": "w", "cluster": "user", "classes": (0, 1, 2)},
     "other loss": {"label": "y", "prediction": "p", "loss": "focal", "engine": "pandas"},
 }
 
