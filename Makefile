@@ -8,10 +8,18 @@ extras := report,mlflow,openlineage
 # The virtualenv of Airflow, whose packages are not ours.
 AIRFLOW := build/airflow
 
-# What Spark needs to know before it starts: its own folder (a path with a space needs it), the Python of its workers,
-# and a Java, the system's where there is one. -x shows the command that follows.
+# What Spark needs to know before it starts: its own folder (a path with a space needs it), the Python of its workers, a
+# Java, the system's where there is one, and the archive of classes from which that Java starts, if the virtualenv has
+# one. A Java that cannot use it says nothing and loads its classes one by one. -x shows the command that follows.
+archive = $(CURDIR)/$(BIN)/../classes.jsa
 spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java $(java))" \
-	&& export SPARK_HOME JAVA_HOME PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
+	&& SPARK_SUBMIT_OPTS="$$SPARK_SUBMIT_OPTS "'$(options)' && if [ -s "$(archive)" ]; then SPARK_SUBMIT_OPTS="$$SPARK_SUBMIT_OPTS "'"-XX:SharedArchiveFile=$(archive)" -Xlog:disable -Xlog:all=error:stderr'; fi \
+	&& export SPARK_HOME JAVA_HOME SPARK_SUBMIT_OPTS PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
+
+# A job with the settings of conf. SPARK_CONF_DIR=conf would give them too, but Java takes no archive where a folder is on
+# its class path. What else starts Java for a short while is told as much by `short`.
+submit = $(BIN)/spark-submit --properties-file conf/spark-defaults.conf
+short := -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$(CURDIR)/conf/log4j2.properties"
 
 # Tests run in two processes, a file of tests in one of them; each process has one Spark session, which uses one core.
 side_by_side := --numprocesses 2 --dist loadfile
@@ -35,7 +43,7 @@ lakes := 4.1.4-2.3
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
-setup: .venv/.installed ## make the virtualenv with everything in it, once
+setup: .venv/.installed .venv/classes.jsa ## make the virtualenv with everything in it, once
 
 .venv/.installed: pyproject.toml conf/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -43,6 +51,12 @@ setup: .venv/.installed ## make the virtualenv with everything in it, once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --group dev -e '.[spark,java,$(extras)]'
 	@touch $@
+
+.venv/classes.jsa: options = $(short) "-XX:ArchiveClassesAtExit=$(CURDIR)/$@" -Xlog:disable -Xlog:all=error:stderr
+.venv/classes.jsa: conf/classes.py .venv/.installed
+	@rm -f $@
+	$(spark) $(submit) conf/classes.py
+	@touch $@ # empty, so that it is not tried again, of a Java that makes none
 
 .venvs/%/.installed: pyproject.toml conf/constraints.txt
 	$(PYTHON) -m venv .venvs/$*
@@ -93,27 +107,27 @@ $(AIRFLOW)/.installed: conf/airflow.txt
 	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -c conf/airflow.txt apache-airflow pytest
 	@touch $@
 
-demo: java := --quiet
+demo mornings: java := --quiet
+demo mornings: options := $(short)
 demo: setup ## evaluate a forecast of real flights, fit a model, compare both, draw pictures, and live through a fortnight of mornings
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/flights.py build/demo/predictions
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/fit.py --config conf/fit.toml
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/score.py --config conf/fit.toml
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/spark-submit jobs/compare.py --config conf/compare.toml
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/pictures.py build/demo
+	$(spark) $(BIN)/python docs/demo/flights.py build/demo/predictions
+	$(spark) $(submit) jobs/evaluate.py --config conf/evaluate.toml
+	$(spark) $(submit) jobs/fit.py --config conf/fit.toml
+	$(spark) $(submit) jobs/score.py --config conf/fit.toml
+	$(spark) $(submit) jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_forecast)
+	$(spark) $(submit) jobs/evaluate.py --config conf/evaluate.toml $(scored) $(of_model)
+	$(spark) $(submit) jobs/compare.py --config conf/compare.toml
+	$(spark) $(BIN)/python docs/demo/pictures.py build/demo
 	@$(MAKE) --no-print-directory mornings
 	@echo "The reports are build/demo/report.html and build/demo/mornings/report.html: open them in a browser."
 	@echo "The pictures are in build/demo/pictures. The tables in build/demo are Parquet. To look at one: $(BIN)/python -ic 'import pandas; table = pandas.read_parquet(\"build/demo/metrics\"); print(table)'"
 
-mornings: java := --quiet
 ifdef LOGLOSS_SPARK_LAKES
 mornings: BIN := .venvs/$(lakes)/bin
 mornings: jars
 endif
 mornings: ## the end of the demo, if the rest of it has run; with LOGLOSS_SPARK_LAKES=1 states are kept in Delta
-	$(spark) SPARK_CONF_DIR=conf $(BIN)/python docs/demo/mornings.py build/demo
+	$(spark) $(BIN)/python docs/demo/mornings.py build/demo
 
 docs: setup ## build the documentation into build/docs; open build/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
