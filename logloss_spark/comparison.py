@@ -15,17 +15,21 @@ from logloss_spark.held import HeldState
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable
 from logloss_spark.report.accessors import ComparisonPlots
+from logloss_spark.report.collecting import call_of_comparison, versions
 from logloss_spark.report.comparisons import (
     CLEAREST_FIRST,
     OF_CHALLENGER,
     OF_VERDICT,
     WORST_FIRST,
     conclusions,
+    first_of_comparison,
     title_of_comparison,
     view_of_comparison,
 )
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import Order, Ranked, order_by
+from logloss_spark.report.html import check_libraries, write_report
+from logloss_spark.report.page import InReport, Page, page_with
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
@@ -61,9 +65,9 @@ class Comparison(HeldState):
     given. `close` frees the state, and so does leaving a `with` block.
     """
 
-    def __init__(self, rows: Rows, coverage: Coverage) -> None:
+    def __init__(self, rows: Rows, coverage: Coverage, call: Sequence[str] = ()) -> None:
         coverage.check(clustered=rows.form.clustered)
-        self._rows, self._coverage = rows, coverage
+        self._rows, self._coverage, self._call = rows, coverage, tuple(call)
         check_names(rows.roles.slices, by_column(COMPARISON))
 
     def _table(self) -> DataFrame | LocalTable:
@@ -136,8 +140,34 @@ class Comparison(HeldState):
         return conclusions(self.slices_to_name(), self._conventions)
 
     def in_report(self) -> dict[str, Any]:
-        """Return what the report of an evaluation shows of this comparison: fields of its page."""
+        """Return what a report shows of this comparison: fields of its page."""
         return {"comparison": self._view(), "differences": self.first_slices().frame}
+
+    def to_html(self, path: str, *others: InReport) -> None:
+        """Write a report on this comparison as one HTML file that needs no network, in the place of an older one.
+
+        It is made of the state: no row is read again. The same comparison gives the same bytes.
+
+        Parameters
+        ----------
+        path, others :
+            As in `Evaluation.to_html`.
+
+        Raises
+        ------
+        SpecError
+            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
+            cannot be written there.
+        """
+        check_libraries()
+        write_report(path, page_with(self.report_page(), others))
+
+    def report_page(self) -> Page:
+        """Return what a report on this comparison shows."""
+        shown = self.in_report()
+        first = first_of_comparison(shown["comparison"], shown["differences"], self._conventions, self._coverage)
+        facts = {"engine": str(self.engine)} | versions()
+        return Page(title=self._title, coverage=self._coverage.words, config=self._call, facts=facts, **shown | first)
 
     def slices_to_name(self) -> Ranked:
         """Return the first slices of each verdict, which conclusions name."""
@@ -269,4 +299,4 @@ def compare(
     roles = Roles(label=label, prediction=compared.of_baseline, weight=weight, cluster=cluster, by=by)
     source, files = table_and_files(table)
     ready = replace(compared_rows(source, roles, scoring, compared, engine=engine), files=files)
-    return Comparison(ready, coverage)
+    return Comparison(ready, coverage, tuple(call_of_comparison(roles, scoring, compared, coverage)))

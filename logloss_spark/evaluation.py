@@ -14,16 +14,16 @@ from logloss_spark.held import HeldState
 from logloss_spark.io.caching import cache_or_collect, uncache
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable, as_dataframe
+from logloss_spark.kernels.sums import Array
 from logloss_spark.report.accessors import EvaluationPlots
 from logloss_spark.report.collecting import call_of, costliest, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.html import check_libraries, write_report
-from logloss_spark.report.page import InReport, Page
+from logloss_spark.report.page import InReport, Page, page_with
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles, slices_of
 from logloss_spark.rows.advice import advice
-from logloss_spark.rows.columns import kind_of
 from logloss_spark.rows.engines import Engine
 from logloss_spark.rows.inputs import Rows, check_logits, rows_of
 from logloss_spark.rows.losses import check_loss
@@ -37,7 +37,7 @@ from logloss_spark.states.slices import check_names, inner_names
 from logloss_spark.statistics.catalogue import METRICS, WORST_SLICES, columns_of_loss
 from logloss_spark.statistics.reporting import Exactness, Intervals, Reporting
 from logloss_spark.tables.by_class import class_table, class_table_columns
-from logloss_spark.tables.cells import cells_table
+from logloss_spark.tables.cells import cells_table, cluster_residuals
 from logloss_spark.tables.exact import SMALL, score_rows, scores_of, with_pooling, with_ranking, with_scores
 from logloss_spark.tables.metrics import metrics_here, metrics_in_spark
 from logloss_spark.tables.reliability import reliability_columns, reliability_table
@@ -177,11 +177,15 @@ class Evaluation(HeldState):
     @property
     def plot(self) -> EvaluationPlots:
         """The plots of this evaluation, such as `plot.reliability()`. They need the extra `report`."""
-        return EvaluationPlots(metrics=self._drawn, cells=self._cells)
+        return EvaluationPlots(metrics=self._drawn, cells=self._cells, residuals=self._residuals)
 
     def _cells(self, where: str | Column | None = None) -> pd.DataFrame:
         """The sums by bin of the score, of all rows or of the slices that meet a condition."""
         return cells_table((self.state if where is None else self.state.where(where)).checked)
+
+    def _residuals(self, where: str | Column | None = None) -> Array | None:
+        """The residuals of clusters, of all rows or of the slices that meet a condition."""
+        return cluster_residuals((self.state if where is None else self.state.where(where)).checked)
 
     def _drawn(self) -> pd.DataFrame:
         """The metrics, or if they are too many for the driver those of the slices that add most to the loss."""
@@ -256,14 +260,7 @@ class Evaluation(HeldState):
             cannot be written there.
         """
         check_libraries()
-        for other in others:
-            if not isinstance(other, InReport):
-                raise SpecError(
-                    "a report also shows a Drift, a Comparison, a Calibrator or a LogisticModel, "
-                    f"got a {kind_of(other)}"
-                )
-        fields = {name: value for other in others for name, value in other.in_report().items()}
-        write_report(path, replace(self.report_page(), **fields))
+        write_report(path, page_with(self.report_page(), others))
 
     def report_page(self, worst: WorstSlices | None = None) -> Page:
         """Return what a report shows; `worst` are by default the worst slices of `search`, if it was given."""

@@ -14,8 +14,17 @@ from logloss_spark.checks import between, column_name
 from logloss_spark.errors import SpecError
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.report.accessors import DriftPlots
-from logloss_spark.report.drifts import remarks_on_drift, title_of_drift, view_of_drift
+from logloss_spark.report.collecting import versions
+from logloss_spark.report.drifts import (
+    headline_of_drift,
+    numbers_of_drift,
+    remarks_on_drift,
+    title_of_drift,
+    view_of_drift,
+)
 from logloss_spark.report.evaluations import SHOWN_SLICES
+from logloss_spark.report.html import check_libraries, write_report
+from logloss_spark.report.page import InReport, Page, page_with
 from logloss_spark.report.shown import Shown
 from logloss_spark.report.text import View, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
@@ -84,8 +93,31 @@ class Drift(Shown):
         return remarks_on_drift(self._collected, self.slices, self.classes)
 
     def in_report(self) -> dict[str, Any]:
-        """Return what the report of an evaluation shows of this drift: fields of its page."""
+        """Return what a report shows of this drift: fields of its page."""
         return {"drift": self._view(), "drift_cells": self._cells()}
+
+    def to_html(self, path: str, *others: InReport) -> None:
+        """Write a report on this drift as one HTML file that needs no network, in the place of an older one.
+
+        Parameters
+        ----------
+        path, others :
+            As in `Evaluation.to_html`.
+
+        Raises
+        ------
+        SpecError
+            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
+            cannot be written there.
+        """
+        check_libraries()
+        write_report(path, page_with(self.report_page(), others))
+
+    def report_page(self) -> Page:
+        """Return what a report on this drift shows."""
+        frame = self._collected
+        first, found = headline_of_drift(frame), numbers_of_drift(frame)
+        return Page(title=self._title, headline=first, numbers=found, facts=versions(), **self.in_report())
 
     @property
     def _title(self) -> str:

@@ -132,8 +132,11 @@ def described(page: Page, given: Namespace, judgement: Judgement | None, subject
 
 def command_of(given: Namespace) -> str:
     """Return the command line that was given, but for options that change nothing of what a report says."""
-    words = ["logloss-spark", given.command, *getattr(given, "states", ())]
+    named = [getattr(given, name) for name in ("reference", "current") if hasattr(given, name)]
+    words = ["logloss-spark", given.command, *named, *getattr(given, "states", ())]
     words += ["--config", given.config] if given.config else []
+    words += [word for columns in getattr(given, "by", None) or () for word in ("--by", columns)]
+    words += ["--partition", given.partition] if getattr(given, "partition", None) else []
     words += [word for override in given.overrides for word in ("--set", override)]
     words += ["--run-date", given.run_date] if given.run_date else []
     return shlex.join(words)

@@ -10,12 +10,15 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from logloss_spark.errors import DataError
-from logloss_spark.fit.report import Report, fit_summary, fit_title, fit_view
+from logloss_spark.fit.report import Report, first_of_fit, fit_summary, fit_title, fit_view
 from logloss_spark.fit.scoring import Predictor, forecasts, with_forecasts
 from logloss_spark.fit.storage import fields_of_json, json_of
 from logloss_spark.io.texts import load_text, save_text
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.accessors import ModelPlots
+from logloss_spark.report.collecting import versions
+from logloss_spark.report.html import check_libraries, write_report
+from logloss_spark.report.page import InReport, Page, page_with
 from logloss_spark.report.text import as_html
 from logloss_spark.rows.new_columns import check_new_columns
 from logloss_spark.scoring import Label
@@ -130,9 +133,31 @@ class LogisticModel:
         return fit_summary(self._title, self.report, self.table)
 
     def in_report(self) -> dict[str, Any]:
-        """Return what the report of an evaluation shows of this model: fields of its page."""
+        """Return what a report shows of this model: fields of its page."""
         view = fit_view(self._title, self.report, self.table)
         return {"fit": view, "history": self.history, "coefficients": self.table}
+
+    def to_html(self, path: str, *others: InReport) -> None:
+        """Write a report on the fit as one HTML file that needs no network, in the place of an older one.
+
+        Parameters
+        ----------
+        path, others :
+            As in `Evaluation.to_html`.
+
+        Raises
+        ------
+        SpecError
+            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
+            cannot be written there.
+        """
+        check_libraries()
+        write_report(path, page_with(self.report_page(), others))
+
+    def report_page(self) -> Page:
+        """Return what a report on this model shows."""
+        facts = {"engine": str(self.report.engine)} | versions()
+        return Page(title=self._title, facts=facts, **first_of_fit(self.report), **self.in_report())
 
     def _repr_html_(self) -> str:
         return as_html(fit_view(self._title, self.report, self.table))

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.status import Status
 from logloss_spark.report.bars import Bars
+from logloss_spark.report.page import Headline, Number, RowCounts
 from logloss_spark.report.text import View
 from logloss_spark.rows.engines import Ran
 from logloss_spark.statistics.distributions import normal_quantile
@@ -170,3 +172,40 @@ def rest_of(coefficients: pd.DataFrame) -> list[str]:
     """A line that counts the coefficients that are not shown, if there are any."""
     rest = len(coefficients) - SHOWN
     return [f"... and {rest:,} more: .table has all"] if rest > 0 else []
+
+
+def first_of_fit(report: Report) -> dict[str, Any]:
+    """Return what the page of a fit alone says first: fields of the page."""
+    word, _, why = report.status.sentence.partition(": ")
+    headline = Headline(word.lower().capitalize(), sentence_on_end(report, why), "good" if report.converged else "bad")
+    saved = 1.0 - report.normalized_entropy
+    numbers = [
+        Number(
+            name="log loss",
+            value=f"{report.log_loss:.4f}",
+            interval="",
+            coverage="",
+            meaning=f"nats a row, of the rows fitted on; the class shares alone would cost {report.label_entropy:.4f}",
+        ),
+        Number(
+            name="normalized entropy",
+            value=f"{report.normalized_entropy:.4f}",
+            interval="",
+            coverage="",
+            meaning=f"of the base rate's loss: {abs(saved):.1%} {'less' if saved >= 0 else 'more'}",
+        ),
+    ]
+    if report.validation_loss is not None:
+        held = f"log loss of {counted(report.held, 'row')} held out"
+        number = Number(
+            name="validation loss", value=f"{report.validation_loss:.4f}", interval="", coverage="", meaning=held
+        )
+        numbers.append(number)
+    rows = RowCounts(read=report.read, left_out=report.invalid, used="valid")
+    return {"headline": headline, "numbers": numbers, "rows": rows}
+
+
+def sentence_on_end(report: Report, why: str) -> str:
+    """Return a sentence on how a fit ended."""
+    because = f"{why[:1].upper()}{why[1:]}. " if why else ""
+    return f"{because}{report.solver}, {counted(report.iterations, 'iteration')}, {report.passes} passes over the rows."

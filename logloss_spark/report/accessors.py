@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pyspark.sql import Column
 
+from logloss_spark.kernels.sums import Array
 from logloss_spark.report import plots
 
 if TYPE_CHECKING:
@@ -23,17 +24,19 @@ class EvaluationPlots:
     ----------
     metrics, cells : functions that return these frames, for the functions of `logloss_spark.report.plots`; `cells`
         takes a condition on the slice columns
+    residuals : a function that returns the residuals of clusters, given such a condition
     """
 
     metrics: Callable[[], pd.DataFrame]
     cells: Callable[..., pd.DataFrame]
+    residuals: Callable[[str | Column | None], Array | None]
 
     def reliability(self, ax: "Axes | None" = None, *, where: str | Column | None = None) -> "Axes":
         """Draw what happened against what was forecast: see `logloss_spark.report.plots.reliability`.
 
         `where` is a condition on the slice columns, as in `State.where`, whose rows alone are drawn.
         """
-        return plots.reliability(self.cells(where), ax)
+        return plots.reliability(self.cells(where), ax, residuals=self.residuals(where))
 
     def slices(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the slices that add most to the loss: see `logloss_spark.report.plots.slices`."""

@@ -1,6 +1,7 @@
 """Show a comparison to a person: its title, its table, and conclusions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,13 +15,16 @@ from logloss_spark.report.evaluations import (
     remarks_on_order,
     setting,
 )
+from logloss_spark.report.first_screen import MOODS
 from logloss_spark.report.frames import Order, Ranked
-from logloss_spark.report.text import View, cells, estimates, p_values
+from logloss_spark.report.page import Headline, Number, RowCounts
+from logloss_spark.report.text import View, cells, estimates, formatter, p_values
 from logloss_spark.rows.inputs import Rows
+from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.slices import set_name
 from logloss_spark.statistics.reporting import Coverage
-from logloss_spark.wording import visible
+from logloss_spark.wording import counted, visible
 
 WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False)))
 """The order of a challenger's slices: the worst first, and slices of too few rows last."""
@@ -29,6 +33,9 @@ WORST_FIRST = Order((("challenger", True), ("few", True), ("difference", False))
 CLEAREST_FIRST = Order((("challenger", True), ("few", True), ("p_value", True)))
 """The order in which slices of a verdict are named: the least likely by chance first."""
 
+
+BY_ALL = " by all models"
+"""Who does not score a row that is left out."""
 
 OF_CHALLENGER = ("grouping_id", "challenger")
 
@@ -73,7 +80,7 @@ def conclusions(named: Ranked, conventions: Conventions) -> list[str]:
     sets = named.frame.groupby(list(OF_CHALLENGER), sort=False)
     lines = [conclusion(of_set, named.sizes, conventions.slices) for _, of_set in sets]
     if conventions.rows == "all":
-        return [*lines, *not_scored(named.frame.iloc[0], " by all models")]
+        return [*lines, *not_scored(named.frame.iloc[0], BY_ALL)]
     for _, overall in named.frame[named.frame["slice"] == "all"].iterrows():
         lines += not_scored(overall, f" by both {visible(overall['baseline'])} and {visible(overall['challenger'])}")
     return lines
@@ -106,3 +113,86 @@ def conclusion(of_set: pd.DataFrame, sizes: Mapping[tuple[Any, ...], int], slice
     if first["verdict"] != "no evidence" or not first["detectable"] > 0:
         return found
     return f"{found}; {first['n']:,} rows find {first['detectable']:.5f} or more in 80% of samples"
+
+
+def first_of_comparison(
+    view: View, differences: pd.DataFrame, conventions: Conventions, coverage: Coverage
+) -> dict[str, Any]:
+    """Return what the page of a comparison alone says first: fields of the page.
+
+    Parameters
+    ----------
+    view : View
+        What a person sees of the comparison.
+    differences : DataFrame
+        Its table, the global rows among others.
+    conventions : Conventions
+    coverage : Coverage
+    """
+    overall = differences[differences["slice"] == "all"]
+    fields = {"headline": headline_of_comparison(overall, view), "numbers": numbers_of_comparison(overall, coverage)}
+    if conventions.rows == "shared":
+        return fields
+    first = overall.iloc[0]
+    left_out = reasons_in(first.to_dict())
+    remarks = [line for line in view.remarks if line not in not_scored(first, BY_ALL)]
+    rows = RowCounts(read=int(first["rows"]), left_out=left_out, used="compared")
+    return fields | {"rows": rows, "comparison": replace(view, remarks=remarks)}
+
+
+def headline_of_comparison(overall: pd.DataFrame, view: View) -> Headline:
+    """Return whether the challenger is better; of several, how many are."""
+    verdicts = overall["verdict"].tolist()
+    better = verdicts.count("better")
+    if not overall["n"].any():
+        return Headline("No row compared", "There is nothing to measure.", "bad")
+    if len(verdicts) > 1:
+        mood = "good" if better else "bad" if set(verdicts) == {"worse"} else ""
+        baseline = visible(overall["baseline"].iloc[0])
+        beaten = f"{better:,} of {counted(len(verdicts), 'challenger')} {'is' if better == 1 else 'are'} better"
+        return Headline(f"{beaten} than {baseline}", "Each is compared on all rows, and by slices below.", mood)
+    if overall["few"].any():
+        return Headline("Too few rows to tell", "An interval of so few rows misses more often than it claims.")
+    challenger, baseline = (visible(overall[name].iloc[0]) for name in ("challenger", "baseline"))
+    sentence = {
+        "better": f"The log loss of {challenger} is below that of {baseline}.",
+        "worse": f"The log loss of {challenger} is above that of {baseline}.",
+        "no evidence": f"The rows do not tell {challenger} and {baseline} apart.",
+    }[verdicts[0]]
+    word = {"no evidence": "No evidence of a difference"}.get(verdicts[0], verdicts[0].capitalize())
+    return Headline(word, sentence, MOODS.get(verdicts[0], ""))
+
+
+def numbers_of_comparison(overall: pd.DataFrame, coverage: Coverage) -> list[Number]:
+    """Return the difference of the challenger with both losses; of several, the differences of the first three."""
+    several = len(overall) > 1
+    found = []
+    for _, row in overall.head(FIRST_NUMBERS).iterrows():
+        written = formatter(pd.Series([row["difference"]]))
+        low, high = row["difference_low"], row["difference_high"]
+        known = pd.notna(low) and pd.notna(high)
+        found.append(
+            Number(
+                name=f"difference of {visible(row['challenger'])}" if several else "difference",
+                value=written(row["difference"]),
+                interval=f"{written(low)} to {written(high)}" if known else "",
+                coverage=coverage.words if known else "",
+                meaning=f"nats a row from {visible(row['baseline'])}; below 0 is better",
+                mood=MOODS.get(row["verdict"], ""),
+            )
+        )
+    if several:
+        return found
+    row = overall.iloc[0]
+    for side in ("challenger", "baseline"):
+        loss = row[f"{side}_log_loss"]
+        name = f"log loss of {visible(row[side])}"
+        meaning = f"nats a row, the {side}"
+        found.append(
+            Number(name=name, value=formatter(pd.Series([loss]))(loss), interval="", coverage="", meaning=meaning)
+        )
+    return found
+
+
+FIRST_NUMBERS = 3
+"""Numbers that a reader sees first."""

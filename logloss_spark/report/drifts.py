@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from logloss_spark.report.text import View, cells, p_values
+from logloss_spark.report.page import Headline, Number
+from logloss_spark.report.text import View, cells, formatter, p_values
 from logloss_spark.states.slices import set_name
 from logloss_spark.tables.drift import SIDES
 from logloss_spark.wording import visible
@@ -98,3 +99,43 @@ def on_slices(of_set: pd.DataFrame, verdict: str, size: str) -> str:
             names = "" if word == "no evidence" else f" ({', '.join(largest)}{', ...' if len(such) > NAMED else ''})"
             parts.append(f"{word} on {len(such):,} of {len(of_set):,}{names}")
     return ", ".join(parts)
+
+
+def headline_of_drift(frame: pd.DataFrame) -> Headline:
+    """Return what moved: of all rows, or in how many slices where the states are compared slice by slice alone."""
+    overall = frame[frame["slice"] == "all"]
+    judged = frame if overall.empty else overall
+    moved = [what for what in ("scores", "labels") if (judged[f"{what}_verdict"] == "moved").any()]
+    if not moved:
+        hardly = (judged["scores_verdict"] == "hardly moved").any()
+        return (
+            Headline("Hardly moved", "Scores moved less than matters.")
+            if hardly
+            else Headline("No evidence of drift", "Scores and labels are as the reference would have them by chance.")
+        )
+    word = " and ".join(moved).capitalize() + " moved"
+    if not overall.empty:
+        return Headline(word, "They are not as the reference would have them by chance.", "bad")
+    counts = [f"{what} on {(frame[f'{what}_verdict'] == 'moved').sum():,} of {len(frame):,}" for what in moved]
+    return Headline(word, f"{' and '.join(counts).capitalize()} slices.", "bad")
+
+
+def numbers_of_drift(frame: pd.DataFrame) -> list[Number]:
+    """Return how far scores and labels of all rows moved; none where the states are compared by slices alone."""
+    overall = frame[frame["slice"] == "all"]
+    if overall.empty:
+        return []
+    row = overall.iloc[0]
+
+    def number(name: str, value: float, meaning: str, verdict: str | None = None) -> Number:
+        mood = "bad" if verdict == "moved" else ""
+        shown = formatter(pd.Series([value]))(value)
+        return Number(name=name, value=shown, interval="", coverage="", meaning=meaning, mood=mood)
+
+    expected = formatter(pd.Series([row["psi_expected"]]))(row["psi_expected"])
+    found = [number("psi of the scores", row["psi"], f"by chance alone {expected}", row["scores_verdict"])]
+    before, after = (row[f"{side}_label_mean"] for side in SIDES)
+    if isinstance(before, float) and isinstance(after, float):
+        was = formatter(pd.Series([before]))(before)
+        found.append(number("mean label", after, f"{was} in the reference", row["labels_verdict"]))
+    return found

@@ -1,8 +1,7 @@
 """What a reader of a report sees first: the verdict, and three numbers with their intervals."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pandas as pd
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.gates import where
-from logloss_spark.report.page import Number, Page
+from logloss_spark.report.page import Headline, Number, Page
 from logloss_spark.report.text import formatter
 from logloss_spark.wording import counted, shortened
 
@@ -32,20 +31,16 @@ OF_GATE = {
 """What a page says first of each verdict of a gate."""
 
 
-@dataclass(frozen=True)
-class Headline:
-    """What a page says first: a word or two, a sentence, and the mood "good", "bad" or ""."""
-
-    word: str
-    sentence: str
-    mood: str = ""
-
-
 def headline(page: Page) -> Headline:
-    """Return the verdict of the gate; without one, whether the forecasts beat the shares of the classes."""
+    """Return the verdict of the gate; without one, whether the forecasts beat the shares of the classes.
+
+    A page without metrics brings a headline of its own.
+    """
     if page.judgement is not None:
         verdict = page.judgement.verdict
         return Headline(OF_GATE[verdict], reason_of_gate(page.judgement), MOODS.get(verdict, ""))
+    if page.metrics is None:
+        return page.headline or Headline("Report", "")
     row = page.overall
     if not row["n"]:
         return Headline("No row scored", "There is nothing to measure.", "bad")
@@ -77,8 +72,10 @@ def gate_in_words(judgement: Judgement) -> str:
     return f"{counted(len(judgement.rules), 'rule')}: {counts}."
 
 
-def numbers(page: Page) -> list[Number]:
+def numbers(page: Page) -> Sequence[Number]:
     """Return the three numbers that a reader sees first: those of the candidates that these forecasts have."""
+    if page.metrics is None:
+        return page.numbers
     row = page.overall
     loss = loss_in(row.index)
     candidates: dict[str, Callable[[Any], tuple[str, str]]] = {

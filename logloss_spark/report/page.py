@@ -1,13 +1,16 @@
 """What a report consists of: the frames that were collected for it, and the sections that are made of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
+from logloss_spark.errors import SpecError
 from logloss_spark.gates.judging import Judgement
+from logloss_spark.kernels.sums import Array
 from logloss_spark.report.text import View
+from logloss_spark.rows.columns import kind_of
 
 LISTED = 5_000
 """Slices that a report lists, those that contribute most to the loss first: some 0.6 MB."""
@@ -20,15 +23,19 @@ class Page:
     Attributes
     ----------
     title : str
-        What was evaluated, in words.
+        What was evaluated, compared or fitted, in words.
     subject : str
         Which part of it, such as the day of a store; may be empty.
     coverage : str
         What an interval is called, as in `95% interval`.
+    headline, numbers : Headline and sequence of Number
+        What a reader sees first of a page without metrics.
+    rows : RowCounts, optional
+        The rows of a page without metrics.
     slices : tuple of str
         The slice columns, in the order of `grouping_id`.
-    metrics : DataFrame
-        The metrics of the global row and of slices, in any order.
+    metrics : DataFrame, optional
+        The metrics of the global row and of slices, in any order. A comparison, a drift or a fit alone has none.
     sizes : mapping from a grouping_id to the number of its slices, listed or not
     way_out : str
         What lets more rows be scored; may be empty.
@@ -38,6 +45,8 @@ class Page:
         The metrics of all rows and of each day; `day` is the column of the day.
     cells : DataFrame, optional
         The cells of the score of all rows, from `tables.cells`.
+    residuals : array, optional
+        The residuals of clusters, from `tables.cells.cluster_residuals`.
     by_class : DataFrame, optional
         The table by class of all rows.
     worst : View, optional
@@ -61,9 +70,12 @@ class Page:
     """
 
     title: str
-    coverage: str
-    metrics: pd.DataFrame
+    coverage: str = ""
+    metrics: pd.DataFrame | None = None
     subject: str = ""
+    headline: "Headline | None" = None
+    numbers: "Sequence[Number]" = ()
+    rows: "RowCounts | None" = None
     slices: tuple[str, ...] = ()
     sizes: Mapping[int, int] = field(default_factory=dict)
     way_out: str = ""
@@ -71,6 +83,7 @@ class Page:
     days: pd.DataFrame | None = None
     day: str = ""
     cells: pd.DataFrame | None = None
+    residuals: Array | None = None
     by_class: pd.DataFrame | None = None
     worst: View | None = None
     recalibration: View | None = None
@@ -88,16 +101,45 @@ class Page:
 
     @property
     def overall(self) -> "pd.Series[Any]":
-        """The metrics of all rows."""
+        """The metrics of all rows, of a page that has metrics."""
+        assert self.metrics is not None
         return self.metrics.loc[self.metrics["slice"] == "all"].iloc[0]
 
 
 @runtime_checkable
 class InReport(Protocol):
-    """What can be shown in the report of an evaluation: a drift, a comparison, a calibrator, a fitted model."""
+    """What can be shown in the report of something else: a drift, a comparison, a calibrator, a fitted model."""
 
     def in_report(self) -> Mapping[str, Any]:
         """Return the fields of a `Page` that it has."""
+
+
+def page_with(page: Page, others: Sequence[InReport]) -> Page:
+    """Return a page that shows other results, too; raise SpecError for what no report shows."""
+    for other in others:
+        if not isinstance(other, InReport):
+            raise SpecError(
+                f"a report also shows a Drift, a Comparison, a Calibrator or a LogisticModel, got a {kind_of(other)}"
+            )
+    return replace(page, **{name: value for other in others for name, value in other.in_report().items()})
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a page says first: a word or two, a sentence, and the mood "good", "bad" or ""."""
+
+    word: str
+    sentence: str
+    mood: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCounts:
+    """How many rows were read, and how many could not be used, by reason; what the others were is a word."""
+
+    read: int
+    left_out: Mapping[str, int]
+    used: str = "scored"
 
 
 @dataclass(frozen=True, kw_only=True)

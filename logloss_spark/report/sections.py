@@ -14,7 +14,7 @@ from logloss_spark.report.evaluations import loss_in, remarks_on, remarks_on_los
 from logloss_spark.report.first_screen import gate_in_words
 from logloss_spark.report.gates import view_of_gate
 from logloss_spark.report.over_time import of_days
-from logloss_spark.report.page import Page, Picture, Section
+from logloss_spark.report.page import Page, Picture, RowCounts, Section
 from logloss_spark.report.pictures import picture
 from logloss_spark.report.plots.by_slice import MOST_SLICES, by_excess
 from logloss_spark.report.plots.canvas import height_of_rows
@@ -27,26 +27,34 @@ NAMED = 3
 """Slices that a sentence names."""
 
 
-def of_rows(page: Page) -> Section:
-    """How many rows were read and scored, and why the others were not."""
+def of_rows(page: Page) -> Section | None:
+    """How many rows were read and used, and why the others were not."""
+    if page.metrics is None:
+        return section_on_rows(page.rows) if page.rows else None
     row = page.overall
-    reasons = reasons_in(row.to_dict())
-    read, dropped = int(row["rows"]), sum(reasons.values())
-    if not reasons:
-        all_of_them = [f"all {counted(read, 'row')} were scored", *remarks_on_losses(row)]
-        remarks = all_of_them if row["n"] else remarks_on(row)
-        return Section(id="rows", title="Rows", lines=list(map(sentence, remarks)))
-    lines = [f"{read - dropped:,} of {counted(read, 'row')} were scored; {dropped / read:.2%} were not:"]
-    lines += [f"To score more of them: {page.way_out}."] if page.way_out else []
+    counts = RowCounts(read=int(row["rows"]), left_out=reasons_in(row.to_dict()))
+    if not (row["n"] or counts.left_out):
+        return Section(id="rows", title="Rows", lines=list(map(sentence, remarks_on(row))))
+    return section_on_rows(counts, page.way_out, remarks_on_losses(row))
+
+
+def section_on_rows(counts: RowCounts, way_out: str = "", remarks: Sequence[str] = ()) -> Section:
+    """Return the section on rows; `way_out` lets more of them be scored, and `remarks` are on those that were."""
+    read, reasons, used = counts.read, counts.left_out, counts.used
+    dropped, said = sum(reasons.values()), list(map(sentence, remarks))
+    if not dropped:
+        return Section(id="rows", title="Rows", lines=[f"All {counted(read, 'row')} were {used}.", *said])
+    lines = [f"{read - dropped:,} of {counted(read, 'row')} were {used}; {dropped / read:.2%} were not:"]
+    lines += [f"To score more of them: {way_out}."] if way_out else []
     ordered = sorted(reasons, key=lambda reason: -reasons[reason])
     table = {
         "reason": ordered,
         "rows": [f"{reasons[reason]:,}" for reason in ordered],
         "share": [f"{reasons[reason] / read:.2%}" for reason in ordered],
-        "meaning": [MEANING[reason] for reason in ordered],
     }
-    shown = View(title="", table=table, remarks=list(map(sentence, remarks_on_losses(row))))
-    return Section(id="rows", title="Rows", lines=lines, tables=[shown])
+    if all(reason in MEANING for reason in ordered):
+        table["meaning"] = [MEANING[reason] for reason in ordered]
+    return Section(id="rows", title="Rows", lines=lines, tables=[View(title="", table=table, remarks=said)])
 
 
 def sentence(line: str, names: Iterable[str] = ()) -> str:
@@ -80,18 +88,20 @@ def has_number(row: "pd.Series[Any]", name: str) -> bool:
 
 def of_reliability(page: Page) -> Section | None:
     """Whether what was forecast is what happened, and how well the forecasts tell the classes apart."""
-    found, row = page.cells, page.overall
+    found = page.cells
     if found is None or found.empty:
         return None
+    row = page.overall
     words = calibration_in_words(row)
     pictures = [
         picture(
             "reliability",
-            partial(plots.reliability, found),
+            partial(plots.reliability, found, residuals=page.residuals),
             4.6,
             caption="What happened against what was forecast. On the dashed line forecasts are calibrated; calibrated "
             "forecasts would stray from it by chance as far as the band goes. The line is red where it leaves the "
-            "band. Below, how frequent scores are.",
+            f"band{', which allows for clusters' if page.residuals is not None else ''}. Below, how frequent scores "
+            "are.",
             words=words,
         )
     ]
@@ -104,7 +114,8 @@ def of_reliability(page: Page) -> Section | None:
             "scores",
             partial(plots.scores, found),
             2.6,
-            caption="The scores of rows in which it happened, and of those in which it did not.",
+            caption="The scores of rows in which it happened, and of those in which it did not."
+            f"{'' if page.residuals is None else ' Their bands take rows as independent, whatever their cluster.'}",
             words=f"Histograms of the scores of both classes; {area}",
         ),
         picture(
@@ -143,8 +154,8 @@ def calibration_in_words(row: "pd.Series[Any]") -> str:
 
 def of_slices(page: Page) -> Section | None:
     """Which slices add most to the loss, and all of them in a table."""
-    table = slice_table(page)
-    if table is None:
+    table = None if page.metrics is None else slice_table(page)
+    if page.metrics is None or table is None:
         return None
     loss, overall = loss_in(page.metrics), page.overall
     ordered = by_excess(page.metrics)
@@ -193,6 +204,8 @@ def forest_in_words(first: pd.DataFrame, loss: str, overall: float) -> str:
 
 def of_decomposition(page: Page) -> Section | None:
     """How the log loss comes about."""
+    if page.metrics is None:
+        return None
     row = page.overall
     if not has_number(row, "log_loss_miscalibration") or not has_number(row, "label_entropy"):
         return None

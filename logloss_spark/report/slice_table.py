@@ -29,6 +29,7 @@ FEW = "few"
 
 def slice_table(page: Page) -> SliceTable | None:
     """Return the slices of a page, those first that add most to the loss; None if there is none."""
+    assert page.metrics is not None
     frame = by_excess(page.metrics).head(LISTED)
     if frame.empty:
         return None

@@ -1,10 +1,11 @@
-"""The cells of a state: the sums of its rows by bin of the score, as pandas. They never grow with the rows."""
+"""The cells of a state: the sums of its rows by bin of the score. They never grow with the rows."""
 
 import numpy as np
 import pandas as pd
 
-from logloss_spark.kernels.grid import HALF
-from logloss_spark.states.schema import CELL
+from logloss_spark.kernels.grid import HALF, THIN_BINS
+from logloss_spark.kernels.sums import Array
+from logloss_spark.states.schema import BUCKET_STRIDE, CELL
 from logloss_spark.states.slices import rolled_up
 from logloss_spark.states.small import rolled_up_here
 from logloss_spark.states.state import CheckedState
@@ -35,3 +36,23 @@ def cells_table(state: CheckedState) -> pd.DataFrame:
     for name, values in (("high", HIGH[place]), ("low", LOW[place]), ("cell", place)):
         frame.insert(0, name, values)
     return frame
+
+
+def cluster_residuals(state: CheckedState) -> Array | None:
+    """Return the sum of w (y - p) by bucket of clusters and thin bin of the score, (buckets, THIN_BINS).
+
+    None where rows are independent. Of K classes y and p are those of the likeliest class.
+    """
+    conventions, sums = state.conventions, ("w", "wy", "wp")
+    if not conventions.buckets:
+        return None
+    if state.local:
+        part = rolled_up_here(state.local, conventions, (), {"bucket": sums}).parts["bucket"]
+        place, labels, predictions = part.place, part.sums["wy"], part.sums["wp"]
+    else:
+        rolled = rolled_up(state.table.where("part = 'bucket'"), conventions, ()).select("place", *sums).toPandas()
+        place, labels, predictions = (rolled[name].to_numpy() for name in ("place", "wy", "wp"))
+    place = place.astype(np.int64)
+    residuals = np.zeros((conventions.buckets, THIN_BINS))
+    np.add.at(residuals, (place // BUCKET_STRIDE, place % BUCKET_STRIDE), labels - predictions)
+    return residuals

@@ -1,5 +1,6 @@
 """The command `compare` on real files."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,7 +55,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
 def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
     job: Callable[..., SimpleNamespace], spark: SparkSession
 ) -> None:
-    ran = job()
+    ran = job("output.report={folder}/report.html")
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0].startswith("sharp compared with blunt on ")
@@ -71,7 +72,13 @@ def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
         "engine native: it was asked for",
         f"wrote metrics to {ran.out_folder}/metrics",
         f"wrote state to {ran.out_folder}/state",
+        f"wrote report to {ran.folder}/report.html",
     ]
+    document = (ran.folder / "report.html").read_text()
+    assert re.findall(r"<h2 [^>]*>(.*?)</h2>", document) == ["Rows", "Comparison", "How this was made"]
+    assert "<strong>Better</strong> The log loss of sharp is below that of blunt." in document
+    assert "399 of 400 rows were compared; 0.25% were not:" in document
+    assert "$ logloss-spark compare --config " in document
     written = spark.read.parquet(str(ran.out_folder / "metrics"))
     assert {row["slice"]: row.verdict for row in written.collect()} == dict.fromkeys(
         ["all", "side=high", "side=low"], "better"

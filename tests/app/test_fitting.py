@@ -1,5 +1,6 @@
 """The commands `fit` and `score` on real files."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,8 +47,8 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def test_a_model_is_fitted_written_and_scores_a_table(job, spark) -> None:
-    fitted = job("fit")
+def test_a_model_is_fitted_written_and_scores_a_table(job, spark, tmp_path) -> None:
+    fitted = job("fit", f"output.report={tmp_path}/report.html")
     assert fitted.code == 0, fitted.err
     told = [int(line.split()[1]) for line in fitted.err.splitlines() if line.startswith("iteration")]
     assert told == list(range(len(told)))
@@ -57,6 +58,11 @@ def test_a_model_is_fitted_written_and_scores_a_table(job, spark) -> None:
     assert "workers read the rows from files (engine arrow: the table is 1 file of Parquet)" in fitted.out
     model = LogisticModel.load(str(fitted.folder / "model"))
     assert model.report.rows == 398
+    document = (tmp_path / "report.html").read_text()
+    assert f"wrote report to {tmp_path}/report.html" in fitted.out.splitlines()
+    assert re.findall(r"<h2 [^>]*>(.*?)</h2>", document) == ["Rows", "Fit", "How this was made"]
+    assert "<strong>Converged</strong> " in document
+    assert "398 of 400 rows were valid; 0.50% were not:" in document
 
     scored = job("score")
     assert scored.code == 0, scored.err

@@ -19,18 +19,20 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from logloss_spark.errors import SpecError
-from logloss_spark.kernels.grid import BINS, bin_of_probability
+from logloss_spark.kernels.grid import BINS, THIN_BIN, THIN_BINS, bin_of_probability
 from logloss_spark.report import plots
 from logloss_spark.report.palette import DARK, LIGHT, Palette
 from logloss_spark.report.plots.by_score import area_of
 from logloss_spark.report.plots.by_slice import by_excess
 from logloss_spark.report.plots.score_axis import axis_of, cells_in
+from logloss_spark.statistics.calibration import pooled
 from logloss_spark.statistics.consistency import consistency_band
 from logloss_spark.statistics.drift import HIGH, LOW
 from logloss_spark.statistics.ranking import roc_band
 from logloss_spark.statistics.ranking import roc_curve as roc_curve_of
 from logloss_spark.wording import visible, visible_slice
 from tests import hostile
+from tests.quick import quick
 
 SENTINELS = Palette(**{name: f"#0{place}0{place}0{place}" for place, name in enumerate(vars(LIGHT))})
 """A palette whose colours nobody would choose."""
@@ -217,12 +219,37 @@ def test_calibrated_forecasts_keep_to_the_band_and_others_are_red() -> None:
         from_sklearn = IsotonicRegression().fit_transform(
             cells.predictions[0] / cells.weight[0], cells.label_mean[0], sample_weight=cells.weight[0]
         )
-        low, high = consistency_band(cells, 0.95, 200)
+        low, high = consistency_band(cells, 0.95, replicates=200)
         kept.append(np.average((from_sklearn >= low) & (from_sklearn <= high), weights=cells.weight[0]))
     assert 0.92 < np.mean(kept) < 0.98  # points of a table move together: the error of this mean is 0.01
     ax = plots.reliability(cells_of(*rows(40_000)))
     _, beyond = labelled(ax, "CORP beyond the band")
     assert np.isfinite(beyond).mean() > 0.5
+
+
+@pytest.mark.parametrize("own_score", quick([True, False], True))
+def test_the_band_allows_for_clusters(own_score: bool) -> None:
+    inside: dict[str, list[float]] = {"clusters": [], "rows": []}
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        users, per_user, sd = 200, 40, 0.7
+        score = rng.normal(size=(users, 1 if own_score else per_user)) * np.ones((1, per_user))
+        happens = scipy.stats.norm.cdf(
+            score + rng.normal(0.0, sd, (users, 1))
+        )  # a user is above its score, or below it
+        p = scipy.stats.norm.cdf(score / np.hypot(1.0, sd)).ravel()
+        y = (rng.random((users, per_user)) < happens).ravel().astype(float)
+        cells = cells_in(cells_of(y, p))
+        bucket = np.repeat(rng.integers(0, 64, users), per_user)
+        thin = THIN_BIN[bin_of_probability(p)]
+        residuals = np.zeros((64, THIN_BINS))
+        np.add.at(residuals, (bucket, thin), y - p)
+        line = pooled(cells.weight, cells.labels)[0]
+        for name, known in (("clusters", residuals), ("rows", None)):
+            low, high = consistency_band(cells, 0.95, known, replicates=150)
+            inside[name].append(np.average((line >= low) & (line <= high), weights=cells.weight[0]))
+    assert 0.91 < np.mean(inside["clusters"]) < 0.98  # the error of this mean is 0.015
+    assert np.mean(inside["rows"]) < np.mean(inside["clusters"]) - 0.02
 
 
 def test_an_axis_of_probabilities_goes_as_far_as_scores_do() -> None:

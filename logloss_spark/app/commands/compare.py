@@ -12,6 +12,7 @@ from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
+from logloss_spark.app.reporting import described, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
@@ -25,6 +26,7 @@ from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.comparisons import title_of_comparison, view_of_comparison
+from logloss_spark.report.html import check_libraries
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.inputs import ComparedRows
 from logloss_spark.rows.models import Models, compared_rows
@@ -101,9 +103,12 @@ class ComparisonOutput(OutputWithState):
     ----------
     metrics : str
         The path of the comparison, one row per slice and challenger.
+    report : str
+        The file of the report, one page of HTML, which replaces an older one. It is written whatever a gate says.
     """
 
     metrics: str | None = None
+    report: str | None = None
 
     @property
     def paths(self) -> dict[str, str]:
@@ -150,6 +155,12 @@ class CompareConfig(WithDashboards):
         return self.compare.roles(self.columns, prediction=self.contest.of_baseline)
 
 
+def check(config: CompareConfig, _: Namespace) -> None:
+    """Raise SpecError without a library that a report needs."""
+    if config.output.report:
+        check_libraries()
+
+
 def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome:
     """Compare models on the same rows, and write what the config asks for.
 
@@ -186,27 +197,30 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
                 measured = Measurement(table, rows.roles.slices)
             if not is_withheld(judgement):
                 write_tables(reservation, with_run_date(tables, outputs, given.run_date))
-    read, compared = sum(counts.values()), f"{counts['ok']:,}"
-    if conventions.rows == "shared":
-        read //= len(conventions.models) - 1
-        compared = f"{counted(counts['ok'], 'pair')} of a row and a challenger"
-    outcome = Outcome(
-        command="compare",
-        inputs=(config.input.name,),
-        counts={"read": read, "compared": counts["ok"]},
-        invalid=reasons_in(counts),
-        slices=records_of(first),
-        details={"engine": asdict(ran)},
-        measured=measured,
-        source=fingerprint_of(files),
-        written={} if is_withheld(judgement) else outputs,
-        view=view,
-        notes=(
-            f"read {counted(read, 'row')} of {config.input.name}, compared {compared}",
-            f"engine {ran}",
-            *([WITHHELD] if is_withheld(judgement) else []),
-        ),
-    )
+        read, compared = sum(counts.values()), f"{counts['ok']:,}"
+        if conventions.rows == "shared":
+            read //= len(conventions.models) - 1
+            compared = f"{counted(counts['ok'], 'pair')} of a row and a challenger"
+        outcome = Outcome(
+            command="compare",
+            inputs=(config.input.name,),
+            counts={"read": read, "compared": counts["ok"]},
+            invalid=reasons_in(counts),
+            slices=records_of(first),
+            details={"engine": asdict(ran)},
+            measured=measured,
+            source=fingerprint_of(files),
+            written={} if is_withheld(judgement) else outputs,
+            view=view,
+            notes=(
+                f"read {counted(read, 'row')} of {config.input.name}, compared {compared}",
+                f"engine {ran}",
+                *([WITHHELD] if is_withheld(judgement) else []),
+            ),
+        )
+        outcome = with_report(
+            outcome, output.report, lambda: described(comparison.report_page(), given, judgement, config.input.name)
+        )
     return published(outcome, judgement, config.input.name, given) if judgement else outcome
 
 
@@ -225,5 +239,6 @@ COMMAND = Command(
     example="conf/compare.toml",
     config=CompareConfig,
     run=run,
+    check=check,
     add_arguments=add_gate,
 )

@@ -12,6 +12,7 @@ from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import addresses_of_states, read_state_table
+from logloss_spark.app.reporting import described, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Slices, TableFormat
 from logloss_spark.checks import between
@@ -19,8 +20,10 @@ from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.drifts import view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import plain
+from logloss_spark.report.html import check_libraries
 from logloss_spark.shift import drift
 from logloss_spark.state import State
+from logloss_spark.wording import PATH, visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +60,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("current", metavar="CURRENT", help="where the state is stored that may have moved")
     parser.add_argument("--partition", metavar="COLUMN", help="compare each value of this slice with the reference")
     parser.add_argument("--to", metavar="PATH", help="write the table there; by default it is only printed")
+    parser.add_argument("--report", metavar="FILE", help="write a report there, one page of HTML")
     add_by(parser)
     add_overwrite(parser)
+
+
+def check(_: DriftConfig, given: Namespace) -> None:
+    """Raise SpecError without a library that a report needs."""
+    if given.report:
+        check_libraries()
 
 
 def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
@@ -85,7 +95,7 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
         view = view_of_drift(frame, SHOWN_SLICES, moved.slices, moved.classes)
         first = tuple(map(plain, frame.head(SHOWN_SLICES).to_dict("records")))
         write_tables(reservation, with_run_date({"drift": moved.metrics}, outputs, given.run_date))
-    return Outcome(
+    outcome = Outcome(
         command="drift",
         inputs=(given.reference, given.current),
         slices=first,
@@ -93,6 +103,8 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
         view=view,
         notes=(f"compared {given.current} with {given.reference}",),
     )
+    subject = f"{visible(given.current, PATH)} compared with {visible(given.reference, PATH)}"
+    return with_report(outcome, given.report, lambda: described(moved.report_page(), given, None, subject))
 
 
 COMMAND = Command(
@@ -100,5 +112,6 @@ COMMAND = Command(
     example="conf/evaluate.toml",
     config=DriftConfig,
     run=run,
+    check=check,
     add_arguments=add_arguments,
 )

@@ -14,6 +14,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
+from logloss_spark.app.reporting import described, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Output, Renaming
 from logloss_spark.app.sinks.telling import WithDashboards
@@ -28,6 +29,7 @@ from logloss_spark.io.signals import Interrupted
 from logloss_spark.io.texts import lines_of
 from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import Target, reserved, write_tables
+from logloss_spark.report.html import check_libraries
 from logloss_spark.scoring import Label
 from logloss_spark.wording import counted
 
@@ -78,7 +80,7 @@ class Fit(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOutput(Output):
-    """Where the model is written, and the rows that could not be fitted on.
+    """Where the model, its report, and the rows that could not be fitted on are written.
 
     Parameters
     ----------
@@ -86,10 +88,13 @@ class ModelOutput(Output):
         The path of the model.
     invalid : str
         The path of the rows that could not be fitted on, with the reason.
+    report : str
+        The file of the report on the fit, one page of HTML, which replaces an older one.
     """
 
     model: str
     invalid: str | None = None
+    report: str | None = None
 
     @property
     def paths(self) -> dict[str, str]:
@@ -127,6 +132,12 @@ class FitConfig(WithDashboards):
         )
 
 
+def check(config: FitConfig, _: Namespace) -> None:
+    """Raise SpecError without a library that a report needs."""
+    if config.output.report:
+        check_libraries()
+
+
 def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
     """Fit a model to a table and write it. Each iteration is printed on stderr, unless the outcome is to be JSON.
 
@@ -156,7 +167,7 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
         write_tables(reservation, tables | {"model": lines_of(model.to_json())})
     report = model.report
     held = f", {report.held:,} held out" if training.validation else ""
-    return Outcome(
+    outcome = Outcome(
         command="fit",
         inputs=(config.input.name,),
         counts={"read": report.read, "fitted": report.rows, "held_out": report.held},
@@ -171,6 +182,7 @@ def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:
             reading_of(report),
         ),
     )
+    return with_report(outcome, output.report, lambda: described(model.report_page(), given, None, config.input.name))
 
 
 @contextmanager
@@ -204,4 +216,6 @@ def details_of(model: LogisticModel) -> dict[str, Any]:
     return {"report": json.loads(model.to_json())["report"], "coefficients": coefficients}
 
 
-COMMAND = Command(help="fit a logistic regression to a table", example="conf/fit.toml", config=FitConfig, run=run)
+COMMAND = Command(
+    help="fit a logistic regression to a table", example="conf/fit.toml", config=FitConfig, run=run, check=check
+)

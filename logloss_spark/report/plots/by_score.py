@@ -26,7 +26,12 @@ BARS, FEWER_BARS = 40, 20
 
 
 def reliability(
-    frame: pd.DataFrame, ax: "Axes | None" = None, *, confidence: float = 0.95, palette: Palette = LIGHT
+    frame: pd.DataFrame,
+    ax: "Axes | None" = None,
+    *,
+    residuals: Array | None = None,
+    confidence: float = 0.95,
+    palette: Palette = LIGHT,
 ) -> "Axes":
     """Draw what happened against what was forecast, and below it how frequent scores are.
 
@@ -41,6 +46,9 @@ def reliability(
         The cells of a state: see `logloss_spark.tables.cells.cells_table`.
     ax : Axes, optional
         Where to draw. By default a new figure is made.
+    residuals : array, optional
+        With clusters, their residuals from `logloss_spark.tables.cells.cluster_residuals`: the band allows for them.
+        Without it rows are taken as independent.
     confidence : float
         The share of simulated lines that the band holds at each score.
     palette : Palette
@@ -59,7 +67,7 @@ def reliability(
         return say_nothing(ax, palette)
     cells, axis = cells_in(frame), axis_of(frame)
     line = pooled(cells.weight, cells.labels)[0]
-    low, high = consistency_band(cells, confidence)
+    low, high = consistency_band(cells, confidence, residuals)
     x = axis.unbounded().of(cells.predictions[0], cells.of_other[0])
     inside = (x >= axis.least) & (x <= axis.most)
     x, line, low, high = (of_cells[inside] for of_cells in (x, line, low, high))
