@@ -174,8 +174,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def shortened(names: Sequence[object], most: int = LISTED) -> str:
-    """The first of many names, and how many more there are.
+def shortened(names: Sequence[object], most: int = LISTED, width: int = NAME) -> str:
+    """The first of many names, and how many more there are. A name that is wider loses its middle.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def shortened(names: Sequence[object], most: int = LISTED) -> str:
     'a, b and 2 more'
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(visible(str(name)) for name in names[:most]) + more
+    return ", ".join(visible(str(name), width) for name in names[:most]) + more
 
 
 def listed(reasons: dict[str, int]) -> str:

@@ -101,7 +101,7 @@ class Outcome:
             "details": self.details,
             "verdicts": list(self.verdicts),
             "remarks": [
-                *(line for view in (self.view, self.worst, self.gate) if view for line in view.remarks),
+                *(line for view in (self.view, self.worst, self.gate) if view for line in view.lines),
                 *self.notes,
             ],
             "written": self.written,

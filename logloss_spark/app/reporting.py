@@ -15,6 +15,7 @@ import pandas as pd
 from logloss_spark.app.config import overlaid, overriding, parsed, toml_string
 from logloss_spark.app.days import conventions_of, day_column, days_of
 from logloss_spark.app.gating_days import StatesOf, Subject
+from logloss_spark.app.labels import Labels
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted
 from logloss_spark.app.sections import ReadingWithSearch, searched
@@ -66,8 +67,18 @@ def page_of_state(state: State, by: Sets, reading: ReadingWithSearch, title: str
         )
 
 
-def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: ReadingWithSearch, title: str) -> Page:
-    """Return the page of what is judged of a store: a day by its slices, and the metrics of the days before it."""
+def page_of_subject(
+    subject: Subject,
+    states_of: StatesOf,
+    by: Sets,
+    reading: ReadingWithSearch,
+    title: str,
+    labels: Labels | None = None,
+) -> Page:
+    """Return the page of what is judged of a store: a day by its slices, and the metrics of the days before it.
+
+    `labels` say at which age a day has all of its labels.
+    """
     snapshot, day = subject.snapshot, day_column(subject.snapshot)
     others = [name for name in snapshot.columns if name != day]
     sets = [[name for name in names if name != day] for names in ([others] if others else []) + list(map(list, by))]
@@ -79,9 +90,23 @@ def page_of_subject(subject: Subject, states_of: StatesOf, by: Sets, reading: Re
     facts = {"day": subject.day.isoformat()} | facts
     drawn = [*units_before(subject, DAYS - 1), *subject.units]
     found: dict[str, Any] = {"days": metrics_of_days(drawn, day, states_of, reading), "day": day}
+    found |= {"ages": ages_of(drawn, snapshot.columns.index(day)), "final_age": labels.revisit[-1] if labels else None}
     if reference := units_before(subject, REFERENCE):
         found |= compared_with(states_of(reference), states_of(subject.units), reading)
     return replace(page, facts=facts | dict(page.facts), **found)
+
+
+def ages_of(units: Sequence[StoredUnit], day: int) -> dict[str, int]:
+    """Return how old each day was when it was evaluated, if its labels come late; `day` is its index in the keys.
+
+    A day of several units is as old as the youngest.
+    """
+    ages: dict[str, int] = {}
+    for unit in units:
+        text = unit.key[day]
+        if unit.age is not None and text is not None:
+            ages[text] = min(unit.age, ages.get(text, unit.age))
+    return ages
 
 
 def compared_with(reference: State, current: State, reading: Reading) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What a fit did, as data and as text that people read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.status import Status
 from logloss_spark.report.bars import Bars
 from logloss_spark.report.page import Headline, Number, RowCounts
-from logloss_spark.report.text import View
+from logloss_spark.report.text import NOTHING, View, p_values
 from logloss_spark.rows.engines import Ran
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.wording import counted, shortened, visible
@@ -153,7 +152,7 @@ def fit_summary(title: str, report: Report, coefficients: pd.DataFrame) -> str:
 def fit_view(title: str, report: Report, coefficients: pd.DataFrame) -> View:
     """A fit as it is shown in a notebook."""
     shown = coefficients.head(SHOWN)
-    cells = {str(name): cells_of(str(name), list(column)) for name, column in shown.items()}
+    cells = {str(name): cells_of(str(name), column) for name, column in shown.items()}
     value, reach = shown["coefficient"], normal_quantile(COVERAGE) * shown["standard_error"]
     low, high = (value - reach).tolist(), (value + reach).tolist()
     meaning = "0" + (f", and they are {COVERAGE:.0%} intervals" if reach.notna().any() else "")
@@ -161,11 +160,13 @@ def fit_view(title: str, report: Report, coefficients: pd.DataFrame) -> View:
     return View(title=title, table=cells, remarks=[*fit_remarks(report), *rest_of(coefficients)], bars=bars)
 
 
-def cells_of(name: str, values: Sequence[object]) -> list[str]:
+def cells_of(name: str, values: "pd.Series") -> list[str]:
     """A column of a table of coefficients as texts; numbers that are not defined are empty."""
     if name in NAME_COLUMNS:
         return [str(value) for value in values]
-    return ["" if value != value else f"{value:.6g}" for value in values]
+    if name == "p_value":
+        return ["" if text == NOTHING else text for text in p_values(values)]
+    return ["" if value != value else f"{value:.2f}" if name == "z" else f"{value:.5g}" for value in values]
 
 
 def rest_of(coefficients: pd.DataFrame) -> list[str]:
@@ -208,4 +209,5 @@ def first_of_fit(report: Report) -> dict[str, Any]:
 def sentence_on_end(report: Report, why: str) -> str:
     """Return a sentence on how a fit ended."""
     because = f"{why[:1].upper()}{why[1:]}. " if why else ""
-    return f"{because}{report.solver}, {counted(report.iterations, 'iteration')}, {report.passes} passes over the rows."
+    took = f"{counted(report.iterations, 'iteration')} and {report.passes:,} passes over the rows"
+    return f"{because}The solver {report.solver} took {took}."

@@ -66,11 +66,12 @@ def view_of_comparison(shown: Ranked, named: Ranked, title: str, conventions: Co
         "p_adjusted": p_values(frame["p_adjusted"]),
         "verdict": frame["verdict"].tolist(),
     }
-    remarks = [FEW_REMARK] if frame["few"].any() else []
+    few = [FEW_REMARK] if frame["few"].any() else []
     return View(
         title=title,
         table=table,
-        remarks=[*remarks, *remarks_on_order(shown, conventions.slices), *conclusions(named, conventions)],
+        remarks=conclusions(named, conventions),
+        notes=[*few, *remarks_on_order(shown, conventions.slices)],
         bars={header: bars_of(frame, "difference", 0.0, "0, below which the challenger is better")},
     )
 

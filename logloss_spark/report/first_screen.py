@@ -16,6 +16,9 @@ from logloss_spark.wording import counted, shortened
 NAMED = 3
 """Rules that a sentence names."""
 
+WHOLE = 150
+"""The longest name of a rule with its slices, in characters, that a sentence shows in full: three of them fit."""
+
 MOODS = {"pass": "good", "fail": "bad", "better": "good", "worse": "bad", "moved": "bad"}
 """The moods of verdicts; others have none."""
 
@@ -62,7 +65,7 @@ def reason_of_gate(judgement: Judgement) -> str:
     guilty = [judged for judged in judgement.rules if judged.verdict == judgement.verdict]
     if judgement.verdict == "pass":
         return gate_in_words(judgement)
-    named = shortened([f"{judged.rule.name} ({where(judged)})" for judged in guilty], NAMED)
+    named = shortened([f"{judged.rule.name} ({where(judged)})" for judged in guilty], NAMED, WHOLE)
     return f"{len(guilty)} of {counted(len(judgement.rules), 'rule')}: {named}."
 
 

@@ -4,8 +4,9 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 from logloss_spark.extras import from_extra
@@ -107,24 +108,41 @@ LONG = 30
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, and the classes that say how it looks."""
+    """A cell of a table: its text, the classes that say how it looks, and the lines it spans, 0 if one above does."""
 
     text: str
     looks: str
+    rows: int = 1
 
 
 def lines_of(table: Mapping[str, Sequence[str]]) -> Iterator[list[Cell]]:
-    """Return the lines of a table. Words are aligned left, and verdicts have their colour."""
+    """Return the lines of a table. Words are aligned left, verdicts have their colour, and a name stands once.
+
+    A name is in the first column, and lines below each other may have the same.
+    """
     looks = [
         " ".join(["words"] * are_words(cells) + ["long"] * any(len(cell) > LONG for cell in cells))
         for cells in table.values()
     ]
     shown = [list(map(quoted_blanks, cells)) if name == "slice" else cells for name, cells in table.items()]
-    for line in zip(*shown, strict=True):
-        yield [
+    spans = [span for _, names in groupby(shown[0]) for span in spans_of(len(list(names)))] if shown else []
+    for line, rows in zip(zip(*shown, strict=True), spans, strict=True):
+        first, *others = (
             Cell(cell, f"{of_column} {MOODS[cell]}".strip() if cell in MOODS else of_column)
             for cell, of_column in zip(line, looks, strict=True)
-        ]
+        )
+        yield [replace(first, rows=rows), *others]
+
+
+def spans_of(lines: int) -> list[int]:
+    """Return how many lines the name of so many lines spans in each: all of them in the first.
+
+    Examples
+    --------
+    >>> spans_of(3)
+    [3, 0, 0]
+    """
+    return [lines] + [0] * (lines - 1)
 
 
 def quoted_blanks(text: str) -> str:

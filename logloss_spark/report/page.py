@@ -43,6 +43,9 @@ class Page:
         What a gate says.
     days : DataFrame, optional
         The metrics of all rows and of each day; `day` is the column of the day.
+    ages, final_age : mapping from the text of a day to a number of days, and such a number
+        With labels that come late: how old each day was when it was evaluated, and the age at which all that count are
+        there. A younger day is immature.
     cells : DataFrame, optional
         The cells of the score of all rows, from `tables.cells`.
     residuals : array, optional
@@ -82,6 +85,8 @@ class Page:
     judgement: Judgement | None = None
     days: pd.DataFrame | None = None
     day: str = ""
+    ages: Mapping[str, int] = field(default_factory=dict)
+    final_age: int | None = None
     cells: pd.DataFrame | None = None
     residuals: Array | None = None
     by_class: pd.DataFrame | None = None
@@ -209,7 +214,10 @@ class SliceTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A section of a report: sentences, pictures, tables, and text with line breaks, each of which may be absent."""
+    """A section of a report: sentences, pictures, tables, notes and text with line breaks, each of which may be absent.
+
+    Notes say how pictures and tables are to be read.
+    """
 
     id: str
     title: str
@@ -218,3 +226,4 @@ class Section:
     tables: Sequence[View] = ()
     slices: SliceTable | None = None
     text: Sequence[str] = ()
+    notes: Sequence[str] = ()

@@ -44,17 +44,28 @@ def section_on_rows(counts: RowCounts, way_out: str = "", remarks: Sequence[str]
     dropped, said = sum(reasons.values()), list(map(sentence, remarks))
     if not dropped:
         return Section(id="rows", title="Rows", lines=[f"All {counted(read, 'row')} were {used}.", *said])
-    lines = [f"{read - dropped:,} of {counted(read, 'row')} were {used}; {dropped / read:.2%} were not:"]
+    lines = [f"{read - dropped:,} of {counted(read, 'row')} were {used}; {share(dropped / read)} were not:"]
     lines += [f"To score more of them: {way_out}."] if way_out else []
     ordered = sorted(reasons, key=lambda reason: -reasons[reason])
     table = {
         "reason": ordered,
         "rows": [f"{reasons[reason]:,}" for reason in ordered],
-        "share": [f"{reasons[reason] / read:.2%}" for reason in ordered],
+        "share": [share(reasons[reason] / read) for reason in ordered],
     }
     if all(reason in MEANING for reason in ordered):
         table["meaning"] = [MEANING[reason] for reason in ordered]
     return Section(id="rows", title="Rows", lines=lines, tables=[View(title="", table=table, remarks=said)])
+
+
+def share(part: float) -> str:
+    """Return a share as a percentage; one that is not 0 is never shown as 0.
+
+    Examples
+    --------
+    >>> share(0.25), share(0.00002)
+    ('25.00%', '<0.01%')
+    """
+    return "<0.01%" if 0.0 < part < 0.00005 else f"{part:.2%}"
 
 
 def sentence(line: str, names: Iterable[str] = ()) -> str:
@@ -189,9 +200,10 @@ def of_slices(page: Page) -> Section | None:
     return Section(
         id="slices-section",
         title="Slices",
-        lines=[f"{words}.", alone, explained, *few],
+        lines=[f"{words}.", explained],
         pictures=[forest],
         slices=table,
+        notes=[alone, *few],
     )
 
 
@@ -266,8 +278,8 @@ def of_worst(page: Page) -> Section | None:
         return None
     named = page.worst.table["slice"]
     section = of_view("worst", "Slices that are worse than the rest", page.worst, [], named)
-    words = "own_excess is by how much its loss is larger beside the other slices listed; contributions add up."
-    return replace(section, lines=[*section.lines, words]) if named else section
+    words = "Own excess is by how much its loss is larger beside the other slices listed; contributions add up."
+    return replace(section, notes=[words]) if named else section
 
 
 def of_drift(page: Page) -> Section | None:
@@ -310,7 +322,19 @@ def of_comparison(page: Page) -> Section | None:
         ]
     )
     challengers = [] if found is None else found["challenger"].astype(str).unique().tolist()
-    return of_view("comparison", "Comparison", page.comparison, pictures, challengers)
+    table = page.comparison.table
+    ordered = {name: table[name] for name in sorted(table, key=place_in_comparison)}
+    return of_view("comparison", "Comparison", replace(page.comparison, table=ordered), pictures, challengers)
+
+
+FIRST_OF_COMPARISON = ("slice", "challenger", "verdict", "difference", "p_adjusted")
+"""The columns that a phone shows of a comparison."""
+
+
+def place_in_comparison(column: str) -> int:
+    """Where a column of a comparison stands; those that are not shown first keep their order behind."""
+    name = column.partition(" ")[0]  # an interval says its coverage
+    return FIRST_OF_COMPARISON.index(name) if name in FIRST_OF_COMPARISON else len(FIRST_OF_COMPARISON)
 
 
 def of_fit(page: Page) -> Section | None:
@@ -326,7 +350,7 @@ def of_fit(page: Page) -> Section | None:
                 "coefficients",
                 partial(plots.coefficients, found),
                 shown,
-                caption="Coefficients with their intervals, those first that are the most errors from 0.",
+                caption="Coefficients with their 95% intervals, those first that are the most errors from 0.",
                 words=f"{counted(len(found), 'coefficient')} of the model, which the table lists",
             )
         )
@@ -336,7 +360,8 @@ def of_fit(page: Page) -> Section | None:
                 "history",
                 partial(plots.history, history),
                 2.4,
-                caption="The loss after each iteration.",
+                caption="How far the objective is above its optimum after each iteration, and the largest entry of "
+                "the gradient.",
                 words="; ".join(page.fit.remarks),
             )
         )
@@ -348,8 +373,9 @@ def of_view(name: str, title: str, view: View, pictures: Sequence[Picture], name
 
     Remarks may begin with one of the names, which are from data.
     """
-    lines = [sentence(line, names) for line in view.remarks]
-    return Section(id=name, title=title, lines=lines, pictures=pictures, tables=[View(title="", table=view.table)])
+    lines, notes = ([sentence(line, names) for line in of_view] for of_view in (view.remarks, view.notes))
+    table = View(title="", table=view.table)
+    return Section(id=name, title=title, lines=lines, pictures=pictures, tables=[table], notes=notes)
 
 
 def of_run(page: Page) -> Section:

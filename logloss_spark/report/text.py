@@ -44,14 +44,22 @@ class View:
     table : mapping from the name of a column to its cells
         The first column holds names.
     remarks : sequence of str
-        What a reader should know of the table, a sentence each.
+        What was found, and what a reader should know of it, a sentence each.
+    notes : sequence of str
+        How the table is to be read: its order, its stars.
     bars : mapping from the name of a column to the bars that stand beside its cells in HTML
     """
 
     title: str
     table: Mapping[str, Sequence[str]]
     remarks: Sequence[str] = ()
+    notes: Sequence[str] = ()
     bars: Mapping[str, Bars] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The sentences below the table, in order."""
+        return (*self.notes, *self.remarks)
 
 
 def as_text(view: View, width: int | None = None) -> str:
@@ -78,7 +86,7 @@ def as_text(view: View, width: int | None = None) -> str:
     left_out = others[len(kept) :]
     narrow = [f"not shown in {width} columns: {', '.join(left_out)}"] if left_out else []
     return "\n".join(
-        [visible(view.title, SENTENCE), *lines, *(visible(line, SENTENCE) for line in (*view.remarks, *narrow))]
+        [visible(view.title, SENTENCE), *lines, *(visible(line, SENTENCE) for line in (*view.lines, *narrow))]
     )
 
 
@@ -98,7 +106,7 @@ def as_html(view: View) -> str:
         columns[header] = [cell + drawn for cell, drawn in zip(columns[header], bars.html(), strict=True)]
     body = "".join(row(cells, "td") for cells in zip(*columns.values(), strict=True))
     legend = [f"bars: {header}; the line is {bars.meaning}" for header, bars in view.bars.items()]
-    remarks = "".join(f"<p>{safe(line, SENTENCE)}</p>" for line in (*view.remarks, *legend))
+    remarks = "".join(f"<p>{safe(line, SENTENCE)}</p>" for line in (*view.lines, *legend))
     head = row(map(safe, columns), "th")
     return (
         f'<div class="tex2jax_ignore mathjax_ignore"><p><b>{safe(view.title, SENTENCE)}</b></p>'

@@ -318,8 +318,35 @@ def test_bounds_of_the_gate_and_the_days_it_compares_with_are_drawn_over_time() 
 def test_the_panels_over_time_have_the_same_days_above_each_other() -> None:
     panels = Figure().subplots(2)
     bounds: dict[str, list[float]] = {"log_loss": [], "n": []}
-    draw(panels, days=by_day(20), day="day", bounds=bounds, window=("2026-01-01", "2026-01-18"))
+    draw(panels, days=by_day(20), day="day", bounds=bounds, window=("2026-01-01", "2026-01-18"), young=by_day(0))
     assert panels[0].get_xlim() == panels[1].get_xlim()
+
+
+def test_days_whose_labels_may_still_come_are_hollow_and_listed_with_their_age_and_share() -> None:
+    days = by_day(10)
+    days.loc[days["slice"].isin(["day=2026-01-09", "day=2026-01-10"]), ["unlabelled", "rows"]] = [500, 1500]
+    ages = dict.fromkeys(map(str, days["day"].iloc[1:]), 7) | {"2026-01-09": 3, "2026-01-10": 0}
+    shown = page(metrics_of(COUNTRIES), days=days, day="day", ages=ages, final_age=7)
+    section = over_time(shown)
+    assert section is not None
+    assert section.lines[1].startswith("Labels may still come for 2 days, the hollow ones: ")
+    assert section.tables[0].table == {
+        "day": ["2026-01-10", "2026-01-09"], "age in days": ["0 of 7", "3 of 7"],
+        "share labelled": ["66.7%", "66.7%"], "rows scored": ["1,000", "1,000"],
+    }  # fmt: skip
+    assert "Hollow are the days whose labels may still come." in section.pictures[0].caption
+    assert "share labelled over 10 days: the least is 0.6667 on 2026-01-09" in section.pictures[0].words
+    panel = Figure().subplots(1)
+    young = days[days["unlabelled"] > 0]
+    draw([panel], days=days, day="day", bounds={"log_loss": []}, window=None, young=young)
+    (hollow,) = (line for line in panel.lines if line.get_label() == "immature")
+    assert (list(hollow.get_xdata()), hollow.get_markerfacecolor()) == ([8.0, 9.0], LIGHT.page)
+    mature = over_time(replace(shown, ages=dict.fromkeys(ages, 7)))
+    assert mature is not None
+    assert (len(mature.lines), mature.tables) == (1, ())
+    without_config = over_time(replace(shown, final_age=None))
+    assert without_config is not None
+    assert without_config.tables[0].table["age in days"] == ["0", "3"]
 
 
 def test_without_the_extra_one_line_says_which_is_missing() -> None:

@@ -477,7 +477,7 @@ def page_of_store(
     """Return the page of the report of a run on a store: of the day with the worst verdict, else of the last one."""
     assert config.store is not None
     subject = worst.subject if worst and worst.subject else subjects[-1]
-    page = page_of_subject(subject, states_of, config.roles.sets, config.evaluate, config.title)
+    page = page_of_subject(subject, states_of, config.roles.sets, config.evaluate, config.title, config.labels)
     return described(page, given, judgement_of(worst), subject.name(config.store.path))
 
 

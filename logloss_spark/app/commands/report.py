@@ -13,6 +13,7 @@ from logloss_spark.app.commands.metrics import ReadOff
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.gating import judged
 from logloss_spark.app.gating_days import judged_subject, stored_states, subject_of
+from logloss_spark.app.labels import Labels
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import persisted, read_states
 from logloss_spark.app.reporting import described, page_of_state, page_of_subject, with_report
@@ -38,6 +39,7 @@ class ReportConfig(JobConfig):
     evaluate: ReadOff = field(default_factory=ReadOff)
     output: EvaluationOutput = field(default_factory=EvaluationOutput)
     store: StoreSection | None = None
+    labels: Labels | None = None
     gate: Gate | None = None
 
     @property
@@ -105,7 +107,8 @@ def report_on_store(
     subject = subject_of(snapshot, given.run_date)
     states_of = stored_states(store, snapshot)
     judgement = judged_subject(spark, subject, states_of, config.gate, config.evaluate) if config.gate else None
-    page = page_of_subject(subject, states_of, sets_of(given, config.evaluate.sets), config.evaluate, config.title)
+    by = sets_of(given, config.evaluate.sets)
+    page = page_of_subject(subject, states_of, by, config.evaluate, config.title, config.labels)
     page = described(page, given, judgement, subject.name(section.path))
     outcome = Outcome(command="report", inputs=(section.path,), notes=(note_on_snapshot(snapshot),))
     return with_report(replace(outcome, counts={"states": len(subject.units)}), path, lambda: page)
