@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+from pyspark.sql import DataFrame
 
 from logloss_spark.checks import at_least_one
 from logloss_spark.report.frames import plain
@@ -21,6 +22,8 @@ class WorstSlices(Shown):
         How many slices were compared with the rest of the rows. Those that hold the same rows count once.
     worse : int
         How many of them are worse. The table has those of them that say something of their own.
+    table : DataFrame
+        One row per slice, those that contribute most to the loss first.
     """
 
     def __init__(self, found: Searched) -> None:
@@ -35,6 +38,11 @@ class WorstSlices(Shown):
     def worse(self) -> int:
         """How many of them are worse than the rest."""
         return self._found.worse
+
+    @property
+    def table(self) -> DataFrame:
+        """The table that `to_pandas` returns, as a DataFrame of Spark."""
+        return self._found.table.table
 
     def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
         """Return one row per slice, those that contribute most to the loss first: all of them, or the first `limit`.

@@ -38,7 +38,7 @@ class Outcome:
     details : mapping
         What else a command found: the "engine" that read and summed the rows, its `name` and `because`, why it was
         this one (`evaluate`, `compare`); the "sources" of ranking and of CORP, and the "worst_slices" of a search
-        (`evaluate`); the "report" of a fit and
+        (`evaluate`), and with a store the units that were "due" and the "last_day" of them; the "report" of a fit and
         its first "coefficients" (`fit`); the "columns" that were added (`score`).
     verdicts : sequence of records
         The rules of a gate, the worst first, as its JSON document has them (`gate`, and commands with a `[gate]`).

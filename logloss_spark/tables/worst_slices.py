@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import StringType, StructField, StructType
 
 from logloss_spark.errors import SpecError
@@ -39,7 +40,7 @@ class Searched:
 
     Attributes
     ----------
-    frame : DataFrame
+    table : LocalTable
         One row per slice, those that contribute most to the loss first: the slice columns, `slice`, the columns of
         `catalogue.WORST_SLICES`, and `grouping_id`.
     columns : tuple of str
@@ -51,7 +52,7 @@ class Searched:
         Whether the mean loss is: nothing can be compared with an infinite one.
     """
 
-    frame: pd.DataFrame
+    table: LocalTable
     columns: tuple[str, ...]
     search: Search
     looked_at: int
@@ -59,6 +60,11 @@ class Searched:
     max_depth: int
     min_rows: int
     is_finite: bool
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table as pandas; not to be edited."""
+        return self.table.frame
 
 
 def searched_slices(state: CheckedState, columns: Sequence[str], search: Search) -> Searched:
@@ -85,7 +91,7 @@ def searched_slices(state: CheckedState, columns: Sequence[str], search: Search)
     cells = cells_of(local.rows, np.stack(codes), conventions)
     found = worst_slices(cells, search)
     return Searched(
-        frame=frame_of(found, slices, local, [names[name] for name in columns], conventions),
+        table=table_of(found, slices, local, [names[name] for name in columns], conventions),
         columns=tuple(columns),
         search=search,
         looked_at=found.looked_at,
@@ -170,10 +176,10 @@ def summed(group: Index, values: Array, groups: int) -> Array:
     return np.bincount(group, values, groups).astype(np.float64)
 
 
-def frame_of(
+def table_of(
     found: Found, slices: Sequence[Slice], cells: LocalTable, columns: Sequence[str], conventions: Conventions
-) -> pd.DataFrame:
-    """The slices that were found, as pandas; the values of slice columns are those of `columns` of the cells."""
+) -> LocalTable:
+    """The slices that were found; the values of slice columns are those of `columns` of the cells."""
     keys = {
         one.name: one.values.take(pa.array([dict(zip(*key, strict=True)).get(at) for key in found.keys], pa.int64()))
         for at, one in enumerate(slices)
@@ -187,8 +193,8 @@ def frame_of(
         **{column: measured[name] for name, column in columns_of_loss(WORST_SLICES, conventions.loss).items()},
         "grouping_id": pa.array([rolled_up(key, len(slices)) for key in found.keys], pa.int64()),
     }
-    named = LocalTable(pa.table(keys), StructType(fields), cells.spark).frame
-    return pd.concat([named, pa.table(results).to_pandas()], axis="columns")
+    fields += [StructField(name, from_arrow_type(values.type)) for name, values in results.items()]
+    return LocalTable(pa.table(keys | results), StructType(fields), cells.spark)
 
 
 def words_of_key(key: Key, slices: Sequence[Slice]) -> str:

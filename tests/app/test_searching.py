@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
@@ -41,7 +42,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_search_is_printed_after_the_metrics_and_is_in_the_json_document(job: SimpleNamespace) -> None:
-    told = job.run(SEARCH)
+    told = job.run(SEARCH, f"output.worst_slices={job.folder}/worst", "output.mode=overwrite")
     lines = told.out.splitlines()
     assert told.code == 0
     assert [line.split()[0] for line in lines[3:7]] == ["all", "country=it", "country=de", "country=fr"]
@@ -54,6 +55,11 @@ def test_a_search_is_printed_after_the_metrics_and_is_in_the_json_document(job: 
     assert found["looked_at"] == 11
     assert lines[at + 4] in document["remarks"]
     assert [record["slice"] for record in document["slices"]] == ["all", "country=it", "country=de", "country=fr"]
+    written = pd.read_parquet(job.folder / "worst")
+    assert f"wrote worst_slices to {job.folder}/worst" in lines
+    assert written.to_dict("records") == [pytest.approx(record) for record in found["slices"]]
+    nowhere = job.run(f"output.worst_slices={job.folder}/worst")
+    assert (nowhere.code, "worst_slices in [output] needs columns to search, got none: " in nowhere.err) == (2, True)
     deeper = job.run(SEARCH, "evaluate.search_depth=1", "evaluate.search_min_rows=800")
     assert "looked at 2 slices of 800 rows or more" in deeper.out
 

@@ -135,6 +135,8 @@ class EvaluationOutput(OutputWithState):
         The path of the reliability table, one row per slice and bin of the score.
     by_class : str
         The path of the table with one row per slice and class.
+    worst_slices : str
+        The path of the table of slices that are worse than the rest; it needs `search` in [evaluate].
     invalid : str
         The path of the rows that could not be scored, with the reason.
     report : str
@@ -145,14 +147,15 @@ class EvaluationOutput(OutputWithState):
     metrics: str | None = None
     reliability: str | None = None
     by_class: str | None = None
+    worst_slices: str | None = None
     invalid: str | None = None
     report: str | None = None
 
     @property
     def paths(self) -> dict[str, str]:
         """The paths that are given, by the name of their table."""
-        found = {name: getattr(self, name) for name in ("metrics", "reliability", "by_class", "state", "invalid")}
-        return {name: path for name, path in found.items() if path}
+        names = ("metrics", "reliability", "by_class", "worst_slices", "state", "invalid")
+        return {name: path for name in names if (path := getattr(self, name))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +176,11 @@ class EvaluateConfig(WithDashboards):
         if self.evaluate.on_invalid == "quarantine" and not self.output.invalid:
             raise SpecError(
                 'on_invalid = "quarantine" needs a path for the invalid rows, got none: set `invalid` in [output]'
+            )
+        if self.output.worst_slices and not self.evaluate.search:
+            raise SpecError(
+                "worst_slices in [output] needs columns to search, got none: set `search` in [evaluate], such as "
+                'search = ["country", "device"]'
             )
         slices = (*(self.store.unit if self.store else ()), *self.roles.slices)
         columns = list(columns_of_loss(METRICS, self.evaluate.loss).values())
@@ -287,7 +295,8 @@ def evaluate_due(
     store, units = section.open(), units_of(table, files, section.unit)
     roles = replace(config.roles, by=within_units(section.unit, config.roles.sets))
     plan = plan_of(store, config, given, roles, units)
-    notes, details = notes_on_plan(plan, len(units)), {"due": records_of_plan(plan)}
+    notes = notes_on_plan(plan, len(units))
+    details: dict[str, Any] = {"due": records_of_plan(plan)}
     if not plan.base.units:
         check_any(len(units), config.input)
     if given.dry_run or not plan.due:
@@ -335,6 +344,7 @@ def evaluate_due(
 
         outcome, verdicts = evaluate_rows(spark, config, given, rows, Steps(judge, page, measure, publish))
         notes += notes_on_days(verdicts, subjects)
+        details |= {"last_day": subjects[-1].day.isoformat()} if subjects and subjects[-1].day else {}
     else:
         outcome = Outcome(command="evaluate", inputs=(config.input.name,))
         outcome = with_snapshot(outcome, section, store.publish(plan, None, None))
@@ -430,6 +440,7 @@ def evaluate_rows(
                 asked.metrics,
                 way_out=evaluation.advice(first.frame.iloc[0].to_dict()),
             )
+            worst = searched(evaluation.state, asked)
             # Spark takes a second to plan all of them: only those that are written are made.
             made: dict[str, Callable[[], DataFrame | State]] = {
                 # The rows are read again for these alone, and only if the counts say that there are any.
@@ -440,7 +451,7 @@ def evaluate_rows(
                 "metrics": lambda: as_dataframe(chosen_metrics(metrics, asked.metrics)),
             }
             tables = {name: make() for name, make in made.items() if name in outputs}
-            worst = searched(evaluation.state, asked)
+            tables |= {"worst_slices": worst.table} if worst is not None and "worst_slices" in outputs else {}
             verdicts = steps.judge(evaluation)
             withheld = is_withheld(judgement_of(worst_of(verdicts)))
             if not withheld:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.sinks.numbers import Chosen, Number, has_numbers, numbers_of
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run, settings_of, verdict_document
+from logloss_spark.app.sinks.run import Dashboard, Ending, Run, days_told_of, settings_of, verdict_document
 from logloss_spark.extras import from_extra
 from logloss_spark.io.places import without_scheme
 from logloss_spark.io.secrets import redacted
@@ -152,6 +152,7 @@ def tags_of(run: Run, outcome: Outcome) -> dict[str, str]:
         "config": run.fingerprint,
         "version": __version__,
         "verdict": outcome.details.get("gate", {}).get("verdict"),
+        **{f"day_of_{what}": day for what, day in days_told_of(outcome).items()},
     } | {f"written.{fitting(name)}": redacted(path, run.secrets) for name, path in outcome.written.items()}
     return {f"logloss_spark.{name}": value[:LONGEST_TAG] for name, value in known.items() if value}
 

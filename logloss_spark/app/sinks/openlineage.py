@@ -12,7 +12,7 @@ import pyspark
 
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.sinks.numbers import PRINTED, Chosen, Number, numbers_of
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run
+from logloss_spark.app.sinks.run import Dashboard, Ending, Run, days_told_of
 from logloss_spark.errors import SpecError
 from logloss_spark.extras import from_extra
 from logloss_spark.gates.patterns import readable
@@ -148,6 +148,7 @@ def last_event(lineage: Lineage, ending: Ending) -> Any:
     if outcome is None:
         return event(lineage, "ABORT" if ending.exit_code in INTERRUPTED else "FAIL", ending.ended, of_run)
     about = {"config": lineage.run.fingerprint, "verdict": outcome.details.get("gate", {}).get("verdict")}
+    about |= {f"day_of_{what}": day for what, day in days_told_of(outcome).items()}
     of_run["logloss_spark"] = facets.RunFacet().with_additional_properties(**about)
     # A gate that fails ends a run that did its work: its verdict is in the assertions.
     return event(

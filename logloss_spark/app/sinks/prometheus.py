@@ -5,10 +5,11 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.sinks.numbers import OF_A_FIT, PRINTED, Chosen, Number, has_numbers, numbers_of, unmatched
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run
+from logloss_spark.app.sinks.run import Dashboard, Ending, Run, days_told_of
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.patterns import readable
 from logloss_spark.report.documents import write_document
@@ -39,6 +40,8 @@ HELP = {
     "exit_code": "The exit code of the last run: 0 is fine, 3 a gate that fails.",
     "dashboard_told": "Whether a dashboard could be told of the last run.",
     "gate_verdict": "1 for the verdict of each rule.",
+    "metrics_day_timestamp_seconds": "The day of the store that the metrics are of, at 0:00 UTC.",
+    "gate_day_timestamp_seconds": "The day of the store that the verdict of the gate is on, at 0:00 UTC.",
     "counted": "What the last run counted, by kind, such as the rows that were read.",
     "patterns_without_slice": "Patterns of slices that name no slice of the last run.",
     "series_left_out": f"Series that the file lacks because it has at most {MOST}.",
@@ -173,8 +176,15 @@ def on_run(section: PrometheusSection, run: Run, ending: Ending, success: float 
             yield on("patterns_without_slice", len(unmatched(ending.outcome, section)))
         for kind, count in ending.outcome.counts.items():
             yield on("counted", count, kind=kind)
+        yield from on_day(ending.outcome, "gate")
         for rule in ending.outcome.verdicts:
             yield on("gate_verdict", 1, rule=rule["name"], verdict=rule["verdict"])
+
+
+def on_day(outcome: Outcome, what: str) -> Iterator[Sample]:
+    """The series on the day of a store that "metrics" are of, or the "gate"; none without days."""
+    if day := days_told_of(outcome).get(what):
+        yield on(f"{what}_day_timestamp_seconds", datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
 def on(name: str, value: float, **labels: str) -> Sample:
@@ -186,6 +196,7 @@ def on_metrics(section: PrometheusSection, outcome: Outcome | None) -> Iterator[
     """The series on metrics: a metric of a slice with the ends of its interval is a group that stays together."""
     if outcome is None:
         return
+    yield list(on_day(outcome, "metrics"))
     known = OF_A_FIT | {name: metric.doc for name, metric in by_column((*METRICS, *COMPARISON)).items()}
     for number in numbers_of(outcome, section, PRINTED):
         labels = (("slice", readable(number.slice)), *number.labels)

@@ -130,6 +130,15 @@ def settings_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{section}.{key}", value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def days_told_of(outcome: Outcome) -> dict[str, str]:
+    """Return the days of a store that an outcome is about: that of its `metrics`, and that of its `gate`.
+
+    A run of several days measures the last one, and its gate has the worst verdict.
+    """
+    days = {"metrics": outcome.details.get("last_day"), "gate": outcome.details.get("gate", {}).get("judged")}
+    return {what: day for what, day in days.items() if day}
+
+
 def verdict_document(outcome: Outcome, secrets: Sequence[str]) -> dict[str, Any] | None:
     """What came of the gate of a run, as its JSON document has it; None if there is no gate."""
     facts = outcome.details.get("gate")

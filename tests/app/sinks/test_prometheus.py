@@ -1,6 +1,7 @@
 """The textfile of Prometheus: its grammar, by a parser of its own, and what it says after a failure."""
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,15 @@ def test_an_evaluation_with_nothing_due_keeps_the_numbers_that_are_stored(tmp_pa
     assert families["logloss_spark_log_loss"] == found["logloss_spark_log_loss"]
     told(tmp_path, ending(None, exit_code=1))
     assert "logloss_spark_log_loss" not in told(tmp_path, nothing_due), "after a failure nobody knows"
+
+
+def test_the_days_of_the_metrics_and_of_the_gate_are_told_apart(tmp_path: Path) -> None:
+    details = {**OUTCOME.details, "last_day": "2026-11-26", "gate": {"verdict": "fail", "judged": "2026-11-24"}}
+    families = told(tmp_path, ending(replace(OUTCOME, details=details), exit_code=3))
+    days = [value(families, f"{what}_day_timestamp_seconds") for what in ("metrics", "gate")]
+    assert days == [datetime(2026, 11, day, tzinfo=UTC).timestamp() for day in (26, 24)]
+    kept = told(tmp_path, ending(replace(OUTCOME, measured=None), exit_code=3))
+    assert value(kept, "metrics_day_timestamp_seconds") == days[0], "as the numbers that are kept"
 
 
 def test_numbers_that_are_kept_leave_room_for_the_series_on_the_run(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,8 @@ def test_with_a_store_dashboards_are_told_of_the_last_day_that_was_stored(
     loss = families["logloss_spark_log_loss"].values
     assert list(loss.values()) == [pytest.approx(-math.log(0.75))] * 4
     assert list(families["logloss_spark_patterns_without_slice"].values.values()) == [1]
+    midnight = datetime(2026, 11, 26, tzinfo=UTC).timestamp()
+    assert list(families["logloss_spark_metrics_day_timestamp_seconds"].values.values()) == [midnight]
 
 
 def test_the_textfile_of_a_run_that_fails_at_once_has_its_exit_code(tmp_path: Path, spark: SparkSession) -> None:
