@@ -23,7 +23,8 @@ from logloss_spark.states.slices import check_names, check_slices, slice_columns
 from logloss_spark.states.small import Slice, as_doubles, places_of
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import WORST_SLICES, columns_of_loss
-from logloss_spark.statistics.worst_slices import OTHER, SUMMED, Buckets, Cells, Found, Key, Search, worst_slices
+from logloss_spark.statistics.slice_sums import OTHER, SUMMED, Buckets, FinestSlices, Key
+from logloss_spark.statistics.worst_slices import Found, Search, worst_slices
 from logloss_spark.tables.local import whole_numbers
 
 MOST_ROWS = 1_000_000
@@ -146,7 +147,7 @@ def without_rare(code: Index, cells: LocalTable, at: int) -> Index:
     return np.where(cells.rows[rare_name(at)].to_numpy(), OTHER, code)
 
 
-def cells_of(rows: pa.Table, codes: Index, conventions: Conventions) -> Cells:
+def cells_of(rows: pa.Table, codes: Index, conventions: Conventions) -> FinestSlices:
     """The cells of the rows of a state; `codes` are the indices of the values of each slice column, (columns, rows)."""
     part, n = rows["part"].to_numpy(), as_doubles(rows["n"])
     moments, bucket = np.flatnonzero((part == "moments") & (n > 0)), np.flatnonzero(part == "bucket")
@@ -155,7 +156,7 @@ def cells_of(rows: pa.Table, codes: Index, conventions: Conventions) -> Cells:
         cell = np.unique(cell * (code.max(initial=OTHER) + 2) + code + 1, return_inverse=True)[1]
     present, of_moments = np.unique(cell[moments], return_inverse=True)
     first = np.unique(cell[moments], return_index=True)[1]
-    return Cells(
+    return FinestSlices(
         values=codes[:, moments[first]],
         sums={name: summed(of_moments, as_doubles(rows[name])[moments], len(present)) for name in SUMMED},
         shift=conventions.shift,

@@ -3,7 +3,8 @@
 import numpy as np
 
 from logloss_spark.kernels.cross_entropy import binary_from_logit
-from logloss_spark.statistics.worst_slices import Buckets, Cells, Search, worst_slices
+from logloss_spark.statistics.slice_sums import Buckets, FinestSlices
+from logloss_spark.statistics.worst_slices import Search, worst_slices
 
 SIZES = (8, 3, 6)
 SHIFT = np.log(2.0)
@@ -47,10 +48,10 @@ def cells_of(values, loss, weight=None, bucket=None):
         terms |= {"w2ll": (w * loss) ** 2, "w2d": w**2 * d, "w2dd": (w * d) ** 2}
     sums = {name: summed(term) for name, term in terms.items()}
     if bucket is None:
-        return Cells(distinct, sums, SHIFT)
+        return FinestSlices(distinct, sums, SHIFT)
     place, of_place = np.unique(cell * 64 + bucket, return_inverse=True)
     w, wl = (np.bincount(of_place, terms[name]) for name in ("w", "wl"))
-    return Cells(distinct, sums, SHIFT, Buckets(place // 64, place % 64, w, wl))
+    return FinestSlices(distinct, sums, SHIFT, Buckets(place // 64, place % 64, w, wl))
 
 
 def named(cells, **search):

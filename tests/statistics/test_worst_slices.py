@@ -8,9 +8,11 @@ import pytest
 import scipy.stats
 
 from logloss_spark.errors import SpecError
-from logloss_spark.statistics import worst_slices as searching
+from logloss_spark.statistics import excess, slice_sums
+from logloss_spark.statistics.excess import Named, compared
 from logloss_spark.statistics.multiplicity import family_wise_p_values
-from logloss_spark.statistics.worst_slices import Named, Search, compared, deepest, large_enough, worst_slices
+from logloss_spark.statistics.slice_sums import deepest, large_enough
+from logloss_spark.statistics.worst_slices import Search, worst_slices
 from tests.statistics.searched import ROWS, cells_of, members, named, planted, table
 
 
@@ -148,7 +150,7 @@ def test_slices_that_hold_the_same_rows_are_looked_at_once_and_told_together():
 def test_values_of_few_rows_may_be_put_together_as_no_slice_of_theirs_is_looked_at():
     values, loss = planted(np.random.default_rng(7), ({0: 2, 1: 1}, 2.5))
     together = values.copy()
-    together[0, values[0] == 7] = searching.OTHER
+    together[0, values[0] == 7] = slice_sums.OTHER
     rows = int((values[0] == 7).sum()) + 1
     one, other = (worst_slices(cells_of(v, loss), Search(min_rows=rows)) for v in (values, together))
     assert (one.keys, one.looked_at) == (other.keys, other.looked_at)
@@ -160,10 +162,10 @@ def test_no_more_is_looked_at_than_there_is_time_for(monkeypatch):
     values, loss = planted(np.random.default_rng(8), ({0: 2, 1: 1}, 2.5))
     cells = cells_of(values, loss)
     sizes = sorted((int(inside.sum()) for _, inside in slices_in(values, 2, 100)), reverse=True)
-    monkeypatch.setattr(searching, "MOST_SLICES", 30)
+    monkeypatch.setattr(slice_sums, "MOST_SLICES", 30)
     found = worst_slices(cells, Search())
     assert (found.looked_at, found.min_rows) == (30, sizes[30] + 1)
-    monkeypatch.setattr(searching, "MOST_SETS", 5)
+    monkeypatch.setattr(slice_sums, "MOST_SETS", 5)
     assert worst_slices(cells, Search()).max_depth == 1
     assert deepest(2, 3) == 2
 
@@ -173,8 +175,8 @@ def test_many_slices_are_compared_in_pieces_and_by_values_that_occur(monkeypatch
     values, loss = planted(rng, ({0: 2, 1: 1}, 2.5))
     cells = cells_of(values, loss, bucket=rng.integers(0, 64, ROWS))
     whole = worst_slices(cells, Search())
-    monkeypatch.setattr(searching, "TOGETHER", 500)
-    monkeypatch.setattr(searching, "DENSE", 4)
+    monkeypatch.setattr(excess, "TOGETHER", 500)
+    monkeypatch.setattr(slice_sums, "DENSE", 4)
     pieces = worst_slices(cells, Search())
     assert whole.keys == pieces.keys
     for name, found in whole.measured.items():
