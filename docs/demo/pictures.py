@@ -56,12 +56,12 @@ def main(folder: str) -> None:
     comparison = ls.compare(scored, label="late", predictions=MODELS, baseline="forecast", cluster="date", by="carrier")
     state = ls.evaluate(scored, "late", "probability", by="month").state
     moved = ls.drift(state.where("month = 11"), state.where("month = 12"))
-    metrics, cells = evaluation.to_pandas(), evaluation.plot.cells()
+    metrics, cells, residuals = evaluation.to_pandas(), evaluation.plot.cells(), evaluation.plot.residuals()
     compared = comparison.to_pandas()
     draw(
         Path(folder) / "pictures",
         {
-            "reliability": lambda **colours: plots.reliability(cells, **colours),
+            "reliability": lambda **colours: plots.reliability(cells, residuals=residuals, **colours),
             "scores": lambda **colours: plots.scores(cells, **colours),
             "ranking": lambda **colours: plots.ranking(cells, metrics=metrics.iloc[0], **colours),
             "slices": lambda **colours: plots.slices(metrics, **colours),

@@ -29,7 +29,7 @@ class EvaluationPlots:
 
     metrics: Callable[[], pd.DataFrame]
     cells: Callable[..., pd.DataFrame]
-    residuals: Callable[[str | Column | None], Array | None]
+    residuals: Callable[..., Array | None]
 
     def reliability(self, ax: "Axes | None" = None, *, where: str | Column | None = None) -> "Axes":
         """Draw what happened against what was forecast: see `logloss_spark.report.plots.reliability`.

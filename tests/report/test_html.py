@@ -110,6 +110,21 @@ def test_without_a_gate_the_forecasts_are_compared_with_the_base_rate(
     assert headline(page(measured)).word == word
 
 
+def test_the_headline_says_the_whole_name_of_a_rule_and_its_table_says_it_once() -> None:
+    name = "calibrated by country and device, as the people who buy these forecasts were promised in spring"
+    measured = metrics_of(COUNTRIES)
+    rule = Rule(name=name, metric="log_loss", slices=["country=*"], at_most=0.1)
+    found = judge(Gate(rule=[rule]), Measurement(measured, ("country", "device")), {})
+    document = to_html(page(measured, judgement=found))
+    assert f"<strong>Fail</strong> 1 of 1 rule: {name} (country=" in document
+    assert document.count(f'<th scope="rowgroup" rowspan="3">{name}</th>') == 1
+
+
+def test_a_share_that_is_not_0_is_not_shown_as_0() -> None:
+    measured = metrics_of(COUNTRIES).assign(rows=9_000_012)
+    assert "9,000,000 of 9,000,012 rows were scored; &lt;0.01% were not:" in to_html(page(measured))
+
+
 def test_a_gate_names_the_rules_that_fail_first(document: str) -> None:
     assert "<strong>Fail</strong> 1 of 2 rules: plain (all)." in document
 
