@@ -28,8 +28,8 @@ from logloss_spark.report.comparisons import (
 )
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import Order, Ranked, order_by
-from logloss_spark.report.html import check_libraries, write_report
-from logloss_spark.report.page import InReport, Page, page_with
+from logloss_spark.report.page import Page
+from logloss_spark.report.reported import Reported
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles
 from logloss_spark.rows.advice import advice
@@ -49,7 +49,7 @@ from logloss_spark.tables.comparison import comparison_here, comparison_in_spark
 from logloss_spark.wording import LISTED, counted, listed
 
 
-class Comparison(HeldState):
+class Comparison(HeldState, Reported):
     """The comparison of models: one state, and the table that is computed from it. `compare` makes it.
 
     Attributes
@@ -142,25 +142,6 @@ class Comparison(HeldState):
     def in_report(self) -> dict[str, Any]:
         """Return what a report shows of this comparison: fields of its page."""
         return {"comparison": self._view(), "differences": self.first_slices().frame}
-
-    def to_html(self, path: str, *others: InReport) -> None:
-        """Write a report on this comparison as one HTML file that needs no network, in the place of an older one.
-
-        It is made of the state: no row is read again. The same comparison gives the same bytes.
-
-        Parameters
-        ----------
-        path, others :
-            As in `Evaluation.to_html`.
-
-        Raises
-        ------
-        SpecError
-            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
-            cannot be written there.
-        """
-        check_libraries()
-        write_report(path, page_with(self.report_page(), others))
 
     def report_page(self) -> Page:
         """Return what a report on this comparison shows."""

@@ -19,8 +19,8 @@ from logloss_spark.report.accessors import EvaluationPlots
 from logloss_spark.report.collecting import call_of, costliest, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
-from logloss_spark.report.html import check_libraries, write_report
-from logloss_spark.report.page import InReport, Page, page_with
+from logloss_spark.report.page import Page
+from logloss_spark.report.reported import Reported
 from logloss_spark.report.text import View
 from logloss_spark.roles import By, Columns, Roles, slices_of
 from logloss_spark.rows.advice import advice
@@ -44,7 +44,7 @@ from logloss_spark.tables.reliability import reliability_columns, reliability_ta
 from logloss_spark.worst import WorstSlices
 
 
-class Evaluation(HeldState):
+class Evaluation(HeldState, Reported):
     """The evaluation of a table: one state, and the tables that are computed from it. `evaluate` makes it.
 
     Attributes
@@ -240,27 +240,6 @@ class Evaluation(HeldState):
             `sort_by` is no column of the metrics, or its cells have one value per class.
         """
         return self._in_order(limit, sort_by, ascending).frame
-
-    def to_html(self, path: str, *others: InReport) -> None:
-        """Write a report as one HTML file that needs no network, in the place of an older one.
-
-        It is made of the state and its metrics: no row is read again. The same evaluation gives the same bytes.
-
-        Parameters
-        ----------
-        path : str
-            A file of this machine, or of a store that Arrow knows, as in `s3://bucket/report.html`.
-        others :
-            A `Drift`, a `Comparison`, a `Calibrator` and a `LogisticModel` that the report shows, too; one of each.
-
-        Raises
-        ------
-        SpecError
-            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
-            cannot be written there.
-        """
-        check_libraries()
-        write_report(path, page_with(self.report_page(), others))
 
     def report_page(self, worst: WorstSlices | None = None) -> Page:
         """Return what a report shows; `worst` are by default the worst slices of `search`, if it was given."""

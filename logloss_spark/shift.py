@@ -23,8 +23,8 @@ from logloss_spark.report.drifts import (
     view_of_drift,
 )
 from logloss_spark.report.evaluations import SHOWN_SLICES
-from logloss_spark.report.html import check_libraries, write_report
-from logloss_spark.report.page import InReport, Page, page_with
+from logloss_spark.report.page import Page
+from logloss_spark.report.reported import Reported
 from logloss_spark.report.shown import Shown
 from logloss_spark.report.text import View, as_text
 from logloss_spark.roles import By, grouping_sets, slices_of
@@ -37,7 +37,7 @@ from logloss_spark.tables.cells import cells_table
 from logloss_spark.tables.drift import SIDES, check_comparable, check_types, drift_table
 
 
-class Drift(Shown):
+class Drift(Shown, Reported):
     """The drift of a current state from a reference. `drift` makes it.
 
     Attributes
@@ -95,23 +95,6 @@ class Drift(Shown):
     def in_report(self) -> dict[str, Any]:
         """Return what a report shows of this drift: fields of its page."""
         return {"drift": self._view(), "drift_cells": self._cells()}
-
-    def to_html(self, path: str, *others: InReport) -> None:
-        """Write a report on this drift as one HTML file that needs no network, in the place of an older one.
-
-        Parameters
-        ----------
-        path, others :
-            As in `Evaluation.to_html`.
-
-        Raises
-        ------
-        SpecError
-            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
-            cannot be written there.
-        """
-        check_libraries()
-        write_report(path, page_with(self.report_page(), others))
 
     def report_page(self) -> Page:
         """Return what a report on this drift shows."""

@@ -17,8 +17,8 @@ from logloss_spark.io.texts import load_text, save_text
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.accessors import ModelPlots
 from logloss_spark.report.collecting import versions
-from logloss_spark.report.html import check_libraries, write_report
-from logloss_spark.report.page import InReport, Page, page_with
+from logloss_spark.report.page import Page
+from logloss_spark.report.reported import Reported
 from logloss_spark.report.text import as_html
 from logloss_spark.rows.new_columns import check_new_columns
 from logloss_spark.scoring import Label
@@ -26,7 +26,7 @@ from logloss_spark.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LogisticModel:
+class LogisticModel(Reported):
     """A fitted logistic regression.
 
     Attributes
@@ -136,23 +136,6 @@ class LogisticModel:
         """Return what a report shows of this model: fields of its page."""
         view = fit_view(self._title, self.report, self.table)
         return {"fit": view, "history": self.history, "coefficients": self.table}
-
-    def to_html(self, path: str, *others: InReport) -> None:
-        """Write a report on the fit as one HTML file that needs no network, in the place of an older one.
-
-        Parameters
-        ----------
-        path, others :
-            As in `Evaluation.to_html`.
-
-        Raises
-        ------
-        SpecError
-            A library of the extra `report` is missing, one of `others` is nothing that a report shows, or the file
-            cannot be written there.
-        """
-        check_libraries()
-        write_report(path, page_with(self.report_page(), others))
 
     def report_page(self) -> Page:
         """Return what a report on this model shows."""
