@@ -140,7 +140,8 @@ class LogisticModel(Reported):
     def report_page(self) -> Page:
         """Return what a report on this model shows."""
         facts = {"engine": str(self.report.engine)} | versions()
-        return Page(title=self._title, facts=facts, **first_of_fit(self.report), **self.in_report())
+        shown = self.in_report()
+        return Page(title=self._title, facts=facts, **shown | first_of_fit(self.report, shown["fit"]))
 
     def _repr_html_(self) -> str:
         return as_html(fit_view(self._title, self.report, self.table))

@@ -1,6 +1,6 @@
 """What a fit did, as data and as text that people read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,9 @@ SHOWN = 40
 
 COVERAGE = 0.95
 """The coverage of the intervals of coefficients that are drawn."""
+
+LEFT_OUT = "rows left out"
+"""How the remark on invalid rows begins."""
 
 NAME_COLUMNS = ("class", "feature")
 """The columns of a table of coefficients that hold names."""
@@ -117,7 +120,7 @@ def fit_remarks(report: Report) -> list[str]:
         )
     if report.invalid:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.invalid.items())
-        remarks.append(f"rows left out: {reasons}")
+        remarks.append(f"{LEFT_OUT}: {reasons}")
     if report.streamed:
         remarks.append("each pass read the table again, because no blocks could be kept")
     return remarks
@@ -175,8 +178,8 @@ def rest_of(coefficients: pd.DataFrame) -> list[str]:
     return [f"... and {rest:,} more: .table has all"] if rest > 0 else []
 
 
-def first_of_fit(report: Report) -> dict[str, Any]:
-    """Return what the page of a fit alone says first: fields of the page."""
+def first_of_fit(report: Report, view: View) -> dict[str, Any]:
+    """Return what the page of a fit alone says first: fields of the page; `view` is what a person sees of the fit."""
     word, _, why = report.status.sentence.partition(": ")
     headline = Headline(word.lower().capitalize(), sentence_on_end(report, why), "good" if report.converged else "bad")
     saved = 1.0 - report.normalized_entropy
@@ -203,7 +206,8 @@ def first_of_fit(report: Report) -> dict[str, Any]:
         )
         numbers.append(number)
     rows = RowCounts(read=report.read, left_out=report.invalid, used="valid")
-    return {"headline": headline, "numbers": numbers, "rows": rows}
+    remarks = [line for line in view.remarks if not line.startswith(LEFT_OUT)]  # its section on rows says it
+    return {"headline": headline, "numbers": numbers, "rows": rows, "fit": replace(view, remarks=remarks)}
 
 
 def sentence_on_end(report: Report, why: str) -> str:

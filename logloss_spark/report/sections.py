@@ -193,8 +193,8 @@ def of_slices(page: Page) -> Section | None:
         f"a slice that is large and a little worse may cost more than a small one that is much worse.{part}"
     )
     alone = (
-        "This count, and the colours and the filter of the table, take each interval by itself: of many slices that "
-        "do not differ, some are above by chance."
+        "The number of slices above, and the colours and the filter of the table, take each interval by itself: of "
+        "many slices that do not differ, some are above by chance."
     )
     few = [f"“{FEW}”: too few rows for an interval that holds what it claims."] if ordered["few"].any() else []
     return Section(
@@ -378,10 +378,12 @@ def of_view(name: str, title: str, view: View, pictures: Sequence[Picture], name
     return Section(id=name, title=title, lines=lines, pictures=pictures, tables=[table], notes=notes)
 
 
-def of_run(page: Page) -> Section:
+def of_run(page: Page) -> Section | None:
     """What makes the same evaluation again: versions, the command, and the config without its secrets."""
     facts = View(title="", table={"what": list(page.facts), "value": list(page.facts.values())})
     text = [*([f"$ {page.command}", ""] if page.command else []), *page.config]
+    if not (page.facts or text):
+        return None
     return Section(id="run", title="How this was made", tables=[facts] if page.facts else [], text=text)
 
 

@@ -82,7 +82,7 @@ def test_the_sections_are_in_the_order_in_which_a_reader_asks(document: str) -> 
 
 def test_what_a_page_does_not_have_has_no_section() -> None:
     few = page(metrics_of(COUNTRIES.head(0)).assign(log_loss_miscalibration=float("nan")))
-    assert [section.title for section in sections_of(few)] == ["Rows", "How this was made"]
+    assert [section.title for section in sections_of(few)] == ["Rows"]
 
 
 def test_the_first_numbers_are_three_with_intervals() -> None:
@@ -222,7 +222,7 @@ def test_captions_say_what_is_red_what_a_box_is_and_what_is_adjusted() -> None:
     assert "The line is red where it leaves the band." in document
     assert "This may move the area (AUC) by up to 0.011 beyond its interval." in document
     assert "differ from it after adjustment for all 9 (Benjamini and Hochberg)." in document
-    assert "This count, and the colours and the filter of the table, take each interval by itself" in document
+    assert "The number of slices above, and the colours and the filter of the table, take each interval" in document
     assert "beyond its interval" not in to_html(page(metrics_of(COUNTRIES), cells=cells()))
 
 
