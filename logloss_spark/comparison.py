@@ -15,7 +15,8 @@ from logloss_spark.held import HeldState
 from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable
 from logloss_spark.report.accessors import ComparisonPlots
-from logloss_spark.report.collecting import call_of_comparison, versions
+from logloss_spark.report.calls import call_of_comparison
+from logloss_spark.report.collecting import versions
 from logloss_spark.report.comparisons import (
     CLEAREST_FIRST,
     OF_CHALLENGER,

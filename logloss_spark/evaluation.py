@@ -16,7 +16,8 @@ from logloss_spark.io.files import Table, table_and_files
 from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.kernels.sums import Array
 from logloss_spark.report.accessors import EvaluationPlots
-from logloss_spark.report.collecting import call_of, costliest, page_of, versions
+from logloss_spark.report.calls import call_of
+from logloss_spark.report.collecting import costliest, page_of, versions
 from logloss_spark.report.evaluations import SHOWN_SLICES, remarks_on, title_of, view_of, worst_first
 from logloss_spark.report.frames import Order, Ranked, order_by
 from logloss_spark.report.page import Page

@@ -2,8 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,11 +16,9 @@ from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.frames import Order, first_of_each_set, free_name, kept_whole
 from logloss_spark.report.page import LISTED, Page
 from logloss_spark.report.plots.by_slice import grouping_id_of
-from logloss_spark.roles import Roles, slices_of
-from logloss_spark.rows.models import Models
-from logloss_spark.scoring import Scoring
+from logloss_spark.roles import slices_of
 from logloss_spark.states.state import CheckedState
-from logloss_spark.statistics.reporting import Coverage, Reading, Reporting
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.by_class import class_table
 from logloss_spark.tables.cells import cells_table, cluster_residuals
 from logloss_spark.version import __version__
@@ -115,55 +112,6 @@ def is_day(value: Any) -> bool:
         return False
 
 
-def call_of(roles: Roles, scoring: Scoring, reporting: Reporting) -> Iterator[str]:
-    r"""Return the lines of the call of `evaluate` that evaluates this way.
-
-    Examples
-    --------
-    >>> print(*call_of(Roles(label="y", prediction="p", by="day"), Scoring(eps=1e-9), Reporting()), sep="\n")
-    logloss_spark.evaluate(
-        table,
-        label='y',
-        prediction='p',
-        by=[['day']],
-        eps=1e-09,
-    )
-    """
-    given = {"label": roles.label, "prediction": roles.prediction, **optional(roles)}
-    given |= {"search": list(roles.search)} if roles.search else {}
-    return call_lines("evaluate", given | changed(scoring, Scoring) | changed(reporting, Reporting))
-
-
-def call_of_comparison(roles: Roles, scoring: Scoring, models: Models, coverage: Coverage) -> Iterator[str]:
-    """Return the lines of the call of `compare` that compares this way."""
-    given = {"label": roles.label, **changed(models, Models), **optional(roles)}
-    return call_lines("compare", given | changed(scoring, Scoring) | changed(coverage, Coverage))
-
-
-def optional(roles: Roles) -> dict[str, Any]:
-    """Return the roles that an evaluation need not have, and a comparison neither."""
-    given: dict[str, Any] = {
-        name: value for name, value in (("weight", roles.weight), ("cluster", roles.cluster)) if value
-    }
-    return given | ({"by": [list(names) for names in roles.sets]} if roles.sets else {})
-
-
-def call_lines(function: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """Return the lines of the call of a function with a table and these arguments."""
-    yield f"logloss_spark.{function}("
-    yield "    table,"
-    for name, value in given.items():
-        plain = list(value) if isinstance(value, tuple) else value
-        yield f"    {name}={value.__name__ if callable(value) else repr(plain)},"
-    yield ")"
-
-
 def versions() -> dict[str, str]:
     """Return the versions that numbers may depend on."""
     return {"logloss-spark": __version__, "Spark": pyspark.__version__}
-
-
-def changed(given: Any, of: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass whose values are neither the defaults nor empty."""
-    values = {field: getattr(given, field.name) for field in fields(of)}
-    return {field.name: value for field, value in values.items() if value != field.default and value not in ({}, ())}

@@ -122,6 +122,11 @@ def kept_whole(table: DataFrame, classes: int) -> pd.DataFrame | None:
     return frame if len(frame) <= most else None
 
 
+def has_number(row: "pd.Series[Any]", name: str) -> bool:
+    """Whether a metric of a slice is there with one number, and not one per class."""
+    return name in row and isinstance(row[name], float) and not math.isnan(row[name])
+
+
 def has_numbers(frame: pd.DataFrame, name: str) -> bool:
     """Whether a frame has numbers in a column, one a row and not one per class."""
     return name in frame and pd.api.types.is_numeric_dtype(frame[name]) and bool(frame[name].notna().any())

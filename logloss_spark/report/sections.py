@@ -1,10 +1,8 @@
 """The sections of a report: each is made of the frames of a page, in the order in which a reader meets them."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -12,12 +10,14 @@ from logloss_spark.kernels.status import MEANING
 from logloss_spark.report import plots
 from logloss_spark.report.evaluations import loss_in, remarks_on, remarks_on_losses
 from logloss_spark.report.first_screen import gate_in_words
+from logloss_spark.report.frames import has_number
 from logloss_spark.report.gates import view_of_gate
 from logloss_spark.report.over_time import of_days
 from logloss_spark.report.page import Page, Picture, RowCounts, Section
 from logloss_spark.report.pictures import picture
 from logloss_spark.report.plots.by_slice import MOST_SLICES, by_excess
 from logloss_spark.report.plots.canvas import height_of_rows
+from logloss_spark.report.reliability import of_reliability
 from logloss_spark.report.slice_table import FEW, slice_table
 from logloss_spark.report.text import View, cells, estimates
 from logloss_spark.rows.status import reasons_in
@@ -90,77 +90,6 @@ def of_gate(page: Page) -> Section | None:
     view = View(title="", table=table, remarks=[sentence(line, names) for line in shown.remarks])
     intervals = f"Rules are judged on {100 * page.judgement.gate.confidence:g}% intervals, the worst first."
     return Section(id="gate", title="Gate", lines=[gate_in_words(page.judgement), intervals], tables=[view])
-
-
-def has_number(row: "pd.Series[Any]", name: str) -> bool:
-    """Whether a metric of a slice is there with one number, and not one per class."""
-    return name in row and isinstance(row[name], float) and not math.isnan(row[name])
-
-
-def of_reliability(page: Page) -> Section | None:
-    """Whether what was forecast is what happened, and how well the forecasts tell the classes apart."""
-    found = page.cells
-    if found is None or found.empty:
-        return None
-    row = page.overall
-    words = calibration_in_words(row)
-    pictures = [
-        picture(
-            "reliability",
-            partial(plots.reliability, found, residuals=page.residuals),
-            4.6,
-            caption="What happened against what was forecast. On the dashed line forecasts are calibrated; calibrated "
-            "forecasts would stray from it by chance as far as the band goes. The line is red where it leaves the "
-            f"band{', which allows for clusters' if page.residuals is not None else ''}. Below, how frequent scores "
-            "are.",
-            words=words,
-        )
-    ]
-    if not has_number(row, "brier_discrimination"):
-        of_top = "With a forecast per class the score is that of the likeliest class."
-        return Section(id="reliability", title="Reliability", lines=[f"{words}.", of_top], pictures=pictures)
-    area = f"area under the ROC curve {row['auc']:.4f}" if has_number(row, "auc") else "no ROC curve"
-    pictures += [
-        picture(
-            "scores",
-            partial(plots.scores, found),
-            2.6,
-            caption="The scores of rows in which it happened, and of those in which it did not."
-            f"{'' if page.residuals is None else ' Their bands take rows as independent, whatever their cluster.'}",
-            words=f"Histograms of the scores of both classes; {area}",
-        ),
-        picture(
-            "ranking",
-            partial(plots.ranking, found, metrics=row),
-            3.6,
-            caption=caption_of_ranking(row),
-            words=f"ROC curve: {area}",
-        ),
-    ]
-    return Section(id="reliability", title="Reliability", lines=[f"{words}."], pictures=pictures)
-
-
-def caption_of_ranking(row: "pd.Series[Any]") -> str:
-    """Return what the ROC curve shows, and what its interval leaves out."""
-    lines = [
-        "How well scores tell the classes apart. The light band holds the whole curve. A darker box is made of rows "
-        "that share a cell of the score, often one frequent score: the cells do not know their order, and the curve "
-        "may run anywhere in the box."
-    ]
-    if has_number(row, "auc_bound") and row["auc_bound"]:
-        lines.append(f"This may move the area (AUC) by up to {row['auc_bound']:.2g} beyond its interval.")
-    return " ".join(lines)
-
-
-def calibration_in_words(row: "pd.Series[Any]") -> str:
-    """Return how far forecasts are from what happened, in words."""
-    parts = [f"The expected calibration error is {row['ece']:.4f}"]
-    if has_number(row, "log_loss_miscalibration"):
-        gain = max(row["log_loss_miscalibration"], 0.0)
-        parts.append(f"the best curve for these very rows would lower the loss by {gain:.4f}")
-    if has_number(row, "cox_slope"):
-        parts.append(f"the calibration slope is {row['cox_slope']:.3f}")
-    return ", ".join(parts)
 
 
 def of_slices(page: Page) -> Section | None:
