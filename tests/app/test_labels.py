@@ -1,6 +1,7 @@
 """Labels that arrive late: rows without one are `unlabelled`, and a unit is looked at again as it grows older."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,6 +80,21 @@ def test_days_are_looked_at_again_as_their_labels_arrive(run: Callable[..., Simp
     window = ("--set", "labels.arrived=arrived", "--set", "labels.predicted=made")
     assert set(due_in(run("2026-12-24", *window)).values()) == {"another config"}
     assert stored()["01"] == (7, 0.75, 4, 1, 1, 2)  # a label came on the ninth, after the window
+
+
+@pytest.mark.slow
+def test_a_report_marks_days_whose_labels_may_still_come(run: Callable[..., SimpleNamespace], tmp_path: Path) -> None:
+    ran = run("2026-11-02", "--set", f"output.report={tmp_path}/report.html")
+    assert (ran.code, ran.err) == (0, "")
+    document = (tmp_path / "report.html").read_text()
+    assert "Labels may still come for 2 days, the hollow ones: " in document
+    cells = re.findall(r'<th scope="row">2026-11-0\d</th><td.*?</tr>', document)
+    assert [re.sub("<.*?>", " ", row).split() for row in cells] == [
+        ["2026-11-02", "0", "of", "7", "25.0%", "1"], ["2026-11-01", "1", "of", "7", "75.0%", "2"],
+    ]  # fmt: skip
+    config = ["--config", str(tmp_path / "daily.toml"), "--to", f"{tmp_path}/again.html"]
+    assert main(["report", *config]) == 0
+    assert "Labels may still come for 2 days" in (tmp_path / "again.html").read_text()
 
 
 def test_two_labels_for_a_key_are_an_error_that_names_it(run: Callable[..., SimpleNamespace]) -> None:
