@@ -1,5 +1,7 @@
 """Errors by cluster: from the buckets of a state, as the rows themselves give them."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,10 +27,11 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def tables(spark):
-    """By form: a table of users who span days and segments, and the same rows in pandas with their buckets."""
-    rng = np.random.default_rng(100)
-    found = {}
-    for name, form in FORMS.items():
+    """A function of a form: a table of users who span days, and the same rows in pandas with their buckets."""
+
+    @cache
+    def table_of(name):
+        form, rng = FORMS[name], np.random.default_rng(100)
         case = one_case("weighted", form, rng)
         n = len(case["weight"])
         columns = {key: arrow(values) for key, values in case.items()}
@@ -36,8 +39,21 @@ def tables(spark):
         df = spark.createDataFrame(pa.table(columns))
         rows = ready(df, cluster="user", by="row", **form.spec)
         buckets = rows.table.select("slice_0", "bucket").toPandas().sort_values("slice_0").bucket.to_numpy()
-        found[name] = form, df, case, buckets, columns["day"]
-    return found
+        return form, df, case, buckets, columns["day"]
+
+    return table_of
+
+
+@pytest.fixture(scope="module")
+def evaluations(tables):
+    """A function that returns the evaluation of a form, and makes it once."""
+
+    @cache
+    def evaluation_of(name):
+        form, df, *_ = tables(name)
+        return evaluated(df, form)
+
+    return evaluation_of
 
 
 def by_bucket(influence, buckets):
@@ -82,13 +98,13 @@ def evaluated(df, form, **more):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("4 probabilities", marks=pytest.mark.connect),
-        *quick(sorted(FORMS.keys() - {"4 probabilities"}), "probability"),
+        pytest.param("probability", marks=pytest.mark.connect),
+        *quick([name for name in FORMS if name != "probability"], "4 probabilities"),
     ],
 )
-def test_errors_are_those_of_the_influences_of_each_bucket(tables, name):
-    form, df, case, buckets, day = tables[name]
-    found = evaluated(df, form).to_pandas().set_index("slice")
+def test_errors_are_those_of_the_influences_of_each_bucket(tables, evaluations, name):
+    form, _, case, buckets, day = tables(name)
+    found = evaluations(name).to_pandas().set_index("slice")
     for slice_ in found.index:
         here = np.ones(len(day), bool) if slice_ == "all" else day == int(slice_.removeprefix("day="))
         wanted = expected(form, case, buckets, here)
@@ -101,18 +117,10 @@ def test_errors_are_those_of_the_influences_of_each_bucket(tables, name):
         assert found.loc[slice_, "log_loss_high"] == pytest.approx(wanted["log_loss"] + reach, rel=1e-9)
 
 
-@pytest.fixture(scope="module")
-def binary(tables):
-    """The evaluation of probabilities."""
-    form, df, *_ = tables["probability"]
-    with evaluated(df, form) as evaluation:
-        yield evaluation
-
-
 @pytest.mark.slow
-def test_states_of_days_merge_into_the_errors_of_all_rows(tables, binary):
-    form, df, *_ = tables["probability"]
-    whole = binary.to_pandas().set_index("slice").loc["all"]
+def test_states_of_days_merge_into_the_errors_of_all_rows(tables, evaluations):
+    form, df, *_ = tables("probability")
+    whole = evaluations("probability").to_pandas().set_index("slice").loc["all"]
     days = [evaluated(df.where(f"day = {day}"), form).state for day in range(3)]
     merged = ls.merge(*days).metrics().toPandas().iloc[0]
     again = ls.merge(*days[::-1]).metrics().toPandas().iloc[0]
@@ -124,7 +132,7 @@ def test_states_of_days_merge_into_the_errors_of_all_rows(tables, binary):
 
 @pytest.mark.slow
 def test_a_partitioning_changes_no_replicate_of_the_bootstrap(tables):
-    form, df, *_ = tables["probability"]
+    form, df, *_ = tables("probability")
     found = [evaluated(df.repartition(parts), form).to_pandas().iloc[0] for parts in (1, 7)]
     for name in ("auc_se", "ece_se"):
         assert found[0][name] > 0
@@ -156,17 +164,17 @@ def plain_ece(label, p):
 
 
 def test_bins_that_cut_the_bins_of_the_buckets_leave_the_error_of_the_ece_open(tables):
-    form, df, *_ = tables["probability"]
+    form, df, *_ = tables("probability")
     found = evaluated(df, form, ece_bins=25).to_pandas()
     assert found["ece"].notna().all()
     assert found["ece_se"].isna().all()
 
 
-def test_states_with_and_without_clusters_do_not_merge(tables, binary):
-    form, df, *_ = tables["probability"]
+def test_states_with_and_without_clusters_do_not_merge(tables, evaluations):
+    form, df, *_ = tables("probability")
     without = ls.evaluate(df, label="label", prediction="prediction", weight="weight", by=[["day"]], **form.spec).state
     with pytest.raises(SpecError, match="differ in buckets 64 and 0"):
-        ls.merge(binary.state, without)
+        ls.merge(evaluations("probability").state, without)
 
 
 def test_one_cluster_alone_has_no_error(spark):

@@ -18,8 +18,8 @@ FIFTHS = {"label": "label", "prediction": "p", "classes": range(5)}
 
 @pytest.fixture(scope="module")
 def fifths(spark):
-    """4,240 forecasts of 1/5 for five classes, with weights that are no multiples of a power of two."""
-    rows = spark.range(4240, numPartitions=1)
+    """420 forecasts of 1/5 for five classes, with weights that are no multiples of a power of two."""
+    rows = spark.range(420, numPartitions=1)  # plain sums of so many are off by some digits already
     weights = "0.1 + (id % 3) / 7D AS w", "if(id % 2 = 0, 1e-9, 1e7) * (1 + id % 5) AS uneven"
     return rows.selectExpr(
         "CAST(id % 5 AS INT) AS label", "array_repeat(0.2D, 5) AS p", *weights, "id % 4 AS part"
@@ -32,13 +32,7 @@ def test_forecasts_of_one_fifth_cost_ln_5_to_the_last_bit(fifths, engine):
         (partitions, weight): ls.log_loss(
             fifths.repartition(partitions), "label", "p", weight=weight, classes=range(5), engine=engine
         )
-        for partitions, weight in [
-            (1, None),
-            (3, None),
-            (7, "w"),
-            (2, "uneven"),
-            (40 if engine == "native" else 5, "w"),
-        ]
+        for partitions, weight in [(1, None), (7, "w"), (3, "uneven")]
     }
     assert found == dict.fromkeys(found, math.log(5))
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
@@ -48,13 +49,24 @@ def wanted(plain):
 @pytest.mark.parametrize("scale", quick(SCALES, 1e308), ids=str)
 def test_metrics_do_not_depend_on_the_unit_of_weights(spark, wanted, scale):
     engine = "pandas" if scale == 1e308 else "native"
-    found = ls.evaluate(table(spark, scale), **ROLES, engine=engine).to_pandas().iloc[0]
+    both = table(spark, scale).withColumn("of", F.lit("plain")).unionByName(odd(spark, scale))
+    metrics = ls.evaluate(both, **ROLES, engine=engine, by="of").to_pandas().set_index("of")
+    found = metrics.loc["plain"]
     # 1e-320 has eleven bits, and a quarter of it nine.
     exactness = 1e-15 if scale > 1e-300 else 1e-3
     np.testing.assert_allclose(found[SCALE_FREE].astype(float), wanted[SCALE_FREE].astype(float), rtol=exactness)
     assert (found.rows, found.n, found.null_label) == (6, 5, 1)
     total = 3.5 * scale
     assert math.isnan(found.weight) if math.isinf(total) else found.weight == pytest.approx(total, rel=exactness)
+    # A negative and an infinite weight stay what they are, and one that is hardly any counts.
+    assert metrics.loc["odd", ["negative_weight", "nan_weight", "ok", "n"]].tolist() == [1, 1, 4, 3]
+
+
+def odd(spark, scale):
+    """Rows of which a negative and an infinite weight are invalid in any unit."""
+    weights = [scale, scale, -5e-324, math.inf, 5e-324, 0.0]
+    rows = [(1, 0.9, weight, 0.9, place, "odd") for place, weight in enumerate(weights)]
+    return spark.createDataFrame(rows, f"{SCHEMA}, of string")
 
 
 def test_a_mean_loss_does_not_depend_on_the_unit_of_weights(spark, wanted):
@@ -81,10 +93,3 @@ def test_states_in_near_units_add_and_in_far_ones_refuse(spark, plain, wanted):
     assert row.weight == pytest.approx(3.5 * (1e200 + 2e220), rel=1e-15)
     with pytest.raises(SpecError, match="these differ in weight_exponent"):
         ls.merge(near[0], plain.state)
-
-
-def test_a_negative_or_an_infinite_weight_stays_one_in_another_unit(spark):
-    rows = [(1, 0.9, 1e308), (0, 0.2, 1e308), (1, 0.9, -5e-324), (1, 0.9, math.inf), (1, 0.9, 5e-324), (1, 0.9, 0.0)]
-    df = spark.createDataFrame(rows, "label int, p double, w double")
-    found = ls.evaluate(df, **ROLES, engine="native").to_pandas().iloc[0]
-    assert found[["negative_weight", "nan_weight", "ok", "n"]].tolist() == [1, 1, 4, 3]
