@@ -43,7 +43,7 @@ def test_a_role_may_be_a_field_of_a_struct_or_a_key_of_a_map(nested, engine):
     spec = {"classes": ("no", "yes"), "engine": engine}
 
     def scored(prediction, **roles):
-        return scored_table(nested, prediction=prediction, **spec, **roles).drop("score", "variance", "logit_variance")
+        return scored_table(nested, "losses", prediction=prediction, **spec, **roles)
 
     numbers = ["output.p", "OUTPUT.P", "scores['yes']", 'scores["yes"]', "scores.yes", "pair[1]"]
     found = collected({"plain": scored("p", **ROLES)} | {name: scored(name, **PATHS) for name in numbers})
@@ -70,9 +70,8 @@ def test_a_map_is_read_by_the_classes_and_lacks_what_has_no_key(nested):
         (by_number | {"classes": (0, 1)}, {"ok": 2}),
     ]
     for given, wanted in cases:
-        state = ls.evaluate(rows, engine="native", **given).state.table
-        found = {row.part: row.n for row in state.where("place IS NULL AND n > 0").collect()}
-        assert {name: found.get(name) for name in wanted} == wanted
+        counts = ls.evaluate(rows, engine="native", **given).counts
+        assert {name: counts[name] for name in wanted} == wanted
     with pytest.raises(SpecError, match="is a map, whose keys have no order: name them in order with classes"):
         ls.evaluate(rows, label="y", prediction="scores")
 

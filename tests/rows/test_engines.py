@@ -82,7 +82,7 @@ FORMS = {
 }
 
 
-OVER_CONNECT = ("3 probabilities", "logit, soft")
+OVER_CONNECT = ("3 probabilities",)
 QUICK = ("probability", "logit, soft", "3 probabilities", "10 logits, soft")
 
 

@@ -16,6 +16,7 @@ import logloss_spark as ls
 from logloss_spark.errors import SpecError
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.states.state import union_of
+from tests.quick import slow
 from tests.rows.batches import ready
 
 LOSSES = [-np.log(0.25), -np.log1p(-0.75), -np.log(0.5), 0.0]
@@ -71,8 +72,8 @@ FORTY = {
 }
 
 
-def losses(df, engine, **asked):
-    columns = with_loss(ready(df, by="row", engine=engine, **asked))
+def losses(df, **asked):
+    columns = with_loss(ready(df, by="row", **asked))
     return columns.select(F.col("slice_0").alias("row"), "status", "loss")
 
 
@@ -91,50 +92,54 @@ def table(spark, label, prediction):
     return spark.createDataFrame(rows, f"row int, label {label_type}, prediction {type_}")
 
 
-@pytest.fixture(scope="module")
-def by_type(spark):
-    """Status and loss of every row, for every type that a role may have, in one job."""
+EVERY = {"label": LABELS, "forty classes": FORTY, "native": NUMBERS | MANY, "pandas": NUMBERS | MANY}
+FEW = {
+    "label": ("int", "decimal", "boolean", "float of -1 and 1", "turned round", "tenths as decimal", "share as int"),
+    "forty classes": ("string", "decimal"),
+    "native": ("float", "array<decimal>", "sparse vectors", "one column per class"),
+    "pandas": ("decimal", "dense vectors"),
+}
+"""What a role may hold, and the cases of it that are quick: predictions by the engine that reads them."""
+
+
+@pytest.fixture(scope="module", params=["few", slow("every")])
+def by_type(request, spark):
+    """Status and loss of every row, by what a role may hold and the case of it, in one job."""
     made = {}
-    for name, (type_, values, spec) in LABELS.items():
-        made["label", name] = losses(table(spark, (type_, values), NUMBERS["double"]), "native", **spec)
-    for name, (type_, values) in FORTY.items():
-        names = tuple(f"c{k}" for k in range(40)) if type_ == "string" else tuple(range(40))
-        df = table(spark, (type_, values), ("array<double>", [[0.025] * 40] * 4))
-        made["forty classes", name] = losses(df, "native", classes=names)
-    for name, prediction in (NUMBERS | MANY).items():
-        columns = {"prediction": ("p_0", "p_1")} if prediction[0] == "columns" else {}
-        df = table(spark, ("int", [1, 0, 1, 1]), prediction)
-        for engine in ("pandas", "native"):
-            made[engine, name] = losses(df, engine, **columns)
-    marked = [
-        found.select(F.lit(role).alias("role"), F.lit(name).alias("name"), "row", "status", "loss")
-        for (role, name), found in made.items()
-    ]
-    return union_of(marked).toPandas().sort_values("row")
+    for role, names in {"few": FEW, "every": EVERY}[request.param].items():
+        for name in names:
+            asked = {"engine": "native"}
+            if role == "label":
+                type_, values, spec = LABELS[name]
+                df, asked = table(spark, (type_, values), NUMBERS["double"]), asked | spec
+            elif role == "forty classes":
+                df = table(spark, FORTY[name], ("array<double>", [[0.025] * 40] * 4))
+                asked["classes"] = tuple(f"c{k}" if name == "string" else k for k in range(40))
+            else:
+                df, asked["engine"] = table(spark, LABELS["int"][:2], (NUMBERS | MANY)[name]), role
+                if name == "one column per class":
+                    asked["prediction"] = ("p_0", "p_1")
+            found = losses(df, **asked)
+            made[role, name] = found.select(F.lit(role).alias("role"), F.lit(name).alias("name"), *found.columns)
+    found = union_of(list(made.values())).toPandas().sort_values("row")
+    by_role = {role: {} for role in EVERY}
+    for (role, name), rows in found.groupby(["role", "name"]):
+        by_role[role][name] = rows.status.tolist(), rows.loss.tolist()
+    assert sum(map(len, by_role.values())) == len(made)
+    return by_role
 
 
-def one(by_type, role, name):
-    found = by_type[(by_type.role == role) & (by_type.name == name)]
-    return found.status.tolist(), found.loss.tolist()
+@pytest.mark.parametrize("role", ["label", "native", "pandas"])
+def test_labels_are_of_any_plain_type_and_predictions_numbers_arrays_vectors_or_columns(by_type, role):
+    for name, found in by_type[role].items():
+        assert found == ([0] * 4, pytest.approx(LOSSES, rel=1e-15, abs=0)), name  # ln is within an ulp
 
 
-@pytest.mark.parametrize("name", LABELS)
-def test_labels_may_be_of_any_plain_type(by_type, name):
-    assert one(by_type, "label", name) == ([0] * 4, pytest.approx(LOSSES, rel=1e-15, abs=0))  # ln is within an ulp
-
-
-@pytest.mark.parametrize("engine", ["pandas", "native"])
-@pytest.mark.parametrize("name", [*NUMBERS, *MANY])
-def test_predictions_may_be_numbers_arrays_vectors_or_columns(by_type, name, engine):
-    assert one(by_type, engine, name) == ([0] * 4, pytest.approx(LOSSES, rel=1e-15, abs=0))
-
-
-@pytest.mark.parametrize("name", FORTY)
-def test_many_classes_are_told_apart_in_the_type_of_the_label(by_type, name):
-    status, loss = one(by_type, "forty classes", name)
-    assert status[:3] == [0, 0, 0]
-    assert status[3] != 0
-    assert loss[:3] == pytest.approx([np.log(40)] * 3, rel=1e-15)
+def test_many_classes_are_told_apart_in_the_type_of_the_label(by_type):
+    for name, (status, loss) in by_type["forty classes"].items():
+        assert status[:3] == [0, 0, 0], name
+        assert status[3] != 0, name
+        assert loss[:3] == pytest.approx([np.log(40)] * 3, rel=1e-15), name
 
 
 def test_mllib_says_in_the_metadata_of_a_vector_how_many_classes_there_are(spark):
@@ -149,7 +154,7 @@ def test_a_sparse_vector_without_entries_is_no_pair_of_zeros(spark):
     df = spark.createDataFrame([(0, SparseVector(0, {})), (1, SparseVector(2, {}))], schema).withColumn(
         "label", F.lit(1)
     )
-    found = {row.row: row.status for row in losses(df, "native", kind="logit").collect()}
+    found = {row.row: row.status for row in losses(df, engine="native", kind="logit").collect()}
     assert found[0] != 0
     assert found[1] == 0
 

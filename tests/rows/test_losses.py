@@ -12,6 +12,7 @@ from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.losses import check_loss, given_loss, other_loss
 from logloss_spark.rows.terms import with_loss
 from logloss_spark.scoring import LOSSES
+from tests.quick import quick
 from tests.rows.batches import ready
 
 INF, NAN = float("inf"), float("nan")
@@ -69,7 +70,7 @@ def by_hand(form, name):
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:overflow")
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", quick(FORMS, "probability", "logits of classes", "distribution"))
 def test_a_named_loss_of_a_row_is_its_formula(spark, form):
     rows = rows_with(spark, form, "focal")
     names = [*CLASS_LOSSES, *(MARGIN_LOSSES if rows.form.scalar else ())]
@@ -101,7 +102,9 @@ def seen_as(y, p):
     return (y * p).reshape(len(y), -1).sum(axis=1)
 
 
-@pytest.mark.parametrize("form", ["probability", "classes", "share", "distribution"])
+@pytest.mark.parametrize(
+    "form", quick(["probability", "classes", "share", "distribution"], "probability", "distribution")
+)
 def test_a_users_function_sees_the_rows_that_can_be_scored_and_no_others(spark, form):
     label, prediction, valid, _ = FORMS[form]
     rows = rows_with(spark, form, seen_as)

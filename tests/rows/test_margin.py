@@ -48,18 +48,16 @@ def table(spark):
 FORMS = ["vector", "array", ["first", "last"], "z"]
 
 
-def test_a_margin_in_any_form_has_the_terms_of_its_logit_in_both_engines(table):
-    def terms(form, kind, engine):
+@pytest.mark.parametrize("engine", quick(ENGINES, "native"))
+def test_a_margin_in_any_form_has_the_terms_of_its_logit_in_both_engines(table, engine):
+    def terms(form, kind):
         return scored_table(table, label="y", by=(("z",),), prediction=form, kind=kind, engine=engine)
 
-    columns = {"first and last": ("first", "last")} | {form: form for form in FORMS[:2]}
-    tables = {(engine, "z"): terms("z", "logit", engine) for engine in ENGINES}
-    tables |= {(engine, name): terms(form, "margin", engine) for engine in ENGINES for name, form in columns.items()}
-    tables |= {(engine, "number"): terms("z", "margin", engine) for engine in ENGINES}
-    found = collected({" ".join(names): made for names, made in tables.items()})
-    for engine, form in tables:
-        for term, values in found[f"{engine} {form}"].items():
-            np.testing.assert_array_equal(values, found[f"{engine} z"][term])
+    forms = {"number": "z", "vector": "vector", "array": "array", "columns": ("first", "last")}
+    found = collected({"logit": terms("z", "logit")} | {name: terms(form, "margin") for name, form in forms.items()})
+    for name in forms:
+        for term, values in found[name].items():
+            np.testing.assert_array_equal(values, found["logit"][term], err_msg=f"{name}: {term}")
 
 
 @pytest.mark.connect

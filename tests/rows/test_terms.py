@@ -15,22 +15,16 @@ def test_an_entry_beyond_the_unit_interval_within_the_tolerance_has_the_terms_of
     labels = given[::-1] if kind == "soft" else [0, 1, 2]
     spec = {"classes": (0, 1, 2), "soft_labels": kind == "soft", "sum_tolerance": 1e-4}
     ends = np.clip(labels, 0, 1) if kind == "soft" else labels
-    tables = {}
-    for name, label, prediction in (("given", labels, given), ("ends", ends, np.clip(given, 0, 1))):
-        rows = [(k, label[k].tolist() if kind == "soft" else k, prediction[k].tolist()) for k in range(3)]
-        type_ = "array<double>" if kind == "soft" else "int"
-        df = spark.createDataFrame(rows, f"row int, label {type_}, prediction array<double>")
-        tables |= {
-            f"{engine} {name}": batches.scored_table(df, engine=engine, **spec) for engine in ("pandas", "native")
-        }
-        loss = L.cross_entropy("label", "prediction", **spec)
-        tables[f"function {name}"] = df.select(df.row.alias("slice_0"), loss.alias("loss"))
-    functions = [collected({name: tables.pop(name)})[name]["loss"] for name in ("function given", "function ends")]
-    found = collected(tables)
-    for engine in ("pandas", "native"):
-        for term, values in found[f"{engine} ends"].items():
-            np.testing.assert_array_equal(found[f"{engine} given"][term], values)
-        assert (found[f"{engine} given"]["status"] == 0).all()
-    np.testing.assert_array_equal(*functions)
-    np.testing.assert_array_equal(functions[0], found["pandas ends"]["loss"])
-    assert kind == "soft" or functions[0][0] == 0.0
+    rows = list(zip([*labels, *ends], [*given, *np.clip(given, 0, 1)], strict=True))  # first as given, then the ends
+    rows = [(k, label.tolist() if kind == "soft" else label, p.tolist()) for k, (label, p) in enumerate(rows)]
+    type_ = "array<double>" if kind == "soft" else "int"
+    df = spark.createDataFrame(rows, f"row int, label {type_}, prediction array<double>")
+    found = collected({engine: batches.scored_table(df, engine=engine, **spec) for engine in ("pandas", "native")})
+    for terms in found.values():
+        for term, values in terms.items():
+            if term != "slice_0":
+                np.testing.assert_array_equal(values[:3], values[3:], err_msg=term)
+        assert (terms["status"] == 0).all()
+    loss = df.select("row", L.cross_entropy("label", "prediction", **spec).alias("loss")).toPandas().set_index("row")
+    np.testing.assert_array_equal(loss.loss.sort_index(), found["pandas"]["loss"])
+    assert kind == "soft" or loss.loss[0] == 0.0

@@ -22,8 +22,10 @@ from logloss_spark import functions as L
 from logloss_spark.kernels.margin import CLASS_LOSSES, MARGIN_LOSSES
 from logloss_spark.rows.arrow import cross_entropy
 from logloss_spark.rows.losses import other_loss
-from logloss_spark.rows.terms import with_loss
+from logloss_spark.rows.terms import scored, with_loss
 from logloss_spark.states import small
+from logloss_spark.states.catalyst import state_of
+from tests.quick import quick
 from tests.rows.batches import ready
 
 WORKER = """
@@ -237,28 +239,16 @@ def stored(spark, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def large(monkeypatch):
-    """No state is small enough for the driver."""
+@pytest.mark.parametrize(("engine", "calls"), [("pandas", 1), ("native", 0)])
+def test_a_batch_of_rows_goes_to_python_once_and_never_in_the_native_engine(spark, stored, capsys, engine, calls):
+    rows = ready(spark.read.parquet(stored), prediction="p", by="day", engine=engine)
+    text = plan(state_of(scored(rows), rows, 1), capsys)
+    assert len(re.findall(r"ArrowEvalPython|ArrowUDF|BatchEvalPython", text)) == calls
+    assert calls or "Python" not in text
+
+
+def test_a_row_is_read_once_whatever_the_number_of_slices(spark, stored, capsys, monkeypatch):
     monkeypatch.setattr(small, "SMALL_STATE", 0)
-
-
-@pytest.mark.usefixtures("large")
-def test_a_batch_of_rows_goes_to_python_once(spark, stored, capsys):
-    df = spark.read.parquet(stored)
-    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="pandas").state.table, capsys)
-    assert len(re.findall(r"ArrowEvalPython|ArrowUDF|BatchEvalPython", text.split("InMemoryRelation")[-1])) == 1
-
-
-@pytest.mark.usefixtures("large")
-def test_the_native_engine_sends_no_row_to_python(spark, stored, capsys):
-    df = spark.read.parquet(stored)
-    text = plan(ls.evaluate(df, label="label", prediction="p", by=[["day"]], engine="native").state.table, capsys)
-    assert "Python" not in text
-
-
-@pytest.mark.usefixtures("large")
-def test_a_row_is_read_once_whatever_the_number_of_slices(spark, stored, capsys):
     df = spark.read.parquet(stored)
     evaluation = ls.evaluate(
         df, label="label", prediction="p", by=[["day"], ["label"], ["day", "label"]], engine="native"
@@ -303,8 +293,9 @@ def columnar(spark):
     spark.conf.set(COLUMNAR, before) if before is not None else spark.conf.unset(COLUMNAR)
 
 
-@pytest.mark.connect
-def test_a_table_with_ml_vectors_on_disk_can_be_evaluated_whatever_spark_hands_to_python(spark, columnar, tmp_path):
+@pytest.fixture(scope="module")
+def with_vectors(spark, tmp_path_factory):
+    """A table on disk that has ML vectors."""
     vectors = [DenseVector([0.25, 0.75]), SparseVector(2, {1: 1.0}), SparseVector(2, {0: 0.5, 1: 0.5})]
     schema = StructType(
         [
@@ -313,15 +304,25 @@ def test_a_table_with_ml_vectors_on_disk_can_be_evaluated_whatever_spark_hands_t
             StructField("features", VectorUDT()),
         ]
     )
-    df = spark.createDataFrame([(1, vector, vector) for vector in vectors], schema)
-    df.write.parquet(str(tmp_path / "scored"))
-    stored = spark.read.parquet(str(tmp_path / "scored"))
-    scored = with_loss(ready(stored, prediction="probability"))
-    found = sorted(row.loss for row in scored.select("loss").collect())
+    folder = str(tmp_path_factory.mktemp("vectors") / "scored")
+    spark.createDataFrame([(1, vector, vector) for vector in vectors], schema).write.parquet(folder)
+    return spark.read.parquet(folder)
+
+
+@pytest.mark.connect
+@pytest.mark.usefixtures("columnar")
+def test_a_table_with_ml_vectors_on_disk_can_be_scored_whatever_spark_hands_to_python(with_vectors):
+    found = sorted(
+        row.loss for row in with_loss(ready(with_vectors, prediction="probability")).select("loss").collect()
+    )
     assert found == pytest.approx([0.0, -np.log(0.75), np.log(2)], rel=1e-15, abs=0)
-    whole = ls.log_loss(stored, "label", "probability")
+    whole = ls.log_loss(with_vectors, "label", "probability")
     assert whole == pytest.approx((np.log(2) - np.log(0.75)) / 3, rel=1e-15)
-    for engine in ("pandas", "native"):  # divergences come from Python under either
-        models = {"a": "probability", "b": "features"}
-        same = ls.compare(stored, label="label", predictions=models, baseline="a", engine=engine).metrics.first()
-        assert (same.n, same.difference, same.kl) == (3, 0.0, 0.0)
+
+
+@pytest.mark.usefixtures("columnar")
+@pytest.mark.parametrize("engine", quick(["pandas", "native"], "pandas"))
+def test_models_whose_forecasts_are_ml_vectors_on_disk_are_compared(with_vectors, engine):
+    models = {"a": "probability", "b": "features"}  # their divergences come from Python under either engine
+    same = ls.compare(with_vectors, label="label", predictions=models, baseline="a", engine=engine).metrics.first()
+    assert (same.n, same.difference, same.kl) == (3, 0.0, 0.0)
