@@ -7,7 +7,7 @@ import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 import logloss_spark as ls
 from logloss_spark.kernels.grid import BINS, bin_of_probability
@@ -26,12 +26,18 @@ def rows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def evaluation(spark: SparkSession) -> Iterator[ls.Evaluation]:
-    with ls.evaluate(spark.createDataFrame(rows()), "y", "p", weight="w", by="day", engine="native") as found:
+def table(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> DataFrame:
+    folder = tmp_path_factory.mktemp("table")
+    rows().to_parquet(folder / "table.parquet")
+    return spark.read.parquet(str(folder))
+
+
+@pytest.fixture(scope="module")
+def evaluation(table: DataFrame) -> Iterator[ls.Evaluation]:
+    with ls.evaluate(table, "y", "p", weight="w", by="day") as found:
         yield found
 
 
-@pytest.mark.connect
 def test_cells_are_the_sums_of_rows_by_bin_of_the_score(evaluation: ls.Evaluation) -> None:
     table = rows()
     y, p, w = (table[name].to_numpy(dtype=float) for name in "ypw")
@@ -66,10 +72,8 @@ def test_a_large_state_has_the_same_cells_and_draws_the_slices_that_cost_most(
 
 
 @pytest.mark.connect
-def test_results_draw_themselves_and_read_no_row_again(spark: SparkSession, evaluation: ls.Evaluation) -> None:
-    compared = ls.compare(
-        spark.createDataFrame(rows()), label="y", predictions={"a": "p", "b": "q"}, baseline="a", by="day"
-    )
+def test_results_draw_themselves_and_read_no_row_again(table: DataFrame, evaluation: ls.Evaluation) -> None:
+    compared = ls.compare(table, label="y", predictions={"a": "p", "b": "q"}, baseline="a", by="day")
     moved = ls.drift(evaluation.state.where("day = '2026-01-01'"), evaluation.state)
     plot = evaluation.plot
     axes = [plot.reliability(), plot.slices(), plot.over("day", metric="brier"), plot.scores(), plot.ranking()]

@@ -183,8 +183,14 @@ def table(spark, frame, tmp_path_factory):
 @pytest.fixture(scope="module")
 def state(table):
     """The state of all days by day and segment."""
-    with ls.evaluate(table, **COLUMNS, by=[["dt", "a"]], engine="native") as evaluation:
+    with ls.evaluate(table, **COLUMNS, by=[["dt", "a"]]) as evaluation:
         yield evaluation.state
+
+
+@pytest.fixture(scope="module")
+def of_days(state):
+    """The drift of each day from the first."""
+    return by_slice(ls.drift(state.where("dt = 'mon'"), state, by=[["a"]], partition="dt"))
 
 
 def by_slice(moved):
@@ -192,8 +198,8 @@ def by_slice(moved):
 
 
 @pytest.mark.connect
-def test_drift_of_each_partition_is_what_scipy_says_of_its_rows(state, frame):
-    found = by_slice(ls.drift(state.where("dt = 'mon'"), state, by=[["a"]], partition="dt"))
+def test_drift_of_each_partition_is_what_scipy_says_of_its_rows(of_days, frame):
+    found = dict(of_days)
     reference = slices_of(frame[frame.dt == "mon"], "a")
     compared = 0
     for day, rows in frame.groupby("dt"):
@@ -218,12 +224,12 @@ def test_drift_of_whole_states_is_what_scipy_says_of_their_rows(state, frame):
     assert (found["a=null"]["a"], found["a=null"]["grouping_id"], found["all"]["grouping_id"]) == (None, 0, 1)
 
 
-def test_a_slice_that_one_side_lacks_has_no_rows_there_and_no_drift(state):
-    earlier, later = state.where("dt = 'mon'"), state.where("dt = 'tue'")
+def test_a_slice_that_one_side_lacks_has_no_rows_there_and_no_drift(state, of_days):
+    of_later = by_slice(ls.drift(state.where("dt = 'tue'"), state, by=[["a"]], partition="dt"))
     for row, without, with_ in (
-        (by_slice(ls.drift(earlier, later, by=[["a"]]))["a=z"], "reference", "current"),
+        (of_days["dt=tue/a=z"], "reference", "current"),
         # Each partition is compared in every slice of the reference, also where it has no such rows.
-        (by_slice(ls.drift(later, state, by=[["a"]], partition="dt"))["dt=wed/a=z"], "current", "reference"),
+        (of_later["dt=wed/a=z"], "current", "reference"),
     ):
         assert (row[f"{without}_n"], row[f"{without}_weight"]) == (0, 0.0)
         assert row[f"{with_}_n"] == 96
@@ -260,8 +266,8 @@ def test_drift_from_merged_states_is_drift_from_the_state_of_all_rows(state, tab
     assert together["all"]["psi"] > 0.1
 
 
-def test_the_state_of_no_rows_has_no_drift(state, table):
-    nothing = ls.evaluate(table.limit(0), **COLUMNS, by=[["dt", "a"]], engine="native").state
+def test_the_state_of_no_rows_has_no_drift(state):
+    nothing = state.where("false")
     (row,) = ls.drift(nothing, nothing).metrics.collect()
     assert (row["slice"], row["reference_n"], row["current_n"], row["psi"], row["worst"]) == ("all", 0, 0, None, None)
     (row,) = ls.drift(state, nothing).metrics.collect()
@@ -279,8 +285,7 @@ def test_scores_of_several_classes_are_those_of_the_top_class(spark, tmp_path):
     frame = pd.DataFrame({"half": np.repeat([0, 1], n // 2), "label": rng.integers(0, 3, n), "w": rng.random(n)})
     columns = {name: pa.array(frame[name]) for name in frame} | {"p": arrow(z)}
     pq.write_table(pa.table(columns), tmp_path / "table.parquet")
-    df = spark.read.parquet(str(tmp_path))
-    state = ls.evaluate(df, **COLUMNS, by=[["half"]], classes=range(3), kind="logit", engine="native").state
+    state = ls.evaluate(str(tmp_path), **COLUMNS, by=[["half"]], classes=range(3), kind="logit").state
     (row,) = ls.drift(state.where("half = 0"), state.where("half = 1")).metrics.collect()
     halves = [side(part, classes=3) for _, part in frame.assign(p=p.tolist()).groupby("half")]
     assert_drift(row.asDict(recursive=True), *halves)
@@ -587,7 +592,7 @@ def test_labels_that_are_shares_are_tested_by_the_z_of_their_difference():
 
 
 @pytest.fixture(scope="module")
-def days(spark):
+def days(spark, tmp_path_factory):
     """The states of two days with the same scores, on the second of which more happened; segment c moved altogether."""
     rng = np.random.default_rng(78)
     n = 3000
@@ -597,9 +602,9 @@ def days(spark):
     day = np.repeat(["mon", "tue"], n)
     label = (rng.random(2 * n) < np.where(day == "mon", 0.17, 0.28)).astype(int)
     frame = pd.DataFrame({"day": day, "segment": segment, "label": label, "p": p})
-    state = ls.evaluate(
-        spark.createDataFrame(frame), label="label", prediction="p", by=[["day", "segment"]], engine="native"
-    ).state
+    folder = tmp_path_factory.mktemp("days")
+    frame.to_parquet(folder / "table.parquet")
+    state = ls.evaluate(str(folder), label="label", prediction="p", by=[["day", "segment"]]).state
     return state.where("day = 'mon'").persist(), state.where("day = 'tue'").persist(), frame
 
 

@@ -46,8 +46,8 @@ WAYS = {
     scope="module",
     params=[
         slow("few probabilities"),
-        "few logits",
-        pytest.param("many probabilities", marks=pytest.mark.connect),
+        pytest.param("few logits", marks=pytest.mark.connect),
+        "many probabilities",
         slow("many logits"),
     ],
 )

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.io.local import as_dataframe
@@ -15,7 +14,7 @@ BY = (("country",), ("country", "device"))
 
 
 @pytest.fixture(scope="module")
-def states(spark):
+def states(spark, tmp_path_factory):
     """The states of a binary forecast, and of one of three classes whose names are hostile."""
     rng = np.random.default_rng(15)
     n = 60
@@ -30,12 +29,12 @@ def states(spark):
             "p": p,
         }
     )
-    table = spark.createDataFrame(frame).withColumn("several", F.array("p", 0.95 - F.col("p"), F.lit(0.05)))
-    binary = ls.evaluate(table, "y", "p", by=[["country", "device"]], engine="native").state
-    classes = ls.evaluate(
-        table, "class", "several", by=[["country", "device"]], classes=names.tolist(), engine="native"
-    )
-    return {"binary": binary.persist(), "classes": classes.state.persist()}
+    folder = tmp_path_factory.mktemp("table")
+    several = np.stack([p, 0.95 - p, np.full(n, 0.05)], axis=1).tolist()
+    frame.assign(several=several).to_parquet(folder / "table.parquet")
+    binary = ls.evaluate(str(folder), "y", "p", by=[["country", "device"]])
+    classes = ls.evaluate(str(folder), "class", "several", by=[["country", "device"]], classes=names.tolist())
+    return {"binary": binary.state, "classes": classes.state}
 
 
 def both(state, chosen=None):
@@ -46,8 +45,7 @@ def both(state, chosen=None):
     return wide.frame, as_dataframe(here), in_spark
 
 
-@pytest.mark.connect
-@pytest.mark.parametrize("name", ["binary", "classes"])
+@pytest.mark.parametrize("name", ["binary", pytest.param("classes", marks=pytest.mark.connect)])
 def test_both_ways_give_the_same_long_form(states, name):
     _, here, in_spark = both(states[name])
     assert [(f.name, f.dataType) for f in here.schema] == [(f.name, f.dataType) for f in in_spark.schema]

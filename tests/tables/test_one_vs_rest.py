@@ -10,20 +10,21 @@ import logloss_spark as ls
 from tests.quick import quick
 
 
-@pytest.fixture(scope="module", params=quick(["native", "pandas"], "native"))
-def forecasts_of_classes(request, spark):
-    """1,500 weighted forecasts for four classes, in two slices, one of which lacks a class, and the metrics of both."""
+@pytest.fixture(scope="module", params=quick(["auto", "native", "pandas"], "auto"))
+def forecasts_of_classes(request, spark, tmp_path_factory):
+    """500 weighted forecasts for four classes, in two slices, one of which lacks a class, and the metrics of both."""
     rng = np.random.default_rng(121)
-    n = 1500
+    n = 500
     z = rng.normal(size=(n, 4)) * 1.5
     p = np.round(scipy.special.softmax(z, axis=1), 3)
     p[:, 0] += 1 - p.sum(axis=1)
     y = np.array([rng.choice(4, p=row / row.sum()) for row in np.clip(p, 0, 1)])
     half = (np.arange(n) % 2 + (y == 3)).clip(max=1)
     frame = pd.DataFrame({"y": y, "half": half, "w": rng.gamma(2, size=n), "p": p.tolist()})
-    table = spark.createDataFrame(frame)
+    folder = tmp_path_factory.mktemp("table")
+    frame.to_parquet(folder / "table.parquet")
     asked = {"label": "y", "prediction": "p", "weight": "w", "classes": range(4), "by": [["half"]]}
-    with ls.evaluate(table, engine=request.param, **asked) as evaluation:
+    with ls.evaluate(spark.read.parquet(str(folder)), engine=request.param, **asked) as evaluation:
         found = evaluation.to_pandas().set_index("slice")
         merged = ls.merge(evaluation.state)
         yield frame, found, merged.metrics(by=[["half"]]).toPandas().set_index("slice")

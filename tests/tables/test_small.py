@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import pandas as pd
 import pytest
 from py4j.clientserver import ClientServerConnection
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.states import small
@@ -23,11 +23,12 @@ ROWS = 400
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
+    """Rows with two binary forecasts, one of three classes, and weights, users and slices."""
     rng = np.random.default_rng(13)
     z = rng.normal(size=ROWS)
     p = 1 / (1 + np.exp(-z))
     y = (rng.random(ROWS) < p).astype(float)
-    return pd.DataFrame(
+    made = pd.DataFrame(
         {
             "y": np.where(rng.random(ROWS) < 0.02, np.nan, y),
             "p": np.where(rng.random(ROWS) < 0.05, 1 - y, p),
@@ -40,14 +41,21 @@ def frame() -> pd.DataFrame:
             "segment": rng.choice(["a", "b", "null", "é", None], ROWS),
         }
     )
+    others = 1 - made["p"]
+    several = np.stack([made["p"], others * 0.75, others * 0.25], axis=1).tolist()
+    class_ = pd.Series(np.where(made["y"] == 1, 0, np.where(made["user"] % 3 == 0, 2, 1)), dtype="Int64")
+    return made.assign(several=several, **{"class": class_.where(made["y"].notna())})
 
 
 @pytest.fixture(scope="module")
-def table(spark: SparkSession, frame: pd.DataFrame) -> DataFrame:
-    several = F.array("p", (1 - F.col("p")) * 0.75, (1 - F.col("p")) * 0.25)
-    class_ = F.when(F.col("y").isNotNull(), F.when(F.col("y") == 1, 0).when(F.col("user") % 3 == 0, 2).otherwise(1))
-    table = spark.createDataFrame(frame).withColumns({"several": several, "class": class_})
-    return table.replace(float("nan"), None, ["y", "r"])
+def table(spark: SparkSession, frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> DataFrame:
+    return spark.read.parquet(stored(frame, tmp_path_factory.mktemp("table")))
+
+
+def stored(frame: pd.DataFrame, folder: Path) -> str:
+    """Write rows as a file; NaN is null there."""
+    frame.to_parquet(folder / "table.parquet")
+    return str(folder)
 
 
 @pytest.fixture
@@ -83,22 +91,21 @@ def test_an_evaluation_is_the_same_on_the_driver_and_in_spark(table, both_ways, 
     def tables() -> list[Any]:
         given = {"by": [["segment"], ["day", "segment"]], "engine": "native"} | EVALUATIONS[name]
         with ls.evaluate(table, **given) as evaluation:
-            shown = [evaluation.metrics, evaluation.reliability, evaluation.by_class]
+            beside = [(table.dtypes, table.toPandas()) for table in (evaluation.reliability, evaluation.by_class)]
             held = evaluation.state.checked.local is not None
-            return [held, evaluation.counts, evaluation.to_pandas(), *((t.schema, t.toPandas()) for t in shown)]
+            return [held, evaluation.counts, evaluation.metrics.dtypes, evaluation.to_pandas(), beside]
 
-    (was_held, counts, collected, *in_spark), (is_held, same_counts, same_collected, *here) = both_ways(tables)
+    found = both_ways(tables)
+    (was_held, counts, metrics, collected, in_spark), (is_held, same_counts, same_metrics, same_collected, here) = found
     assert (was_held, is_held) == (False, True)
-    assert counts == same_counts
+    assert (counts, metrics) == (same_counts, same_metrics)
     assert counts["ok"] > ROWS / 2
     assert_same_metrics(same_collected, collected)
     assert same_collected["slice"].tolist() == collected["slice"].tolist()
     assert same_collected.dtypes.equals(collected.dtypes)
-    for (schema, one), (same_schema, other) in zip(in_spark, here, strict=True):
-        assert [(f.name, f.dataType) for f in schema] == [(f.name, f.dataType) for f in same_schema]
-        if "rows" not in one:
-            own = "bin" if "bin" in one else "class"
-            assert_same_tables(one, other, ["grouping_id", "slice", own])
+    for (types, one), (same_types, other) in zip(in_spark, here, strict=True):
+        assert types == same_types
+        assert_same_tables(one, other, ["grouping_id", "slice", "bin" if "bin" in one else "class"])
     for exact in ("log_loss", "brier", "label_mean", "prediction_mean"):
         if exact in collected and collected[exact].dtype == float:
             assert collected[exact].equals(same_collected[exact]), exact
@@ -119,11 +126,10 @@ def test_a_comparison_is_the_same_on_the_driver_and_in_spark(table, both_ways, r
             by=[["segment"]],
             engine="native",
         ) as comparison:
-            return [comparison.metrics.schema, comparison.metrics.toPandas(), comparison.to_pandas()]
+            return [comparison.metrics.dtypes, comparison.to_pandas()]
 
-    (schema, one, collected), (same_schema, other, same_collected) = both_ways(tables)
-    assert [(f.name, f.dataType) for f in schema] == [(f.name, f.dataType) for f in same_schema]
-    assert_same_tables(one, other, ["grouping_id", "slice", "challenger"])
+    (types, collected), (same_types, same_collected) = both_ways(tables)
+    assert types == same_types
     assert_same_tables(collected, same_collected, ["grouping_id", "slice", "challenger"])
     for exact in ("baseline_log_loss", "challenger_log_loss"):
         assert collected[exact].equals(same_collected[exact])
@@ -133,20 +139,19 @@ def test_a_comparison_is_the_same_on_the_driver_and_in_spark(table, both_ways, r
     ("name", "partition"),
     quick([("binary", None), ("clustered", "day"), ("classes", None)], ("binary", None)),
 )
-def test_a_drift_is_the_same_on_the_driver_and_in_spark(table, both_ways, name, partition):
-    given = {k: v for k, v in EVALUATIONS[name].items() if k != "auc"} | {"engine": "native"}
-    before, after = table.where("user < 50 AND segment <> 'b'"), table.where("user >= 40")
-
-    def tables() -> list[Any]:
-        old, new = (ls.evaluate(df, by=[["segment", "day"]], **given).state for df in (before, after))
-        moved = ls.drift(old, new, by=[["segment"]], partition=partition)
-        held = [state.checked.local is not None for state in (old, new)]
-        return [held, moved.metrics.schema, moved.metrics.toPandas(), moved.to_pandas().drop(columns="worst")]
-
-    (_, schema, one, collected), (held, same_schema, other, same_collected) = both_ways(tables)
-    assert held == [True, True]
-    assert [(f.name, f.dataType) for f in schema] == [(f.name, f.dataType) for f in same_schema]
-    assert collected.dtypes.equals(same_collected.dtypes)
+def test_a_drift_is_the_same_on_the_driver_and_in_spark(spark, frame, tmp_path_factory, name, partition):
+    given = {k: v for k, v in EVALUATIONS[name].items() if k != "auc"}
+    sides = [frame[(frame["user"] < 50) & (frame["segment"] != "b")], frame[frame["user"] >= 40]]
+    paths = [stored(side, tmp_path_factory.mktemp("side")) for side in sides]
+    small_ones = [ls.evaluate(path, by=[["segment", "day"]], **given).state for path in paths]
+    large_ones = [ls.State(state.table) for state in small_ones]
+    assert [state.checked.local is not None for state in (*large_ones, *small_ones)] == [False, False, True, True]
+    in_spark, here = (
+        ls.drift(old, new, by=[["segment"]], partition=partition) for old, new in (large_ones, small_ones)
+    )
+    assert in_spark.metrics.dtypes == here.metrics.dtypes
+    one, other = in_spark.to_pandas(), here.to_pandas()
+    assert one.dtypes.equals(other.dtypes)
     keys = ["grouping_id", "slice"]
     assert_same_tables(one.drop(columns="worst"), other.drop(columns="worst"), keys)
     worst = [
@@ -176,7 +181,7 @@ VALUES: dict[str, tuple[str, list[Any]]] = {
 
 
 @pytest.mark.connect
-def test_slices_of_every_type_are_grouped_and_written_as_spark_does(spark, both_ways):
+def test_slices_of_every_type_are_grouped_and_written_as_spark_does(spark):
     longest = max(len(values) for _, values in VALUES.values())
     rows = [
         (*(values[place % len(values)] for _, values in VALUES.values()), place % 2, 0.25)
@@ -186,13 +191,11 @@ def test_slices_of_every_type_are_grouped_and_written_as_spark_does(spark, both_
     table = spark.createDataFrame(rows, f"{columns}, y int, p double")
     given: dict[str, Any] = {"engine": "native", "auc": "cells", "calibration": "cells"}
 
-    def metrics() -> tuple[bool, pd.DataFrame]:
-        with ls.evaluate(table, "y", "p", by=[[name] for name in VALUES], **given) as evaluation:
-            return evaluation.state.checked.local is not None, evaluation.to_pandas()
-
-    (_, in_spark), (held, here) = both_ways(metrics)
-    assert held
-    pd.testing.assert_frame_equal(in_spark, here, rtol=1e-12)
+    by = [[name] for name in VALUES]
+    state = ls.evaluate(table, "y", "p", by=by, **given).state
+    assert state.checked.local
+    here, in_spark = (one.metrics(by=by).toPandas() for one in (state, ls.State(state.table)))
+    assert_same_tables(in_spark, here, ["grouping_id", "slice"])
 
 
 @pytest.mark.parametrize("column", [slow("'a' COLLATE UTF8_LCASE"), "CAST(X'ff' AS STRING)"], ids=["case", "bytes"])

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,14 @@ def frame() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def table(spark, frame):
-    several = F.array("p", (1 - F.col("p")) * 0.75, (1 - F.col("p")) * 0.25)
-    class_ = F.when(F.col("y").isNotNull(), F.when(F.col("y") == 1, 0).when(F.col("user") % 3 == 0, 2).otherwise(1))
-    made = spark.createDataFrame(
-        frame, "dt date, country string, device string, user long, y double, p double, w double"
-    )
-    return made.withColumns({"several": several, "class": class_}).replace(float("nan"), None, ["y"])
+def folder(frame, tmp_path_factory):
+    """The rows as a file, which workers evaluate in one short job, with a class and a forecast of three classes."""
+    made = tmp_path_factory.mktemp("table")
+    p, class_ = frame["p"], np.where(frame["y"] == 1, 0, np.where(frame["user"] % 3 == 0, 2, 1))
+    several = np.stack([p, (1 - p) * 0.75, (1 - p) * 0.25], axis=1).tolist()
+    classes = pd.Series(class_, dtype="Int64").where(frame["y"].notna())
+    frame.assign(several=several, **{"class": classes}).to_parquet(made / "table.parquet")
+    return str(made)
 
 
 GIVEN: dict[str, dict[str, Any]] = {
@@ -60,13 +62,22 @@ OTHERS = ("clustered", "classes")
 BY = [["country"], ["country", "device"]]
 
 
-def state_of(table, name="binary", by=(["dt", "country", "device"],)):
-    return ls.evaluate(table, by=[*by], engine="native", auc="cells", calibration="cells", **GIVEN[name]).state
+@pytest.fixture(scope="module")
+def states(spark, folder):
+    """A function that returns a state by its name, and makes it once."""
+
+    @cache
+    def state_of(name):
+        return ls.evaluate(
+            folder, by=[["dt", "country", "device"]], auc="cells", calibration="cells", **GIVEN[name]
+        ).state
+
+    return state_of
 
 
 @pytest.fixture(scope="module")
-def state(table):
-    return state_of(table)
+def state(states):
+    return states("binary")
 
 
 def collected(table):
@@ -82,15 +93,19 @@ def by_window(frame):
 
 @pytest.mark.connect
 @pytest.mark.parametrize("name", ["binary", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
-def test_windows_are_the_same_on_the_driver_and_in_spark(table, monkeypatch, name):
-    found = []
-    for most in (0, small.SMALL_STATE):
-        with monkeypatch.context() as patched:
-            patched.setattr(small, "SMALL_STATE", most)
-            patched.setattr(windows_, "SMALL_DAYS", most)
-            made = ls.windows(state_of(table, name), over="dt", sizes=SIZES, by=BY)
-            found.append((made.schema, collected(made)))
-    (schema, in_spark), (same_schema, here) = found
+def test_windows_are_the_same_on_the_driver_and_in_spark(states, monkeypatch, name):
+    def found(state):
+        made = ls.windows(state, over="dt", sizes=SIZES, by=BY)
+        return made.schema, collected(made)
+
+    state = states(name)
+    assert state.checked.local
+    same_schema, here = found(state)
+    monkeypatch.setattr(small, "SMALL_STATE", 0)
+    monkeypatch.setattr(windows_, "SMALL_DAYS", 0)
+    large = ls.State(state.table)
+    assert not large.checked.local
+    schema, in_spark = found(large)
     assert [(field.name, field.dataType) for field in schema] == [(field.name, field.dataType) for field in same_schema]
     assert schema.names[:6] == ["dt", "window", "days", "country", "device", "slice"]
     keys = ["dt", "window", "days", "slice", "grouping_id"]
@@ -100,11 +115,10 @@ def test_windows_are_the_same_on_the_driver_and_in_spark(table, monkeypatch, nam
 
 def test_a_window_is_the_sum_of_its_days(state):
     found = ls.windows(state, over="dt", sizes=SIZES, by=[["country"]]).toPandas()
-    for window, end in ((3, FIRST + dt.timedelta(5)), (7, FIRST + dt.timedelta(11))):
-        start = end - dt.timedelta(window - 1)
-        wanted = state.where(f"dt BETWEEN DATE'{start}' AND DATE'{end}'").metrics(by="country").toPandas()
-        of_window = found[(found["window"] == window) & (found["dt"] == end)]
-        assert_same_metrics(of_window.drop(columns=["dt", "window", "days"]), wanted)
+    start, end = FIRST + dt.timedelta(5), FIRST + dt.timedelta(11)
+    wanted = state.where(f"dt BETWEEN DATE'{start}' AND DATE'{end}'").metrics(by="country").toPandas()
+    of_window = found[(found["window"] == 7) & (found["dt"] == end)]
+    assert_same_metrics(of_window.drop(columns=["dt", "window", "days"]), wanted)
 
 
 def test_every_window_is_what_numpy_finds_in_its_rows(state, frame):
@@ -131,13 +145,11 @@ def test_every_window_is_what_numpy_finds_in_its_rows(state, frame):
         assert got[key][3] == pytest.approx(mean, rel=1e-12, nan_ok=True)
 
 
-def test_texts_are_days_and_columns_may_have_any_name(spark, frame, state):
-    renamed = spark.createDataFrame(
-        [(str(row.dt), row.country, row.y, row.p, row.w) for row in frame.dropna(subset=["dt", "y"]).itertuples()],
-        "`end` string, `slice_0` string, y double, p double, w double",
-    )
-    given = {"label": "y", "prediction": "p", "weight": "w", "engine": "native"}
-    of_texts = ls.evaluate(renamed, by=[["slice_0", "end"]], **given).state
+def test_texts_are_days_and_columns_may_have_any_name(spark, frame, state, tmp_path):
+    renamed = frame.dropna(subset=["dt", "y"]).rename(columns={"country": "slice_0"})
+    renamed.assign(end=renamed["dt"].astype(str)).to_parquet(tmp_path / "table.parquet")
+    given = {"label": "y", "prediction": "p", "weight": "w"}
+    of_texts = ls.evaluate(str(tmp_path), by=[["slice_0", "end"]], **given).state
     found = ls.windows(of_texts, over="end", sizes=[3], by="slice_0").toPandas()
     wanted = ls.windows(state, over="dt", sizes=[3], by="country").toPandas()
     of_dates = wanted.set_index(["dt", "slice"])["log_loss"]
@@ -173,11 +185,10 @@ def test_what_cannot_be_windows_is_an_error_of_one_line(state, given, words):
     assert "\n" not in str(caught.value)
 
 
-def test_windows_go_over_days_alone(spark):
-    moments = spark.sql("SELECT timestamp'2026-01-01 10:00:00' AS at, 1 AS window, 1 AS y, 0.5D AS p")
-    state = ls.evaluate(moments, "y", "p", by=[["at", "window"]]).state
+def test_windows_go_over_days_alone(state):
+    at = state.with_slice("at", F.expr("timestamp'2026-01-01 10:00:00'"))
     with pytest.raises(ls.SpecError, match="dates, or of texts as 2026-01-31, and 'at' is of type timestamp"):
-        ls.windows(state, over="at", sizes=[1])
-    dated = ls.evaluate(moments.withColumn("at", F.to_date("at")), "y", "p", by=[["at", "window"]]).state
+        ls.windows(at, over="at", sizes=[1])
+    named = state.with_slice("window", F.lit(1))
     with pytest.raises(ls.SpecError, match="must not have the name of a result, and 'window' has"):
-        ls.windows(dated, over="at", sizes=[1], by="window")
+        ls.windows(named, over="dt", sizes=[1], by="window")

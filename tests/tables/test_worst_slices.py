@@ -16,6 +16,7 @@ from logloss_spark.errors import SpecError
 from logloss_spark.states import small
 from logloss_spark.statistics.catalogue import WORST_SLICES, by_column
 from logloss_spark.tables import worst_slices as searching
+from tests.quick import quick
 
 ROWS = 4_000
 SEARCH = ["country", "device", "code"]
@@ -44,17 +45,18 @@ def frame() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def table(spark: SparkSession, frame: pd.DataFrame) -> DataFrame:
-    """The same as a table, with a forecast per class and one row that cannot be scored."""
-    table = spark.createDataFrame(frame).replace("NaN", None)
-    several = F.array("p", (1 - F.col("p")) * 0.75, (1 - F.col("p")) * 0.25)
-    class_ = F.when(F.col("y") == 1, 0).otherwise(1 + F.col("user") % 2)
-    return table.withColumns({"several": several, "class": class_})
+def table(spark: SparkSession, frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> DataFrame:
+    """The same as a table of files, with a forecast per class."""
+    folder, rest = tmp_path_factory.mktemp("table"), 1 - frame["p"]
+    several = np.stack([frame["p"], rest * 0.75, rest * 0.25], axis=1).tolist()
+    class_ = np.where(frame["y"] == 1, 0, 1 + frame["user"] % 2)
+    frame.assign(several=several, **{"class": class_}).to_parquet(folder / "table.parquet")
+    return spark.read.parquet(str(folder))
 
 
 @pytest.fixture(scope="module")
 def evaluation(table: DataFrame) -> Iterator[ls.Evaluation]:
-    with ls.evaluate(table, "y", "p", by="device", search=SEARCH, engine="native") as found:
+    with ls.evaluate(table, "y", "p", by="device", search=SEARCH) as found:
         yield found
 
 
@@ -123,13 +125,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "classes" else kind for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", quick(KINDS, "clustered"))
 def test_a_search_is_the_same_on_the_driver_and_in_spark(
     table: DataFrame, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ls.evaluate(table, **{"engine": "native"} | KINDS[kind], search=SEARCH) as evaluation:
+    with ls.evaluate(table, **KINDS[kind], search=SEARCH) as evaluation:
         here = evaluation.worst_slices(max_depth=3, min_rows=50)
         assert evaluation.state.checked.local
         # Values in few rows are put together there.
