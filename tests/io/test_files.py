@@ -16,8 +16,6 @@ from logloss_spark.io.source import Source, read_table
 from logloss_spark.workers.parquet import read_batches, tasks_of
 from tests.quick import slow
 
-pytestmark = pytest.mark.connect
-
 ROWS = {"y": pa.array([0, 1, 1], pa.int32()), "p": [0.25, 0.5, 0.75], "z": [1.0, 2.0, 3.0], "s": ["a", "b", None]}
 
 
@@ -74,11 +72,13 @@ def test_a_path_is_recognised_however_it_is_written(spark: SparkSession, plain: 
     assert all(file.path.startswith("/") for file in table.files)
 
 
+@pytest.mark.connect
 def test_a_path_that_is_given_may_be_written_in_any_way(spark: SparkSession, plain: Path) -> None:
     for path in (os.path.relpath(plain), f"{plain}/../{plain.name}"):
         assert isinstance(files_of(spark.read.parquet(path), [path]), FileTable)
 
 
+@pytest.mark.connect
 @pytest.mark.parametrize(
     "same",
     [
@@ -98,6 +98,7 @@ def test_what_changes_no_row_and_no_value_is_recognised(spark: SparkSession, pla
     recognised(same(spark.read.parquet(str(plain)), str(plain)))
 
 
+@pytest.mark.connect
 @pytest.mark.parametrize(
     "more",
     [
@@ -148,6 +149,7 @@ def test_options_of_the_reader_leave_the_table_to_spark(spark: SparkSession, pla
     assert isinstance(files_of(spark.read.options(**given).parquet(str(plain)), [str(plain)]), str)
 
 
+@pytest.mark.connect
 def test_tables_without_files_views_and_caches_say_why_they_are_left_to_spark(spark: SparkSession, plain: Path) -> None:
     df = spark.read.parquet(str(plain))
     assert "names no files" in str(files_of(spark.createDataFrame([(1, 0.5)], "y int, p double")))
@@ -175,6 +177,7 @@ def test_a_pattern_is_left_to_spark(spark: SparkSession, plain: Path) -> None:
     assert "pattern" in str(read_paths(f"{plain}/*.parquet")[1])
 
 
+@pytest.mark.connect
 def test_a_setting_that_changes_what_spark_reads_leaves_the_table_to_it(spark: SparkSession, plain: Path) -> None:
     df = spark.read.parquet(str(plain))
     for key, value in (
@@ -194,6 +197,7 @@ def test_a_column_that_a_table_has_twice_leaves_it_to_spark(spark: SparkSession,
     assert "same name" in str(files_of(df.toDF("a", "A", "b", "c")))
 
 
+@pytest.mark.connect
 def test_partition_values_are_those_of_spark(spark: SparkSession, parted: Path) -> None:
     table = recognised(spark.read.parquet(str(parted)))
     assert table.partitions == ("dt", "store")
@@ -221,17 +225,18 @@ TYPED = {
 
 
 def test_partition_values_of_every_type_are_those_of_spark(spark: SparkSession, tmp_path: Path) -> None:
-    for name, texts in TYPED.items():
-        for number, text in enumerate(texts):
-            file = tmp_path / name / f"k={text}" / "f.parquet"
-            file.parent.mkdir(parents=True)
-            pq.write_table(pa.table({"x": [number]}), file)
-        table = files_of(spark.read.parquet(str(tmp_path / name)))
-        assert isinstance(table, FileTable), table
-        wanted = spark.read.parquet(str(tmp_path / name)).toArrow()
-        found = {row[0]: row[1] for row in rows_of(table, "x", "k")}
-        for row in wanted.to_pylist():
-            assert repr(found[row["x"]]) == repr(row["k"]) or found[row["x"]] == row["k"], name
+    for number in range(4):
+        values = {name: texts[number % len(texts)] for name, texts in TYPED.items()}
+        file = tmp_path.joinpath(*(f"{name}={text}" for name, text in values.items()), "f.parquet")
+        file.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"x": [number]}), file)
+    df = spark.read.parquet(str(tmp_path))
+    table = files_of(df)
+    assert isinstance(table, FileTable), table
+    found = {number: values for number, *values in rows_of(table, "x", *TYPED)}
+    for row in df.toArrow().to_pylist():
+        for name, value in zip(TYPED, found[row["x"]], strict=True):
+            assert repr(value) == repr(row[name]) or value == row[name], name
 
 
 @pytest.mark.parametrize(
@@ -246,6 +251,7 @@ def test_partition_values_that_spark_reads_in_its_own_way_are_left_to_it(
     assert isinstance(files_of(spark.read.schema(f"x double, k {type_}").parquet(str(tmp_path))), str)
 
 
+@pytest.mark.connect
 def test_times_read_in_another_time_zone_are_left_to_spark(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "k=2026-01-01 00%3A00%3A00").mkdir()
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "k=2026-01-01 00%3A00%3A00" / "f.parquet")
@@ -265,6 +271,7 @@ def test_times_read_in_another_time_zone_are_left_to_spark(spark: SparkSession, 
         spark.conf.set("spark.sql.session.timeZone", zone)
 
 
+@pytest.mark.connect
 @pytest.mark.parametrize(
     ("where", "rows"),
     [
@@ -337,6 +344,7 @@ def test_names_with_signs_of_their_own_are_found(spark: SparkSession, tmp_path: 
         assert rows_of(table) == [tuple(row) for row in df.collect()]
 
 
+@pytest.mark.connect
 def test_a_table_of_the_catalog_is_recognised(spark: SparkSession) -> None:
     spark.sql("DROP TABLE IF EXISTS plain_table")
     spark.sql("CREATE TABLE plain_table (y int, P double) USING parquet")
@@ -357,19 +365,20 @@ def test_a_partitioned_table_of_the_catalog_is_recognised(spark: SparkSession, t
         rows = [f"(1, 0.{day}, date'2026-01-0{day}', '{k}')" for day in (1, 2, 3) for k in ("a/b", "c")]
         spark.sql(f"INSERT INTO parted_table VALUES {', '.join(rows)}, (0, 0.5, NULL, 'c')")
         df = spark.table("parted_table")
-        assert recognised(df).partitions == ("dt", "k")
-        assert recognised(df.toDF("a", "b", "c", "d")).partitions == ("c", "d")
+        table = recognised(df)
+        assert table.partitions == ("dt", "k")
         chosen = files_of_source(df, Source(table="parted_table", where="dt = '2026-01-02'"))
         assert isinstance(chosen, FileTable)
         assert len(chosen.files) == 2
         assert isinstance(files_of(df.where("dt = '2026-01-02'")), str)
-        folder = os.path.dirname(os.path.dirname(recognised(df).files[0].path))
+        folder = os.path.dirname(os.path.dirname(table.files[0].path))
         spark.sql(f"ALTER TABLE parted_table ADD PARTITION (dt='2026-02-01', k='c') LOCATION '{folder}/k=c'")
         assert "in folders of other names" in str(files_of(spark.table("parted_table")))
     finally:
         spark.sql("DROP TABLE parted_table")
 
 
+@pytest.mark.connect
 def test_several_paths_are_left_to_spark_unless_they_are_known_to_be_apart(spark: SparkSession, plain: Path) -> None:
     # Spark calls tables the same however often one of several paths is given, and reads a file as often.
     first, second = f"{plain}/a.parquet", f"{plain}/b.parquet"

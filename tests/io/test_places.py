@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from logloss_spark.io.places import exists, folders, located, missing, overlap
 from logloss_spark.io.source import Source, read_table
-
-pytestmark = pytest.mark.connect
 
 ODD_NAMES = ["plain", "a b", "dt=2026-01-01", "x[1]", "{a,b}", "what?*", "100%", "a%20b", "a\\b", "ü", "a:b"]
 
@@ -35,6 +35,7 @@ def test_forms_of_one_path_are_located_alike(spark: SparkSession, tmp_path: Path
     assert located(spark, form.format(tmp_path / "table")) == str(tmp_path / "table")
 
 
+@pytest.mark.connect
 def test_a_link_is_located_where_it_leads(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "table")
@@ -47,6 +48,7 @@ def test_folders_that_share_the_beginning_of_a_name_do_not_overlap() -> None:
     assert not overlap("/data/a", "/data/ab")
 
 
+@pytest.mark.connect
 def test_a_pattern_is_read_from_the_folders_of_its_files(spark: SparkSession, tmp_path: Path) -> None:
     for day in ("1", "2", "other"):
         spark.range(1).write.parquet(str(tmp_path / "a table" / day))
@@ -55,11 +57,13 @@ def test_a_pattern_is_read_from_the_folders_of_its_files(spark: SparkSession, tm
     assert folders(spark, table, path=pattern) == {str(tmp_path / "a table" / day) for day in "12"}
 
 
+@pytest.mark.connect
 def test_a_path_that_is_there_is_read_as_it_is_written_whatever_its_signs(spark: SparkSession, tmp_path: Path) -> None:
-    for size, name in enumerate(ODD_NAMES, start=1):
-        spark.range(size).write.parquet(str(tmp_path / name))
+    for number, name in enumerate(ODD_NAMES):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({f"column {number}": [number]}), tmp_path / name / "part.parquet")
     found = [read_table(spark, Source(path=str(tmp_path / name))) for name in ODD_NAMES]
-    assert [table.count() for table in found] == list(range(1, len(ODD_NAMES) + 1))
+    assert [table.columns for table in found] == [[f"column {number}"] for number in range(len(ODD_NAMES))]
     assert [folders(spark, table, path=str(tmp_path / name)) for table, name in zip(found, ODD_NAMES, strict=True)] == [
         {str(tmp_path / name)} for name in ODD_NAMES
     ]
@@ -74,12 +78,14 @@ def test_a_folder_of_links_is_read_from_where_they_lead(spark: SparkSession, tmp
     assert folders(spark, table, path=str(tmp_path / "links")) == {str(tmp_path / "links"), str(tmp_path / "in")}
 
 
+@pytest.mark.connect
 def test_of_a_path_that_is_one_file_nothing_beside_it_is_read(spark: SparkSession, tmp_path: Path) -> None:
     spark.range(1).coalesce(1).write.parquet(str(tmp_path / "in"))
     (file,) = (tmp_path / "in").glob("part-*.parquet")
     assert folders(spark, spark.read.parquet(str(file)), path=str(file)) == {str(file)}
 
 
+@pytest.mark.connect
 @pytest.mark.slow
 def test_what_a_condition_asks_in_a_subquery_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
     for name in ("rows", "days", "behind a view"):

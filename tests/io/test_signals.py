@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from logloss_spark.io.signals import SIGNALS, Interrupted, interruptible
+from tests.quick import quick
 
 
 class Thing:
@@ -34,7 +35,7 @@ def test_a_signal_that_comes_in_a_callback_of_pythons_own_ends_the_block_and_pri
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", quick(SIGNALS, signal.SIGTERM))
 def test_a_signal_that_comes_when_the_work_is_done_does_not_change_how_the_process_ends(number: signal.Signals) -> None:
     program = (
         "import atexit, signal\n"

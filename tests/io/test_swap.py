@@ -112,7 +112,7 @@ def test_of_many_processes_one_at_a_time_holds_a_lock(tmp_path: Path) -> None:
     place, log = str(tmp_path / "a" / "table"), tmp_path / "log"
     program = (
         "import os, time; from logloss_spark.io.swap import locked; from logloss_spark.errors import BusyError\n"
-        f"log = os.open({str(log)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT); end = time.monotonic() + 2\n"
+        f"log = os.open({str(log)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT); end = time.monotonic() + 1\n"
         "while time.monotonic() < end:\n"
         " try:\n"
         f"  with locked('state', {place!r}):\n   os.write(log, b'('); os.write(log, b')')\n"

@@ -13,8 +13,6 @@ from logloss_spark.errors import BusyError, LogLossError, SpecError
 from logloss_spark.io import swap as swapping
 from logloss_spark.io.writing import Target, is_ours, reserved, write_tables
 
-pytestmark = pytest.mark.connect
-
 
 def targets(folder: Path, *names: str, **how: object) -> dict[str, Target]:
     return {name: Target(path=str(folder / name), **how) for name in names}  # type: ignore[arg-type]
@@ -63,6 +61,7 @@ def test_what_is_written_lies_apart_from_what_is_read_and_kept(spark: SparkSessi
     refused(spark, tmp_path, "state and checkpoint do", targets=out, mode="overwrite", kept=linked)
 
 
+@pytest.mark.connect
 @pytest.mark.parametrize("mode", ["errorifexists", "overwrite"])
 def test_a_write_that_fails_leaves_all_as_it_was(spark: SparkSession, tmp_path: Path, mode: str) -> None:
     out = targets(tmp_path / "out", "first", "second")
@@ -102,6 +101,7 @@ def test_a_swap_that_fails_leaves_all_as_it_was(
     assert everything(tmp_path) == before
 
 
+@pytest.mark.connect
 def test_tables_take_the_place_of_the_old_ones_and_nothing_else_is_there(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "a [1] 100%").symlink_to(tmp_path / "elsewhere")
@@ -146,12 +146,9 @@ def test_what_spark_did_not_write_is_not_replaced(spark: SparkSession, tmp_path:
 
 def test_all_that_spark_writes_may_be_replaced(spark: SparkSession, tmp_path: Path) -> None:
     wide = table(spark, 9).select((F.col("id") % 2).alias("day"), F.lit("a/b=[ü] %").alias("name"), "id")
-    for format in ("parquet", "orc", "json", "csv"):
-        place = tmp_path / format
-        wide.write.format(format).partitionBy("day", "name").save(str(place))
-        table(spark, 1).write.format(format).option("compression", "gzip" if format != "orc" else "zlib").mode(
-            "append"
-        ).save(str(place))
+    for format, compression in (("parquet", "gzip"), ("orc", "zlib"), ("json", "none"), ("csv", "gzip")):
+        writer = wide.write.format(format).partitionBy("day", "name").option("compression", compression)
+        writer.save(str(tmp_path / format))
     table(spark, 1).selectExpr("string(id)").write.text(str(tmp_path / "text"))
     files = [file.relative_to(place) for place in tmp_path.iterdir() for file in place.rglob("*") if file.is_file()]
     assert len(files) > 20
@@ -164,11 +161,13 @@ def test_a_folder_that_cannot_be_written_to_is_refused(spark: SparkSession, tmp_
     refused(spark, tmp_path, match, targets=targets(tmp_path / "file", "first"), mode="errorifexists")
 
 
+@pytest.mark.connect
 def test_an_output_on_no_file_system_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     out = {"state": Target(path="foo://a/b")}
     refused(spark, tmp_path, r'foo://a/b cannot be reached: .* it lacks "foo"', targets=out, mode="errorifexists")
 
 
+@pytest.mark.connect
 @pytest.mark.parametrize(
     ("how", "match"),
     [
@@ -181,12 +180,14 @@ def test_a_format_that_cannot_be_written_is_refused(spark: SparkSession, tmp_pat
     refused(spark, tmp_path, match, targets=targets(tmp_path, "metrics", **how), mode="overwrite")
 
 
+@pytest.mark.connect
 def test_rows_that_a_format_cannot_hold_are_refused(spark: SparkSession, tmp_path: Path) -> None:
     rows = spark.range(1).select(F.make_interval(F.lit(1)).alias("while"))
     match = "parquet is not: .*doesn't support the column `while`"
     refused(spark, tmp_path, match, targets=targets(tmp_path, "invalid"), mode="overwrite", rows=rows)
 
 
+@pytest.mark.connect
 def test_csv_holds_arrays_maps_structs_and_vectors_as_json(spark: SparkSession, tmp_path: Path) -> None:
     rows = spark.sql("select 1 as n, array(0.5D, 0.25D) as p, map('a', 1) as m, struct(2 as x) as s")
     rows = rows.withColumn("v", array_to_vector("p"))

@@ -7,6 +7,7 @@ from logloss_spark.kernels.cross_entropy import binary_from_logit
 from logloss_spark.states.schema import PAIR
 from logloss_spark.statistics.paired import BucketSums, paired_metrics
 from logloss_spark.statistics.reporting import Coverage
+from tests.quick import quick
 
 REPLICATES = 2000
 
@@ -39,7 +40,7 @@ def differences(rng, shape):
     return binary_from_logit(y, 0.7 * z) - binary_from_logit(y, 1.2 * z)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", quick([False, True], True))
 def test_intervals_of_independent_rows_cover_the_true_difference(weighted):
     rng = np.random.default_rng(60)
     w = rng.gamma(2.0, size=(REPLICATES, 1000)) if weighted else np.ones((REPLICATES, 1000))
@@ -48,7 +49,9 @@ def test_intervals_of_independent_rows_cover_the_true_difference(weighted):
     assert low <= covered(w, differences(rng, w.shape), truth) <= high
 
 
-@pytest.mark.parametrize(("rows", "tail", "low", "high"), [(100, None, 0.9, 0.93), (1000, 1.5, 0.82, 0.87)])
+@pytest.mark.parametrize(
+    ("rows", "tail", "low", "high"), quick([(100, None, 0.9, 0.93), (1000, 1.5, 0.82, 0.87)], (100, None, 0.9, 0.93))
+)
 def test_intervals_cover_less_with_ten_positives_or_weights_of_a_heavy_tail(rows, tail, low, high):
     rng = np.random.default_rng(62)
     shape = (REPLICATES, rows)
@@ -57,7 +60,7 @@ def test_intervals_cover_less_with_ten_positives_or_weights_of_a_heavy_tail(rows
     assert low <= covered(w, differences(rng, shape), truth) <= high
 
 
-@pytest.mark.parametrize("clusters", [10, 100, 1000])
+@pytest.mark.parametrize("clusters", quick([10, 100, 1000], 100))
 def test_intervals_by_cluster_cover_where_rows_hang_together(clusters):
     rng = np.random.default_rng(61)
     shape = (REPLICATES, 1000)

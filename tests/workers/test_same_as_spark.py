@@ -15,8 +15,7 @@ from pyspark.sql.types import StructType, UserDefinedType
 
 from logloss_spark.io.files import FileTable, files_of
 from logloss_spark.workers.parquet import arrow_type, read_batches, tasks_of
-
-pytestmark = pytest.mark.connect
+from tests.quick import quick
 
 UTC = "UTC"
 VECTOR = ("type", "size", "indices", "values")
@@ -166,7 +165,7 @@ def assert_same(spark: SparkSession, folder: Path, schema: StructType | None = N
     return table
 
 
-@pytest.mark.parametrize("seed", [1, 2, *[pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 40)]])
+@pytest.mark.parametrize("seed", quick(range(1, 40), 1))
 def test_random_files_are_read_as_spark_reads_them(spark: SparkSession, tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     row = 0
@@ -180,7 +179,8 @@ def test_random_files_are_read_as_spark_reads_them(spark: SparkSession, tmp_path
     assert_same(spark, tmp_path, schema, rows=int(rng.choice([1, 50, 65_536])), **options)
 
 
-@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.connect
+@pytest.mark.parametrize("legacy", quick([False, True], False))
 def test_files_of_spark_and_of_mllib_are_read_as_spark_reads_them(
     spark: SparkSession, tmp_path: Path, legacy: bool
 ) -> None:

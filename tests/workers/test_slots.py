@@ -5,6 +5,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark.workers.slots import SLOTS, count_slots
+from tests.quick import quick
 
 
 def answering(spark: SparkSession, master: str) -> MagicMock:
@@ -16,7 +17,11 @@ def answering(spark: SparkSession, master: str) -> MagicMock:
 
 
 @pytest.mark.parametrize(
-    ("master", "jobs"), [("local[1]", 0), ("local[1,4]", 0), ("local[*]", 1), ("spark://host:7077", 2)]
+    ("master", "jobs"),
+    quick(
+        [("local[1]", 0), ("local[1,4]", 0), ("local[*]", 1), ("spark://host:7077", 2)],
+        *(("local[1,4]", 0), ("spark://host:7077", 2)),
+    ),
 )
 def test_the_number_of_slots_is_asked_only_where_it_is_not_known(spark: SparkSession, master: str, jobs: int) -> None:
     session = answering(spark, master)
