@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import SpecError
+from logloss_spark.kernels.status import STATUSES
 from logloss_spark.rows.columns import finder
 from tests.quick import quick
 from tests.rows.batches import collected, scored_table
@@ -62,16 +63,17 @@ def test_a_slice_by_a_field_is_called_by_its_path(nested):
 
 
 def test_a_map_is_read_by_the_classes_and_lacks_what_has_no_key(nested):
-    rows = nested.where("row < 2").select("y", "scores", "by_number", F.col("row").alias("number"))
-    scores, by_number = {"label": "y", "prediction": "scores"}, {"label": "number", "prediction": "by_number"}
-    cases = [
-        (scores | {"classes": ("no", "never")}, {"null_prediction": 1, "unknown_label": 1}),
-        (scores | {"classes": ("yes", "no", "perhaps")}, {"null_prediction": 2}),
-        (by_number | {"classes": (0, 1)}, {"ok": 2}),
-    ]
-    for given, wanted in cases:
-        counts = ls.evaluate(rows, engine="native", **given).counts
-        assert {name: counts[name] for name in wanted} == wanted
+    rows = nested.where("row < 2").select("row", "y", "scores", "by_number")
+    scores, by_number = {"label": "y", "prediction": "scores"}, {"label": "row", "prediction": "by_number"}
+    cases = {
+        "no and never": (scores | {"classes": ("no", "never")}, ["unknown_label", "null_prediction"]),
+        "a null": (scores | {"classes": ("yes", "no", "perhaps")}, ["null_prediction", "null_prediction"]),
+        "numbers": (by_number | {"classes": (0, 1)}, ["ok", "ok"]),
+    }
+    tables = {name: scored_table(rows, "losses", engine="native", **given) for name, (given, _) in cases.items()}
+    found = collected({name: table.select("slice_0", "status") for name, table in tables.items()})
+    for name, (_, wanted) in cases.items():
+        assert [STATUSES[code] for code in found[name]["status"]] == wanted
     with pytest.raises(SpecError, match="is a map, whose keys have no order: name them in order with classes"):
         ls.evaluate(rows, label="y", prediction="scores")
 

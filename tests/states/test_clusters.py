@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 import sklearn.metrics
@@ -177,20 +178,26 @@ def test_states_with_and_without_clusters_do_not_merge(tables, evaluations):
         ls.merge(evaluations("probability").state, without)
 
 
-def test_one_cluster_alone_has_no_error(spark):
-    df = spark.createDataFrame([(1, 0.5, "a"), (0, 0.4, "a")], "label int, p double, user string")
-    found = ls.evaluate(df, label="label", prediction="p", cluster="user", engine="native").to_pandas().iloc[0]
+@pytest.fixture(scope="module")
+def few(spark, tmp_path_factory):
+    """The evaluation of two rows of one user, and of a row of whom there is no user beside a row of one."""
+    folder = tmp_path_factory.mktemp("few")
+    columns = {"of": ["one", "one", "none", "none"], "label": [1, 0, 1, 0], "p": [0.5, 0.4, 0.5, 0.4]}
+    pq.write_table(pa.table(columns | {"user": ["a", "a", "a", None]}), folder / "table.parquet")
+    return ls.evaluate(str(folder), label="label", prediction="p", cluster="user", by="of")
+
+
+def test_one_cluster_alone_has_no_error(few):
+    found = few.to_pandas().set_index("of").loc["one"]
     assert found["buckets"] == 1
     assert found[["log_loss_se", "auc_se", "ece_se", "log_loss_high"]].isna().all()
     assert found["log_loss"] > 0
 
 
-def test_rows_without_a_cluster_are_counted_and_left_out(spark):
-    df = spark.createDataFrame([(1, 0.5, "a"), (0, 0.4, None)], "label int, p double, user string")
-    evaluation = ls.evaluate(df, label="label", prediction="p", cluster="user", engine="native")
-    found = evaluation.to_pandas().iloc[0]
+def test_rows_without_a_cluster_are_counted_and_left_out(few):
+    found = few.to_pandas().set_index("of").loc["none"]
     assert (found["rows"], found["n"], found["null_cluster"]) == (2, 1, 1)
-    assert evaluation.invalid.select("row_status").first().row_status == "null_cluster"
+    assert few.invalid.select("row_status").first().row_status == "null_cluster"
 
 
 @pytest.mark.parametrize(("cluster", "message"), [("usr", "Did you mean 'user'"), ("tags", "must hold plain values")])

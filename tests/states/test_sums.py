@@ -41,11 +41,10 @@ def test_forecasts_of_one_fifth_cost_ln_5_to_the_last_bit(fifths, engine):
 def test_states_keep_the_last_bit_whole_by_slices_and_merged(fifths, weight):
     roles = FIFTHS | {"weight": weight, "by": [["part"]], "engine": "native"}
     halves = [ls.evaluate(fifths.where(half).repartition(3), **roles).state for half in ("part < 2", "part >= 2")]
-    merged = ls.merge(*halves).metrics(by=[["part"]]).toPandas()
-    whole = ls.evaluate(fifths.repartition(7), **roles).to_pandas()
-    for found in (merged, whole):
-        assert found.log_loss.tolist() == [math.log(5)] * 5
-        assert [list(means) for means in found.prediction_mean] == [[0.2] * 5] * 5
+    for state, slices in ((halves[0], 3), (ls.merge(*halves).persist(), 5)):
+        found = state.metrics(by=[["part"]]).toPandas()
+        assert found.log_loss.tolist() == [math.log(5)] * slices
+        assert [list(means) for means in found.prediction_mean] == [[0.2] * 5] * slices
         # (1 - p)^2 + 4 p^2 of the double next to 1/5 is not 4/5.
         assert set(found.brier) == {0.8 + 2.0**-53}
 

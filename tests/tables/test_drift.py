@@ -190,7 +190,7 @@ def state(table):
 @pytest.fixture(scope="module")
 def of_days(state):
     """The drift of each day from the first."""
-    return by_slice(ls.drift(state.where("dt = 'mon'"), state, by=[["a"]], partition="dt"))
+    return by_slice(ls.drift(state.where("dt = 'mon'").persist(), state, by=[["a"]], partition="dt"))
 
 
 def by_slice(moved):
@@ -225,7 +225,7 @@ def test_drift_of_whole_states_is_what_scipy_says_of_their_rows(state, frame):
 
 
 def test_a_slice_that_one_side_lacks_has_no_rows_there_and_no_drift(state, of_days):
-    of_later = by_slice(ls.drift(state.where("dt = 'tue'"), state, by=[["a"]], partition="dt"))
+    of_later = by_slice(ls.drift(state.where("dt = 'tue'").persist(), state, by=[["a"]], partition="dt"))
     for row, without, with_ in (
         (of_days["dt=tue/a=z"], "reference", "current"),
         # Each partition is compared in every slice of the reference, also where it has no such rows.
@@ -267,7 +267,7 @@ def test_drift_from_merged_states_is_drift_from_the_state_of_all_rows(state, tab
 
 
 def test_the_state_of_no_rows_has_no_drift(state):
-    nothing = state.where("false")
+    nothing = state.where("false").persist()
     (row,) = ls.drift(nothing, nothing).metrics.collect()
     assert (row["slice"], row["reference_n"], row["current_n"], row["psi"], row["worst"]) == ("all", 0, 0, None, None)
     (row,) = ls.drift(state, nothing).metrics.collect()

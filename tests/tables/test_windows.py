@@ -116,7 +116,7 @@ def test_windows_are_the_same_on_the_driver_and_in_spark(states, monkeypatch, na
 def test_a_window_is_the_sum_of_its_days(state):
     found = ls.windows(state, over="dt", sizes=SIZES, by=[["country"]]).toPandas()
     start, end = FIRST + dt.timedelta(5), FIRST + dt.timedelta(11)
-    wanted = state.where(f"dt BETWEEN DATE'{start}' AND DATE'{end}'").metrics(by="country").toPandas()
+    wanted = state.where(f"dt BETWEEN DATE'{start}' AND DATE'{end}'").persist().metrics(by="country").toPandas()
     of_window = found[(found["window"] == 7) & (found["dt"] == end)]
     assert_same_metrics(of_window.drop(columns=["dt", "window", "days"]), wanted)
 
