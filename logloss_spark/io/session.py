@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pyspark
+from py4j.java_gateway import java_import
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession, is_remote
@@ -38,6 +39,10 @@ RUNTIME = {
 # Where each expression was written is noted by six calls to the JVM, half of what it costs to build a plan. Must be
 # known before the context starts.
 STATIC = {"spark.python.sql.dataFrameDebugging.enabled": "false"}
+
+# PySpark asks Java for these classes by their simple names at each step of a plan. Py4J looks for a simple name in one
+# package after another, each time in all jars, unless the class is imported by itself.
+NAMED = ("org.apache.spark.api.python.PythonUtils", "org.apache.spark.sql.api.python.PythonSQLUtils")
 
 LOCAL = {
     # A job on one machine has no viewer, and its port may be taken.
@@ -149,6 +154,8 @@ def _classic(app_name: str) -> SparkSession:
         _before_java()
     # With the JVM up, SparkConf reads what the user set; a builder that starts it would override spark-defaults.conf.
     SparkContext._ensure_initialized()
+    for name in NAMED:
+        java_import(SparkContext._jvm, name)
     given = SparkConf()
     settings = RUNTIME | STATIC
     if (given.get("spark.master") or "local").startswith("local"):
