@@ -127,18 +127,20 @@ def test_few_rows_have_the_numbers_of_scikit_learn_where_cells_are_far_off(spark
     assert found["auc_se"] == pytest.approx(error, rel=1e-9)  # squares cancel in it
 
 
-def test_predictions_per_class_and_other_losses_keep_to_the_cells_unasked(spark):
-    df = spark.createDataFrame([(1, [0.1, 0.9], 0.9)], "label int, both array<double>, p double")
-    assert ls.evaluate(df, label="label", prediction="both").sources == {}
-    of_focal = ls.evaluate(df, label="label", prediction="p", loss="focal")
+def test_predictions_per_class_and_other_losses_keep_to_the_cells_unasked(spark, tmp_path):
+    pd.DataFrame({"label": [1], "both": [[0.1, 0.9]], "p": [0.9]}).to_parquet(tmp_path / "table.parquet")
+    assert ls.evaluate(str(tmp_path), label="label", prediction="both").sources == {}
+    of_focal = ls.evaluate(str(tmp_path), label="label", prediction="p", loss="focal")
     assert of_focal.sources == {"auc": "rows", "calibration": "cells"}
 
 
 @pytest.fixture(scope="module")
-def columns_by_cells(spark, frame):
+def columns_by_cells(spark, frame, tmp_path_factory):
     """The columns of a table of metrics that nothing but a state is needed for."""
-    asked = {"label": "label", "prediction": "p", "by": [["day"]], "engine": "native"}
-    return ls.evaluate(spark.createDataFrame(frame), auc="cells", calibration="cells", **asked).metrics.columns
+    folder = tmp_path_factory.mktemp("table")
+    frame.to_parquet(folder / "table.parquet")
+    asked = {"label": "label", "prediction": "p", "by": [["day"]]}
+    return ls.evaluate(str(folder), auc="cells", calibration="cells", **asked).metrics.columns
 
 
 def test_a_table_of_metrics_has_the_same_columns_either_way(measured, columns_by_cells):
