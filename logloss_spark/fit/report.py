@@ -9,7 +9,7 @@ from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.status import Status
 from logloss_spark.report.bars import Bars
 from logloss_spark.report.page import Headline, Number, RowCounts
-from logloss_spark.report.text import NOTHING, View, p_values
+from logloss_spark.report.text import NOTHING, View, alone, p_values
 from logloss_spark.rows.engines import Ran
 from logloss_spark.statistics.distributions import normal_quantile
 from logloss_spark.wording import counted, shortened, visible
@@ -186,25 +186,18 @@ def first_of_fit(report: Report, view: View) -> dict[str, Any]:
     numbers = [
         Number(
             name="log loss",
-            value=f"{report.log_loss:.4f}",
-            interval="",
-            coverage="",
-            meaning=f"nats a row, of the rows fitted on; the class shares alone would cost {report.label_entropy:.4f}",
+            value=alone(report.log_loss),
+            meaning=f"nats a row of those fitted on; the class shares alone would cost {alone(report.label_entropy)}",
         ),
         Number(
             name="normalized entropy",
-            value=f"{report.normalized_entropy:.4f}",
-            interval="",
-            coverage="",
+            value=alone(report.normalized_entropy),
             meaning=f"of the base rate's loss: {abs(saved):.1%} {'less' if saved >= 0 else 'more'}",
         ),
     ]
     if report.validation_loss is not None:
         held = f"log loss of {counted(report.held, 'row')} held out"
-        number = Number(
-            name="validation loss", value=f"{report.validation_loss:.4f}", interval="", coverage="", meaning=held
-        )
-        numbers.append(number)
+        numbers.append(Number(name="validation loss", value=alone(report.validation_loss), meaning=held))
     rows = RowCounts(read=report.read, left_out=report.invalid, used="valid")
     remarks = [line for line in view.remarks if not line.startswith(LEFT_OUT)]  # its section on rows says it
     return {"headline": headline, "numbers": numbers, "rows": rows, "fit": replace(view, remarks=remarks)}
@@ -212,6 +205,6 @@ def first_of_fit(report: Report, view: View) -> dict[str, Any]:
 
 def sentence_on_end(report: Report, why: str) -> str:
     """Return a sentence on how a fit ended."""
-    because = f"{why[:1].upper()}{why[1:]}. " if why else ""
+    because = f"The fit ended because {why}. " if why else ""
     took = f"{counted(report.iterations, 'iteration')} and {report.passes:,} passes over the rows"
     return f"{because}The solver {report.solver} took {took}."

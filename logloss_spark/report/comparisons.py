@@ -18,7 +18,7 @@ from logloss_spark.report.evaluations import (
 from logloss_spark.report.first_screen import MOODS
 from logloss_spark.report.frames import Order, Ranked
 from logloss_spark.report.page import Headline, Number, RowCounts
-from logloss_spark.report.text import View, cells, estimates, formatter, p_values
+from logloss_spark.report.text import View, alone, cells, estimates, formatter, p_values
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.status import reasons_in
 from logloss_spark.states.conventions import Conventions
@@ -131,7 +131,7 @@ def first_of_comparison(
     coverage : Coverage
     """
     overall = differences[differences["slice"] == "all"]
-    fields = {"headline": headline_of_comparison(overall, view), "numbers": numbers_of_comparison(overall, coverage)}
+    fields = {"headline": headline_of_comparison(overall), "numbers": numbers_of_comparison(overall, coverage)}
     if conventions.rows == "shared":
         return fields
     first = overall.iloc[0]
@@ -141,7 +141,7 @@ def first_of_comparison(
     return fields | {"rows": rows, "comparison": replace(view, remarks=remarks)}
 
 
-def headline_of_comparison(overall: pd.DataFrame, view: View) -> Headline:
+def headline_of_comparison(overall: pd.DataFrame) -> Headline:
     """Return whether the challenger is better; of several, how many are."""
     verdicts = overall["verdict"].tolist()
     better = verdicts.count("better")
@@ -185,14 +185,15 @@ def numbers_of_comparison(overall: pd.DataFrame, coverage: Coverage) -> list[Num
     if several:
         return found
     row = overall.iloc[0]
-    for side in ("challenger", "baseline"):
-        loss = row[f"{side}_log_loss"]
-        name = f"log loss of {visible(row[side])}"
-        meaning = f"nats a row, the {side}"
-        found.append(
-            Number(name=name, value=formatter(pd.Series([loss]))(loss), interval="", coverage="", meaning=meaning)
+    losses = [
+        Number(
+            name=f"log loss of {visible(row[side])}",
+            value=alone(row[f"{side}_log_loss"]),
+            meaning=f"nats a row, the {side}",
         )
-    return found
+        for side in ("challenger", "baseline")
+    ]
+    return [*found, *losses]
 
 
 FIRST_NUMBERS = 3

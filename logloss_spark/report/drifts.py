@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from logloss_spark.report.first_screen import MOODS
 from logloss_spark.report.page import Headline, Number
-from logloss_spark.report.text import View, cells, formatter, p_values
+from logloss_spark.report.text import View, alone, cells, p_values
 from logloss_spark.states.slices import set_name
 from logloss_spark.tables.drift import SIDES
 from logloss_spark.wording import visible
@@ -107,12 +108,9 @@ def headline_of_drift(frame: pd.DataFrame) -> Headline:
     judged = frame if overall.empty else overall
     moved = [what for what in ("scores", "labels") if (judged[f"{what}_verdict"] == "moved").any()]
     if not moved:
-        hardly = (judged["scores_verdict"] == "hardly moved").any()
-        return (
-            Headline("Hardly moved", "Scores moved less than matters.")
-            if hardly
-            else Headline("No evidence of drift", "Scores and labels are as the reference would have them by chance.")
-        )
+        if (judged["scores_verdict"] == "hardly moved").any():
+            return Headline("Hardly moved", "Scores moved less than matters.")
+        return Headline("No evidence of drift", "Scores and labels are as the reference would have them by chance.")
     word = " and ".join(moved).capitalize() + " moved"
     if not overall.empty:
         return Headline(word, "They are not as the reference would have them by chance.", "bad")
@@ -127,15 +125,14 @@ def numbers_of_drift(frame: pd.DataFrame) -> list[Number]:
         return []
     row = overall.iloc[0]
 
-    def number(name: str, value: float, meaning: str, verdict: str | None = None) -> Number:
-        mood = "bad" if verdict == "moved" else ""
-        shown = formatter(pd.Series([value]))(value)
-        return Number(name=name, value=shown, interval="", coverage="", meaning=meaning, mood=mood)
-
-    expected = formatter(pd.Series([row["psi_expected"]]))(row["psi_expected"])
-    found = [number("psi of the scores", row["psi"], f"by chance alone {expected}", row["scores_verdict"])]
+    psi = Number(
+        name="psi of the scores",
+        value=alone(row["psi"]),
+        meaning=f"by chance alone {alone(row['psi_expected'])}",
+        mood=MOODS.get(row["scores_verdict"], ""),
+    )
     before, after = (row[f"{side}_label_mean"] for side in SIDES)
-    if isinstance(before, float) and isinstance(after, float):
-        was = formatter(pd.Series([before]))(before)
-        found.append(number("mean label", after, f"{was} in the reference", row["labels_verdict"]))
-    return found
+    if not isinstance(after, float):  # one for each class
+        return [psi]
+    mood = MOODS.get(row["labels_verdict"], "")
+    return [psi, Number(name="mean label", value=alone(after), meaning=f"{alone(before)} in the reference", mood=mood)]

@@ -10,7 +10,7 @@ from logloss_spark.gates.judging import Judgement
 from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.gates import where
 from logloss_spark.report.page import Headline, Number, Page
-from logloss_spark.report.text import formatter
+from logloss_spark.report.text import alone, formatter
 from logloss_spark.wording import counted, shortened
 
 NAMED = 3
@@ -115,8 +115,7 @@ def of_loss(row: "pd.Series[Any]") -> tuple[str, str]:
     """What the mean loss says."""
     if "log_loss" not in row:
         return "mean loss of a row", ""
-    alone = row["label_entropy"]
-    return f"nats a row; the class shares alone would cost {formatter(pd.Series([alone]))(alone)}", ""
+    return f"nats a row; the class shares alone would cost {alone(row['label_entropy'])}", ""
 
 
 def of_normalized_entropy(row: "pd.Series[Any]") -> tuple[str, str]:

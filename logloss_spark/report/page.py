@@ -165,9 +165,9 @@ class Number:
 
     name: str
     value: str
-    interval: str
-    coverage: str
     meaning: str
+    interval: str = ""
+    coverage: str = ""
     mood: str = ""
 
 

@@ -195,6 +195,17 @@ def p_values(values: "pd.Series[float]") -> list[str]:
     return [NOTHING if math.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.4f}" for p in values]
 
 
+def alone(value: float) -> str:
+    """Return a number that stands alone, with the digits that matter.
+
+    Examples
+    --------
+    >>> alone(0.52681), alone(0.00578), alone(math.nan)
+    ('0.5268', '0.00578', '-')
+    """
+    return formatter(pd.Series([value]))(value)
+
+
 def formatter(values: "pd.Series") -> Callable[[float], str]:
     """Return a function that formats the numbers of a column: four decimals, more for small ones, fewer for large ones.
 

@@ -171,5 +171,5 @@ def test_a_fit_that_did_not_converge_says_why_and_one_with_validation_rows_has_t
     page = page_of_fit(report(status=Status.MAX_ITER, converged=False, validation_loss=0.52, held=40, best_iteration=3))
     assert page.headline is not None
     assert (page.headline.word, page.headline.mood) == ("Not converged", "bad")
-    assert page.headline.sentence.startswith("Max_iter was reached. The solver gd took ")
+    assert page.headline.sentence.startswith("The fit ended because max_iter was reached. The solver gd took ")
     assert [number.name for number in page.numbers][2:] == ["validation loss"]
