@@ -1,6 +1,6 @@
 """What rules judge: values of a metric in some slices, or their changes against a baseline, with standard errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from logloss_spark.errors import SpecError
-from logloss_spark.gates.patterns import Name, names_of
+from logloss_spark.gates.patterns import Name, Pattern, names_of
 from logloss_spark.gates.rules import Rule
 from logloss_spark.kernels.sums import Array
 from logloss_spark.statistics.bounds import quantiles
@@ -47,12 +47,28 @@ class Measurement:
         """The slice of each row."""
         return names_of(self.table, self.slices)
 
+    @cached_property
+    def rows_by_columns(self) -> dict[tuple[str, ...], list[int]]:
+        """The rows of each grouping set, by its columns in alphabetical order."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for row, name in enumerate(self.names):
+            found.setdefault(tuple(column for column, _ in name), []).append(row)
+        return found
+
+    def named_by(self, patterns: Sequence[Pattern]) -> Mask:
+        """Whether one of these patterns names the slice of a row."""
+        named = np.zeros(len(self.names), dtype=np.bool_)
+        for pattern in patterns:
+            rows = self.rows_by_columns.get(pattern.columns, [])
+            named[rows if pattern.is_whole else [row for row in rows if pattern.names(self.names[row])]] = True
+        return named
+
     def numbers(self, column: str, rows: Index) -> Array:
         """A column of some rows as doubles; NaN for null, and for `ABSENT`."""
         if column not in self.table:
             raise SpecError(f"metric {column!r} is not in the table; {did_you_mean(column, self.table.columns)}")
         cells = self.table[column]
-        if cells.map(lambda cell: isinstance(cell, (list, np.ndarray))).any():
+        if cells.dtype == object and cells.map(lambda cell: isinstance(cell, (list, np.ndarray))).any():
             raise SpecError(f"metric must have one number for each slice, and {column!r} has one for each class")
         return np.append(cells.to_numpy(dtype=np.float64, na_value=np.nan), np.nan)[rows]
 

@@ -155,7 +155,7 @@ def judge_rule(
     cause = np.where(cause == "", evidence.cause, cause)
     cause = np.where((cause == "over") & ~persists(rule, names, earlier), "watched", cause)
     found["p_value"], found["p_adjusted"], found["cause"] = evidence.p_value, evidence.p_adjusted, cause
-    found["verdict"] = [verdict_of(rule, *pair) for pair in zip(cause.tolist(), names, strict=True)]
+    found["verdict"] = verdicts_of(rule, cause.tolist(), names)
     order = worst_first(rule, found)
     slices = found.iloc[order].reset_index(drop=True)
     return Judged(rule, slices, tuple(names[place] for place in order), unmatched, baseline)
@@ -165,10 +165,8 @@ def matching(rule: Rule, now: Measurement) -> tuple[Index, tuple[str, ...]]:
     """The rows of a table that a rule names, and the patterns of the rule that name no row."""
     wanted, unwanted = ([pattern_of(text, now.slices) for text in texts] for texts in (rule.slices, rule.except_))
     rows = now.rows_of(rule.model)
-    matches = {pattern.text: {row for row in rows if pattern.names(now.names[row])} for pattern in wanted}
-    left_out = {row for row in rows if any(pattern.names(now.names[row]) for pattern in unwanted)}
-    kept = sorted(set().union(*matches.values()) - left_out)
-    return np.array(kept, dtype=np.int64), tuple(text for text, named in matches.items() if not named)
+    kept = now.named_by(wanted)[rows] & ~now.named_by(unwanted)[rows]
+    return rows[kept], tuple(pattern.text for pattern in wanted if not now.named_by([pattern])[rows].any())
 
 
 def frame_of(rule: Rule, gate: Gate, now: Measurement, rows: Index, values: Estimates) -> pd.DataFrame:
@@ -256,13 +254,22 @@ def persists(rule: Rule, names: Sequence[Name], earlier: Sequence[Earlier]) -> M
     """Whether slices that are over a bound now have been so in enough of the last runs, this one among them."""
     least, runs = rule.persistence
     before = [over.get(rule.name, ()) for over in earlier[: runs - 1]]
+    if not before:
+        return np.full(len(names), least <= 1)
     return np.array([1 + sum(name in over for over in before) >= least for name in names], dtype=np.bool_)
 
 
-def verdict_of(rule: Rule, cause: str, name: Name) -> Verdict:
-    """The verdict on a slice."""
+def verdicts_of(rule: Rule, causes: Sequence[str], names: Sequence[Name]) -> list[Verdict]:
+    """The verdict on each slice. It follows from its cause, and from whether it is the whole table."""
+    pairs = [(cause, not name) for cause, name in zip(causes, names, strict=True)]
+    verdicts = {pair: verdict_of(rule, *pair) for pair in set(pairs)}
+    return [verdicts[pair] for pair in pairs]
+
+
+def verdict_of(rule: Rule, cause: str, of_all: bool) -> Verdict:
+    """The verdict on a slice, which may be the whole table."""
     if cause in ("null", "no_error"):
-        on_missing = rule.on_missing or ("skip" if name else "fail")
+        on_missing = rule.on_missing or ("fail" if of_all else "skip")
         return "missing" if on_missing == "skip" else capped(on_missing, rule.level)
     if cause == "no_baseline":
         return "no_baseline" if rule.on_no_baseline == "pass" else capped(rule.on_no_baseline, rule.level)

@@ -15,6 +15,9 @@ Name = tuple[tuple[str, str], ...]
 
 ANY = "*"
 
+ANY_VALUE = re.compile(".*", re.DOTALL)
+"""What `*` alone becomes."""
+
 NULL = "null"
 """How tables write a null value; the string null has quotation marks."""
 
@@ -33,6 +36,11 @@ class Pattern:
     text: str
     columns: tuple[str, ...]
     values: tuple[re.Pattern[str], ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it names all slices of its columns."""
+        return all(value == ANY_VALUE for value in self.values)
 
     def names(self, name: Name) -> bool:
         """Whether it names a slice."""

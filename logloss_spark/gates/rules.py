@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from logloss_spark.checks import at_least_one, between, distinct, one_of
@@ -206,7 +207,7 @@ class Rule:
         """Whether its metric is a count, which no number of rows is too few for."""
         return len(self.columns) == 1 and self.metric in COUNTS
 
-    @property
+    @cached_property
     def bound(self) -> tuple[str, float | list[float] | str]:
         """The key of its bound, and the value of this key."""
         given = {name: getattr(self, name) for name in BOUNDS if getattr(self, name) is not None}
@@ -220,7 +221,7 @@ class Rule:
         """Whether a change is judged, and not a value."""
         return self.bound[0] in CHANGES
 
-    @property
+    @cached_property
     def corridor(self) -> Corridor:
         """The values that it allows.
 

@@ -95,9 +95,12 @@ def f_p_value(f: Array, df: Array, df_of_denominator: Array) -> Array:
         product = first * f
         near, far = product / (second + product), second / (second + product)
         a, b = second / 2.0, first / 2.0
-        tail, body = _beta_ratio(far, near, a, b), _beta_ratio(near, far, b, a)
         # The continued fraction is made for x below the mean of the distribution; beyond, the other tail is taken.
-        found = np.where(far < (a + 1.0) / (a + b + 2.0), tail, 1.0 - body)
+        is_tail = far < (a + 1.0) / (a + b + 2.0)
+        ratio = _beta_ratio(
+            np.where(is_tail, far, near), np.where(is_tail, near, far), np.where(is_tail, a, b), np.where(is_tail, b, a)
+        )
+        found = np.where(is_tail, ratio, 1.0 - ratio)
         defined = (first > 0) & (second > 0)
         return np.where(np.isinf(f), 0.0, np.where(defined, np.clip(found, 0.0, 1.0), np.nan))
 
@@ -142,23 +145,24 @@ def student_quantile(confidence: float, df: Array) -> Array:
     [12.7062, 2.2622, 1.9983]
     """
     distinct, place = np.unique(np.asarray(df, dtype=np.float64), return_inverse=True)
-    quantiles = np.array([_quantile(confidence, value) for value in distinct.tolist()])
+    quantiles = np.full(len(distinct), np.nan)
+    quantiles[distinct > 0] = _quantiles(confidence, distinct[distinct > 0])
     return quantiles[place].reshape(np.shape(df))
 
 
-def _quantile(confidence: float, df: float) -> float:
+def _quantiles(confidence: float, df: Array) -> Array:
     # Newton in ln t: the p-value falls as a power of t for few degrees of freedom, so that steps in t would not arrive.
-    if not df > 0:
-        return math.nan
-    alpha, t = 1.0 - confidence, normal_quantile(confidence)
+    alpha, t = 1.0 - confidence, np.full(len(df), normal_quantile(confidence))
+    log_beta = np.array([math.lgamma((d + 1.0) / 2.0) - math.lgamma(d / 2.0) for d in df.tolist()])
+    moving = np.arange(len(df))
     for _ in range(100):
-        p = float(student_p_value(np.array(t), np.array(df)))
-        density = math.exp(
-            math.lgamma((df + 1.0) / 2.0) - math.lgamma(df / 2.0) - (df + 1.0) / 2.0 * math.log1p(t * t / df)
-        ) / math.sqrt(df * math.pi)
-        step = math.log(p / alpha) * p / (2.0 * density * t)
-        t *= math.exp(min(max(step, -2.0), 2.0))
-        if abs(step) < 1e-15:
+        d, at = df[moving], t[moving]
+        p = student_p_value(at, d)
+        density = np.exp(log_beta[moving] - (d + 1.0) / 2.0 * np.log1p(at * at / d)) / np.sqrt(d * math.pi)
+        step = np.log(p / alpha) * p / (2.0 * density * at)
+        t[moving] = at * np.exp(np.clip(step, -2.0, 2.0))
+        moving = moving[~(np.abs(step) < 1e-15)]
+        if not moving.size:
             break
     return t
 
