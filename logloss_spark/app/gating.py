@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from logloss_spark.app.arguments import count
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
-from logloss_spark.app.reading_states import persisted, read_state_table
+from logloss_spark.app.reading_states import persisted, read_state
 from logloss_spark.checks import one_of
 from logloss_spark.errors import GateError, SpecError
 from logloss_spark.gates.estimates import Baseline, Measurement
@@ -38,7 +38,7 @@ from logloss_spark.statistics.influences import INFLUENCES
 from logloss_spark.statistics.reporting import Reading
 from logloss_spark.tables.comparison import comparison_table
 from logloss_spark.tables.influences import influences_table
-from logloss_spark.tables.metrics import without_cells
+from logloss_spark.tables.metrics import OF_CELLS, without_cells
 from logloss_spark.version import __version__
 
 Then = tuple[State | None, Baseline]
@@ -110,11 +110,16 @@ def judged(spark: SparkSession, gate: Gate, state: State, reading: Reading, past
 
 def needed(state: State, gate: Gate) -> State:
     """A state without the sums that no rule of a gate needs."""
-    known = by_column(METRICS)
-    read = {known[column].name for rule in gate.rule for column in rule.columns if column in known}
-    if state.conventions.models or not read <= set(WITHOUT_CELLS):
+    if state.conventions.models or not unread_parts(gate):
         return state
     return State.from_checked(without_cells(state.checked))
+
+
+def unread_parts(gate: Gate) -> tuple[str, ...]:
+    """The parts of the state of an evaluation that no rule of a gate needs."""
+    known = by_column(METRICS)
+    read = {known[column].name for rule in gate.rule for column in rule.columns if column in known}
+    return OF_CELLS if read <= set(WITHOUT_CELLS) else ()
 
 
 def check_gate(gate: Gate, slices: Sequence[str], columns: Collection[str], *, has_store: bool) -> None:
@@ -163,15 +168,15 @@ def of_states(spark: SparkSession, gate: Gate, conventions: Conventions) -> Past
     states: dict[Against, Then] = {}
     for rule in gate.rule:
         if rule.against is not None and rule.against not in states:
-            states[rule.against] = stored_state(spark, rule, conventions)
+            states[rule.against] = stored_state(spark, gate, rule, conventions)
     return Past(states=states)
 
 
-def stored_state(spark: SparkSession, rule: Rule, conventions: Conventions) -> Then:
-    """Read the stored state that a rule compares with."""
+def stored_state(spark: SparkSession, gate: Gate, rule: Rule, conventions: Conventions) -> Then:
+    """Read the stored state that a rule of a gate compares with."""
     assert rule.against is not None
     assert rule.against.state is not None
-    then = State(read_state_table(spark, rule.against.state, "parquet"))
+    then = read_state(spark, rule.against.state, "parquet", unread_parts(gate))
     check_alike(rule.name, conventions, then.conventions)
     return then, Baseline(measured=None, states=1, because=f"the state {rule.against.state}")
 

@@ -228,7 +228,7 @@ def judged_subject(
 ) -> Judgement:
     """Judge what is judged of a store, by states alone; `reading` says how metrics are read off them."""
     state = states_of(subject.units)
-    past = past_of(subject, states_of, gate, lambda rule: stored_state(spark, rule, state.conventions))
+    past = past_of(subject, states_of, gate, lambda rule: stored_state(spark, gate, rule, state.conventions))
     return judged(spark, gate, state, reading, past)
 
 

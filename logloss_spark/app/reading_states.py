@@ -1,6 +1,6 @@
 """The input of a job that reads stored states, and no predictions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +12,7 @@ from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.places import folders, located
 from logloss_spark.io.source import Source, read_table
 from logloss_spark.state import State, merge
+from logloss_spark.states.on_disk import state_on_disk
 from logloss_spark.wording import counted
 
 
@@ -35,15 +36,20 @@ class ReadStates:
     addresses: set[str]
 
 
-def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_missing: int) -> ReadStates:
-    """Read the states at these paths; raise MissingInputError if more are missing than are allowed to be."""
-    found: dict[str, DataFrame] = {}
+def read_states(
+    spark: SparkSession, paths: Sequence[str], format: str, allow_missing: int, *, without: Collection[str] = ()
+) -> ReadStates:
+    """Read the states at these paths; raise MissingInputError if more are missing than are allowed to be.
+
+    The caller does without some parts of them, which small states need not have.
+    """
+    found: dict[str, State] = {}
     missing: dict[str, MissingInputError] = {}
     for path in paths:
         if path in found:
             raise SpecError(f"each state must be named once, got {path} twice: its rows would count twice")
         try:
-            found[path] = read_state_table(spark, path, format)
+            found[path] = read_state(spark, path, format, without)
         except MissingInputError as error:
             missing[path] = error
     if len(missing) > allow_missing or not found:
@@ -56,10 +62,10 @@ def read_states(spark: SparkSession, paths: Sequence[str], format: str, allow_mi
     left_out = f"left out {counted(len(missing), 'missing state')}: {', '.join(missing)}"
     return ReadStates(
         names=tuple(found),
-        sum=merge(*map(State, found.values())),
+        sum=merge(*found.values()),
         counts={"states": len(found), "missing": len(missing)},
         notes=(f"read {counted(len(found), 'state')}: {', '.join(found)}", *([left_out] if missing else [])),
-        addresses=addresses_of_states(spark, found),
+        addresses=set(chain.from_iterable(addresses_of_state(spark, *pair) for pair in found.items())),
     )
 
 
@@ -78,9 +84,20 @@ def read_store(spark: SparkSession, section: StoreSection, where: str | None) ->
     )
 
 
+def read_state(spark: SparkSession, path: str, format: str, without: Collection[str] = ()) -> State:
+    """Read the state at a path: here, and without some of its parts, if it is small and on a disk of this machine."""
+    here = state_on_disk(spark, path, without) if format == "parquet" else None
+    return State(read_state_table(spark, path, format)) if here is None else State.from_checked(here)
+
+
 def read_state_table(spark: SparkSession, path: str, format: str) -> DataFrame:
     """Read the state at a path."""
     return read_table(spark, Source(path=path, format=format))
+
+
+def addresses_of_state(spark: SparkSession, path: str, state: State) -> set[str]:
+    """Return the addresses of what a state was read from."""
+    return {located(spark, path)} if state.checked.local else folders(spark, state.table, path=path)
 
 
 def addresses_of_states(spark: SparkSession, states: Mapping[str, DataFrame]) -> set[str]:

@@ -31,6 +31,7 @@ from logloss_spark.io.local import LocalTable, as_dataframe
 from logloss_spark.io.places import is_on_this_disk, literal, located
 from logloss_spark.io.spark_errors import from_spark, translated
 from logloss_spark.io.swap import settle
+from logloss_spark.states.on_disk import arrow_schema
 from logloss_spark.states.small import SMALL_STATE
 from logloss_spark.states.store import (
     STORE_VERSION,
@@ -50,7 +51,6 @@ from logloss_spark.states.store import (
     unwritten,
 )
 from logloss_spark.states.units import UNIT, counts_by_unit
-from logloss_spark.workers.parquet import arrow_type
 
 UNTOUCHED = timedelta(days=1)
 """Folders that were changed since then may belong to a run that is about to publish: they are not cleaned."""
@@ -223,8 +223,3 @@ def read_here(folders: Sequence[str], schema: StructType, ids: Sequence[str]) ->
         raise DataError(f"a file of the store is missing or damaged, or was cleaned: {error}") from error
     rows = pa.concat_tables([target.empty_table(), *(table.cast(target) for table in tables)])
     return rows.filter(pc.is_in(rows[UNIT], pa.array(ids, pa.string())))
-
-
-def arrow_schema(schema: StructType) -> pa.Schema:
-    """A schema in Arrow's types."""
-    return pa.schema([(field.name, arrow_type(field.dataType)) for field in schema])

@@ -45,6 +45,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from logloss_spark.kernels.grid import HALF
 from logloss_spark.rows.bins import literal_texts
 from logloss_spark.states.conventions import Conventions
 
@@ -136,34 +137,55 @@ def sums_column(conventions: Conventions) -> Column:
 class Part:
     """A part of a state whose sums cover all scored rows of a slice.
 
-    `condition` selects its rows, and `sums` maps the name of each sum to its expression; both are SQL.
+    Attributes
+    ----------
+    name : what errors call it
+    part : the value of the column `part`
+    sums : the columns that add up to each sum
+    challenger : the index in `models` of the model whose rows count; None where all do
     """
 
     name: str
-    condition: str
-    sums: Mapping[str, str]
+    part: str
+    sums: Mapping[str, tuple[str, ...]]
+    challenger: int | None = None
+
+    @property
+    def condition(self) -> str:
+        """Selects its rows, in SQL; needs the column of `with_challenger` if it has a challenger."""
+        of_model = "" if self.challenger is None else f" AND challenger = {self.challenger}"
+        return f"part = '{self.part}'{of_model}"
+
+    def terms(self, name: str) -> str:
+        """What a row adds to a sum, in SQL."""
+        terms = " + ".join(self.sums[name])
+        return f"if(place >= {HALF}, w - wp, wp)" if (self.part, name) == MIRRORED else terms
 
 
-OF_PAIRS = {"n": "n", "w": "w + w_low", "w2": "w2", "wa": "wa + wa_low"}
+MIRRORED = ("cell", "wp")
+"""The part and the sum that is one of w(1 - p) above one half."""
+
+
+OF_PAIRS = {"n": ("n",), "w": ("w", "w_low"), "w2": ("w2",), "wa": ("wa", "wa_low")}
 """Sums that all challengers have in common if they are compared on the same rows."""
 
 
 def reference_of(conventions: Conventions) -> Part:
     """The part that the other parts of a slice are checked against."""
     if conventions.rows == "shared":
-        return Part("pair", "part = 'pair'", OF_PAIRS)
+        return Part("pair", "pair", OF_PAIRS)
     if conventions.models:
         return of_challenger(conventions, 1)
-    in_full = {
-        name: f"{name} + {name}_low" for name in ("w", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
+    in_full: dict[str, tuple[str, ...]] = {
+        name: (name, low_of(name)) for name in ("w", "wl", "wb", *(("wy", "wp") if conventions.scalar else ()))
     }
-    plain = {name: name for name in ("n", "w2", *(("w2y", "w2v") if conventions.scalar else ()))}
-    return Part("moments", "part = 'moments'", plain | in_full)
+    plain = {name: (name,) for name in ("n", "w2", *(("w2y", "w2v") if conventions.scalar else ()))}
+    return Part("moments", "moments", plain | in_full)
 
 
 def of_challenger(conventions: Conventions, index: int) -> Part:
-    """The pairs of the challenger with this index in `models`; its SQL needs the column of `with_challenger`."""
-    return Part(f"pair {conventions.models[index]}", f"part = 'pair' AND challenger = {index}", OF_PAIRS)
+    """The pairs of the challenger with this index in `models`."""
+    return Part(f"pair {conventions.models[index]}", "pair", OF_PAIRS, index)
 
 
 def with_challenger(table: DataFrame, conventions: Conventions) -> DataFrame:

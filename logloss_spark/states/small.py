@@ -1,6 +1,6 @@
 """A small state on the driver: collected once as Arrow, and rolled up to grouping sets in NumPy."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ from logloss_spark.roles import slices_of
 from logloss_spark.rows.inputs import slice_name
 from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.entries import PLACELESS, Entries, Index, grouped_entries
-from logloss_spark.states.schema import WHOLE
+from logloss_spark.states.schema import KEYS, WHOLE, columns_of
 from logloss_spark.states.slices import slice_columns, value_text
 
 SMALL_STATE = 250_000
@@ -237,6 +237,39 @@ def is_written(values: pa.Array, type_: DataType) -> bool:
     least_and_most = pc.min_max(values.cast(pa.int32())).as_py()
     least, most = least_and_most["min"], least_and_most["max"]
     return least is None or bool(least >= FIRST_DAY and most <= LAST_DAY)
+
+
+def numbered(rows: pa.Table, columns: Collection[str]) -> Index:
+    """A number for each row: rows that agree in these columns have the same one, and all from 0 on are taken."""
+    code = np.zeros(rows.num_rows, dtype=np.int64)
+    for column in columns:
+        encoded = normalised(rows[column].combine_chunks()).dictionary_encode("encode")
+        among = code * len(encoded.dictionary) + encoded.indices.to_numpy()
+        code = np.unique(among, return_inverse=True)[1].astype(np.int64)
+    return code
+
+
+def added_here(states: Sequence[LocalTable], columns: Sequence[str], conventions: Conventions) -> LocalTable | None:
+    """The sum of states on the driver that have these columns, under common conventions; None if it is too large."""
+    first = states[0]
+    schema = StructType([first.schema[name] for name in columns])
+    types = pa.schema([(name, first.rows.schema.field(name).type) for name in columns])
+    rows = pa.concat_tables([state.rows.select(columns).cast(types) for state in states])
+    if rows.num_rows > SMALL_STATE:
+        return None
+    code, sums = numbered(rows, [*slice_columns(conventions).values(), *KEYS]), list(columns_of(conventions))
+    _, kept = np.unique(code, return_index=True)
+    if len(kept) < rows.num_rows:
+        of_code = rows.select(sums).append_column("code", pa.array(code)).group_by("code", use_threads=False)
+        added = of_code.aggregate([(name, "sum") for name in sums]).sort_by("code")
+        rows = rows.take(pa.array(kept))
+        for name in sums:
+            rows = rows.set_column(
+                columns.index(name), types.field(name), added[f"{name}_sum"].cast(types.field(name).type)
+            )
+    fingerprint = pa.array([conventions.fingerprint()], pa.string()).take(pa.array(np.zeros(rows.num_rows, np.int64)))
+    at = columns.index("fingerprint")
+    return LocalTable(rows.set_column(at, types.field(at), fingerprint.cast(types.field(at).type)), schema, first.spark)
 
 
 @dataclass(frozen=True, eq=False)

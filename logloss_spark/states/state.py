@@ -29,6 +29,7 @@ from logloss_spark.states.schema import (
     with_challenger,
 )
 from logloss_spark.states.slices import check_slices, slice_columns, slice_types
+from logloss_spark.states.small import added_here
 
 NEAR = 400
 """Weights in units that differ by at most this power of two are added in the larger unit."""
@@ -108,7 +109,7 @@ def terms_of_total(conventions: Conventions) -> dict[str, str]:
     """What each row of a state adds to the sums of its part `total`, as SQL; needs the column of `with_challenger`."""
     reference = reference_of(conventions)
     return {"n": f"if(part IN {STATUSES}, n, 0L)"} | {
-        name: f"if({reference.condition}, {reference.sums[name]}, 0D)" for name in totals_of(conventions)
+        name: f"if({reference.condition}, {reference.terms(name)}, 0D)" for name in totals_of(conventions)
     }
 
 
@@ -171,7 +172,7 @@ def sliced(state: CheckedState, name: str, value: Column) -> CheckedState:
 
 
 def merged(states: Sequence[CheckedState]) -> CheckedState:
-    """The sum of states: the state of all their rows.
+    """The sum of states: the state of all their rows, computed here if all of them are on the driver.
 
     Raises
     ------
@@ -186,6 +187,10 @@ def merged(states: Sequence[CheckedState]) -> CheckedState:
         raise SpecError(f"slice columns must have the same types in all states, got {first} and {other}")
     sources = frozenset[int]().union(*(state.sources for state in states))
     check_sources(len(sources), sum(len(state.sources) for state in states))
+    local = [state.local for state in states if state.local and has_units_of(state, conventions)]
+    here = added_here(local, table_columns(conventions), conventions) if len(local) == len(states) else None
+    if here is not None:
+        return CheckedState(here, conventions, sources)
     together = union_of([rescaled(state, conventions) for state in states])
     return CheckedState(added(keyed(together, conventions), conventions), conventions, sources)
 
@@ -217,6 +222,11 @@ def check_sources(distinct: int, added: int) -> None:
             "each state must be given once, got one twice, itself or as part of another: leave one of them out, "
             "or its rows count twice"
         )
+
+
+def has_units_of(state: CheckedState, conventions: Conventions) -> bool:
+    """Whether the weights of a state are in the units of these conventions."""
+    return state.conventions.weight_exponent == conventions.weight_exponent
 
 
 def rescaled(state: CheckedState, into: Conventions) -> DataFrame:

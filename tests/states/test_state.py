@@ -11,8 +11,10 @@ from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.errors import DataError, SpecError
+from logloss_spark.io.local import LocalTable
 from logloss_spark.kernels.grid import VERSION
 from logloss_spark.states.conventions import STATE_VERSION, UPGRADES, Conventions, conventions_of
+from logloss_spark.states.stored import checked_here
 from tests.quick import quick
 from tests.rows.batches import ready
 from tests.same import assert_same_metrics
@@ -300,6 +302,10 @@ def test_a_table_without_a_fingerprint_is_refused_in_one_line(small, text):
     assert "\n" not in str(refused.value)
 
 
+def on_the_driver(table):
+    return LocalTable(table.toArrow(), table.schema, table.sparkSession)
+
+
 CUTS = {
     "cells": ("part != 'cell'", "part 'cell' has another sum n than 'moments'"),
     "a status": ("part != 'ok'", "hold more rows with sums than rows of status ok"),
@@ -314,6 +320,8 @@ def test_a_state_of_which_rows_are_missing_is_refused(small, what):
     condition, says = CUTS[what]
     with pytest.raises(DataError, match=says):
         ls.State(small.where(condition)).metrics()
+    with pytest.raises(DataError, match=says):
+        checked_here(on_the_driver(small.where(condition)))
 
 
 EDITS = {
@@ -330,8 +338,11 @@ EDITS = {
 @pytest.mark.parametrize(("part", "name"), quick(sorted(EDITS), ("cell", "wp"), ("class", "n")))
 def test_a_sum_that_two_parts_hold_cannot_be_edited_in_one(small, part, name):
     larger = F.when(F.col("part") == part, F.col(name) + 1).otherwise(F.col(name))
-    with pytest.raises(DataError, match="the rows of a state must fit together"):
+    with pytest.raises(DataError, match="the rows of a state must fit together") as refused:
         ls.State(small.withColumn(name, larger)).metrics()
+    with pytest.raises(DataError) as refused_here:
+        checked_here(on_the_driver(small.withColumn(name, larger)))
+    assert str(refused_here.value) == str(refused.value)
 
 
 def test_the_same_state_given_twice_is_refused(small, parts):

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from logloss_spark.app.command import Command
 from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
-from logloss_spark.app.gating import add_gate, judged, published
+from logloss_spark.app.gating import add_gate, judged, published, unread_parts
 from logloss_spark.app.gating_days import Judged, judged_subject, keep_verdicts, stored_states, subject_of
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import read_states
@@ -52,6 +52,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def paths_of(config: GateConfig, given: Namespace) -> list[str]:
+    """The paths of the states that are judged, where it is no day of a store."""
+    return given.states or ([config.output.state] if config.output.state else [])
+
+
+def check(config: GateConfig, given: Namespace) -> None:
+    """Raise SpecError where there is nothing to judge."""
+    if not (config.store or paths_of(config, given)):
+        raise SpecError("a gate judges stored states, got none: name some, or set `state` in [output]")
+
+
 def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
     """Judge stored states, and write the verdict where it is wanted.
 
@@ -64,10 +75,8 @@ def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
     """
     if config.store and not given.states:
         return judge_store(spark, config, config.store, given)
-    paths = given.states or ([config.output.state] if config.output.state else [])
-    if not paths:
-        raise SpecError("a gate judges stored states, got none: name some, or set `state` in [output]")
-    states = read_states(spark, paths, config.output.format, allow_missing=0)
+    paths = paths_of(config, given)
+    states = read_states(spark, paths, config.output.format, allow_missing=0, without=unread_parts(config.gate))
     source = ", ".join(visible(path, PATH) for path in paths)
     judgement = judged(spark, config.gate, states.sum, config.evaluate)
     outcome = Outcome(command="gate", inputs=tuple(paths), counts=states.counts, notes=states.notes)
@@ -95,5 +104,6 @@ COMMAND = Command(
     example="conf/gate.toml",
     config=GateConfig,
     run=run,
+    check=check,
     add_arguments=add_arguments,
 )
