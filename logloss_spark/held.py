@@ -114,10 +114,10 @@ class HeldState(Shown):
         """The metrics, if they are computed on the driver."""
 
     @contextmanager
-    def measured(self) -> Iterator[DataFrame]:
+    def measured(self) -> Iterator[DataFrame | LocalTable]:
         """The metrics, computed once for all that is read off them within this block."""
         if self._found:
-            yield self.metrics
+            yield self._found
             return
         self._cached = cache_or_collect(self.metrics)
         try:

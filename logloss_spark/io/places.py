@@ -76,11 +76,12 @@ def folders(
     These are the folders of its files, links followed, and the table's own folder, where it has one. Tables that
     `where` reads in a subquery count, too, and so do those behind a view.
     """
-    found = folders_of_files(table)
+    files = files_of(table)
+    found = set(map(os.path.dirname, files))
     if path and (not is_pattern(path) or missing(spark, path) is None):
         place = located(spark, path)
         # A path that is one file says nothing of what lies beside it.
-        found = {place} if files_of(table) == {place} else found | {place}
+        found = {place} if files == {place} else found | {place}
     if name:
         found |= folders_in_sql(spark, name)
     if where and QUERY.search(where):

@@ -49,6 +49,8 @@ LOCAL = {
     "spark.ui.enabled": "false",
     # Spark's 200 are for a cluster: here they are a quarter of a second for each table read off a state.
     "spark.sql.shuffle.partitions": str(4 * (os.cpu_count() or 1)),
+    # A table of more than 32 partitions is listed by a job that has a task for each: 200 tasks take a second.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * (os.cpu_count() or 1)),
 }
 
 

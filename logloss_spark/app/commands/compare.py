@@ -22,6 +22,7 @@ from logloss_spark.comparison import Comparison
 from logloss_spark.errors import DataError
 from logloss_spark.gates.estimates import Measurement
 from logloss_spark.gates.rules import Gate
+from logloss_spark.io.local import as_dataframe
 from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.kernels.status import STATUSES
@@ -189,7 +190,7 @@ def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome
             first = comparison.first_slices()
             title = title_of_comparison(rows, config.input.name)
             view = view_of_comparison(first, comparison.slices_to_name(), title, conventions, asked)
-            tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": metrics}
+            tables: dict[str, DataFrame | State] = {"state": comparison.state, "metrics": as_dataframe(metrics)}
             judgement = judged(spark, config.gate, comparison.state, Reading()) if config.gate else None
             measured = None
             if config.dashboards:
