@@ -21,7 +21,6 @@ from logloss_spark.io.units import key_columns
 from logloss_spark.report.gate_documents import document_of
 from logloss_spark.state import State, merge
 from logloss_spark.states.conventions import Conventions
-from logloss_spark.states.small import SMALL_STATE
 from logloss_spark.states.state import CheckedState, new_source
 from logloss_spark.states.store import Change, Snapshot, StoredUnit, Verdict
 from logloss_spark.states.units import UNIT, NewUnit, by_unit
@@ -64,10 +63,18 @@ class Subject:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, and the part of a store that it is on; None for a state that is in no store."""
+    """What a gate says of a state.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    subject : the part of a store that it is on; None for a state that is in no store
+    verdict : the same as a store keeps it; None without one
+    """
 
     judgement: Judgement
     subject: Subject | None = None
+    verdict: Verdict | None = None
 
 
 def worst_of(judged: Sequence[Judged]) -> Judged | None:
@@ -142,7 +149,7 @@ def states_with(store: Store, plan: Plan, state: State) -> StatesOf:
         new = [unit.key for unit in units if unit.run_id == plan.run_id]
         old = [unit for unit in units if unit.run_id != plan.run_id]
         own = [state if len(new) == len(plan.keys) else state.where(is_unit(plan.columns, new))] if new else []
-        return together([*own, *([stored(old)] if old else [])])
+        return sum_of([*own, *([stored(old)] if old else [])])
 
     return states_of
 
@@ -164,27 +171,14 @@ def taken_apart(states_of: StatesOf, columns: Sequence[str], units: Sequence[Sto
         rows = apart.rows.filter(pc.is_in(apart.rows[UNIT], pa.array(ids, pa.string())))
         table = LocalTable(rows, apart.schema, apart.spark).without([UNIT])
         own = CheckedState(table, state.conventions, frozenset(sources[id_] for id_ in ids))
-        return together([*([State.from_checked(own)] if ids else []), *([states_of(others)] if others else [])])
+        return sum_of([*([State.from_checked(own)] if ids else []), *([states_of(others)] if others else [])])
 
     return states
 
 
-def together(states: Sequence[State]) -> State:
-    """The sum of the states of some units; without Spark, if all are on the driver.
-
-    Units have slices of their own, because their columns are slice columns: their rows need not be added up.
-    """
-    if len(states) == 1:
-        return states[0]
-    conventions, local = states[0].conventions, [one for state in states if (one := state.checked.local)]
-    alike = all(state.conventions == conventions for state in states) and len(local) == len(states)
-    if not alike or any(one.rows.schema != local[0].rows.schema for one in local):
-        return merge(*states)
-    rows = pa.concat_tables([one.rows for one in local])
-    if len(rows) > SMALL_STATE:
-        return merge(*states)
-    sources = frozenset[int]().union(*(state.checked.sources for state in states))
-    return State.from_checked(CheckedState(replace(local[0], rows=rows), conventions, sources))
+def sum_of(states: Sequence[State]) -> State:
+    """The sum of the states of some units; a single one needs no query."""
+    return states[0] if len(states) == 1 else merge(*states)
 
 
 def units_looked_at(snapshot: Snapshot, subjects: Sequence[Subject], gate: Gate | None) -> list[StoredUnit]:
@@ -210,16 +204,20 @@ def is_unit(columns: Sequence[str], keys: Sequence[Sequence[str | None]]) -> Col
 
 
 def judge_days(
-    spark: SparkSession, subjects: Sequence[Subject], states_of: StatesOf, gate: Gate, reading: Reading
+    spark: SparkSession,
+    subjects: Sequence[Subject],
+    states_of: StatesOf,
+    gate: Gate,
+    reading: Reading,
+    run_date: str | None,
 ) -> list[Judged]:
     """Judge the last days of a run one after the other: each is compared with those before it that did not fail."""
     found: list[Judged] = []
-    verdicts: list[Verdict] = []
     for subject in subjects[-MOST_JUDGED:]:
-        later = replace(subject, snapshot=subject.snapshot.judged(verdicts))
+        earlier = [one.verdict for one in found if one.verdict]
+        later = replace(subject, snapshot=subject.snapshot.judged(earlier))
         judgement = judged_subject(spark, later, states_of, gate, reading)
-        verdicts.append(verdict_on(later, judgement, None))
-        found.append(Judged(judgement, later))
+        found.append(Judged(judgement, later, verdict_on(later, judgement, run_date)))
     return found
 
 
@@ -259,9 +257,9 @@ def verdict_on(subject: Subject, judgement: Judgement, run_date: str | None) -> 
     return Verdict(run_id=subject.facts["run_id"], verdict=judgement.verdict, document=document)
 
 
-def keep_verdicts(store: Store, judged: Sequence[Judged], run_date: str | None) -> None:
+def keep_verdicts(store: Store, judged: Sequence[Judged]) -> None:
     """Store verdicts beside the runs that they are on, in one step."""
-    store.judge([verdict_on(one.subject, one.judgement, run_date) for one in judged if one.subject])
+    store.judge([one.verdict for one in judged if one.verdict])
 
 
 def notes_on_days(judged: Sequence[Judged], subjects: Sequence[Subject]) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from logloss_spark.app.commands.compare import CompareConfig
 from logloss_spark.app.commands.drift import DriftConfig
-from logloss_spark.app.commands.evaluate import EvaluateConfig, PredictionColumns
 from logloss_spark.app.commands.fit import FitConfig
 from logloss_spark.app.commands.gate import GateConfig
 from logloss_spark.app.commands.merge import MergeConfig
 from logloss_spark.app.commands.metrics import MetricsConfig
 from logloss_spark.app.commands.score import ScoreConfig
 from logloss_spark.app.config import JobConfig, key_of, overriding, read_config, section_type, structured
+from logloss_spark.app.evaluating import EvaluateConfig, PredictionColumns
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.rules import Against, Rule
 

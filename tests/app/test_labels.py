@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 import logloss_spark as ls
 from logloss_spark.app.cli import main
-from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import read_config
+from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.labels import Labels, ages
 
 PREDICTIONS = pd.DataFrame(

@@ -13,8 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 import logloss_spark as ls
+from logloss_spark.app import evaluating
 from logloss_spark.app.cli import main
-from logloss_spark.app.commands import evaluate
 from logloss_spark.states.store import Snapshot
 from tests.same import assert_same_metrics
 
@@ -144,7 +144,7 @@ def test_files_that_change_meanwhile_end_the_run_and_nothing_is_published(
     path = tmp_path / "predictions"
     write_days(spark, path, DAYS[:1])
     # Just before the tables are written all rows have been read.
-    monkeypatch.setattr(evaluate, "write_tables", lambda *_: write_days(spark, path, DAYS[:1], seed=1))
+    monkeypatch.setattr(evaluating, "write_tables", lambda *_: write_days(spark, path, DAYS[:1], seed=1))
     ran = run("evaluate", "--set", "evaluate.engine=native")
     assert ran.code == 4
     assert ran.err == (

@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.app.arguments import add_by, add_overwrite, mode_of, sets_of
 from logloss_spark.app.command import Command
-from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
+from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import addresses_of_states, read_state_table
 from logloss_spark.app.reporting import described, with_report

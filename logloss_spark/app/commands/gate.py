@@ -7,10 +7,10 @@ from typing import ClassVar
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.command import Command
-from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
+from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.gating import add_gate, judged, published, unread_parts
-from logloss_spark.app.gating_days import Judged, judged_subject, keep_verdicts, stored_states, subject_of
+from logloss_spark.app.gating_days import judged_subject, stored_states, subject_of, verdict_on
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import read_states
 from logloss_spark.app.sections import OutputWithState
@@ -95,7 +95,7 @@ def judge_store(spark: SparkSession, config: GateConfig, section: StoreSection, 
     source = subject.name(section.path)
     if given.dry_run:
         return replace(outcome, view=view_of_expectations(expectations(judgement), source))
-    keep_verdicts(store, [Judged(judgement, subject)], given.run_date)
+    store.judge([verdict_on(subject, judgement, given.run_date)])
     return published(outcome, judgement, source, given, run=subject.facts)
 
 

@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.arguments import add_by, add_overwrite, add_states, add_windows, mode_of, sets_of, windows_of
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, records_of
 from logloss_spark.app.command import Command
-from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import JobConfig
+from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import cached
 from logloss_spark.app.reading_states import ReadStates, persisted, read_states, read_store

@@ -8,9 +8,9 @@ from pyspark.sql import SparkSession
 
 from logloss_spark.app.arguments import add_by, add_states, sets_of
 from logloss_spark.app.command import Command
-from logloss_spark.app.commands.evaluate import EvaluateConfig, EvaluationOutput, PredictionColumns
 from logloss_spark.app.commands.metrics import ReadOff
 from logloss_spark.app.config import JobConfig
+from logloss_spark.app.evaluating import EvaluateConfig, EvaluationOutput, PredictionColumns
 from logloss_spark.app.gating import judged
 from logloss_spark.app.gating_days import judged_subject, stored_states, subject_of
 from logloss_spark.app.labels import Labels

@@ -17,8 +17,8 @@ from mlflow.tracking import MlflowClient
 from pyspark.sql import SparkSession
 
 from logloss_spark.app.cli import main
-from logloss_spark.app.commands.evaluate import EvaluateConfig
 from logloss_spark.app.config import read_config
+from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.sinks import telling
 from logloss_spark.app.sinks.run import Dashboard, Ending, Run, run_of
 from logloss_spark.app.sinks.telling import WithDashboards
