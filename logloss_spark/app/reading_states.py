@@ -23,7 +23,7 @@ class ReadStates:
     Attributes
     ----------
     names : what was read, as a title names it
-    sum : the sum of the states
+    sum : the sum of the states; the state itself if there is one, which need not be added up
     counts : how many were read, and how many are missing
     notes : sentences on what was read
     addresses : where they are
@@ -62,7 +62,7 @@ def read_states(
     left_out = f"left out {counted(len(missing), 'missing state')}: {', '.join(missing)}"
     return ReadStates(
         names=tuple(found),
-        sum=merge(*found.values()),
+        sum=merge(*found.values()) if len(found) > 1 else next(iter(found.values())),
         counts={"states": len(found), "missing": len(missing)},
         notes=(f"read {counted(len(found), 'state')}: {', '.join(found)}", *([left_out] if missing else [])),
         addresses=set(chain.from_iterable(addresses_of_state(spark, *pair) for pair in found.items())),

@@ -14,6 +14,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import read_states
 from logloss_spark.app.sections import TableFormat
 from logloss_spark.io.writing import reserved, write_tables
+from logloss_spark.state import merge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,9 @@ def run(spark: SparkSession, config: MergeConfig, given: Namespace) -> Outcome:
     states = read_states(spark, given.states, config.output.format, given.allow_missing)
     targets = config.output.targets({"state": given.to})
     with reserved(spark, targets, mode=mode_of(given), apart_from=states.addresses) as reservation:
-        write_tables(reservation, {"state": states.sum.table})
+        # A single path may hold several states.
+        total = states.sum if len(states.names) > 1 else merge(states.sum)
+        write_tables(reservation, {"state": total.table})
     return Outcome(
         command="merge",
         inputs=states.names,
