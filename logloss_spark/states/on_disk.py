@@ -61,7 +61,7 @@ def files_in(folder: str) -> list[str]:
 
 
 def schema_of(files: Sequence[str]) -> StructType | None:
-    """The schema that Spark wrote into each of some files; None where they differ, or hold too many rows."""
+    """The schema that Spark wrote into each file of a state; None if it is no state's, or they hold too many rows."""
     try:
         footers = [pq.read_metadata(file) for file in files]
     except (OSError, pa.ArrowException):
@@ -70,7 +70,8 @@ def schema_of(files: Sequence[str]) -> StructType | None:
     text = schemas.pop() if len(schemas) == 1 else None
     if text is None or sum(footer.num_rows for footer in footers) > MOST_LOOKED_THROUGH:
         return None
-    return StructType.fromJson(json.loads(text))
+    schema = StructType.fromJson(json.loads(text))
+    return schema if {"part", "fingerprint"} <= set(schema.names) else None
 
 
 def small_table(files: Sequence[str], schema: StructType, without: Collection[str]) -> pa.Table | None:

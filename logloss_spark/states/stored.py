@@ -101,7 +101,7 @@ def checked_here(state: LocalTable, without: Collection[str] = ()) -> CheckedSta
 
     None where Spark must check it: it is large, or NumPy cannot group its slices as Spark does.
     """
-    conventions = conventions_from([text or "" for text in state.rows["fingerprint"].unique().to_pylist()])
+    conventions = conventions_from([str(text or "") for text in state.rows["fingerprint"].unique().to_pylist()])
     check_columns(state.schema, conventions)
     if not stays_here(state, conventions):
         return None

@@ -92,9 +92,10 @@ def test_what_may_be_more_than_the_files_of_a_folder_is_left_to_spark(spark, bin
     for name in ("_delta_log", "day=1"):
         (tmp_path / name / name).mkdir(parents=True)
         (tmp_path / name / "part.parquet").write_bytes(file.read_bytes())
+    spark.range(3).write.parquet(str(tmp_path / "no state"))
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "part.parquet").write_bytes(file.read_bytes()[:-9])
-    for place in ("links", "_delta_log", "day=1", "torn", "nothing"):
+    for place in ("links", "_delta_log", "day=1", "torn", "no state", "nothing"):
         assert state_on_disk(spark, str(tmp_path / place)) is None, place
     assert state_on_disk(spark, str(file)) is None
 
