@@ -4,7 +4,7 @@ Features are never standardised in memory. A block holds x - c for a centre c of
 fitted coefficients belong to (x - mean) scale. The products use scaled coefficients and a moved intercept instead.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,9 @@ from logloss_spark.kernels.matrix import (
     transposed_times,
 )
 from logloss_spark.kernels.sums import Array
+
+PRODUCTS = 2**18
+"""How many products of two columns are held at a time: 2 MB, which a core's larger cache keeps."""
 
 
 @dataclass(frozen=True)
@@ -118,25 +121,28 @@ def logits(block: Block, rows: slice, theta: Array, standard: Standardization) -
 
 def loss_and_gradient(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
     """Sums over a block: `loss`, its `gradient` of theta's shape, and the loss of the rows `held` for validation."""
-    return summed(block, theta, standard, chunks(block.x), hessian=None)
+    return summed(block, theta, standard, chunks(block.x), None)
 
 
 def loss_gradient_and_hessian(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:
     """The sums of `loss_and_gradient` and the `hessian`, of shape (C (d + 1), C (d + 1)): for few columns."""
     size, width = theta.shape
-    hessian = np.zeros((size, width, size, width))
-    sums = summed(block, theta, standard, dense_chunks(block.x), hessian=hessian)
-    for j in range(size):
-        for k in range(j, size):
-            hessian[j, :, k, :] = standardised_gram(hessian[j, :, k, :], block, standard)
-            hessian[k, :, j, :] = hessian[j, :, k, :].T
-    return sums | {"hessian": hessian.reshape(size * width, size * width)}
+    count = max(size * (size - 1) // 2, 1)
+    halves = share_products(count, width)
+    grams = np.zeros((count, width * (width + 1) // 2) if halves else (count, width, width))
+    sums = summed(block, theta, standard, dense_chunks(block.x, max(width - 1, count)), grams)
+    matrices = [standardised_gram(total, block, standard) for total in (symmetric(grams, width) if halves else grams)]
+    return sums | {"hessian": matrices[0] if size == 1 else multinomial_hessian(matrices, size)}
 
 
 def summed(
-    block: Block, theta: Array, standard: Standardization, parts: Iterable[slice], hessian: Array | None
+    block: Block, theta: Array, standard: Standardization, parts: Iterable[slice], grams: Array | None
 ) -> dict[str, Array]:
-    """The sums of `loss_and_gradient`; those of a Hessian, of features about the block's centre, are added in place."""
+    """The sums of `loss_and_gradient`; the gram matrices of a Hessian are added to `grams` in place.
+
+    They are of the features about the block's centre: one for two classes, otherwise one for each pair of classes. They
+    are whole, or their lower halves in one axis.
+    """
     loss, held = 0.0, 0.0
     of_features, of_intercept = np.zeros((len(theta), theta.shape[1] - 1)), np.zeros(len(theta))
     for rows in parts:
@@ -150,10 +156,9 @@ def summed(
         pull = residual * (w if len(theta) == 1 else w[:, None])
         of_features += transposed_times(x, pull).T
         of_intercept += pull.sum(axis=0)
-        if hessian is not None and len(theta) == 1:
-            hessian[0, :, 0, :] += weighted_gram(dense(x), w * curved)
-        elif hessian is not None:
-            hessian += multinomial_curvature(dense(x), w, curved)
+        if grams is not None:
+            h = w * (curved[None] if len(theta) == 1 else products_of_pairs(curved.T))
+            add_grams(grams, dense(x), h)
     centred = of_features - np.outer(of_intercept, standard.mean - block.centre)
     gradient = np.column_stack([centred * standard.scale, of_intercept])
     return {"loss": np.array([loss]), "gradient": gradient, "held": np.array([held])}
@@ -162,7 +167,7 @@ def summed(
 def gram(block: Block, standard: Standardization) -> dict[str, Array]:
     """Sums over a block: the weighted `gram` matrix of the standardised features and the intercept."""
     total = np.zeros((len(standard.mean) + 1, len(standard.mean) + 1))
-    for rows in dense_chunks(block.x):
+    for rows in dense_chunks(block.x, len(standard.mean)):
         total += weighted_gram(dense(some_rows(block.x, rows)), block.weight[rows])
     return {"gram": standardised_gram(total, block, standard)}
 
@@ -177,23 +182,59 @@ def weighted_gram(x: Array, h: Array) -> Array:
     return total
 
 
-def multinomial_curvature(x: Array, w: Array, p: Array) -> Array:
-    """The second derivatives of weighted losses of K classes by their coefficients, (K, d + 1, K, d + 1).
+def add_grams(grams: Array, x: Array, h: Array) -> None:
+    """Add the matrices X' diag(h_m) X for the rows h_m of h, or their lower halves if `grams` holds such."""
+    if grams.ndim == 3:
+        for total, weights in zip(grams, h, strict=True):
+            total += weighted_gram(x, weights)
+        return
+    width = x.shape[1] + 1
+    products = np.empty((grams.shape[1], max(PRODUCTS // grams.shape[1], 64)))
+    for start in range(0, len(x), products.shape[1]):
+        rows = slice(start, start + products.shape[1])
+        columns = np.vstack([x[rows].T, np.ones(len(x[rows]))])
+        some = products[:, : columns.shape[1]]
+        for j in range(width):
+            np.multiply(columns[j], columns[: j + 1], out=some[j * (j + 1) // 2 : (j + 1) * (j + 2) // 2])
+        grams += h[:, rows] @ some.T
 
-    One product of a matrix with itself, of the columns p_k x, gives the terms p_j p_k of two classes. The term of one
-    class, p (1 - p), is the sum of its terms with all others: p - p^2 would lose digits.
+
+def symmetric(halves: Array, width: int) -> Array:
+    """The symmetric matrices with these lower halves."""
+    row, column = np.tril_indices(width)
+    whole = np.empty((len(halves), width, width))
+    whole[:, row, column] = whole[:, column, row] = halves
+    return whole
+
+
+def share_products(count: int, width: int) -> bool:
+    """Whether gram matrices of the same columns are computed from products of two columns that they share.
+
+    Each product is then computed once for all matrices, and only for their lower halves. With few matrices or many
+    columns, the memory that the products take costs more than they spare.
     """
-    n, size, width = len(x), p.shape[1], x.shape[1] + 1
-    columns = np.empty((n, size, width))
-    scaled = p * np.sqrt(w)[:, None]
-    np.multiply(scaled[:, :, None], x[:, None, :], out=columns[:, :, :-1])
-    columns[:, :, -1] = scaled
-    together = columns.reshape(n, size * width)
-    total = -(together.T @ together).reshape(size, width, size, width)
-    for k in range(size):
-        total[k, :, k, :] = 0.0
-        total[k, :, k, :] = -total[k].sum(axis=1)
-    return total
+    return 2 * count > width
+
+
+def products_of_pairs(p: Array) -> Array:
+    """The products p_j p_k of each pair of rows j < k, in the order of `np.triu_indices`."""
+    first, second = np.triu_indices(len(p), 1)
+    return np.asarray(p[first] * p[second])
+
+
+def multinomial_hessian(grams: Sequence[Array], size: int) -> Array:
+    """The second derivatives of weighted losses of K classes by their coefficients, (K (d + 1), K (d + 1)).
+
+    Each pair of classes has its gram matrix, with the weights w p_j p_k. The term of one class, p (1 - p), is the sum
+    of its terms with all others: p - p^2 would lose digits.
+    """
+    width = len(grams[0])
+    total = np.zeros((size, width, size, width))
+    for gram_of_pair, j, k in zip(grams, *np.triu_indices(size, 1), strict=True):
+        total[j, :, k, :] = total[k, :, j, :] = -gram_of_pair
+        total[j, :, j, :] += gram_of_pair
+        total[k, :, k, :] += gram_of_pair
+    return total.reshape(size * width, size * width)
 
 
 def standardised_gram(total: Array, block: Block, standard: Standardization) -> Array:

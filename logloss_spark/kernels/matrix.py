@@ -33,13 +33,13 @@ Matrix = Array | Sparse
 
 def chunks(x: Matrix) -> Iterator[slice]:
     """Slices of a matrix's rows that fit into the cache. A sparse matrix is one slice: its columns bound the speed."""
-    return iter([slice(0, x.shape[0])]) if isinstance(x, Sparse) else dense_chunks(x)
+    return iter([slice(0, x.shape[0])]) if isinstance(x, Sparse) else dense_chunks(x, x.shape[1])
 
 
-def dense_chunks(x: Matrix) -> Iterator[slice]:
-    """Slices of a matrix's rows that fit into the cache as dense arrays."""
-    rows, width = x.shape
-    step = max(DENSE_CHUNK // max(width, 1), 64)
+def dense_chunks(x: Matrix, numbers: int) -> Iterator[slice]:
+    """Slices of a matrix's rows that fit into the cache if that many numbers are computed of each row."""
+    rows = x.shape[0]
+    step = max(DENSE_CHUNK // max(numbers, 1), 64)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 

@@ -91,6 +91,17 @@ def test_gradient_and_hessian_agree_with_central_differences(classes, sparse):
         np.testing.assert_allclose(sums["hessian"][place], change, atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_the_hessian_is_the_same_whether_or_not_classes_share_the_products_of_columns(classes, monkeypatch):
+    rows, theta = block(classes=classes, rows=700), RNG.normal(size=(1 if classes == 2 else classes, 5))
+    found = []
+    for shared in (False, True):
+        monkeypatch.setattr("logloss_spark.kernels.logistic.share_products", lambda *_, shared=shared: shared)
+        monkeypatch.setattr("logloss_spark.kernels.logistic.PRODUCTS", 1)  # 64 rows at a time
+        found.append(loss_gradient_and_hessian(rows, theta, STANDARD)["hessian"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 def test_sparse_rows_give_what_dense_rows_give(classes):
     rows = block(classes=classes, sparse=True)
