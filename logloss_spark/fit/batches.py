@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -170,22 +171,19 @@ def from_vectors(vectors: pa.StructArray, form: FeatureForm) -> tuple[Matrix, Co
     if is_dense.all() and not wrong.any() and not null.any() and not form.sparse:
         entries: Array = numbers_of.reshape(-1, form.width)
         return entries, finite_codes(entries, null)
-    place = np.arange(len(numbers_of)) - np.repeat(np.cumsum(stored) - stored, stored)
-    if not is_dense.all():
-        of_sparse = np.repeat(~is_dense, stored)
-        place[of_sparse] = indices.flatten().to_numpy(zero_copy_only=False)
-    usable = np.repeat(~wrong & ~null, stored)
-    lengths = np.where(wrong | null, 0, stored)
-    sparse = Sparse(
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        place[usable].astype(np.int32),
-        numbers_of[usable],
-        form.width,
+    places = indices.flatten().to_numpy(zero_copy_only=False)
+    if is_dense.any():
+        of_sparse, places_of_sparse = np.repeat(~is_dense, stored), places
+        places = np.arange(len(numbers_of)) - np.repeat(np.cumsum(stored) - stored, stored)
+        places[of_sparse] = places_of_sparse
+    sparse = kept_entries(
+        Sparse(starts(stored), places.astype(np.int32, copy=False), numbers_of, form.width), ~wrong & ~null
     )
-    bad = np.repeat(np.arange(len(vectors)), lengths)
     codes = np.zeros(len(vectors), dtype=np.int8)
-    codes[bad[np.isinf(sparse.values)]] = CODE["infinite_features"]
-    codes[bad[np.isnan(sparse.values)]] = CODE["nan_features"]
+    if not np.isfinite(sparse.values).all():
+        row = np.repeat(np.arange(len(vectors)), np.diff(sparse.indptr))
+        codes[row[np.isinf(sparse.values)]] = CODE["infinite_features"]
+        codes[row[np.isnan(sparse.values)]] = CODE["nan_features"]
     codes[wrong] = CODE["feature_length"]
     codes[null] = CODE["null_features"]
     return (sparse if form.sparse else dense(sparse)), codes
@@ -221,20 +219,29 @@ def kept_rows(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
     """The rows of a matrix where `kept` is true."""
     if not isinstance(x, Sparse):
         return x[kept]
+    entries = kept_entries(x, kept)
+    return Sparse(starts(np.diff(x.indptr)[kept]), entries.indices, entries.values, x.width)
+
+
+def kept_entries(x: Sparse, kept: npt.NDArray[np.bool_]) -> Sparse:
+    """The same rows, of which those where `kept` is false have no entries."""
+    if kept.all():
+        return x
     lengths = np.diff(x.indptr)
     entries = np.repeat(kept, lengths)
-    return Sparse(
-        np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64), x.indices[entries], x.values[entries], x.width
-    )
+    return Sparse(starts(np.where(kept, lengths, 0)), x.indices[entries], x.values[entries], x.width)
+
+
+def starts(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Where each row's entries start, and where the last one's end."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def compressed(x: Array) -> Sparse:
     """A dense matrix in compressed form."""
     row, column = np.nonzero(x)
     counts = np.bincount(row, minlength=len(x))
-    return Sparse(
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), column.astype(np.int32), x[row, column], x.shape[1]
-    )
+    return Sparse(starts(counts), column.astype(np.int32), x[row, column], x.shape[1])
 
 
 def keys(x: Matrix, y: Array) -> Array:
@@ -247,8 +254,10 @@ def keys(x: Matrix, y: Array) -> Array:
         odd = splitmix64(np.arange(1, x.shape[1] + 1, dtype=np.uint64)) | np.uint64(1)
         total = mixed(y.astype(np.uint64) + np.uint64(1))
         if isinstance(x, Sparse):
-            terms = np.ascontiguousarray(x.values).view(np.uint64) * odd[x.indices]
-            running = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(terms, dtype=np.uint64)])
+            terms = odd[x.indices]
+            terms *= np.ascontiguousarray(x.values).view(np.uint64)
+            running = np.zeros(len(terms) + 1, dtype=np.uint64)
+            np.cumsum(terms, out=running[1:])
             total = total + (running[x.indptr[1:]] - running[x.indptr[:-1]])
         else:
             total = total + (np.ascontiguousarray(x).view(np.uint64) @ odd)
