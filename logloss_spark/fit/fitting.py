@@ -294,7 +294,7 @@ class Fitting:
         drawn = None if self.solver == "lbfgs" else sample.draw_sample(self.rows, self.space)
         if drawn is None:
             return self.start_without_sample(x)
-        begin, model = sample.optimum_of_sample(drawn, self.space, self.totals, x)
+        begin, model = sample.optimum_of_sample(drawn, self.rows.rows, self.space, self.totals, x)
         point = self.evaluate(begin)
         knows_nothing = self.totals.label_entropy if self.space.has_intercept else math.log(len(self.table.classes))
         if self.training.offset is None and not point.objective <= knows_nothing * (1 + 1e-9):

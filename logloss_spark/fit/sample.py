@@ -29,6 +29,10 @@ WORK = 4e9
 RIDGE = 1e-6
 """The ridge in a sample's objective, as a share of its curvature: a separated sample has no minimum without it."""
 
+SAMPLE_GAP = (1e-6, 0.01)
+"""How near a sample's optimum is found: to the first number as a share of the labels' entropy, or to the second as a
+share of the loss that choosing a sample is expected to cost."""
+
 HALF_SEEN = 0.5
 """If the sample holds less than this share of a column's variance, its curvature is estimated from all rows instead."""
 
@@ -88,15 +92,20 @@ def appended(rows: dict[str, Array] | None, more: dict[str, Array]) -> dict[str,
     return more if rows is None else {name: np.concatenate([rows[name], value]) for name, value in more.items()}
 
 
-def optimum_of_sample(sample: Block, space: Space, totals: Totals, x: Array) -> tuple[Array, DenseModel]:
-    """The optimum of a sample, searched from x, and the model that the sample makes of the objective there."""
+def optimum_of_sample(sample: Block, rows: int, space: Space, totals: Totals, x: Array) -> tuple[Array, DenseModel]:
+    """The optimum of a sample of some number of rows, searched from x, and the model that it makes of the objective.
+
+    Each parameter that is fitted to n of N rows is expected to raise the loss over all rows by (1/n - 1/N)/2.
+    """
     curvature = mean_curvature(space, totals)
     with_ridge = replace(
         of_standardised(space), penalty=Penalty(space.penalty.l2 + RIDGE * curvature, space.penalty.l1)
     )
     evaluate = local_objective(sample, with_ridge)
     first = evaluate(x)
-    problem = Problem(evaluate=evaluate, penalty=with_ridge.penalty, gap=1e-6 * totals.label_entropy, max_iter=30)
+    cost = 0.5 * len(x) * (1 / len(sample.y) - 1 / rows)
+    gap = max(SAMPLE_GAP[0] * totals.label_entropy, SAMPLE_GAP[1] * cost)
+    problem = Problem(evaluate=evaluate, penalty=with_ridge.penalty, gap=gap, max_iter=30)
     minimum = minimise(problem, Position(first, model_at(first)))
     return minimum.point.x, metric(sample, space, minimum.point, curvature)
 
