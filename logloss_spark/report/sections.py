@@ -310,7 +310,8 @@ def of_view(name: str, title: str, view: View, pictures: Sequence[Picture], name
 def of_run(page: Page) -> Section | None:
     """What makes the same evaluation again: versions, the command, and the config without its secrets."""
     facts = View(title="", table={"what": list(page.facts), "value": list(page.facts.values())})
-    text = [*([f"$ {page.command}", ""] if page.command else []), *page.config]
+    command = [f"$ {page.command}"] if page.command else []
+    text = [*command, *([""] if command and page.config else []), *page.config]
     if not (page.facts or text):
         return None
     return Section(id="run", title="How this was made", tables=[facts] if page.facts else [], text=text)

@@ -1,6 +1,8 @@
 """The commands that read stored states: they write where they are told to, and nowhere else."""
 
+import html
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -200,7 +202,8 @@ def test_a_drift_of_states_has_a_report(run: Callable[..., SimpleNamespace], sto
     assert f"wrote report to {file}" in ran.out.splitlines()
     document = file.read_text()
     assert "<strong>No evidence of drift</strong>" in document
-    assert f"$ logloss-spark drift {stored / 'mon'} {stored / 'tue'} --by country" in document
+    command = shlex.join(["logloss-spark", "drift", f"{stored}/mon", f"{stored}/tue", "--by", "country"])
+    assert f"$ {html.escape(command)}\n</pre>" in document.replace("&#39;", "&#x27;")
 
 
 @pytest.mark.parametrize(
