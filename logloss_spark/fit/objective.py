@@ -11,7 +11,15 @@ import numpy.typing as npt
 from logloss_spark.fit.descent import Penalty, Point
 from logloss_spark.fit.passes import TrainingRows
 from logloss_spark.fit.spec import Training
-from logloss_spark.kernels.logistic import Block, Standardization, loss_and_gradient, loss_gradient_and_hessian
+from logloss_spark.kernels.logistic import (
+    AS_THEY_CAME,
+    Block,
+    Standardization,
+    loss_and_gradient,
+    loss_gradient_and_hessian,
+    raw_parameters,
+    standardised_gradient,
+)
 from logloss_spark.kernels.sums import Array
 
 CONSTANT = 1e-14
@@ -181,10 +189,20 @@ def space_of(training: Training, totals: Totals, classes: int) -> Space:
 
 
 def evaluate_objective(rows: TrainingRows, space: Space, totals: Totals, x: Array, *, hessian: bool) -> Point:
-    """Pass over all rows, and return the objective at some coordinates, with its Hessian if asked."""
+    """Pass over all rows, and return the objective at some coordinates, with its Hessian if asked.
+
+    Compressed rows are not centred, and may have very many columns. Their workers get the parameters of the features as
+    they came, and need neither means nor scales.
+    """
     began = time.monotonic()
-    kernel = loss_gradient_and_hessian if hessian else loss_and_gradient
-    sums = rows.sums(partial(kernel, theta=space.theta(x), standard=space.standard))
+    theta, standard = space.theta(x), space.standard
+    if hessian:
+        sums = rows.sums(partial(loss_gradient_and_hessian, theta=theta, standard=standard))
+    elif rows.form.sparse:
+        sums = rows.sums(partial(loss_and_gradient, theta=raw_parameters(theta, standard), standard=AS_THEY_CAME))
+        sums["gradient"] = standardised_gradient(sums["gradient"], standard)
+    else:
+        sums = rows.sums(partial(loss_and_gradient, theta=theta, standard=standard))
     point = point_of(x, sums, space, totals.weight, totals.held)
     return replace(point, seconds=time.monotonic() - began)
 

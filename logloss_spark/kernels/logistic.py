@@ -50,6 +50,10 @@ class Standardization:
     scale: Array
 
 
+AS_THEY_CAME = Standardization(np.zeros(()), np.ones(()))
+"""The features themselves."""
+
+
 def binary_derivatives(z: Array, y: Array) -> tuple[Array, Array, Array]:
     """Cross-entropy of labels under their logits, with its first and second derivative by the logit.
 
@@ -111,12 +115,25 @@ def logits(block: Block, rows: slice, theta: Array, standard: Standardization) -
     array of shape (n,) for C = 1, otherwise (n, C)
     """
     raw = theta[:, :-1] * standard.scale
-    intercept = theta[:, -1] - raw @ (standard.mean - block.centre)
+    intercept = theta[:, -1] - raw @ np.broadcast_to(standard.mean - block.centre, raw.shape[1])
     x = some_rows(block.x, rows)
     if len(theta) > 1:
         return times(x, raw.T) + intercept
     z = times(x, raw[0]) + intercept[0]
     return z if block.offset is None else np.asarray(z + block.offset[rows])
+
+
+def raw_parameters(theta: Array, standard: Standardization) -> Array:
+    """Parameters of the features as they came that give the same logits as `theta` does of standardised features."""
+    raw = theta[:, :-1] * standard.scale
+    return np.column_stack([raw, theta[:, -1] - raw @ standard.mean])
+
+
+def standardised_gradient(gradient: Array, standard: Standardization) -> Array:
+    """The gradient by `theta` of a loss whose gradient by `raw_parameters` of theta is known."""
+    of_intercept = gradient[:, -1]
+    centred = gradient[:, :-1] - np.outer(of_intercept, standard.mean)
+    return np.column_stack([centred * standard.scale, of_intercept])
 
 
 def loss_and_gradient(block: Block, theta: Array, standard: Standardization) -> dict[str, Array]:

@@ -32,7 +32,7 @@ class LocalRows:
         made = [block_of(batch, form, None) for batch in batches]
         self.blocks = [block for block, _ in made]
         self.parts = [block_sums(block, codes, classes) | {"centre": np.asarray(block.centre)} for block, codes in made]
-        self.rows, self.passes = sum(len(block.y) for block in self.blocks), 0
+        self.form, self.rows, self.passes = form, sum(len(block.y) for block in self.blocks), 0
 
     def sums(self, work, combine=merged_sums):
         self.passes += 1

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from logloss_spark.kernels.logistic import (
+    AS_THEY_CAME,
     Block,
     Standardization,
     binary_derivatives,
@@ -14,7 +15,9 @@ from logloss_spark.kernels.logistic import (
     loss_gradient_and_hessian,
     moments,
     multinomial_derivatives,
+    raw_parameters,
     standardised,
+    standardised_gradient,
 )
 from logloss_spark.kernels.matrix import Sparse, dense, some_rows, times, transposed_times
 
@@ -125,6 +128,16 @@ def test_sparse_products_are_the_same_without_scipy(monkeypatch):
     without = times(rows.x, v), transposed_times(rows.x, r), times(rows.x, v[:, 0]), transposed_times(rows.x, r[:, 0])
     for one, other in zip(with_scipy, without, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_parameters_of_the_features_as_they_came_have_the_same_loss_and_gradient(classes):
+    rows, theta = block(classes=classes, sparse=True), RNG.normal(size=(1 if classes == 2 else classes, 5))
+    one = loss_and_gradient(rows, theta, STANDARD)
+    other = loss_and_gradient(rows, raw_parameters(theta, STANDARD), AS_THEY_CAME)
+    np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-13)
+    gradient = standardised_gradient(other["gradient"], STANDARD)
+    np.testing.assert_allclose(one["gradient"], gradient, rtol=1e-12, atol=1e-12)
 
 
 def test_the_centre_of_a_block_is_no_part_of_its_sums():
