@@ -118,19 +118,21 @@ def largest(x: Matrix, shift: Array) -> Array:
 
 
 def limits(x: Sparse) -> tuple[Array, Array]:
-    """The least and the greatest number of each column, including zeros that are not stored.
+    """The least and the greatest number of each column that is stored in every row.
 
     They tell whether a column is constant. Sums of squares cannot: compressed rows are not centred, so the difference
-    of such sums cancels.
+    of such sums cancels. It does not cancel in a column with zeros that are not stored.
 
     Returns
     -------
-    low, high : arrays of shape (d,); inf and -inf if there are no rows
+    low, high : arrays of shape (d,); -inf and inf for the other columns, inf and -inf if there are no rows
     """
-    absent = np.bincount(x.indices, minlength=x.width) < x.shape[0]
-    low, high = np.where(absent, 0.0, np.inf), np.where(absent, 0.0, -np.inf)
-    np.minimum.at(low, x.indices, x.values)
-    np.maximum.at(high, x.indices, x.values)
+    whole = np.bincount(x.indices, minlength=x.width) >= x.shape[0]
+    low, high = np.where(whole, np.inf, -np.inf), np.where(whole, -np.inf, np.inf)
+    if whole.any():
+        entries = whole[x.indices]
+        np.minimum.at(low, x.indices[entries], x.values[entries])
+        np.maximum.at(high, x.indices[entries], x.values[entries])
     return low, high
 
 
