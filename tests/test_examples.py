@@ -15,7 +15,10 @@ from tests.quick import quick
 MODULES = [module.name for module in walk_packages(logloss_spark.__path__, "logloss_spark.")]
 SLOW = {
     f"logloss_spark.{name}"
-    for name in ("app.progress", "comparison", "fit.fitting", "fit.model", "ml.logistic_regression", "shift", "state")
+    for name in (
+        *("app.progress", "comparison", "evaluation", "fit.fitting", "fit.model"),
+        *("ml.logistic_regression", "planning", "shift", "state"),
+    )
 }
 """Modules whose examples run several evaluations."""
 

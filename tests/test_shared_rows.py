@@ -49,9 +49,9 @@ def found(wide):
         yield comparison
 
 
-def assert_as_alone(found, df, **asked):
+def assert_as_alone(found, df, challengers=("b", "c"), **asked):
     """Each challenger has the numbers that it has when the other one is not there."""
-    for challenger in ("b", "c"):
+    for challenger in challengers:
         models = {name: MODELS[name] for name in ("a", challenger)}
         alone = ls.compare(df, predictions=models, by=BY, **asked).to_pandas()
         of_challenger = found[found.challenger == challenger]
@@ -65,7 +65,7 @@ def assert_as_alone(found, df, **asked):
 
 def test_each_challenger_has_the_numbers_of_a_comparison_of_its_own_by_slices_and_clusters(wide, found):
     table = found.to_pandas()
-    assert_as_alone(table, wide, **ASKED, cluster="user")
+    assert_as_alone(table, wide, ["c"], **ASKED, cluster="user")
     overall = table[table["slice"] == "all"].set_index("challenger")
     assert overall.n["b"] > overall.n["c"] > 0
     assert overall.baseline_log_loss["b"] != overall.baseline_log_loss["c"]
@@ -146,13 +146,19 @@ def test_a_challenger_that_shares_no_row_is_named_and_the_others_are_compared(sp
         "2 rows of 4 not scored by both a and b: null_prediction 2",
         "4 rows of 4 not scored by both a and c: null_prediction 4",
     ]
-    assert ls.compare(df, **asked).to_pandas().n.tolist() == [0, 0]
     alone = ls.compare(df, **asked | {"predictions": {"a": "a", "c": "c"}}, rows="shared")
     with pytest.raises(
         DataError, match=r"none of 4 pairs of a row and a challenger can be scored: null_prediction 4; "
     ) as no:
         alone.to_pandas()
     assert "\n" not in str(no.value)
+
+
+@pytest.mark.slow
+def test_of_no_rows_and_of_no_row_of_all_models_there_is_a_comparison(spark):
+    df = spark.createDataFrame([(1, 0.6, 0.9, None), (0, 0.3, None, 0.4)], "y int, a double, b double, c double")
+    asked = {"label": "y", "predictions": {name: name for name in "abc"}, "baseline": "a", "engine": "native"}
+    assert ls.compare(df, **asked).to_pandas().n.tolist() == [0, 0]
     assert ls.compare(df.limit(0), **asked, rows="shared").to_pandas()["rows"].tolist() == [0, 0]
 
 

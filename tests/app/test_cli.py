@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyspark
@@ -86,11 +87,11 @@ def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spa
     metrics = {row["slice"]: row["n"] for row in spark.read.parquet(str(job.out / "metrics")).collect()}
     assert metrics == {"all": 1999, "day=1": 1000, "day=2": 999}
     stored = ls.read_state(str(job.out / "state")).metrics(by=[["day"]]).orderBy("slice").collect()
-    table = spark.read.parquet(str(job.predictions))
-    with ls.evaluate(table, label="y", prediction="p", by=[["day"]], engine="pandas") as evaluation:
-        fresh = evaluation.metrics.orderBy("slice").collect()
+    p = (np.arange(ROWS) + 0.5) / ROWS
+    loss = -np.log(np.where(np.arange(ROWS) % 2, p, 1 - p))
+    wanted = [np.concatenate([loss, loss[1:]]).mean(), loss.mean(), loss[1:].mean()]
     # 1e-12 relative: sums are added in another order.
-    assert [row["log_loss"] for row in stored] == pytest.approx([row["log_loss"] for row in fresh], rel=1e-12)
+    assert [row["log_loss"] for row in stored] == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.slow
@@ -319,7 +320,7 @@ BAD = {
 }
 """Of every kind that the command line refuses, at least one."""
 
-OVER_CONNECT = {"absent path", "bad filter", "text in one partition", "truncated file", "output that is there"}
+OVER_CONNECT = {"absent path", "bad filter", "text in one partition", "truncated file, read for Python"}
 SLOW = {
     "no rows",
     "whole numbers in one partition",

@@ -103,9 +103,10 @@ def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace
 def test_a_job_compares_each_challenger_on_the_rows_that_it_shares_with_the_baseline(
     job: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
 ) -> None:
-    wide = spark.read.parquet(str(tmp_path / "wide"))
-    partly = wide.selectExpr("*", "if(row >= 300, sharp, NULL) late", "if(row < 0, sharp, NULL) never")
-    partly.write.parquet(f"{tmp_path}/partly")
+    wide = pd.read_parquet(tmp_path / "wide")
+    never = pd.Series(np.nan, index=wide.index)
+    (tmp_path / "partly").mkdir()
+    wide.assign(late=wide.sharp.where(wide.row >= 300), never=never).to_parquet(tmp_path / "partly" / "part.parquet")
     asked = ["input.path={folder}/partly", 'compare.rows="shared"', "compare.by=[]"]
     ran = job(*asked, models='[models]\nblunt = "blunt"\nsharp = "sharp"\nlate = "late"\nnever = "never"')
     assert (ran.code, ran.err) == (0, "")
@@ -154,12 +155,10 @@ def test_what_cannot_be_compared_is_one_line_and_writes_nothing(
     assert not ran.out_folder.exists()
 
 
-def test_arrays_of_different_lengths_cannot_be_compared(
-    job: Callable[..., SimpleNamespace], spark: SparkSession, tmp_path: Path
-) -> None:
-    wide = spark.read.parquet(str(tmp_path / "wide"))
-    arrays = ["array(0.5D, 0.5D) two", "array(0.2D, 0.3D, 0.5D) three"]
-    wide.selectExpr("int(y) y", *arrays).write.parquet(f"{tmp_path}/arrays")
+def test_arrays_of_different_lengths_cannot_be_compared(job: Callable[..., SimpleNamespace], tmp_path: Path) -> None:
+    (tmp_path / "arrays").mkdir()
+    rows = {"y": [0, 1], "two": [[0.5, 0.5]] * 2, "three": [[0.2, 0.3, 0.5]] * 2}
+    pd.DataFrame(rows).to_parquet(tmp_path / "arrays" / "part.parquet")
     models = '[models]\nblunt = "two"\nsharp = "three"'
     ran = job("input.path={folder}/arrays", "compare.by=[]", models=models)
     assert (ran.code, ran.out) == (4, "")

@@ -37,8 +37,10 @@ LABELS = [  # id, label, when it arrived
 @pytest.fixture
 def run(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
     """How to evaluate with labels of their own; `labels` replaces them by those that have arrived until a day."""
-    table = spark.createDataFrame(PREDICTIONS, "dt string, id int, made string, p double")
-    table.coalesce(1).write.partitionBy("dt").parquet(f"{tmp_path}/predictions")
+    for day, rows in PREDICTIONS.groupby("dt"):
+        (tmp_path / "predictions" / f"dt={day}").mkdir(parents=True)
+        rows.drop(columns="dt").to_parquet(tmp_path / "predictions" / f"dt={day}" / "part.parquet")
+    (tmp_path / "labels").mkdir()
     config = tmp_path / "daily.toml"
     config.write_text(
         f'[input]\npath = "{tmp_path}/predictions"\nschema = {{ dt = "date" }}\n'
@@ -49,8 +51,8 @@ def run(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
 
     def run(day: str, *arguments: object, labels: list[tuple[int, int | None, str]] | None = None) -> SimpleNamespace:
         arrived = [label for label in LABELS if label[2] < f"{day} 24"] if labels is None else labels
-        made = spark.createDataFrame(arrived, "id int, y int, arrived string")
-        made.coalesce(1).write.mode("overwrite").parquet(f"{tmp_path}/labels")
+        table = pd.DataFrame(arrived, columns=["id", "y", "arrived"]).astype({"y": "Int32"})
+        table.to_parquet(tmp_path / "labels" / "part.parquet")
         capsys.readouterr()
         code = main(["evaluate", "--config", str(config), "--json", "--run-date", day, *map(str, arguments)])
         said = capsys.readouterr()
@@ -73,7 +75,7 @@ def test_days_are_looked_at_again_as_their_labels_arrive(run: Callable[..., Simp
     assert (ran.code, ran.err, due_in(ran)) == (0, "", {"2026-11-01": "new", "2026-11-02": "new"})
     assert stored() == {"01": (1, 0.75, 4, 1, 1, 2), "02": (0, 0.25, 4, 3, 0, 1)}
     assert due_in(run("2026-11-02")) == {}
-    assert due_in(run("2026-11-03")) == {"2026-11-02": "labels"}  # the first day has reached no new age
+    assert due_in(run("2026-11-03", "--dry-run")) == {"2026-11-02": "labels"}  # the first day has reached no new age
     assert due_in(run("2026-11-09")) == {"2026-11-01": "labels", "2026-11-02": "labels"}
     assert stored() == {"01": (7, 1.0, 4, 0, 1, 3), "02": (7, 0.25, 4, 3, 0, 1)}
     assert due_in(run("2026-12-24")) == {}  # both are closed

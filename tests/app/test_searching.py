@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -16,16 +17,13 @@ SEARCH = 'evaluate.search=["country", "device"]'
 @pytest.fixture
 def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
     """Predictions of two days that are wrong for tv sets in one country, and how to evaluate them."""
-    wrong = "(country = 'it' AND device = 'tv')"
-    rows = spark.range(2_000).selectExpr(
-        "int(id % 2) AS day",
-        "element_at(array('de', 'fr', 'it'), int(id % 3) + 1) AS country",
-        "element_at(array('tv', 'web'), int(id % 7 % 2) + 1) AS device",
-        "int(id % 5 = 0) AS y",
-        "0.1D + id % 11 / 40 AS score",
-    )
-    rows = rows.selectExpr("*", f"if({wrong}, 0.9D - score, score) AS p").drop("score")
-    rows.coalesce(1).write.partitionBy("day").parquet(f"{tmp_path}/rows")
+    number = np.arange(2_000)
+    rows = pd.DataFrame({"day": number % 2, "country": np.array(["de", "fr", "it"])[number % 3]})
+    rows = rows.assign(device=np.array(["tv", "web"])[number % 7 % 2], y=(number % 5 == 0).astype(int))
+    score, wrong = 0.1 + number % 11 / 40, (rows["country"] == "it") & (rows["device"] == "tv")
+    for day, of_day in rows.assign(p=np.where(wrong, 0.9 - score, score)).groupby("day"):
+        (tmp_path / "rows" / f"day={day}").mkdir(parents=True)
+        of_day.drop(columns="day").to_parquet(tmp_path / "rows" / f"day={day}" / "part.parquet")
     config = tmp_path / "evaluate.toml"
     config.write_text(
         f'[input]\npath = "{tmp_path}/rows"\n[columns]\nlabel = "y"\nprediction = "p"\n[evaluate]\nby = "country"\n'
