@@ -52,6 +52,13 @@ LAKES = {  # a session that has Delta for its own catalog, and Iceberg as the ca
 }
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files without a mark aside where marked tests are asked for: to import them takes longer than to look."""
+    if not config.option.markexpr.startswith("connect ") or not collection_path.name.startswith("test_"):
+        return None
+    return "mark.connect" not in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests of Delta and Iceberg where the session has no jar of theirs."""
     if "LOGLOSS_SPARK_LAKES" not in os.environ:

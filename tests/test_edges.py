@@ -183,8 +183,14 @@ def test_ansi_mode_changes_nothing(spark, table, metrics):
     assert_same_metrics(found, wanted)
 
 
-def test_unclipped_losses_are_infinite_where_they_must_be(table):
-    found = ls.evaluate(table, **COLUMNS, by=[["case"]], clip="none", engine="native").to_pandas().set_index("slice")
+@pytest.fixture(scope="module")
+def unclipped(table):
+    with ls.evaluate(table, **COLUMNS, by=[["case"]], clip="none", engine="native") as evaluation:
+        yield evaluation
+
+
+def test_unclipped_losses_are_infinite_where_they_must_be(unclipped):
+    found = unclipped.to_pandas().set_index("slice")
     row = found.loc["case=impossible"]
     assert row["log_loss"] == row["perplexity"] == row["log_loss_bits"] == np.inf
     assert row[["log_loss_se", "log_loss_low", "log_loss_high", "zero_loss_share"]].isna().all()
@@ -205,7 +211,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("form", quick(EMPTY, "binary"))
-def test_an_empty_table_has_one_row_of_metrics_without_numbers(spark, form):
+def test_an_empty_table_has_one_row_of_metrics_without_numbers_and_can_be_shown(spark, capsys, form):
     schema, spec = EMPTY[form]
     evaluation = ls.evaluate(
         spark.createDataFrame([], f"{schema}, day date"), **COLUMNS, by=[["day"]], engine="native", **spec
@@ -215,10 +221,6 @@ def test_an_empty_table_has_one_row_of_metrics_without_numbers(spark, form):
     assert found[["rows", "n", "ok", "clipped"]].iloc[0].tolist() == [0] * 4
     assert np.isnan(found.log_loss.iloc[0])
     assert evaluation.reliability.count() == 0
-
-
-def test_an_empty_table_can_be_shown(spark, capsys):
-    evaluation = ls.evaluate(spark.createDataFrame([], EMPTY["binary"][0]), **COLUMNS, engine="native")
     evaluation.show()
     assert "all" in capsys.readouterr().out
     assert json.loads(evaluation.to_json())[0]["log_loss"] is None
@@ -341,10 +343,8 @@ def test_slices_of_any_type_can_be_written_as_json(by_type):
     assert by_slice["money=1.50"]["rows"] == 2
 
 
-def test_infinite_numbers_are_named_in_json(spark):
-    df = spark.createDataFrame([(1, 0.0), (0, 0.5)], "label int, p double")
-    text = ls.evaluate(df, label="label", prediction="p", clip="none", engine="native").to_json()
-    record = json.loads(text, parse_constant=pytest.fail)[0]
+def test_infinite_numbers_are_named_in_json(unclipped):
+    record = json.loads(unclipped.to_json(), parse_constant=pytest.fail)[0]
     assert record["log_loss"] == "Infinity"
     assert record["log_loss_se"] is None
 

@@ -109,9 +109,12 @@ def test_code_that_reaches_workers_imports_at_the_top_of_its_file(path):
     assert not inner
 
 
-def test_importing_the_package_starts_no_jvm():
+def test_importing_the_package_starts_no_jvm_and_leaves_the_root_logger_alone():
     code = (
+        "import logging\n"
+        "before = logging.root.handlers[:], logging.root.level\n"
         "import logloss_spark, subprocess, sys\n"
+        "assert before == (logging.root.handlers, logging.root.level)\n"
         "from pyspark import SparkContext\n"
         "from pyspark.sql import SparkSession\n"
         "assert SparkContext._gateway is None and SparkContext._jvm is None\n"
@@ -121,16 +124,6 @@ def test_importing_the_package_starts_no_jvm():
         [sys.executable, "-W", "error", "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_importing_the_package_leaves_the_root_logger_alone():
-    code = (
-        "import logging\n"
-        "before = logging.root.handlers[:], logging.root.level\n"
-        "import logloss_spark\n"
-        "assert before == (logging.root.handlers, logging.root.level)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True, timeout=120)
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -9,6 +9,7 @@ import pyspark
 import pytest
 
 from logloss_spark.app.commands import COMMANDS
+from tests.quick import quick
 
 JOBS = Path(__file__).parents[2] / "jobs"
 
@@ -27,7 +28,7 @@ def test_spark_submit_runs_the_command_that_a_job_is_named_after() -> None:
     assert "logloss-spark drift " in ran.stdout
 
 
-@pytest.mark.parametrize("command", ["evaluate", "merge"])
+@pytest.mark.parametrize("command", quick(["evaluate", "merge"], "merge"))
 def test_a_job_runs_the_command_that_it_is_named_after(command: str) -> None:
     ran = subprocess.run([sys.executable, JOBS / f"{command}.py", "--help"], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from logloss_spark.fit.batches import FeatureForm, block_of, block_sums, merged_sums
@@ -52,9 +53,10 @@ def local_table(names: tuple[str, ...], classes: int, *, sparse: bool = False, *
 def fit_locally(
     x, y, weight=None, *, sparse: bool = False, parts: int = 3, initial: Any = None, **given: Any
 ) -> LogisticModel:
-    """`fit_logistic` of arrays; features are called x0, x1, ..."""
+    """`fit_logistic` of a frame, or of an array whose features are called x0, x1, ..."""
     rows, width = x.shape
-    names = tuple(f"x{place}" for place in range(width))
+    names = tuple(x.columns) if isinstance(x, pd.DataFrame) else tuple(f"x{place}" for place in range(width))
+    x = np.asarray(x, dtype=float)
     columns = {"label": np.asarray(y, dtype=float), "weight": np.ones(rows) if weight is None else weight}
     columns["features"] = pa.FixedSizeListArray.from_arrays(np.ravel(x), width).cast(pa.list_(pa.float64()))
     whole = pa.record_batch(columns)

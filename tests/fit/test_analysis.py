@@ -34,10 +34,10 @@ def calls(monkeypatch) -> list[str]:
 
 def test_a_fit_and_an_estimator_analyse_their_table_once(spark, calls) -> None:
     table = spark.createDataFrame(ROWS, "hour double, label int").coalesce(1)
-    fit_logistic(table, features=["hour"], label="label")
+    fit_logistic(table, features=["hour"], label="label", solver="lbfgs", max_iter=0)
     assert calls == ["finder", "find_features", "read_classes"]
     calls.clear()
-    LogisticRegressionGD().fit(table.withColumn("features", array_to_vector(F.array("hour"))))
+    LogisticRegressionGD(solver="lbfgs", maxIter=0).fit(table.withColumn("features", array_to_vector(F.array("hour"))))
     assert calls == ["finder", "find_features", "read_classes"]
 
 

@@ -202,7 +202,7 @@ def assert_same_fit(by_files, by_spark) -> None:
 @pytest.mark.connect
 def test_a_fit_from_files_is_the_fit_of_the_table(spark, tmp_path) -> None:
     df = spark.read.parquet(written(tmp_path / "t", numbers()))
-    asked = {"weight": "w", "offset": "offset", "validation": "held", "solver": "newton"}
+    asked = {"weight": "w", "offset": "offset", "validation": "held", "solver": "newton", "max_iter": 1}
     assert_same_fit(*fits(df, features=["a", "b", "c"], label="label", **asked))
 
 
@@ -212,8 +212,9 @@ def test_rows_that_cannot_be_fitted_on_are_counted_alike(spark, tmp_path) -> Non
     broken = pa.array([INF if place % 11 == 0 else v for place, v in enumerate(table["a"].to_pylist())])
     table = table.set_column(3, "label", label).set_column(0, "a", broken)
     df = spark.read.parquet(written(tmp_path / "t", table))
+    asked = {"class_weight": "balanced", "solver": "lbfgs", "max_iter": 1}
     with pytest.warns(InvalidRowsWarning, match="null_label 58, infinite_features 31"):
-        assert_same_fit(*fits(df, features=["a", "b", "c"], label="label", class_weight="balanced", solver="newton"))
+        assert_same_fit(*fits(df, features=["a", "b", "c"], label="label", **asked))
 
 
 @pytest.mark.parametrize("engine", ["arrow", "native"])
@@ -235,7 +236,7 @@ def test_contracts_end_in_the_same_words(spark, tmp_path, engine, asked, says) -
 def test_auto_says_why_spark_read_the_table_and_arrow_refuses(spark, tmp_path) -> None:
     path = written(tmp_path / "t", numbers())
     part = spark.read.parquet(path).where("a < 2")
-    asked = {"features": ["a", "b"], "label": "label", "solver": "newton"}
+    asked = {"features": ["a", "b"], "label": "label", "classes": (0, 1), "solver": "lbfgs", "max_iter": 0}
     model = fit_logistic(part, **asked)
     assert model.report.engine.name == "native"
     assert model.report.engine.because
@@ -245,7 +246,7 @@ def test_auto_says_why_spark_read_the_table_and_arrow_refuses(spark, tmp_path) -
 
 def test_a_path_and_paths_are_tables(spark, tmp_path) -> None:
     folder = written(tmp_path / "t", numbers())
-    asked = {"features": ["a", "b"], "label": "label", "solver": "newton"}
+    asked = {"features": ["a", "b"], "label": "label", "solver": "lbfgs", "max_iter": 0}
     whole = fit_logistic(folder, **asked)
     assert whole.report.engine.name == "arrow"
     files = fit_logistic([f"{folder}/part-{part}.parquet" for part in range(3)], **asked)

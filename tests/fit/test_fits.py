@@ -195,16 +195,6 @@ def test_vectors_that_are_partly_sparse_are_the_same_features(spark) -> None:
     assert not other.coefficients[:, 12:].any()  # constant columns
 
 
-def test_weights_are_repetitions() -> None:
-    data = frame()
-    x, y, weight = data[FEATURES].to_numpy(), data["label"].to_numpy(), data["w"].to_numpy()
-    times = weight.astype(int)
-    by_weight, by_rows = fit_locally(x, y, weight), fit_locally(x.repeat(times, axis=0), y.repeat(times))
-    assert by_weight.report.log_loss == pytest.approx(by_rows.report.log_loss, rel=1e-12)
-    np.testing.assert_allclose(by_weight.coefficients, by_rows.coefficients, rtol=1e-6)
-    np.testing.assert_allclose(by_weight.standard_errors, by_rows.standard_errors, rtol=1e-6)
-
-
 def test_features_of_very_different_scale_and_little_variance() -> None:
     data = frame()
     x, y = data[FEATURES].to_numpy(), data["label"].to_numpy()

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from logloss_spark import InvalidRowsWarning, fit_logistic
 from tests.fit import training_sets as sets
+from tests.fit.local import fit_locally
 from tests.quick import quick
 
 # R stops where the deviance changes by 1e-8 of itself: its coefficients are that root exact, relative to their errors.
@@ -52,9 +53,9 @@ def test_birth_weights_as_in_r_with_every_solver(spark: SparkSession, shared, so
     assert_agrees_with_r(model, sets.r_glm(shared, "birthwt"))
 
 
-def test_birth_weights_as_in_r_where_a_column_of_ones_is_the_intercept(spark: SparkSession, shared) -> None:
+def test_birth_weights_as_in_r_where_a_column_of_ones_is_the_intercept(shared) -> None:
     frame = sets.birthwt(shared).assign(one=1)
-    model = fit_logistic(sets.spark_table(spark, frame), features=names(frame, "low"), label="low", fit_intercept=False)
+    model = fit_locally(frame[names(frame, "low")], frame["low"], fit_intercept=False)
     published = sets.r_glm(shared, "birthwt")
     of_r = [{"(Intercept)": "one"}.get(name, name) for name in published.coefficients]
     as_columns = dict(zip(of_r, published.coefficients.values(), strict=True))
@@ -62,9 +63,9 @@ def test_birth_weights_as_in_r_where_a_column_of_ones_is_the_intercept(spark: Sp
     assert_agrees_with_r(model, sets.Published(published.log_loss, as_columns, errors))
 
 
-def test_spector_as_in_r(spark: SparkSession, shared) -> None:
-    table = sets.spark_table(spark, pd.read_csv(shared / "train" / "spector.csv"))
-    model = fit_logistic(table, features=["GPA", "TUCE", "PSI"], label="GRADE")
+def test_spector_as_in_r(shared) -> None:
+    frame = pd.read_csv(shared / "train" / "spector.csv")
+    model = fit_locally(frame[["GPA", "TUCE", "PSI"]], frame["GRADE"])
     assert_agrees_with_r(model, sets.r_glm(shared, "spector"))
 
 
@@ -153,15 +154,15 @@ def test_party_identification_as_in_stata(spark: SparkSession, shared) -> None:
     np.testing.assert_allclose(np.stack(ours["probability"]), published, atol=2e-6)
 
 
-def test_soils_as_in_r(spark: SparkSession, shared) -> None:
+def test_soils_as_in_r(shared) -> None:
     frame = sets.satellite(shared)
-    model = fit_logistic(sets.spark_table(spark, frame), features=["x17", "x18", "x19", "x20"], label="soil")
+    soils = sorted(frame["soil"].unique())
+    model = fit_locally(frame[["x17", "x18", "x19", "x20"]], frame["soil"].map(soils.index))
     assert model.report.log_loss == pytest.approx(0.4272103363401, rel=1e-9)
-    first = model.classes.index("red soil")
-    against = model.coefficients - model.coefficients[first]
+    against = model.coefficients - model.coefficients[soils.index("red soil")]
     # nnet stops at 1e-8 of the deviance, whose curvature is as low as 2e-4 here
     np.testing.assert_allclose(
-        against[model.classes.index("cotton crop")], [65.70655644, -67.76820247, 27.48749973, -8.985371613], rtol=2e-3
+        against[soils.index("cotton crop")], [65.70655644, -67.76820247, 27.48749973, -8.985371613], rtol=2e-3
     )
 
 
@@ -174,12 +175,10 @@ def test_run_times_separated_by_the_weekend_are_reported(spark: SparkSession, sh
     assert set(model.report.separating) == {"daySat", "daySun"}
 
 
-def test_l1_gives_exact_zeros_and_the_optimum(spark: SparkSession, shared) -> None:
+def test_l1_gives_exact_zeros_and_the_optimum(shared) -> None:
     frame = sets.birthwt(shared).astype(float)
     features = names(frame, "low")
-    model = fit_logistic(
-        sets.spark_table(spark, frame), features=features, label="low", reg_param=0.03, elastic_net_param=1.0
-    )
+    model = fit_locally(frame[features], frame["low"], reg_param=0.03, elastic_net_param=1.0)
     assert 0 < (model.coefficients == 0).sum() < len(features)
     x, y = frame[features].to_numpy(), frame["low"].to_numpy()
     x = (x - x.mean(0)) / x.std(0, ddof=1)

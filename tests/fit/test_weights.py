@@ -17,6 +17,8 @@ def test_a_row_of_weight_n_is_n_rows(given) -> None:
     weighted = fit_locally(X, Y, REPEATED.astype(float), tol=1e-14, **given)
     repeated = fit_locally(X.repeat(REPEATED, axis=0), Y.repeat(REPEATED), tol=1e-14, **given)
     np.testing.assert_allclose(weighted.coefficients, repeated.coefficients, rtol=1e-6)
+    if not given:  # under a penalty there are none
+        np.testing.assert_allclose(weighted.standard_errors, repeated.standard_errors, rtol=1e-6)
     assert weighted.report.log_loss == pytest.approx(repeated.report.log_loss, rel=1e-12)
 
 
