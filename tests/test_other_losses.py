@@ -84,6 +84,7 @@ def test_states_of_different_losses_refuse_to_be_added(evaluations):
         ls.merge(*[evaluation.state for evaluation in evaluations.values()])
 
 
+@pytest.mark.slow
 def test_metrics_of_added_states_are_those_of_all_rows(evaluations):
     state = evaluations["gain"].state
     found = ls.merge(state.where("day = 0"), state.where("day > 0")).metrics().first()

@@ -138,13 +138,21 @@ def test_the_exit_code_and_the_files_are_as_asked(run: Callable[..., Any], tmp_p
     assert document["verdicts"] == ran.document["rules"]
     assert next(iter(ElementTree.parse(junit).getroot())).get("name") == "beats the base rate"
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_warning_fails_a_strict_gate(run: Callable[..., Any]) -> None:
     warns = RULES.replace("between = [0.5, 2.0]", "between = [0.0, 0.1]").replace("at_most = 1.0", "at_most = 9.0")
-    assert run("gate", rules=warns, table="bad").code == 0
     strict = run("gate", "--strict", rules=warns, table="bad")
     assert strict.code == 3
     assert strict.err.startswith(
         "logloss-spark: error: the gate says warn: 1 of 3 rules: calibrated by country (country="
     )
+
+
+@pytest.mark.slow
+def test_a_warning_fails_no_other_gate(run: Callable[..., Any]) -> None:
+    warns = RULES.replace("between = [0.5, 2.0]", "between = [0.0, 0.1]").replace("at_most = 1.0", "at_most = 9.0")
+    assert run("gate", rules=warns, table="bad").code == 0
 
 
 def test_github_actions_are_told(run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

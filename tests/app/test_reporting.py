@@ -188,9 +188,9 @@ def test_a_config_is_shown_as_the_toml_that_it_is() -> None:
     assert tomllib.loads("\n".join(toml_lines(config))) == config
 
 
-def test_forecasts_of_several_classes_and_other_losses_have_pages(spark: SparkSession, tmp_path: Path) -> None:
-    rows = [(i % 3, [0.5, 0.3, 0.2], 0.1 + 0.2 * (i % 4), i % 2, f"<b>{i % 2}") for i in range(120)]
-    df = spark.createDataFrame(rows, "label int, p array<double>, q double, happened int, side string")
+def test_forecasts_of_several_classes_have_pages(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(i % 3, [0.5, 0.3, 0.2], f"<b>{i % 2}") for i in range(120)]
+    df = spark.createDataFrame(rows, "label int, p array<double>, side string")
     path = tmp_path / "page.html"
     with ls.evaluate(df, label="label", prediction="p", by="side", classes=(0, 1, 2)) as evaluation:
         evaluation.to_html(str(path))
@@ -201,6 +201,13 @@ def test_forecasts_of_several_classes_and_other_losses_have_pages(spark: SparkSe
         "normalized entropy [95% interval]",
         "brier [95% interval]",
     ]
+
+
+@pytest.mark.slow
+def test_other_losses_have_pages(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(0.1 + 0.2 * (i % 4), i % 2, f"<b>{i % 2}") for i in range(120)]
+    df = spark.createDataFrame(rows, "q double, happened int, side string")
+    path = tmp_path / "page.html"
     with ls.evaluate(df, label="happened", prediction="q", by="side", loss="hinge") as evaluation:
         evaluation.to_html(str(path))
     document = path.read_text()

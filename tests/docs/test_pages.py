@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from tests.docs.pages import ROOT, TABLE, blocks_of, run_page
 
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {TABLE})
-QUICK = [ROOT / name for name in ("README.md", "docs/how-to/notebook.md")]
+QUICK = [ROOT / "README.md"]
 """What a newcomer tries first. Each other page takes seconds, and its functions have quick tests."""
 
 WITH_EXAMPLES = [page for page in PAGES if any(blocks_of(page.read_text(encoding="utf-8")))]

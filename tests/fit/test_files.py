@@ -217,7 +217,7 @@ def test_rows_that_cannot_be_fitted_on_are_counted_alike(spark, tmp_path) -> Non
         assert_same_fit(*fits(df, features=["a", "b", "c"], label="label", **asked))
 
 
-@pytest.mark.parametrize("engine", ["arrow", "native"])
+@pytest.mark.parametrize("engine", quick(["arrow", "native"], "arrow"))
 @pytest.mark.parametrize(
     ("asked", "says"),
     [

@@ -15,7 +15,6 @@ from sklearn.linear_model import LogisticRegression as SkLogisticRegression
 from logloss_spark import DataError
 from logloss_spark.ml import LogisticRegressionGD, LogisticRegressionGDModel, LogLossEvaluator
 from tests.fit.local import fit_locally
-from tests.quick import quick
 
 COLUMNS = ["a", "b"]
 
@@ -45,9 +44,9 @@ def test_a_pipeline_is_the_same_after_it_was_saved(table, tmp_path) -> None:
     fitted.save(str(tmp_path / "pipeline"))
     loaded = PipelineModel.load(str(tmp_path / "pipeline"))
     assert loaded.stages[1].getThreshold() == 0.4
-    one, other = (model.transform(table).orderBy("a").toPandas() for model in (fitted, loaded))
+    assert loaded.stages[1].model.to_json() == fitted.stages[1].model.to_json()
+    one = loaded.transform(table).toPandas()
     assert list(one.columns) == [*COLUMNS, "label", "features", "rawPrediction", "probability", "prediction"]
-    pd.testing.assert_frame_equal(one, other)
     p = np.array([row.toArray() for row in one["probability"]])
     z = np.array([row.toArray() for row in one["rawPrediction"]])
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-15)
@@ -88,7 +87,8 @@ def test_several_classes_and_the_evaluator_agree_with_mllibs(spark) -> None:
     assert not LogLossEvaluator().isLargerBetter()
 
 
-@pytest.mark.parametrize("reg_param", quick([0.0, 0.05], 0.05))
+@pytest.mark.slow
+@pytest.mark.parametrize("reg_param", [0.0, 0.05])
 def test_without_an_intercept_a_constant_feature_stays_in_the_fit(spark, reg_param) -> None:
     rows = frame().assign(one=-2.0)
     table = VectorAssembler(inputCols=["one", *COLUMNS], outputCol="features").transform(spark.createDataFrame(rows))
