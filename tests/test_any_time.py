@@ -1,8 +1,8 @@
 """Any-time intervals reach every table that has intervals, and what is shown says which they are."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from pyspark.sql import functions as F
 
 import logloss_spark as ls
 from logloss_spark.statistics.any_time import any_time_quantile
@@ -11,15 +11,11 @@ ROWS = 40
 
 
 @pytest.fixture(scope="module")
-def table(spark):
-    number = F.col("id")
-    return spark.range(ROWS).select(
-        F.lit("2026-01-01").alias("day"),
-        (number % 2).alias("y"),
-        (0.3 + number % 5 / 10).alias("p"),
-        (0.4 + number % 3 / 10).alias("q"),
-        (number % 7).alias("user"),
-    )
+def table(spark, tmp_path_factory):
+    number, folder = np.arange(ROWS), tmp_path_factory.mktemp("any time")
+    rows = pd.DataFrame({"day": "2026-01-01", "y": number % 2, "p": 0.3 + number % 5 / 10, "user": number % 7})
+    rows.assign(q=0.4 + number % 3 / 10).to_parquet(folder / "rows.parquet")
+    return spark.read.parquet(str(folder))
 
 
 def reach(row, name="log_loss"):
@@ -27,9 +23,8 @@ def reach(row, name="log_loss"):
     return (row[f"{name}_high"] - row[name]) / row[f"{name}_se"]
 
 
-@pytest.mark.connect
 def test_evaluations_states_windows_and_comparisons_have_them(table):
-    asked = {"label": "y", "engine": "native", "by": "day", "intervals": "any_time", "confidence": 0.9}
+    asked = {"label": "y", "by": "day", "intervals": "any_time", "confidence": 0.9}
     wanted = pytest.approx(any_time_quantile(0.9, np.array([float(ROWS)]))[0], rel=1e-9)
     with ls.evaluate(table, prediction="p", **asked) as evaluation:
         assert [reach(row) for row in evaluation.to_pandas().to_dict("records")] == [wanted, wanted]

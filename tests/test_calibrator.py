@@ -26,8 +26,10 @@ def frame():
 
 
 @pytest.fixture(scope="module")
-def df(spark, frame):
-    return spark.createDataFrame(frame)
+def df(spark, frame, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibrator")
+    frame.to_parquet(folder / "rows.parquet")
+    return spark.read.parquet(str(folder))
 
 
 @pytest.fixture(scope="module")

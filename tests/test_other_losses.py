@@ -1,6 +1,7 @@
 """Evaluations of another loss than cross-entropy: the same roll-up, under a name that tells no lie."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 
@@ -28,9 +29,10 @@ ROLES = {"label": "y", "prediction": "p", "weight": "w"}
 
 
 @pytest.fixture(scope="module")
-def table(spark):
-    rows = zip(Y.tolist(), P.tolist(), Z.tolist(), W.tolist(), DAY.tolist(), strict=True)
-    return spark.createDataFrame(list(rows), "y int, p double, z double, w double, day int").cache()
+def table(spark, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other losses")
+    pd.DataFrame({"y": Y, "p": P, "z": Z, "w": W, "day": DAY}).to_parquet(folder / "rows.parquet")
+    return spark.read.parquet(str(folder))
 
 
 @pytest.fixture(scope="module")

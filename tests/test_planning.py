@@ -21,10 +21,12 @@ def rows():
 
 
 @pytest.fixture(scope="module")
-def df(spark, rows):
+def df(spark, rows, tmp_path_factory):
     y, p, _ = rows
     frame = pd.DataFrame({"y": y, "user": np.arange(400) % 50} | dict(zip("abc", p, strict=True)))
-    return spark.createDataFrame(frame)
+    folder = tmp_path_factory.mktemp("planning")
+    frame.to_parquet(folder / "rows.parquet")
+    return spark.read.parquet(str(folder))
 
 
 @pytest.fixture(scope="module")

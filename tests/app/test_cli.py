@@ -51,7 +51,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
     config = tmp_path / "evaluate.toml"
     config.write_text(
         f'[input]\npath = "{predictions}"\n[columns]\nlabel = "y"\nprediction = "p"\n'
-        f'[evaluate]\nengine = "native"\n[output]\nmetrics = "{tmp_path / "out" / "metrics"}"\n'
+        f'[evaluate]\n[output]\nmetrics = "{tmp_path / "out" / "metrics"}"\n'
     )
 
     def run(
@@ -74,7 +74,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.connect
 def test_a_job_prints_a_table_and_writes_what_is_named(job: SimpleNamespace, spark: SparkSession) -> None:
-    ran = job.run(BY_DAY, outputs=["reliability", "state"])
+    ran = job.run(BY_DAY, "evaluate.engine=native", outputs=["reliability", "state"])
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[-7:] == [
         "1 row of 2,000 not scored: null_label 1",
@@ -252,7 +252,7 @@ BAD = {
     "unknown format": Bad("input.format=parqet", 2, "one that this Spark knows, and 'parqet' is not"),
     "wrong option": Bad("input.options.mergeSchema=maybe", 2, "with the options mergeSchema='maybe'"),
     "text in one partition": Bad(
-        "evaluate.by=[]",
+        "evaluate.engine=native",
         4,
         "column 'p' is double in the table but BINARY in {folder}/predictions/day=3/part.parquet",
         made={"predictions/day=3": {"y": [0, 1], "p": ["low", "high"]}},
@@ -264,13 +264,13 @@ BAD = {
         made={"predictions/day=3": {"y": [0, 1], "p": [0, 1]}},
     ),
     "schemas that do not merge": Bad(
-        "input.options.mergeSchema=true",
+        "input.options.mergeSchema=true; evaluate.engine=native",
         4,
         'some hold "STRUCT<y: BIGINT, p: DOUBLE>", others "STRUCT<y: BIGINT, p: STRING>"',
         made={"predictions/day=3": {"y": [0, 1], "p": ["low", "high"]}},
     ),
     "truncated file": Bad(
-        "evaluate.by=[]",
+        "evaluate.engine=native",
         4,
         "{folder}/predictions/day=2/part.parquet cannot be read: it is truncated, corrupt or of another format",
         truncated="predictions/day=2/part.parquet",
@@ -282,7 +282,7 @@ BAD = {
         truncated="predictions/day=2/part.parquet",
     ),
     "truncated file that tells the columns": Bad(
-        "evaluate.by=[]",
+        "evaluate.engine=native",
         4,
         "{folder}/predictions/day=1/part.parquet cannot be read",
         truncated="predictions/day=1/part.parquet",

@@ -36,7 +36,7 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
         file = tmp_path / "compare.toml"
         file.write_text(
             f'[input]\npath = "{tmp_path}/wide"\n{models}\n[columns]\nlabel = "y"\n'
-            f'[compare]\nbaseline = "blunt"\nby = [["side"]]\nengine = "native"\n'
+            f'[compare]\nbaseline = "blunt"\nby = [["side"]]\n'
             f'[output]\nmetrics = "{tmp_path}/out/metrics"\nstate = "{tmp_path}/out/state"\n'
         )
         return file
@@ -51,11 +51,10 @@ def job(tmp_path: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str])
     return run
 
 
-@pytest.mark.connect
 def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
     job: Callable[..., SimpleNamespace], spark: SparkSession
 ) -> None:
-    ran = job("output.report={folder}/report.html")
+    ran = job("compare.engine=native", "output.report={folder}/report.html")
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0].startswith("sharp compared with blunt on ")
@@ -90,6 +89,7 @@ def test_a_comparison_says_where_the_challenger_is_better_and_is_written(
 
 
 @pytest.mark.slow
+@pytest.mark.connect
 def test_a_long_table_is_compared_by_its_keys(job: Callable[..., SimpleNamespace]) -> None:
     asked = ["columns.prediction=p", "columns.model=model", 'columns.keys=["row"]', "input.path={folder}/long"]
     ran = job(*asked, models="")

@@ -103,7 +103,6 @@ def run(
     return run
 
 
-@pytest.mark.connect
 def test_an_evaluation_is_judged_and_its_state_alone_gives_the_same_verdicts(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -175,6 +174,7 @@ min_rows = 100
 
 
 @pytest.mark.slow
+@pytest.mark.connect
 @pytest.mark.parametrize("metric", ["log_loss", "auc"])
 def test_a_change_from_a_stored_state_is_judged_by_the_users_of_both(
     run: Callable[..., Any], states: Path, metric: str

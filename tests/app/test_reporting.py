@@ -63,7 +63,6 @@ def numbers_of(document: str) -> list[str]:
     return re.findall(r'<span class="value">(.*?)</span>', document)
 
 
-@pytest.mark.connect
 def test_an_evaluation_writes_its_report_and_its_state_alone_gives_the_same_numbers(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -82,6 +81,7 @@ def test_an_evaluation_writes_its_report_and_its_state_alone_gives_the_same_numb
 
 
 @pytest.mark.slow
+@pytest.mark.connect
 def test_a_store_reports_the_last_day_its_gate_and_the_days_before(run: Callable[..., Any], tmp_path: Path) -> None:
     ran = run("evaluate", more=STORE + GATE)
     assert ran.code == 3

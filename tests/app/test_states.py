@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -31,10 +32,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Pat
         ("tue", "fr", 0, 0.1),
         ("tue", "de", 1, 0.5),
     ]
-    table = spark.createDataFrame(rows, "day string, country string, y int, p double")
-    for day in DAYS:
-        with ls.evaluate(table.where(table.day == day), label="y", prediction="p", by=[["country"]]) as evaluation:
-            evaluation.state.save(str(folder / day))
+    for day, of_day in pd.DataFrame(rows, columns=["day", "country", "y", "p"]).groupby("day"):
+        of_day.to_parquet(folder / f"{day}.parquet")
+        with ls.evaluate(folder / f"{day}.parquet", label="y", prediction="p", by=[["country"]]) as evaluation:
+            evaluation.state.save(str(folder / str(day)))
     return folder
 
 
@@ -99,13 +100,12 @@ def test_metrics_of_states_need_no_config_and_go_where_they_are_sent(
 def week(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
     """The state of three days by country, the second of which is missing."""
     rows = [("2026-01-01", "fr", 1, 0.9), ("2026-01-01", "de", 0, 0.4), ("2026-01-03", "fr", 1, 0.2)]
-    table = spark.createDataFrame(rows, "dt string, country string, y int, p double")
-    path = tmp_path_factory.mktemp("state") / "week"
-    ls.evaluate(table, "y", "p", by=[["dt", "country"]], engine="native").state.save(str(path))
-    return path
+    folder = tmp_path_factory.mktemp("state")
+    pd.DataFrame(rows, columns=["dt", "country", "y", "p"]).to_parquet(folder / "rows.parquet")
+    ls.evaluate(folder / "rows.parquet", "y", "p", by=[["dt", "country"]]).state.save(str(folder / "week"))
+    return folder / "week"
 
 
-@pytest.mark.connect
 def test_windows_end_on_each_day_and_the_last_ones_are_shown(
     run: Callable[..., SimpleNamespace], week: Path, tmp_path: Path, spark: SparkSession
 ) -> None:
@@ -273,7 +273,6 @@ def test_missing_states_that_are_allowed_are_told_and_left_out(
     ]
 
 
-@pytest.mark.connect
 def test_a_state_that_was_edited_or_lost_files_is_one_line_and_exit_4(
     run: Callable[..., SimpleNamespace], stored: Path, tmp_path: Path
 ) -> None:
