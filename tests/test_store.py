@@ -16,6 +16,7 @@ import logloss_spark as ls
 from logloss_spark.errors import BusyError, DataError, SpecError
 from logloss_spark.io.units import Unit, only_units, units_of
 from logloss_spark.states.store import Verdict
+from logloss_spark.statistics.reporting import Reading
 from logloss_spark.store import STAMPS, Due, due_of, units_in
 from tests.quick import slow
 from tests.same import assert_same_metrics
@@ -129,13 +130,13 @@ def test_a_unit_that_is_stored_again_is_replaced_and_older_versions_stay(spark, 
 
 def test_of_two_runs_on_the_same_unit_one_wins_and_on_others_both(whole, tmp_path):
     store = ls.Store(str(tmp_path / "states"))
-    days = [whole.where(f"dt = '{day}'") for day in DAYS[:2]]
+    days = [whole.where(f"dt = '{day}'").persist() for day in DAYS[:2]]
     plans = [store.plan([asked(day)], ("dt",)) for day in (DAYS[0], DAYS[0], DAYS[1])]
     states = [days[0], days[0], days[1]]
     for place in (0, 2):
-        store.publish(plans[place], states[place], states[place].metrics(by="dt"))
+        store.publish(plans[place], states[place], states[place].measured("dt", Reading()))
     with pytest.raises(BusyError, match=f"run {plans[0].run_id} of .* has published dt=2026-11-01 as version 2"):
-        store.publish(plans[1], states[1], states[1].metrics(by="dt"))
+        store.publish(plans[1], states[1], states[1].measured("dt", Reading()))
     assert {unit.run_id for unit in store.live().units.values()} == {plans[0].run_id, plans[2].run_id}
     assert sorted(os.listdir(tmp_path / "states" / "_data")) == sorted([plans[0].run_id, plans[2].run_id])
 
