@@ -244,14 +244,20 @@ def buckets_of(df, users):
 
 
 @pytest.fixture(scope="module")
-def parts(spark, tmp_path_factory):
-    """Rows with two slice columns and clusters that span them, cut into two parts."""
+def folder(tmp_path_factory):
+    """Rows with two slice columns and clusters that span them, in two files."""
     table = pair_of(FORMS["probability"], 51)
     n = len(table["w"])
     rng = np.random.default_rng(52)
-    table |= {"t": rng.integers(0, 2, n), "part": rng.integers(0, 2, n), "id": np.arange(n)}
-    folder = tmp_path_factory.mktemp("parts")
-    pq.write_table(pa.table({key: arrow(values) for key, values in table.items()}), folder / "table.parquet")
+    table |= {"t": rng.integers(0, 2, n), "id": np.arange(n)}
+    folder, rows = tmp_path_factory.mktemp("parts"), pa.table({key: arrow(values) for key, values in table.items()})
+    for place, part in enumerate((rows.slice(0, n // 3), rows.slice(n // 3))):
+        pq.write_table(part, folder / f"{place}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(spark, folder):
     return spark.read.parquet(str(folder))
 
 
@@ -266,9 +272,9 @@ def whole(parts):
 
 
 @pytest.mark.connect
-def test_states_of_comparisons_merge_and_come_back_from_disk(parts, whole, tmp_path):
-    cuts = (parts.where(F.col("part") == place) for place in range(2))
-    first, second = (ls.compare(cut, **ASKED, by=BY, engine="native").state for cut in cuts)
+def test_states_of_comparisons_merge_and_come_back_from_disk(folder, whole, tmp_path):
+    first = ls.compare(folder / "0.parquet", **ASKED, by=BY, engine="native").state
+    second = ls.compare(folder / "1.parquet", **ASKED, by=BY).state
     second.save(str(tmp_path / "second"))
     merged = ls.merge(first, ls.read_state(str(tmp_path / "second")))
     assert_same(merged.comparison(by=BY).toPandas(), whole.to_pandas())

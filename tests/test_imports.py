@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,15 @@ def room(path):
     return path.parts[0].removesuffix(".py")
 
 
+@cache
+def nodes(file):
+    """The syntax tree of a file, node by node."""
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
 def imported(file):
     """Every module that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -85,11 +92,9 @@ def test_kernels_and_statistics_know_numpy_and_each_other(path):
 def test_nothing_but_the_session_and_progress_reach_behind_spark_connect(path):
     # Serverless and Connect have none of these.
     behind = {"sparkContext", "_jvm", "_jdf", "_jsparkSession", "_sc", "rdd"}
-    used = {node.attr for node in ast.walk(ast.parse(FILES[path].read_text())) if isinstance(node, ast.Attribute)}
+    used = {node.attr for node in nodes(FILES[path]) if isinstance(node, ast.Attribute)}
     assert not used & behind
-    assert "SparkContext" not in {
-        node.id for node in ast.walk(ast.parse(FILES[path].read_text())) if isinstance(node, ast.Name)
-    }
+    assert "SparkContext" not in {node.id for node in nodes(FILES[path]) if isinstance(node, ast.Name)}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_code_that_reaches_workers_imports_at_the_top_of_its_file(path):
     # Inside a function `import logloss_spark...` would run on the worker, which has no such package.
     inner = [
         node
-        for function in ast.walk(ast.parse(FILES[path].read_text()))
+        for function in nodes(FILES[path])
         if isinstance(function, (ast.FunctionDef, ast.Lambda))
         for node in ast.walk(function)
         if isinstance(node, (ast.Import, ast.ImportFrom)) and "logloss_spark" in ast.unparse(node)

@@ -31,6 +31,7 @@ def vector(entries, *, sparse=True):
     return Vectors.sparse(len(entries), stored, entries[stored]) if sparse else Vectors.dense(entries)
 
 
+@pytest.mark.slow
 def test_a_sparse_first_vector_has_as_many_classes_as_it_has_entries(spark) -> None:
     rows = [
         (label, vector(row, sparse=place % 2 == 0)) for place, (label, row) in enumerate(zip(LABELS, SIX, strict=True))
@@ -113,6 +114,7 @@ def test_a_label_that_all_rows_have_beyond_the_forecast_costs_the_cap_and_weight
         assert LogLossEvaluator(weightCol="w").evaluate(table) == pytest.approx(CAP, rel=1e-15)
 
 
+@pytest.mark.slow
 def test_a_class_that_never_happens_changes_nothing(spark) -> None:
     table = spark.createDataFrame([(0.0, [0.5, 0.25, 0.25]), (1.0, [0.2, 0.7, 0.1])], "label double, p array<double>")
     wanted = -(math.log(0.5) + math.log(0.7)) / 2
