@@ -237,6 +237,9 @@ def test_class_weights_are_factors_of_the_weight(table) -> None:
     one = fit_logistic(table, features=FEATURES, label="label", **given)
     other = fit_locally(data[FEATURES], data["label"], np.where(data["label"] == 1, 3.0, 1.0), **asked)
     np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-8)
+    balanced = asked | {"class_weight": "balanced", "max_iter": 0}
+    entropy = fit_logistic(table, features=FEATURES, label="label", **balanced).report.label_entropy
+    assert entropy == pytest.approx(np.log(2), rel=1e-12)
 
 
 def test_an_initial_model_saves_the_way(table, plain) -> None:
