@@ -42,7 +42,7 @@ WITH_ERRORS = ["log_loss", "brier", "normalized_entropy", "information_gain", "c
 
 
 OVER_CONNECT = ("4 probabilities, soft",)
-QUICK = ("probability, native", "logit, soft", *OVER_CONNECT)
+QUICK = ("probability, native", *OVER_CONNECT)
 
 
 def marks(name):

@@ -324,6 +324,7 @@ OVER_CONNECT = {"absent path", "bad filter", "text in one partition", "truncated
 SLOW = {
     "no rows",
     "whole numbers in one partition",
+    "truncated file",
     "truncated file, read for Python",
     "vectors of another length",
     "unknown format",
