@@ -16,11 +16,11 @@ MODULES = [module.name for module in walk_packages(logloss_spark.__path__, "logl
 SLOW = {
     f"logloss_spark.{name}"
     for name in (
-        *("app.progress", "comparison", "evaluation", "fit.fitting", "fit.model"),
+        *("app.progress", "comparison", "evaluation", "fit.fitting", "fit.model", "functions"),
         *("ml.logistic_regression", "planning", "shift", "state"),
     )
 }
-"""Modules whose examples run several evaluations."""
+"""Modules whose examples run several queries."""
 
 
 @pytest.mark.parametrize("name", quick(MODULES, *(name for name in MODULES if name not in SLOW)))

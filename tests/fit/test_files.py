@@ -123,7 +123,7 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("case", LABELS)
+@pytest.mark.parametrize("case", quick(LABELS, "few bits", "doubles", "decimals", "strings"))
 def test_labels_of_every_type_get_the_same_codes(spark, tmp_path, case) -> None:
     labels, classes = LABELS[case]
     rng = np.random.default_rng(7)

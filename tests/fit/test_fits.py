@@ -242,6 +242,7 @@ def test_class_weights_are_factors_of_the_weight(table) -> None:
     assert entropy == pytest.approx(np.log(2), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_an_initial_model_saves_the_way(table, plain) -> None:
     again = fit_logistic(table, features=FEATURES, label="label", initial=plain, tol=1e-9)
     assert again.report.iterations == 0

@@ -304,6 +304,7 @@ def test_numbers_that_are_not_defined_or_infinite_are_words() -> None:
     assert any(None in row for row in data["rows"])
 
 
+@pytest.mark.slow
 def test_five_thousand_slices_are_below_a_megabyte() -> None:
     many = by_country_and_device([f"{index:03}" for index in range(100)], [f"age_group={age}" for age in range(49)])
     text = to_html(full_page(many))
