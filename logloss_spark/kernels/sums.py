@@ -8,6 +8,9 @@ Array = npt.NDArray[np.float64]
 # Veltkamp's constant: it splits a double's 53 bits into two halves whose products are exact.
 _SPLITTER = 2.0**27 + 1.0
 
+HEAD = 18
+"""The bits of a head: products of two heads have 36, and leave 17 for their sum."""
+
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     """Sum of two doubles together with its rounding error.
@@ -72,6 +75,38 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
         a_low, b_low = a - a_high, b - b_high
         error = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
         return product, np.where(np.isfinite(error), error, 0.0)
+
+
+def split_at_head(x: Array) -> tuple[Array, Array]:
+    """Numbers as a head, of `HEAD` leading bits counted from the largest, and the rest.
+
+    Sums of heads, and of products of two heads, are exact in any order up to 2^17 of them.
+
+    Parameters
+    ----------
+    x : array of shape (n,), any float; where one is infinite, the head is NaN or infinite, and the rest NaN
+
+    Returns
+    -------
+    head, rest : arrays of shape (n,); `head + rest` is exactly `x`
+
+    Examples
+    --------
+    >>> head, rest = split_at_head(np.array([1.0, 2.0**-30]))
+    >>> head.tolist(), rest.tolist() == [0.0, 2.0**-30]
+    ([1.0, 0.0], True)
+    """
+    _, exponent = np.frexp(np.max(np.abs(x), initial=0.0))
+    grid = np.ldexp(1.5, int(exponent) - HEAD + 52)  # adding and subtracting it rounds to the bits above
+    with np.errstate(all="ignore"):
+        head = x + grid
+        head -= grid
+        return head, x - head
+
+
+def dot(x: Array, y: Array) -> float:
+    """The sum of products of two arrays, in this thread: BLAS, behind `x @ y`, would start others for long arrays."""
+    return float(np.einsum("i,i", x, y))
 
 
 def sum_with_error(x: Array, axis: int = -1) -> tuple[Array, Array]:

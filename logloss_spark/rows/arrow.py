@@ -44,7 +44,7 @@ def loss_kernel(scoring: Scoring, *, scalar: bool) -> Kernel:
     if scoring.score == "logit":
         return binary_from_logit if scalar else distribution_from_logits if soft else categorical_from_logits
     if scalar:
-        return partial(binary_from_probability, cap=scoring.cap)
+        return partial(binary_from_probability, cap=scoring.cap, soft=soft)
     return partial(distribution_from_probabilities if soft else categorical_from_probabilities, cap=scoring.cap)
 
 

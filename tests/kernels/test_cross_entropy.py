@@ -90,10 +90,17 @@ def soft_labels(n, rng):
     return np.where(rng.random(n) < 0.5, rng.random(n), 10.0 ** rng.uniform(-320, 0, n))
 
 
+@pytest.mark.parametrize("soft", [True, False])
 @pytest.mark.parametrize("y", [0.0, 1.0])
-def test_a_binary_loss_from_a_probability_keeps_its_digits_over_the_whole_domain(y):
+def test_a_binary_loss_from_a_probability_keeps_its_digits_over_the_whole_domain(y, soft):
     p = probabilities(300, np.random.default_rng(1))
-    assert_within_ulps(binary_from_probability(np.full(p.size, y), p), [exact_from_probability(y, v) for v in p])
+    found = binary_from_probability(np.full(p.size, y), p, soft=soft)
+    assert_within_ulps(found, [exact_from_probability(y, v) for v in p])
+
+
+def test_a_certain_and_wrong_forecast_costs_its_cap_beside_one_that_is_no_number():
+    y, p = np.array([0, 1, 1]), np.array([1.0, 0.0, np.nan])
+    assert binary_from_probability(y, p, cap=34.5, soft=False)[:2].tolist() == [34.5, 34.5]
 
 
 def test_a_soft_binary_loss_from_a_probability_keeps_its_digits():
@@ -301,6 +308,7 @@ def test_table_of_categorical_losses_from_probabilities(k, p, cap, expected):
 def test_a_perfect_forecast_costs_zero_and_not_minus_zero():
     losses = [
         binary_from_probability(np.array([0.0, 1.0]), np.array([0.0, 1.0])),
+        binary_from_probability(np.array([0, 1]), np.array([0.0, 1.0]), soft=False),
         binary_from_logit(np.array([0.0, 1.0]), np.array([-INF, INF])),
         categorical_from_probabilities(np.array([0]), np.array([[1.0, 0.0]])),
         categorical_from_logits(np.array([0]), np.array([[INF, 0.0]])),

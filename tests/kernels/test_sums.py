@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from logloss_spark.kernels.sums import compensated_sum, sum_with_error, two_product, two_sum
+from logloss_spark.kernels.sums import compensated_sum, dot, split_at_head, sum_with_error, two_product, two_sum
 
 pytestmark = pytest.mark.filterwarnings("error")
 settings.register_profile("kernels", derandomize=True, deadline=None, database=None)
@@ -29,6 +29,16 @@ def test_a_sum_and_its_error_are_the_exact_sum(a, b):
 def test_a_product_and_its_error_are_the_exact_product(a, b):
     product, error = two_product(np.array([a]), np.array([b]))
     assert Fraction(float(product[0])) + Fraction(float(error[0])) == Fraction(a) * Fraction(b)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_heads_and_their_products_add_without_rounding(scale):
+    rng = np.random.default_rng(5)
+    x, y = scale * rng.gamma(0.5, size=1 << 15), rng.exponential(size=1 << 15)
+    (head, rest), (other, _) = split_at_head(x), split_at_head(y)
+    assert (head + rest == x).all()
+    assert Fraction(float(head.sum())) == sum(map(Fraction, head))
+    assert Fraction(dot(head, other)) == sum(Fraction(a) * Fraction(b) for a, b in zip(head, other, strict=True))
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(0, 9)), elements=st.floats(-1e200, 1e200)))
