@@ -7,7 +7,7 @@ remains, the answer is the reason, and Spark must read the table.
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -16,7 +16,7 @@ from os import PathLike, fspath
 from typing import Any, cast
 from urllib.parse import unquote
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, is_remote
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructType
 
@@ -44,6 +44,9 @@ PLAIN = {
     "spark.sql.sources.validatePartitionColumns": "true",
 }
 """Settings that change which rows or values Spark reads, and how they must be for workers to read the same."""
+
+BY_ID = "spark.sql.parquet.fieldId.read.enabled"
+"""The setting by which Spark finds columns by their ids."""
 
 FIELD_ID = "parquet.field.id"
 """What Spark calls the id of a column of Parquet in the metadata of its schema."""
@@ -242,12 +245,12 @@ def check_plain(df: DataFrame) -> None:
         raise DoubtError("it is a stream")
     if df.storageLevel.useMemory or df.storageLevel.useDisk:
         raise DoubtError("it is cached, and its files may have changed since")
-    settings = df.sparkSession.conf.getAll
+    settings = settings_of(df.sparkSession, [*PLAIN, BY_ID])
     for key, value in PLAIN.items():
         if settings.get(key, value).lower() != value.lower():
             raise DoubtError(f"{key} is {settings[key]}")
     # Delta's session extension switches this on; it matters where a schema has such ids.
-    if settings.get("spark.sql.parquet.fieldId.read.enabled") == "true" and FIELD_ID in df.schema.json():
+    if settings.get(BY_ID) == "true" and FIELD_ID in df.schema.json():
         raise DoubtError("its columns are found by their ids in the files")
     names = [name.lower() for name in df.columns]
     if len(set(names)) < len(names):
@@ -257,6 +260,15 @@ def check_plain(df: DataFrame) -> None:
             raise DoubtError(f"column '{visible(field.name)}' has a default value for files that lack it")
         if isinstance(field.dataType, StringType) and field.dataType != StringType():
             raise DoubtError(f"column '{visible(field.name)}' has a collation")
+
+
+def settings_of(spark: SparkSession, keys: Sequence[str]) -> Mapping[str, str]:
+    """Return those of some settings that have a value, which a client of Connect learns with one question for all."""
+    if is_remote():
+        return spark.conf.getAll
+    # To list all settings of a classic session takes a call to the JVM for each, and ten times as long.
+    found = {key: spark.conf.get(key, None) for key in keys}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def addresses_of(df: DataFrame) -> list[str]:
