@@ -48,7 +48,9 @@ LARGE = "large"
 
 
 class Sums(Protocol):
-    """What a worker adds up from batches."""
+    """What a worker adds up from batches, of which each column has at most so many numbers."""
+
+    batch: int
 
     def __len__(self) -> int:
         """How many groups there are."""
@@ -196,7 +198,7 @@ def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], mos
     found = sums()
     error, message, tables = None, None, None
     try:
-        for batch in batches_of(pieces, scan):
+        for batch in batches_of(pieces, scan, found.batch):
             found.add(batch)
             if len(found) > most:
                 error = LARGE
@@ -218,7 +220,7 @@ def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], mos
 def parts_of(pieces: Sequence[Piece], *, scan: Scan) -> Iterator[pa.RecordBatch]:
     """Sum the rows of a task, and hand parts over before they outgrow the memory; runs in a worker."""
     sums = sums_of_parts(scan.summation)
-    for batch in batches_of(pieces, scan):
+    for batch in batches_of(pieces, scan, sums.batch):
         sums.add(batch)
         if len(sums) > MOST_GROUPS:
             yield from sums.take()[0].to_batches()
@@ -230,19 +232,16 @@ def sums_of_parts(summation: Summation) -> Sums:
     return PairSums(summation) if summation.conventions.models else PartSums(summation)
 
 
-def batches_of(pieces: Sequence[Piece], scan: Scan) -> Iterator[pa.RecordBatch]:
-    """Read the batches of a task under the names of the roles."""
+def batches_of(pieces: Sequence[Piece], scan: Scan, numbers: int) -> Iterator[pa.RecordBatch]:
+    """Read the batches of a task under the names of the roles, with at most so many numbers in a column."""
     stored = list(dict.fromkeys(scan.columns.values()))
     places = [stored.index(name) for name in scan.columns.values()]
     texts = [name for name in stored if isinstance(scan.table.schema[name].dataType, StringType)]
     form = scan.summation.preparation.form
-    size = BATCH if form.scalar else max(BATCH // form.size, LEAST_BATCH)
+    size = numbers if form.scalar else max(numbers // form.size, LEAST_BATCH)
     for batch in read_batches(scan.table, pieces, stored, rows=size, dictionaries=texts):
         yield pa.RecordBatch.from_arrays([batch.column(place) for place in places], names=list(scan.columns))
 
-
-BATCH = 1 << 15
-"""The numbers of a batch in a column: arrays of this size stay in the cache of a core."""
 
 LEAST_BATCH = 1 << 10
 """The rows of a batch, at least: each costs a quarter of a millisecond, however few it has."""

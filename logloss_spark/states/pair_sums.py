@@ -15,11 +15,13 @@ from logloss_spark.states.groups import Groups, Ids
 from logloss_spark.states.parts import PartRows, as_table, in_columns, plain_sums, status_rows, summed, total_of
 from logloss_spark.states.schema import PAIR, TOTAL, totals_of
 from logloss_spark.states.slice_ids import SliceIds
-from logloss_spark.states.summing import Summation
+from logloss_spark.states.summing import BATCH, Summation
 
 
 class PairSums:
     """The sums of the batches that were added so far, per challenger."""
+
+    batch = BATCH
 
     def __init__(self, summation: Summation) -> None:
         self.summation = summation
@@ -44,11 +46,19 @@ class PairSums:
         losses = losses_of(ready, self.summation.preparation)
         of_baseline = addends_of_baseline(ready.weight, losses[0])
         everyone = first_reason(ready.statuses)
-        shared = self.summation.conventions.rows == "shared"
         for place in range(1, len(ready.scores)):
-            status = first_reason((ready.statuses[0], ready.statuses[place])) if shared else everyone
+            status = first_reason((ready.statuses[0], ready.statuses[place])) if self._shared else everyone
             sums = addends_of_challenger(ready, place, losses, self.summation.preparation)
-            self._add_pairs(place, ready, status, slices, of_baseline | sums)
+            self._add_pairs(place, ready, status, slices, of_baseline | sums if self._counts(place) else sums)
+
+    @property
+    def _shared(self) -> bool:
+        """Whether each challenger has rows of its own."""
+        return self.summation.conventions.rows == "shared"
+
+    def _counts(self, place: int) -> bool:
+        """Whether rows are counted with this challenger. What all have in common is summed with the first alone."""
+        return self._shared or place == 1
 
     def _add_pairs(self, place: int, ready: Ready, status: Codes, slices: Ids, sums: dict[str, Array]) -> None:
         """Add the pairs of each row with one challenger."""
@@ -58,13 +68,15 @@ class PairSums:
         of_class = slices * form.size + (0 if form.soft_labels else ready.label)
         scored = ready.summed(status)
         if not scored.all():
-            left_out = ~scored
-            keys = slices[left_out] * len(STATUSES) + status[left_out]
-            self._statuses[place - 1].add(keys, [], slices=known)
+            if self._counts(place):
+                left_out = ~scored
+                keys = slices[left_out] * len(STATUSES) + status[left_out]
+                self._statuses[place - 1].add(keys, [], slices=known)
             of_pair, of_class = of_pair[scored], of_class[scored]
             sums = {name: addend[scored] for name, addend in sums.items()}
         pairs.add(of_pair, sums.items(), slices=known)
-        classes.add(of_class, [], slices=known)
+        if self._counts(place):
+            classes.add(of_class, [], slices=known)
 
     def take(self) -> list[pa.Table]:
         """The rows of the state's parts; the sums begin anew."""
@@ -74,31 +86,36 @@ class PairSums:
 
     def _rows(self) -> Iterator[PartRows]:
         conventions = self.summation.conventions
-        shared = conventions.rows == "shared"
-        for place, model in enumerate(conventions.models[1:]):
-            pairs = self._pairs[place]
-            # What all challengers have in common is counted once, with the first of them, and has no model.
-            counted = shared or not place
-            owner = model if shared else None
+        common: dict[str, Array] = {}
+        for place, model in enumerate(conventions.models[1:], start=1):
+            pairs, statuses, classes = (each[place - 1] for each in (self._pairs, self._statuses, self._classes))
+            counted = self._counts(place)
+            # What all challengers have in common has no model.
+            owner = model if self._shared else None
             if counted:
-                for found in status_rows(self._statuses[place]):
+                for found in status_rows(statuses):
                     yield of_model(found, owner)
-                yield of_model(total_of(self._statuses[place]), None)
+                yield of_model(total_of(statuses), None)
             if not len(pairs):
                 continue
             slices = pairs.keys // pairs.stride
-            sums = in_columns(pairs)
+            sums = in_columns(pairs) | common
             full = sums | plain_sums(sums)
             if counted:
                 yield of_model(summed(STATUSES[0], slices, None, {"n": full["n"]}), owner)
-                classes = self._classes[place]
                 keys = classes.keys
                 counts = {"n": classes.counts.astype(np.float64)}
                 yield of_model(summed("class", keys // classes.stride, keys % classes.stride, counts), owner)
                 totals = {name: full[name].sum(keepdims=True) for name in ("n", *totals_of(conventions))}
                 yield PartRows(TOTAL, np.array([-1]), None, totals)
+            if not self._shared:  # the same rows in the same order: pairs of all challengers have the same groups
+                common = {name: sums[name] for name in OF_BASELINE}
             columns = {name: sums[f"{name}_high"] if f"{name}_high" in sums else sums[name] for name in ("n", *PAIR)}
             yield of_model(summed("pair", slices, pairs.keys % pairs.stride, columns), model)
+
+
+OF_BASELINE = ("w_high", "w_low", "w2", "wa_high", "wa_low")
+"""The sums of `addends_of_baseline`, and of w where it has none."""
 
 
 def of_model(rows: PartRows, model: str | None) -> PartRows:

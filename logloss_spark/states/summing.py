@@ -53,11 +53,17 @@ class Summation:
     most_scores: int = 0
 
 
+BATCH = 1 << 14
+"""The numbers of a batch in a column: the cache of a core holds more of the thirty arrays that a batch needs than of
+twice as long ones. Of forecasts by class a batch has twice as many numbers, because each batch takes some time, too."""
+
+
 class PartSums:
     """The sums of the batches that were added so far."""
 
     def __init__(self, summation: Summation) -> None:
         self.summation = summation
+        self.batch = BATCH if summation.preparation.form.scalar else 2 * BATCH
         self._start()
 
     def _start(self) -> None:
