@@ -278,7 +278,9 @@ def arrow_kl_divergence(p: pa.Array, q: pa.Array) -> pa.Array:
 
 def is_forecast(p: pa.Array) -> Mask:
     """Rows that are a probability, or a distribution of any length."""
-    wrong = nulls(p) | entries_that(np.isnan, p)
+    missing, wrong = nulls(p), entries_that(np.isnan, p)
+    if missing is not None:
+        wrong = wrong | missing
     if not is_list(p):
         return ~(wrong | outside_unit_interval(numbers(p, 1)))
     slack = allowed(SUM_TOLERANCE, longest(p))

@@ -14,7 +14,7 @@ from logloss_spark.kernels.sums import Array, compensated_sum
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
-Reasons = dict[str, Mask]
+Reasons = dict[str, Mask | None]
 
 MEANING: Mapping[str, str] = {
     "ok": "The row is scored.",
@@ -50,29 +50,31 @@ class Numbers:
     ----------
     values : array of shape (n,) or (n, K)
         Where a row is null, or its list has another length than K, it holds any numbers.
-    null, nan : arrays of shape (n,)
-        Whether the row, or an entry of its list, is null; is NaN.
-    misfit : array of shape (n,)
+    null : array of shape (n,), or None if no row is
+        Whether the row, or an entry of its list, is null.
+    nan : array of shape (n,), optional
+        Whether the row, or an entry of its list, is NaN. If it is None, `values` tell.
+    misfit : array of shape (n,), or None if no row is
         Whether the list of the row has more or fewer than K entries.
     """
 
     values: npt.NDArray[Any]
-    null: Mask
-    nan: Mask
-    misfit: Mask
+    null: Mask | None = None
+    nan: Mask | None = None
+    misfit: Mask | None = None
 
-    @classmethod
-    def of(cls, values: npt.NDArray[Any], null: Mask | None = None) -> "Numbers":
-        """The column of an array whose lists all have K entries.
+    def is_nan(self) -> Mask:
+        """Whether each row, or an entry of its list, is NaN.
 
         Examples
         --------
-        >>> Numbers.of(np.array([[0.2, 0.8], [np.nan, 0.5]])).nan.tolist()
+        >>> Numbers(np.array([[0.2, 0.8], [np.nan, 0.5]])).is_nan().tolist()
         [False, True]
         """
-        nan = np.isnan(values)
-        none = np.zeros(len(values), bool)
-        return cls(values, none if null is None else null, nan.any(axis=1) if nan.ndim == 2 else nan, none)
+        if self.nan is not None:
+            return self.nan
+        nan = np.isnan(self.values)
+        return np.asarray(nan.any(axis=1) if nan.ndim == 2 else nan)
 
 
 def statuses(
@@ -105,7 +107,7 @@ def statuses(
     Examples
     --------
     >>> labels, scores = np.array([1, 0, 7]), np.array([0.9, 1.5, np.nan])
-    >>> found = statuses(Numbers.of(labels), Numbers.of(scores), kind="probability")
+    >>> found = statuses(Numbers(labels), Numbers(scores), kind="probability")
     >>> [STATUSES[code] for code in found]
     ['ok', 'prediction_range', 'unknown_label']
     """
@@ -127,25 +129,30 @@ def statuses(
 def is_plain(label: Numbers, prediction: Numbers, kind: str, weight: Numbers | None) -> bool:
     """Whether labels of two classes, forecasts that are one number, and weights are all valid: it takes a moment."""
     values = prediction.values
-    if values.ndim == 2 or not len(values) or any(column.null.any() for column in (label, prediction)):
+    if values.ndim == 2 or not len(values) or has_nulls(label) or has_nulls(prediction):
         return False
     lowest, highest = (0.0, 1.0) if kind == "probability" else (-np.inf, np.inf)
-    if weight is not None and (weight.null.any() or not (weight.values.min() >= 0 and weight.values.max() < np.inf)):
+    if weight is not None and (has_nulls(weight) or not (weight.values.min() >= 0 and weight.values.max() < np.inf)):
         return False
     labels = label.values
     return bool(labels.min() >= 0 and labels.max() < 2 and values.min() >= lowest and values.max() <= highest)
+
+
+def has_nulls(column: Numbers) -> bool:
+    """Whether a row of a column is null."""
+    return column.null is not None and bool(column.null.any())
 
 
 def class_reasons(label: Numbers, size: int) -> Reasons:
     """The reasons why the index of a class cannot be scored, each with its rows."""
     with np.errstate(invalid="ignore"):
         known = (label.values >= 0) & (label.values < size)
-    return {"null_label": label.null, "nan_label": label.nan, "unknown_label": ~known}
+    return {"null_label": label.null, "nan_label": label.is_nan(), "unknown_label": ~known}
 
 
 def share_reasons(label: Numbers, slack: float) -> Reasons:
     """The reasons why a soft label, a share or a distribution, cannot be scored."""
-    reasons = {"null_label": label.null, "nan_label": label.nan}
+    reasons = {"null_label": label.null, "nan_label": label.is_nan()}
     if label.values.ndim == 1:
         return reasons | {"label_range": outside_unit_interval(label.values)}
     return reasons | {
@@ -158,7 +165,7 @@ def share_reasons(label: Numbers, slack: float) -> Reasons:
 def prediction_reasons(prediction: Numbers, kind: str, slack: float) -> Reasons:
     """The reasons why a prediction cannot be scored."""
     values = prediction.values
-    reasons = {"null_prediction": prediction.null, "nan_prediction": prediction.nan}
+    reasons = {"null_prediction": prediction.null, "nan_prediction": prediction.is_nan()}
     if values.ndim == 1:
         return reasons | ({"prediction_range": outside_unit_interval(values)} if kind == "probability" else {})
     reasons["prediction_length"] = prediction.misfit

@@ -35,15 +35,14 @@ def entries(values: pa.Array, size: int) -> Numbers:
     """A column of numbers, or of lists with one entry per class."""
     found = numbers(values, size)
     if not is_list(values):
-        return Numbers(found, nulls(values), np.isnan(found), np.zeros(len(values), bool))
+        return Numbers(found, nulls(values))
     return Numbers(found, nulls(values), entries_that(np.isnan, values), lengths(values) != size)
 
 
 def indices(label: pa.Array, classes: Sequence[Label]) -> Numbers:
     """A column of hard labels, as indices of their classes; -1 where a label is none of them."""
-    none = np.zeros(len(label), bool)
-    nan = np.isnan(numbers(label, 1)) if pa.types.is_floating(label.type) else none
-    return Numbers(numbers(class_of(label, classes), 1), nulls(label), nan, none)
+    nan = np.isnan(numbers(label, 1)) if pa.types.is_floating(label.type) else None
+    return Numbers(numbers(class_of(label, classes), 1), nulls(label), nan)
 
 
 def class_of(label: pa.Array, classes: Sequence[Label]) -> pa.Array:
@@ -66,12 +65,14 @@ def lengths(values: pa.Array) -> npt.NDArray[np.int64]:
     return values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
 
 
-def nulls(values: pa.Array) -> Mask:
-    """Rows that are null, or have a null entry."""
-    missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else np.zeros(len(values), bool)
-    if not is_list(values):
+def nulls(values: pa.Array) -> Mask | None:
+    """Rows that are null, or have a null entry; None if there are none."""
+    missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
+    entries_of_lists = values.flatten() if is_list(values) else None
+    if entries_of_lists is None or not entries_of_lists.null_count:
         return missing
-    return missing | any_entry(values, values.flatten().is_null().to_numpy(zero_copy_only=False))
+    inside = any_entry(values, entries_of_lists.is_null().to_numpy(zero_copy_only=False))
+    return inside if missing is None else inside | missing
 
 
 def entries_that(found: Callable[[Array], Mask], values: pa.Array) -> Mask:

@@ -18,9 +18,9 @@ from logloss_spark.kernels.terms import score_of
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.arrow import dense_lists
 from logloss_spark.rows.arrow_labels import class_indices
-from logloss_spark.rows.arrow_status import entries
+from logloss_spark.rows.arrow_status import entries, nulls
 from logloss_spark.rows.buckets import buckets_of
-from logloss_spark.rows.casts import as_doubles, nulls
+from logloss_spark.rows.casts import as_doubles
 from logloss_spark.rows.form import Form
 from logloss_spark.rows.weights import SMALLEST
 from logloss_spark.scoring import Scoring, allowed
@@ -141,9 +141,8 @@ def label_of(batch: pa.RecordBatch, preparation: Preparation) -> Numbers:
     if form.soft_labels:
         return numbers_of(batch, roles.label, form.size)
     label = batch[str(roles.label)]
-    none = np.zeros(len(label), bool)
-    nan = np.isnan(floats(label)) if pa.types.is_floating(label.type) else none
-    return Numbers(class_indices(label, form.classes), nulls(label), nan, none)
+    nan = np.isnan(floats(label)) if pa.types.is_floating(label.type) else None
+    return Numbers(class_indices(label, form.classes), nulls(label), nan)
 
 
 def numbers_of(batch: pa.RecordBatch, columns: Columns, size: int) -> Numbers:
@@ -151,12 +150,8 @@ def numbers_of(batch: pa.RecordBatch, columns: Columns, size: int) -> Numbers:
     if isinstance(columns, str):
         return entries(scores_as_doubles(batch[columns]), size)
     each = [entries(as_doubles(batch[name]), 1) for name in columns]
-    return Numbers(
-        np.stack([column.values for column in each], axis=1),
-        np.logical_or.reduce([column.null for column in each]),
-        np.logical_or.reduce([column.nan for column in each]),
-        np.zeros(batch.num_rows, bool),
-    )
+    null = [column.null for column in each if column.null is not None]
+    return Numbers(np.stack([column.values for column in each], axis=1), np.logical_or.reduce(null) if null else None)
 
 
 def scores_as_doubles(values: pa.Array) -> pa.Array:

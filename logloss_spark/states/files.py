@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from logloss_spark.errors import DataError, MissingInputError, SpecError, UnreadableError
 from logloss_spark.io.files import FileTable, files_of
@@ -37,7 +37,13 @@ HELD_GROUPS = 600_000
 HELD_TASKS = 64
 """The most tasks whose results are handed to the driver. Beyond, each could hand over but little."""
 
-ANSWER = "error string, message string, tables array<binary>"
+ANSWER = StructType(
+    [
+        StructField("error", StringType()),
+        StructField("message", StringType()),
+        StructField("tables", ArrayType(BinaryType())),
+    ]
+)
 """What a task answers: its sums as Arrow tables, or the name of an error and its message."""
 
 ERRORS = {kind.__name__: kind for kind in (DataError, MissingInputError, SpecError, UnreadableError)}

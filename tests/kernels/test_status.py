@@ -28,16 +28,16 @@ def test_a_row_gets_the_first_reason_why_it_cannot_be_scored(form):
 
 
 def test_a_row_without_a_cluster_cannot_be_scored_and_any_other_reason_comes_first():
-    label, score = Numbers.of(np.array([1, 1, 7])), Numbers.of(np.full(3, 0.5))
+    label, score = Numbers(np.array([1, 1, 7])), Numbers(np.full(3, 0.5))
     found = statuses(label, score, kind="probability", null_cluster=np.array([False, True, True]))
     assert [STATUSES[code] for code in found] == ["ok", "null_cluster", "unknown_label"]
 
 
 def test_every_margin_but_null_and_nan_is_scored():
     margins = np.array([[-2.0, 2.0], [math.inf, -math.inf], [0.0, math.nan]])
-    label = Numbers.of(np.array([1, 0, 1]))
+    label = Numbers(np.array([1, 0, 1]))
     for score in (margins, margins[:, 1]):
-        found = statuses(label, Numbers.of(score), kind="margin")
+        found = statuses(label, Numbers(score), kind="margin")
         assert [STATUSES[code] for code in found] == ["ok", "ok", "nan_prediction"]
 
 
@@ -50,14 +50,12 @@ def test_no_row_makes_it_raise_or_warn(label, score, kind):
     for entries in (slice(None), 0):
         for soft in (False, True):
             labels = label[:, entries] if soft else label[:, 0]
-            weight = Numbers.of(score[:, 1])
-            found = statuses(
-                Numbers.of(labels), Numbers.of(score[:, entries]), kind=kind, soft_labels=soft, weight=weight
-            )
+            weight = Numbers(score[:, 1])
+            found = statuses(Numbers(labels), Numbers(score[:, entries]), kind=kind, soft_labels=soft, weight=weight)
             assert found.shape == (3,)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3)])
 def test_no_rows_have_no_statuses(shape):
-    nothing = Numbers.of(np.zeros(shape))
+    nothing = Numbers(np.zeros(shape))
     assert statuses(nothing, nothing, kind="probability", soft_labels=True).shape == (0,)

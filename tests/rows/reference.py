@@ -41,7 +41,7 @@ def terms_of(
 def numbers_of(column: Column, size: int) -> Numbers:
     """A column of numbers, or of lists which should have so many entries."""
     if isinstance(column, np.ndarray):
-        return Numbers.of(column)
+        return Numbers(column)
     lists = [value if isinstance(value, list) else [value] for value in column]
     null = np.array([None in entries for entries in lists])
     nan = np.array([any(entry != entry for entry in entries) for entries in lists])
