@@ -89,9 +89,8 @@ class Groups:
             wider[: len(self._known)] = self._known
             self._known = wider
         group = self._known.take(keys)
-        fresh = keys[group < 0]
-        if fresh.size:
-            new = np.unique(fresh)
+        if group.min() < 0:
+            new = np.unique(keys[group < 0])
             self._known[new] = self._size + np.arange(len(new), dtype=np.int32)
             self._append(new)
             group = self._known.take(keys)

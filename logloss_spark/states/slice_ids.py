@@ -12,6 +12,9 @@ from logloss_spark.states.groups import Ids
 MOST_CODES = 1 << 20
 """The most combinations of a batch's values that are looked up in a table. More are found by sorting the rows."""
 
+FEW_CODES = 64
+"""So few combinations get their numbers sooner than it takes to find which of them a batch has."""
+
 ALL = np.zeros(1, dtype=np.int64)
 """The indices of a column of one value; any number of rows has them."""
 
@@ -46,16 +49,17 @@ class SliceIds:
         if not rows:
             return np.empty(0, dtype=np.int64)
         coded = [encoded(column) for column in columns]
-        code = ALL
-        for indices, values in coded:
-            if len(values) > 1:
-                code = code * len(values) + indices
-        code = np.broadcast_to(code, rows)
+        several = [(indices, len(values)) for indices, values in coded if len(values) > 1]
+        code, _ = several[0] if several else (np.broadcast_to(ALL, rows), 1)
+        for indices, count in several[1:]:
+            code = code * count + indices
         combinations = math.prod(len(values) for _, values in coded)
         if combinations <= MOST_CODES:
-            seen = np.zeros(combinations, dtype=bool)
-            seen[code] = True
-            present = np.flatnonzero(seen)
+            present = np.arange(combinations)
+            if combinations > FEW_CODES:
+                seen = np.zeros(combinations, dtype=bool)
+                seen[code] = True
+                present = np.flatnonzero(seen)
             number = np.zeros(combinations, dtype=np.int64)
             number[present] = self._numbers_of(present, coded)
             return number.take(code)
