@@ -1,11 +1,11 @@
 """Column functions for queries: the score of each row, from Python and from SQL.
 
-They take names or columns of any numeric, boolean or string type, arrays and (from Spark 4.1 on) ML vectors. They learn
-the types from the data. A row that cannot be scored gives null; `row_status` says why.
+They take names or columns of any numeric, boolean or string type, arrays and ML vectors. They learn the types from the
+data. A row that cannot be scored gives null; `row_status` says why.
 
 If a plan reads an ML vector column from Parquet, Spark 4.3 fails under any Python function unless
 `spark.sql.execution.arrow.pythonUDF.columnarInput.enabled` is false. Sessions that this package makes set it to false.
-Spark 4.0 has Pandas UDFs alone, in which a NaN looks like a null: `row_status` then calls it a null.
+Spark 4.0 has Pandas UDFs alone, in which a NaN looks like a null: in SQL `row_status` calls it a null there.
 
 Examples
 --------
@@ -127,7 +127,7 @@ def row_status(
 
     Returns
     -------
-    Column of string. On Spark 4.0 a null number is reported as NaN: Python cannot tell them apart there.
+    Column of string
     """
     scoring = Scoring(
         kind=kind,
@@ -135,7 +135,7 @@ def row_status(
         soft_labels=soft_labels,
         sum_tolerance=sum_tolerance,
     )
-    words = vectorised(partial(arrow_row_status, scoring), "string")
+    words = vectorised(partial(arrow_row_status, scoring), "string", nulls=True)
     return words(label, one_column(prediction), *([] if weight is None else [weight])).alias("row_status")
 
 

@@ -3,18 +3,20 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from mpmath import mp, mpf
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logloss_spark import functions as L
+from logloss_spark.scoring import Scoring
 
 LN_10 = float(np.log(10.0))
+BINARY = Scoring(classes=(0, 1))
 
-
-OF_NAN = "nan_prediction" if hasattr(F, "arrow_udf") else "null_prediction"
-"""What `row_status` says of a NaN; the Pandas UDFs of Spark 4.0 see a null in its place."""
+OF_NAN_IN_SQL = "nan_prediction" if hasattr(F, "arrow_udf") else "null_prediction"
+"""What `row_status` says of a NaN in SQL; the Pandas UDFs of Spark 4.0 see a null in its place."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,24 @@ def test_row_status_says_why(table: DataFrame) -> None:
         "unknown_label",
         "null_label",
     ]
-    assert values(table, L.row_status("y", "p")) == ["ok", "ok", "ok", "null_label", OF_NAN]
+    assert values(table, L.row_status("y", "p")) == ["ok", "ok", "ok", "null_label", "nan_prediction"]
+
+
+def test_entries_of_arrays_may_be_of_any_numeric_type_and_null() -> None:
+    one = pa.array([1, 1])
+    for type_ in (pa.int32(), pa.bool_(), pa.float32(), pa.decimal128(38, 2)):
+        score = pa.array([[0, 1], [None, 1]], pa.list_(pa.int64())).cast(pa.list_(type_))
+        assert L.arrow_cross_entropy(BINARY, one, score).to_pylist() == [0.0, None], type_
+        assert L.arrow_row_status(BINARY, one, score).to_pylist() == ["ok", "null_prediction"], type_
+    for nothing in (pa.nulls(2), pa.array([[None], [None]])):
+        assert L.arrow_cross_entropy(BINARY, one, nothing).to_pylist() == [None, None]
+    assert L.arrow_row_status(BINARY, one, pa.nulls(2)).to_pylist() == ["null_prediction"] * 2
+
+
+def test_floats_are_scored_as_doubles() -> None:
+    p = pa.array([0.1, 0.3], pa.float32())
+    found = L.arrow_cross_entropy(BINARY, pa.array([1, 0]), p).to_pylist()
+    assert found == L.arrow_cross_entropy(BINARY, pa.array([1, 0]), p.cast(pa.float64())).to_pylist()
 
 
 def test_a_list_of_columns_is_one_per_class(table: DataFrame) -> None:
@@ -102,4 +121,4 @@ def test_sql_says_the_same_as_python(spark: SparkSession, table: DataFrame) -> N
     assert row is not None
     assert row.loss == pytest.approx(2 * LN_10 / 3, rel=1e-15)
     assert row.h == pytest.approx(np.log(2), rel=1e-15)
-    assert (row.kl, row.status) == (0.0, OF_NAN)
+    assert (row.kl, row.status) == (0.0, OF_NAN_IN_SQL)

@@ -57,7 +57,7 @@ def test_ten_classes_score_as_in_scikit_learn(spark: SparkSession, engine: str) 
 def test_a_fit_finds_the_penalised_model_that_scikit_learn_finds(spark: SparkSession, data) -> None:
     x, y = StandardScaler().fit_transform(data().data), data().target
     theirs = LogisticRegression(C=1 / (0.01 * len(y)), solver="newton-cg", tol=1e-10, max_iter=1000).fit(x, y)
-    table = spark.createDataFrame(pd.DataFrame({"x": list(x), "y": y}))
+    table = spark.createDataFrame(pd.DataFrame({"x": x.tolist(), "y": y}))
     model = ls.fit_logistic(table, features="x", label="y", reg_param=0.01, standardization=False)
     # Both stop near the optimum: their gradients are below 1e-8, the curvature is 0.01 or more.
     np.testing.assert_allclose(model.coefficients, theirs.coef_, atol=1e-6)

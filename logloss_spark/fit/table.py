@@ -191,7 +191,7 @@ def invalid_training_rows(table: TrainingTable) -> DataFrame:
     """
     df = table.source
     columns = {name: F.col(f"`{INNER}`.`{name}`") for name in table.table.columns}
-    status = vectorised(partial(training_statuses, names=tuple(columns), form=table.form), "string")
+    status = vectorised(partial(training_statuses, names=tuple(columns), form=table.form), "string", nulls=True)
     kept = [place for place, name in enumerate(df.columns) if name.casefold() != ROW_STATUS]
     whole = with_index_names(df).select(*[index_name(place) for place in kept], F.struct(*table.columns).alias(INNER))
     judged = whole.withColumn(ROW_STATUS, status(*columns.values()))

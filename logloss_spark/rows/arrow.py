@@ -57,13 +57,13 @@ def numbers(values: pa.Array, size: int) -> Array:
     """An Arrow array as NumPy: of shape (n,), or (n, size) for lists. A list of another length becomes NaNs."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
-    if pa.types.is_decimal(values.type):
+    if pa.types.is_decimal(values.type) or pa.types.is_floating(values.type) or pa.types.is_null(values.type):
         values = as_doubles(values)
     if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
         if values.null_count:
             values = values.fill_null(-1 if pa.types.is_integer(values.type) else np.nan)
         return values.to_numpy(zero_copy_only=False)
-    entries = values.flatten().fill_null(np.nan).to_numpy(zero_copy_only=False)
+    entries = as_doubles(values.flatten()).fill_null(np.nan).to_numpy(zero_copy_only=False)
     lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     if (lengths == size).all():
         return entries.reshape(-1, size)

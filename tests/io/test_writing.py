@@ -27,7 +27,7 @@ def table(spark: SparkSession, size: int) -> DataFrame:
 
 
 def failing(spark: SparkSession) -> DataFrame:
-    return spark.range(1).select(F.raise_error(F.lit("a row that cannot be read")).alias("id"))
+    return spark.range(1).select(F.raise_error(F.lit("a row that cannot be read")).cast("long").alias("id"))
 
 
 def refused(spark: SparkSession, folder: Path, match: str, **how: object) -> None:
