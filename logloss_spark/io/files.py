@@ -23,6 +23,7 @@ from pyspark.sql.types import StringType, StructType
 from logloss_spark.errors import SpecError
 from logloss_spark.io.catalog import catalog_root, check_partitions
 from logloss_spark.io.doubts import DoubtError, doubtful
+from logloss_spark.io.names import quoted
 from logloss_spark.io.partitions import partition_fields, partition_texts, partition_values, partitions_that_meet
 from logloss_spark.io.places import is_on_this_disk, literal, overlap, without_scheme
 from logloss_spark.io.session import active_session
@@ -328,7 +329,13 @@ def check_steps(df: DataFrame) -> None:
 def is_same(df: DataFrame, path: str, schema: StructType) -> bool:
     """Whether a table is what Spark reads from a path with a schema, but for the names of columns."""
     try:
-        return df.sameSemantics(df.sparkSession.read.schema(schema).parquet(literal(path)))
+        read = df.sparkSession.read.schema(schema).parquet(literal(path))
+        if df.sameSemantics(read):
+            return True
+        # Spark 4.0 tells a table whose columns are renamed from the table itself.
+        names = zip(schema.names, df.columns, strict=True)
+        columns = [quoted(old) if old == new else quoted(old).alias(new) for old, new in names]
+        return schema.names != df.columns and df.sameSemantics(read.select(*columns))
     except Exception as error:
         if not from_spark(error):
             raise
