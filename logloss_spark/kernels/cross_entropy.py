@@ -141,11 +141,12 @@ def log_of_happened(y: npt.NDArray[Any], p: Array) -> Array:
     happened = np.asarray(absent - p)  # 1 - p, or -p, which has no rest
     absent -= happened
     absent -= p
-    rest = np.divide(absent, np.abs(happened, out=happened), out=absent)
+    with np.errstate(all="ignore"):
+        rest = np.divide(absent, np.abs(happened, out=happened), out=absent)
+        log = np.log(happened, out=happened)
     undefined = np.isnan(rest)
     if undefined.any():  # 0/0 of what happened with probability 0
         rest[undefined] = 0.0
-    log = np.log(happened, out=happened)
     log += rest
     return log
 
