@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -59,6 +59,31 @@ from logloss_spark.states.store import Snapshot
 from logloss_spark.store import Plan, Store, due_of, within_units
 
 
+@dataclass(frozen=True)
+class RunOnStore:
+    """A run that evaluates units of a table: what it was asked, what it reads, and what is due.
+
+    Attributes
+    ----------
+    source : where the rows are read from
+    table : all rows of the table
+    files : the files that workers may read themselves, or why they must not; None where nobody asked
+    roles : which columns mean what; the store's units are slices, too
+    """
+
+    spark: SparkSession
+    config: EvaluateConfig
+    given: Namespace
+    source: Input
+    table: DataFrame
+    files: FileTable | str | None
+    roles: Roles
+    store: Store
+    section: StoreSection
+    units: Sequence[Unit]
+    plan: Plan
+
+
 def evaluate_due(
     spark: SparkSession,
     config: EvaluateConfig,
@@ -67,66 +92,85 @@ def evaluate_due(
     read: tuple[DataFrame, FileTable | str | None],
 ) -> Outcome:
     """Evaluate the units of a table that are due, and store their states and metrics in one step."""
-    section, asked, (table, files) = config.store, config.evaluate, read
+    section, (table, files) = config.store, read
     assert section is not None
     store, units = section.open(), units_of(table, files, section.unit)
     roles = replace(config.roles, by=within_units(section.unit, config.roles.sets))
     plan = plan_of(store, config, given, roles, units)
-    notes = notes_on_plan(plan, len(units))
-    details: dict[str, Any] = {"due": records_of_plan(plan)}
     if not plan.base.units:
         check_any(len(units), config.input)
-    if given.dry_run or not plan.due:
-        nothing = Outcome(command="evaluate", inputs=(config.input.name,), details=details, notes=notes)
-        return nothing if given.dry_run else judged_again(spark, config, given, nothing, store)
-    verdicts: Sequence[Judged] = ()
-    if plan.keys:
-        due_rows, of_rows = rows_of_plan(plan, table, files, units)
-        rows = ready(spark, config, due_rows, of_rows, roles)
-        subjects = subjects_to_be(plan, conventions_of(rows))
-
-        def steps_of(evaluation: Evaluation) -> Steps:
-            states_of = states_with(store, plan, evaluation.state)
-            if len(subjects) > 1 and (config.gate or config.output.report):
-                new = [unit for subject in subjects for unit in subject.units if unit.run_id == plan.run_id]
-                states_of = taken_apart(states_of, plan.columns, new)
-
-            def judge() -> list[Judged]:
-                gate = config.gate
-                return judge_days(spark, subjects, states_of, gate, asked, given.run_date) if gate else []
-
-            def page(worst: Judged | None) -> Page:
-                if not subjects:  # a unit without a day, of a store of days
-                    whole = replace(evaluation.report_page(), title=config.title)
-                    return described(whole, given, None, config.input.name)
-                return page_of_store(config, given, subjects, states_of, worst)
-
-            def measure() -> Measurement | None:
-                return measured_for_dashboards(config, states_of(subjects[-1].units)) if subjects else None
-
-            def publish(outcome: Outcome) -> Outcome:
-                if isinstance(of_rows, FileTable):
-                    check_files_unchanged(plan, table, of_rows)
-                elif source is config.input:  # else a version of it was read, which stays
-                    now = read_input(spark, source, config.columns)
-                    listed = files_of_input(spark, now, source, config.columns, engine=asked.engine)
-                    check_unchanged(plan, units_of(now, listed, section.unit))
-                metrics = chosen_metrics(evaluation.state.measured(roles.sets, asked), asked.metrics)
-                return with_snapshot(outcome, section, store.publish(plan, evaluation.state, metrics))
-
-            return Steps(judge, page, measure, publish)
-
-        outcome, verdicts = evaluate_rows(spark, config, given, rows, steps_of)
-        notes += notes_on_days(verdicts, subjects)
-        details |= {"last_day": subjects[-1].day.isoformat()} if subjects and subjects[-1].day else {}
-    else:
-        outcome = Outcome(command="evaluate", inputs=(config.input.name,))
-        outcome = with_snapshot(outcome, section, store.publish(plan, None, None))
+    details: dict[str, Any] = {"due": records_of_plan(plan)}
+    nothing = Outcome(
+        command="evaluate", inputs=(config.input.name,), details=details, notes=notes_on_plan(plan, len(units))
+    )
+    if given.dry_run:
+        return nothing
+    if not plan.due:
+        return judged_again(spark, config, given, nothing, store)
+    run = RunOnStore(spark, config, given, source, table, files, roles, store, section, units, plan)
+    if not plan.keys:  # units have vanished, and no other is due
+        outcome = with_snapshot(nothing, section, store.publish(plan, None, None))
+        store.clean(section.keep_days)
+        return outcome
+    due_rows, of_rows = rows_of_plan(plan, table, files, units)
+    rows = ready(spark, config, due_rows, of_rows, roles)
+    subjects = subjects_to_be(plan, conventions_of(rows))
+    outcome, verdicts = evaluate_rows(
+        spark, config, given, rows, lambda evaluation: steps_of(run, subjects, of_rows, evaluation)
+    )
     store.clean(section.keep_days)
-    outcome = replace(outcome, details={**outcome.details, **details}, notes=(*notes, *outcome.notes))
     if verdicts and not is_withheld(judgement_of(worst_of(verdicts))):
         keep_verdicts(store, verdicts)
+    last = {"last_day": subjects[-1].day.isoformat()} if subjects and subjects[-1].day else {}
+    notes = (*nothing.notes, *notes_on_days(verdicts, subjects), *outcome.notes)
+    outcome = replace(outcome, details={**outcome.details, **details, **last}, notes=notes)
     return with_verdict(outcome, worst_of(verdicts), section, given)
+
+
+def steps_of(
+    run: RunOnStore, subjects: Sequence[Subject], files: FileTable | str | None, evaluation: Evaluation
+) -> Steps:
+    """Return what a run does with the evaluation of what is due: it judges each day, and publishes all in one step."""
+    config, states_of = run.config, states_of_run(run, subjects, evaluation.state)
+    reading, gate = config.evaluate, config.gate
+    return Steps(
+        judge=lambda: judge_days(run.spark, subjects, states_of, gate, reading, run.given.run_date) if gate else [],
+        page=lambda worst: page_of_run(run, subjects, states_of, evaluation, worst),
+        measure=lambda: measured_for_dashboards(config, states_of(subjects[-1].units)) if subjects else None,
+        publish=lambda outcome: publish_states(run, files, evaluation.state, outcome),
+    )
+
+
+def states_of_run(run: RunOnStore, subjects: Sequence[Subject], state: State) -> StatesOf:
+    """Return how to read the states of units, where `state` is that of the units that are due."""
+    states_of = states_with(run.store, run.plan, state)
+    if len(subjects) > 1 and (run.config.gate or run.config.output.report):
+        new = [unit for subject in subjects for unit in subject.units if unit.run_id == run.plan.run_id]
+        return taken_apart(states_of, run.plan.columns, new)
+    return states_of
+
+
+def page_of_run(
+    run: RunOnStore, subjects: Sequence[Subject], states_of: StatesOf, evaluation: Evaluation, worst: Judged | None
+) -> Page:
+    """Return the page of the report of a run."""
+    if not subjects:  # a unit without a day, of a store of days
+        whole = replace(evaluation.report_page(), title=run.config.title)
+        return described(whole, run.given, None, run.config.input.name)
+    return page_of_store(run.config, run.given, subjects, states_of, worst)
+
+
+def publish_states(run: RunOnStore, files: FileTable | str | None, state: State, outcome: Outcome) -> Outcome:
+    """Store the state and the metrics of what was due, unless its rows have changed meanwhile."""
+    config, plan = run.config, run.plan
+    if isinstance(files, FileTable):
+        check_files_unchanged(plan, run.table, files)
+    elif run.source is config.input:  # else a version of it was read, which stays
+        now = read_input(run.spark, run.source, config.columns)
+        listed = files_of_input(run.spark, now, run.source, config.columns, engine=config.evaluate.engine)
+        check_unchanged(plan, units_of(now, listed, run.section.unit))
+    metrics = chosen_metrics(state.measured(run.roles.sets, config.evaluate), config.evaluate.metrics)
+    return with_snapshot(outcome, run.section, run.store.publish(plan, state, metrics))
 
 
 def measured_for_dashboards(config: EvaluateConfig, state: State) -> Measurement:
