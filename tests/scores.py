@@ -8,7 +8,7 @@ from logloss_spark.states.conventions import Conventions
 from logloss_spark.states.entries import Entries, grouped_entries
 from logloss_spark.states.schema import BUCKET
 from logloss_spark.statistics.recalibration import of_buckets, of_cells, recalibrated
-from logloss_spark.tables.recalibration import Slices
+from logloss_spark.tables.recalibration import CellsOfSlices
 
 CONVENTIONS = Conventions("cross_entropy", "probability", (0, 1), True, False, "eps", 1e-15, VERSION, ("fold",))
 CAP = CONVENTIONS.cap
@@ -66,7 +66,7 @@ def slices_of(p, y, fold):
     cells, nothing = cells_of(p, y, fold=fold), np.zeros(0, dtype=int)
     buckets = Entries(cells.slices, nothing, nothing, {name: np.zeros(0) for name in BUCKET})
     sums = of_cells(cells.place, cells.sums, CAP), of_buckets(nothing, buckets.sums, CAP)
-    return Slices(cells, buckets, *sums, clustered=False)
+    return CellsOfSlices(cells, buckets, *sums, clustered=False)
 
 
 def fall_on(curve, p, y):

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, records_of
 from logloss_spark.app.gating import WITHHELD, check_gate, check_kept, is_withheld
 from logloss_spark.app.gating_days import (
-    Judged,
+    JudgedSubject,
     judgement_of,
     worst_of,
 )
@@ -190,8 +190,8 @@ class Steps:
     publish : does something more once all is written, and adds to the outcome; not called where all is withheld
     """
 
-    judge: Callable[[], Sequence[Judged]]
-    page: Callable[[Judged | None], Page]
+    judge: Callable[[], Sequence[JudgedSubject]]
+    page: Callable[[JudgedSubject | None], Page]
     measure: Callable[[], Measurement | None]
     publish: Callable[[Outcome], Outcome] = lambda outcome: outcome
 
@@ -218,7 +218,7 @@ def evaluate_rows(
     given: Namespace,
     rows: Rows,
     steps_of: Callable[[Evaluation], Steps],
-) -> tuple[Outcome, Sequence[Judged]]:
+) -> tuple[Outcome, Sequence[JudgedSubject]]:
     """Evaluate rows, judge them, write what the config asks for and publish it, unless it is withheld, and report.
 
     They are judged before anything is written: a rule that does not fit is an error, and leaves all as it was.

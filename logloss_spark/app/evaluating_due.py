@@ -11,7 +11,7 @@ from logloss_spark.app.choosing import chosen_metrics
 from logloss_spark.app.evaluating import EvaluateConfig, Steps, evaluate_rows, measurement_of, ready
 from logloss_spark.app.gating import is_withheld, published
 from logloss_spark.app.gating_days import (
-    Judged,
+    JudgedSubject,
     StatesOf,
     Subject,
     judge_days,
@@ -151,7 +151,11 @@ def states_of_run(run: RunOnStore, subjects: Sequence[Subject], state: State) ->
 
 
 def page_of_run(
-    run: RunOnStore, subjects: Sequence[Subject], states_of: StatesOf, evaluation: Evaluation, worst: Judged | None
+    run: RunOnStore,
+    subjects: Sequence[Subject],
+    states_of: StatesOf,
+    evaluation: Evaluation,
+    worst: JudgedSubject | None,
 ) -> Page:
     """Return the page of the report of a run."""
     if not subjects:  # a unit without a day, of a store of days
@@ -180,7 +184,7 @@ def measured_for_dashboards(config: EvaluateConfig, state: State) -> Measurement
     return measurement_of(first_slices(measured, most_rows, SLICES_FOR_DASHBOARDS).frame, sets, config.evaluate)
 
 
-def with_verdict(outcome: Outcome, worst: Judged | None, section: StoreSection, given: Namespace) -> Outcome:
+def with_verdict(outcome: Outcome, worst: JudgedSubject | None, section: StoreSection, given: Namespace) -> Outcome:
     """Publish the worst verdict on the days of a run, and return it in the outcome."""
     if worst is None or worst.subject is None:
         return outcome
@@ -232,7 +236,11 @@ def judged_again(
 
 
 def page_of_store(
-    config: EvaluateConfig, given: Namespace, subjects: Sequence[Subject], states_of: StatesOf, worst: Judged | None
+    config: EvaluateConfig,
+    given: Namespace,
+    subjects: Sequence[Subject],
+    states_of: StatesOf,
+    worst: JudgedSubject | None,
 ) -> Page:
     """Return the page of the report of a run on a store: of the day with the worst verdict, else of the last one."""
     assert config.store is not None

@@ -62,7 +62,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSubject:
     """What a gate says of a state.
 
     Attributes
@@ -77,12 +77,12 @@ class Judged:
     verdict: Verdict | None = None
 
 
-def worst_of(judged: Sequence[Judged]) -> Judged | None:
+def worst_of(judged: Sequence[JudgedSubject]) -> JudgedSubject | None:
     """The worst verdict; of equal ones the last. None where nothing was judged."""
     return min(reversed(judged), key=lambda one: VERDICTS.index(one.judgement.verdict), default=None)
 
 
-def judgement_of(judged: Judged | None) -> Judgement | None:
+def judgement_of(judged: JudgedSubject | None) -> Judgement | None:
     """The judgement alone."""
     return judged.judgement if judged else None
 
@@ -210,14 +210,14 @@ def judge_days(
     gate: Gate,
     reading: Reading,
     run_date: str | None,
-) -> list[Judged]:
+) -> list[JudgedSubject]:
     """Judge the last days of a run one after the other: each is compared with those before it that did not fail."""
-    found: list[Judged] = []
+    found: list[JudgedSubject] = []
     for subject in subjects[-MOST_JUDGED:]:
         earlier = [one.verdict for one in found if one.verdict]
         later = replace(subject, snapshot=subject.snapshot.judged(earlier))
         judgement = judged_subject(spark, later, states_of, gate, reading)
-        found.append(Judged(judgement, later, verdict_on(later, judgement, run_date)))
+        found.append(JudgedSubject(judgement, later, verdict_on(later, judgement, run_date)))
     return found
 
 
@@ -257,12 +257,12 @@ def verdict_on(subject: Subject, judgement: Judgement, run_date: str | None) -> 
     return Verdict(run_id=subject.facts["run_id"], verdict=judgement.verdict, document=document)
 
 
-def keep_verdicts(store: Store, judged: Sequence[Judged]) -> None:
+def keep_verdicts(store: Store, judged: Sequence[JudgedSubject]) -> None:
     """Store verdicts beside the runs that they are on, in one step."""
     store.judge([one.verdict for one in judged if one.verdict])
 
 
-def notes_on_days(judged: Sequence[Judged], subjects: Sequence[Subject]) -> tuple[str, ...]:
+def notes_on_days(judged: Sequence[JudgedSubject], subjects: Sequence[Subject]) -> tuple[str, ...]:
     """Sentences on the days of a run that were judged, where they are several, and on those that were not."""
     words = [f"{one.subject.day} {one.judgement.verdict}" for one in judged if one.subject and one.subject.day]
     left = subjects[: -len(judged)] if judged else ()

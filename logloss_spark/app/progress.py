@@ -46,7 +46,7 @@ def progress(spark: SparkSession, stream: TextIO | None = None) -> Iterator[None
     if not rewrites_lines(stream):
         yield
         return
-    line = Line(stream)
+    line = ProgressLine(stream)
     watched = reported if is_remote() else polled
     try:
         with watched(spark, line.show):
@@ -63,7 +63,7 @@ def rewrites_lines(stream: TextIO | None) -> bool:
     return in_notebook or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
-class Line:
+class ProgressLine:
     """A line that says how many tasks are done, written over with each new number. After `clear` it stays away."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -139,7 +139,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slices:
+class SlicesSection:
     """The grouping sets of a result.
 
     Parameters
@@ -197,7 +197,7 @@ def searched(state: State, asked: ReadingWithSearch) -> WorstSlices | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSection(Scoring, Tolerance, Slices):
+class ScoringSection(Scoring, Tolerance, SlicesSection):
     """How rows are scored, by which slices, and by what: arguments of `logloss_spark.evaluate` and `compare`.
 
     Parameters
@@ -212,7 +212,7 @@ class ScoringSection(Scoring, Tolerance, Slices):
     def __post_init__(self) -> None:
         Scoring.__post_init__(self)
         Tolerance.__post_init__(self)
-        Slices.__post_init__(self)
+        SlicesSection.__post_init__(self)
         check_engine(self.engine, self)
 
     def roles(self, columns: Renaming, **others: Any) -> Roles:

@@ -8,7 +8,7 @@ import pandas as pd
 from logloss_spark.fit.solvers import Step
 from logloss_spark.fit.status import Status
 from logloss_spark.report.bars import Bars
-from logloss_spark.report.page import Headline, Number, RowCounts
+from logloss_spark.report.page import Headline, KeyFigure, RowCounts
 from logloss_spark.report.text import NOTHING, View, alone, p_values
 from logloss_spark.rows.engines import Ran
 from logloss_spark.statistics.distributions import normal_quantile
@@ -184,12 +184,12 @@ def first_of_fit(report: Report, view: View) -> dict[str, Any]:
     headline = Headline(word.lower().capitalize(), sentence_on_end(report, why), "good" if report.converged else "bad")
     saved = 1.0 - report.normalized_entropy
     numbers = [
-        Number(
+        KeyFigure(
             name="log loss",
             value=alone(report.log_loss),
             meaning=f"nats a row of those fitted on; the class shares alone would cost {alone(report.label_entropy)}",
         ),
-        Number(
+        KeyFigure(
             name="normalized entropy",
             value=alone(report.normalized_entropy),
             meaning=f"of the base rate's loss: {abs(saved):.1%} {'less' if saved >= 0 else 'more'}",
@@ -197,7 +197,7 @@ def first_of_fit(report: Report, view: View) -> dict[str, Any]:
     ]
     if report.validation_loss is not None:
         held = f"log loss of {counted(report.held, 'row')} held out"
-        numbers.append(Number(name="validation loss", value=alone(report.validation_loss), meaning=held))
+        numbers.append(KeyFigure(name="validation loss", value=alone(report.validation_loss), meaning=held))
     rows = RowCounts(read=report.read, left_out=report.invalid, used="valid")
     remarks = [line for line in view.remarks if not line.startswith(LEFT_OUT)]  # its section on rows says it
     return {"headline": headline, "numbers": numbers, "rows": rows, "fit": replace(view, remarks=remarks)}

@@ -27,7 +27,7 @@ from logloss_spark.fit.batches import CODE, FeatureForm, training_statuses
 from logloss_spark.fit.files import FileRows
 from logloss_spark.fit.spec import Training
 from logloss_spark.io.files import FileTable, files_of
-from logloss_spark.rows.columns import Found, finder, index_name, with_index_names
+from logloss_spark.rows.columns import FoundColumn, finder, index_name, with_index_names
 from logloss_spark.rows.form import Fields, check_classes, is_number
 from logloss_spark.rows.inputs import entries_of_vector
 from logloss_spark.rows.labels import class_index
@@ -271,7 +271,7 @@ def find_features(placed: DataFrame, fields: Fields, training: Training) -> tupl
     return FeatureForm(size, sparse), names, "array" if filled else layout
 
 
-def declared_names(field: Found, column: str, width: int) -> tuple[str, ...]:
+def declared_names(field: FoundColumn, column: str, width: int) -> tuple[str, ...]:
     """The names of features from a vector's ML metadata, or else `features_0`, `features_1`, ..."""
     attributes = field.metadata.get("ml_attr", {}).get("attrs", {})
     named = {entry["idx"]: entry["name"] for group in attributes.values() for entry in group if "name" in entry}
@@ -330,7 +330,7 @@ def read_classes(placed: DataFrame, label: Column, name: str) -> tuple[Label, ..
     return tuple(sorted(classes, key=lambda value: (isinstance(value, str), value)))
 
 
-def class_code(field: Found, name: str, classes: tuple[Label, ...]) -> Column:
+def class_code(field: FoundColumn, name: str, classes: tuple[Label, ...]) -> Column:
     """The class of a label, 0..K-1, or the code, times -1, of the status that says why it has none."""
     label = field.column
     code = F.when(label.isNull(), -CODE["null_label"])

@@ -17,7 +17,7 @@ from logloss_spark.report.evaluations import (
 )
 from logloss_spark.report.first_screen import MOODS
 from logloss_spark.report.frames import Order, Ranked
-from logloss_spark.report.page import Headline, Number, RowCounts
+from logloss_spark.report.page import Headline, KeyFigure, RowCounts
 from logloss_spark.report.text import View, alone, cells, estimates, formatter, p_values
 from logloss_spark.rows.inputs import Rows
 from logloss_spark.rows.status import reasons_in
@@ -164,7 +164,7 @@ def headline_of_comparison(overall: pd.DataFrame) -> Headline:
     return Headline(word, sentence, MOODS.get(verdicts[0], ""))
 
 
-def numbers_of_comparison(overall: pd.DataFrame, coverage: Coverage) -> list[Number]:
+def numbers_of_comparison(overall: pd.DataFrame, coverage: Coverage) -> list[KeyFigure]:
     """Return the difference of the challenger with both losses; of several, the differences of the first three."""
     several = len(overall) > 1
     found = []
@@ -173,7 +173,7 @@ def numbers_of_comparison(overall: pd.DataFrame, coverage: Coverage) -> list[Num
         low, high = row["difference_low"], row["difference_high"]
         known = pd.notna(low) and pd.notna(high)
         found.append(
-            Number(
+            KeyFigure(
                 name=f"difference of {visible(row['challenger'])}" if several else "difference",
                 value=written(row["difference"]),
                 interval=f"{written(low)} to {written(high)}" if known else "",
@@ -186,7 +186,7 @@ def numbers_of_comparison(overall: pd.DataFrame, coverage: Coverage) -> list[Num
         return found
     row = overall.iloc[0]
     losses = [
-        Number(
+        KeyFigure(
             name=f"log loss of {visible(row[side])}",
             value=alone(row[f"{side}_log_loss"]),
             meaning=f"nats a row, the {side}",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from logloss_spark.report.first_screen import MOODS
-from logloss_spark.report.page import Headline, Number
+from logloss_spark.report.page import Headline, KeyFigure
 from logloss_spark.report.text import View, alone, cells, p_values
 from logloss_spark.states.slices import set_name
 from logloss_spark.tables.drift import SIDES
@@ -118,14 +118,14 @@ def headline_of_drift(frame: pd.DataFrame) -> Headline:
     return Headline(word, f"{' and '.join(counts).capitalize()} slices.", "bad")
 
 
-def numbers_of_drift(frame: pd.DataFrame) -> list[Number]:
+def numbers_of_drift(frame: pd.DataFrame) -> list[KeyFigure]:
     """Return how far scores and labels of all rows moved; none where the states are compared by slices alone."""
     overall = frame[frame["slice"] == "all"]
     if overall.empty:
         return []
     row = overall.iloc[0]
 
-    psi = Number(
+    psi = KeyFigure(
         name="psi of the scores",
         value=alone(row["psi"]),
         meaning=f"by chance alone {alone(row['psi_expected'])}",
@@ -135,4 +135,7 @@ def numbers_of_drift(frame: pd.DataFrame) -> list[Number]:
     if not isinstance(after, float):  # one for each class
         return [psi]
     mood = MOODS.get(row["labels_verdict"], "")
-    return [psi, Number(name="mean label", value=alone(after), meaning=f"{alone(before)} in the reference", mood=mood)]
+    return [
+        psi,
+        KeyFigure(name="mean label", value=alone(after), meaning=f"{alone(before)} in the reference", mood=mood),
+    ]

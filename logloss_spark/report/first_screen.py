@@ -9,7 +9,7 @@ import pandas as pd
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.report.evaluations import loss_in
 from logloss_spark.report.gates import where
-from logloss_spark.report.page import Headline, Number, Page
+from logloss_spark.report.page import Headline, KeyFigure, Page
 from logloss_spark.report.text import alone, formatter
 from logloss_spark.wording import counted, shortened
 
@@ -75,7 +75,7 @@ def gate_in_words(judgement: Judgement) -> str:
     return f"{counted(len(judgement.rules), 'rule')}: {counts}."
 
 
-def numbers(page: Page) -> Sequence[Number]:
+def numbers(page: Page) -> Sequence[KeyFigure]:
     """Return the three numbers that a reader sees first: those of the candidates that these forecasts have."""
     if page.metrics is None:
         return page.numbers
@@ -95,13 +95,13 @@ def numbers(page: Page) -> Sequence[Number]:
     ][:3]
 
 
-def number(page: Page, name: str, meaning: str, mood: str) -> Number:
+def number(page: Page, name: str, meaning: str, mood: str) -> KeyFigure:
     """Return a metric of all rows as one of the first numbers."""
     row = page.overall
     ends = [row.get(f"{name}_{end}", math.nan) for end in ("low", "high")]
     written = formatter(pd.Series([row[name]]))
     interval = "" if any(map(math.isnan, ends)) else f"{written(ends[0])} to {written(ends[1])}"
-    return Number(
+    return KeyFigure(
         name=name.replace("_", " "),
         value=written(row[name]),
         interval=interval,

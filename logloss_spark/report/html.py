@@ -162,18 +162,18 @@ def are_words(cells: Sequence[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A line of the table of slices without a script: its cells as texts, and its mood."""
 
     cells: Sequence[str]
     mood: str
 
 
-def first_rows(table: SliceTable) -> Iterator[Line]:
+def first_rows(table: SliceTable) -> Iterator[TableRow]:
     """Return the lines that the table of slices has before a script runs."""
     for _, side, *cells in table.rows[:WITHOUT_SCRIPT]:
         texts = [cell_text(cell, column) for cell, column in zip(cells, table.columns, strict=True)]
-        yield Line(texts, {1: "bad", -1: "good"}.get(side, ""))
+        yield TableRow(texts, {1: "bad", -1: "good"}.get(side, ""))
 
 
 def shown_without_script(table: SliceTable) -> str:

@@ -77,7 +77,7 @@ class Page:
     metrics: pd.DataFrame | None = None
     subject: str = ""
     headline: "Headline | None" = None
-    numbers: "Sequence[Number]" = ()
+    numbers: "Sequence[KeyFigure]" = ()
     rows: "RowCounts | None" = None
     slices: tuple[str, ...] = ()
     sizes: Mapping[int, int] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class RowCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number:
+class KeyFigure:
     """One of the numbers that a reader sees first.
 
     Attributes

@@ -21,7 +21,7 @@ STEP = re.compile(r"""\.(?P<field>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<doubl
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundColumn:
     """A column that has a role, or a field, entry or item of one: its type, its metadata, and how to refer to it.
 
     `name` is that of a column of the table, and None inside of one.
@@ -33,7 +33,7 @@ class Found:
     name: str | None = None
 
 
-Find = Callable[[str, str], Found]
+Find = Callable[[str, str], FoundColumn]
 """A function from a role and a name to the column."""
 
 
@@ -84,7 +84,7 @@ def finder(df: DataFrame, *, endless: bool = False) -> Find:
     schema = df.schema
     fold = str if df.sparkSession.conf.get("spark.sql.caseSensitive") == "true" else str.casefold
 
-    def find(role: str, name: str) -> Found:
+    def find(role: str, name: str) -> FoundColumn:
         column = top_level(schema, fold, role, name)
         if column is not None:
             return column
@@ -97,7 +97,7 @@ def finder(df: DataFrame, *, endless: bool = False) -> Find:
     return find
 
 
-def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: str) -> Found | None:
+def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: str) -> FoundColumn | None:
     """The column of this name, or None; raises SpecError if there are several."""
     found = [index for index, known in enumerate(schema.names) if known == name]
     found = found or [index for index, known in enumerate(schema.names) if fold(known) == fold(name)]
@@ -109,10 +109,10 @@ def top_level(schema: StructType, fold: Callable[[str], str], role: str, name: s
             f"{role} column {name!r} must be in the table once, got {len(found)} ({names}): rename all but one of them"
         )
     field = schema.fields[found[0]]
-    return Found(field.dataType, F.col(index_name(found[0])), field.metadata, field.name)
+    return FoundColumn(field.dataType, F.col(index_name(found[0])), field.metadata, field.name)
 
 
-def followed(found: Found, fold: Callable[[str], str], role: str, path: str, start: int) -> Found:
+def followed(found: FoundColumn, fold: Callable[[str], str], role: str, path: str, start: int) -> FoundColumn:
     """Follow the rest of a path, from `start` on, into a column."""
     while start < len(path):
         step = STEP.match(path, start)
@@ -132,7 +132,7 @@ def followed(found: Found, fold: Callable[[str], str], role: str, path: str, sta
     return found
 
 
-def entered(found: Found, fold: Callable[[str], str], name: str, *, is_index: bool) -> Found | None:
+def entered(found: FoundColumn, fold: Callable[[str], str], name: str, *, is_index: bool) -> FoundColumn | None:
     """The field, key or index of this name in a column; None where its type has none."""
     type_, column = found.type, found.column
     if isinstance(type_, StructType) and not is_index:
@@ -140,15 +140,15 @@ def entered(found: Found, fold: Callable[[str], str], name: str, *, is_index: bo
         fields = fields or [field for field in type_.fields if fold(field.name) == fold(name)]
         return of_field(fields[0], column) if len(fields) == 1 else None
     if isinstance(type_, MapType):
-        return Found(type_.valueType, F.try_element_at(column, F.lit(name).try_cast(type_.keyType)), {})
+        return FoundColumn(type_.valueType, F.try_element_at(column, F.lit(name).try_cast(type_.keyType)), {})
     if isinstance(type_, ArrayType) and is_index:
-        return Found(type_.elementType, F.get(column, F.lit(int(name))), {})
+        return FoundColumn(type_.elementType, F.get(column, F.lit(int(name))), {})
     return None
 
 
-def of_field(field: StructField, column: Column) -> Found:
+def of_field(field: StructField, column: Column) -> FoundColumn:
     """A field of a struct."""
-    return Found(field.dataType, column.getField(field.name), field.metadata)
+    return FoundColumn(field.dataType, column.getField(field.name), field.metadata)
 
 
 def has_vectors(type_: DataType) -> bool:

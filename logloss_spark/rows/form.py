@@ -21,10 +21,10 @@ from pyspark.sql.types import (
 
 from logloss_spark.errors import SpecError
 from logloss_spark.roles import Columns, Roles
-from logloss_spark.rows.columns import Find, Found
+from logloss_spark.rows.columns import Find, FoundColumn
 from logloss_spark.scoring import Label, Scoring
 
-Fields = Mapping[str, Found]
+Fields = Mapping[str, FoundColumn]
 """The columns that have roles, by the names that the user gave."""
 
 NOT_PLAIN = ("array", "map", "struct", "variant", "yearmonthinterval", "interval", "time", "geometry", "geography")

@@ -53,7 +53,7 @@ LARGE = "large"
 """In the place of an error: the state has more groups than the driver takes."""
 
 
-class Sums(Protocol):
+class Adder(Protocol):
     """What a worker adds up from batches, of which each column has at most so many numbers."""
 
     batch: int
@@ -169,7 +169,7 @@ def split_up(spark: SparkSession, scan: Scan) -> tuple[list[list[Piece]], Scan]:
 
 
 def answers_of(
-    spark: SparkSession, tasks: Sequence[Sequence[Piece]], scan: Scan, sums: Callable[[], Sums]
+    spark: SparkSession, tasks: Sequence[Sequence[Piece]], scan: Scan, sums: Callable[[], Adder]
 ) -> list[list[pa.Table]] | None:
     """Run one job in which each task sums its rows; return the tables of each, or None if they are too large."""
     most = HELD_GROUPS // max(len(tasks), 1)
@@ -199,7 +199,7 @@ def on_tasks(
             yield from function(tasks[task])
 
 
-def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Sums], most: int) -> Iterator[pa.RecordBatch]:
+def answer(pieces: Sequence[Piece], *, scan: Scan, sums: Callable[[], Adder], most: int) -> Iterator[pa.RecordBatch]:
     """Sum the rows of a task, and answer with the sums as bytes, or with what went wrong; runs in a worker."""
     found = sums()
     error, message, tables = None, None, None
@@ -233,7 +233,7 @@ def parts_of(pieces: Sequence[Piece], *, scan: Scan) -> Iterator[pa.RecordBatch]
     yield from sums.take()[0].to_batches()
 
 
-def sums_of_parts(summation: Summation) -> Sums:
+def sums_of_parts(summation: Summation) -> Adder:
     """What a worker sums for the state of an evaluation, or of a comparison."""
     return PairSums(summation) if summation.conventions.models else PartSums(summation)
 

@@ -26,7 +26,7 @@ from logloss_spark.statistics.intervals import (
     difference_of_sums,
     square_of_terms,
 )
-from logloss_spark.statistics.slice_sums import IN_FULL, Buckets, FinestSlices, Index, Slices, added, slices_of
+from logloss_spark.statistics.slice_sums import IN_FULL, Buckets, Candidates, FinestSlices, Index, added, slices_of
 
 TOGETHER = 4_000_000
 """Numbers of a matrix of slices, groups and buckets that are computed together: 32 MB."""
@@ -82,7 +82,7 @@ class Named:
         return Named(group, np.column_stack([self.design[found // 2], found % 2]))
 
 
-def compared(cells: FinestSlices, slices: Slices, named: Named) -> Excesses:
+def compared(cells: FinestSlices, slices: Candidates, named: Named) -> Excesses:
     """Compare slices with all other rows, beside the named ones: what these leave open of the excess of each slice."""
     groups = len(named.design)
     whole = gathered(cells, np.zeros_like(named.group), named.group, 1, groups)

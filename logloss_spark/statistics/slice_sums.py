@@ -76,7 +76,7 @@ class FinestSlices:
 
 
 @dataclass(frozen=True, eq=False)
-class Slices:
+class Candidates:
     """Slices that are looked at, m of them.
 
     Attributes
@@ -101,10 +101,10 @@ class Slices:
     def __len__(self) -> int:
         return len(self.set_)
 
-    def of(self, wanted: npt.NDArray[Any]) -> "Slices":
+    def of(self, wanted: npt.NDArray[Any]) -> "Candidates":
         """These slices alone."""
         sums = {name: values[wanted] for name, values in self.sums.items()}
-        return Slices(self.sets, self.set_[wanted], self.number[wanted], self.cell[wanted], self.rows[wanted], sums)
+        return Candidates(self.sets, self.set_[wanted], self.number[wanted], self.cell[wanted], self.rows[wanted], sums)
 
     def key(self, cells: FinestSlices, at: int) -> Key:
         """The columns and the values of a slice."""
@@ -152,7 +152,7 @@ def added(cells: FinestSlices, number: Index, count: int) -> dict[str, Array]:
     }
 
 
-def large_enough(cells: FinestSlices, depth: int, min_rows: int) -> tuple[Slices, int]:
+def large_enough(cells: FinestSlices, depth: int, min_rows: int) -> tuple[Candidates, int]:
     """The slices of enough rows, those of fewest columns first, and how many rows are enough.
 
     Beyond `MOST_SLICES` the largest are kept: what is looked at must not depend on losses.
@@ -170,7 +170,7 @@ def large_enough(cells: FinestSlices, depth: int, min_rows: int) -> tuple[Slices
         cell, rows = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.uint64)
         cell[number[inside]] = inside
         np.add.at(rows, number[inside], hashes[inside])
-        of_set = Slices(sets, np.full(count, at), np.arange(count), cell, rows, sums).of(kept)
+        of_set = Candidates(sets, np.full(count, at), np.arange(count), cell, rows, sums).of(kept)
         found.append(of_set)
         if sum(map(len, found)) > MOST_SLICES:
             sizes = np.concatenate([effective_rows(slices.sums) for slices in found])
@@ -186,15 +186,15 @@ def effective_rows(sums: Mapping[str, Array]) -> Array:
         return np.where(sums["n"] > 0.0, np.minimum(weight * weight / sums["w2"], sums["n"]), 0.0)
 
 
-def no_slices(sets: Sequence[tuple[int, ...]]) -> Slices:
+def no_slices(sets: Sequence[tuple[int, ...]]) -> Candidates:
     """No slice at all."""
     none = np.zeros(0, dtype=np.int64)
-    return Slices(sets, none, none, none, np.zeros(0, dtype=np.uint64), {name: np.zeros(0) for name in SUMMED})
+    return Candidates(sets, none, none, none, np.zeros(0, dtype=np.uint64), {name: np.zeros(0) for name in SUMMED})
 
 
-def together(found: Sequence[Slices]) -> Slices:
+def together(found: Sequence[Candidates]) -> Candidates:
     """The slices of several sets, one after the other."""
-    return Slices(
+    return Candidates(
         found[0].sets,
         set_=np.concatenate([slices.set_ for slices in found]),
         number=np.concatenate([slices.number for slices in found]),

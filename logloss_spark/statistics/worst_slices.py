@@ -32,9 +32,9 @@ from logloss_spark.statistics.intervals import quantile_of, with_interval
 from logloss_spark.statistics.multiplicity import family_wise_p_values
 from logloss_spark.statistics.slice_sums import (
     SUMMED,
+    Candidates,
     FinestSlices,
     Key,
-    Slices,
     deepest,
     effective_rows,
     large_enough,
@@ -75,7 +75,7 @@ class Search:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class RankedSlices:
     """The slices that a search names, those that add most to the loss first.
 
     Attributes
@@ -100,7 +100,7 @@ class Found:
     min_rows: int
 
 
-def worst_slices(cells: FinestSlices, search: Search) -> Found:
+def worst_slices(cells: FinestSlices, search: Search) -> RankedSlices:
     """Name the slices that are worse than the rest: see the docstring of this module.
 
     Where the mean loss is infinite nothing can be compared, and nothing is named.
@@ -119,7 +119,7 @@ def worst_slices(cells: FinestSlices, search: Search) -> Found:
         }
         measured["contribution"] = measured["share"] * beside.excess
         order = np.argsort(-measured["contribution"], kind="stable")
-        return Found(
+        return RankedSlices(
             keys=[slices.key(cells, at) for at in chosen[order].tolist()],
             same_rows=[twins(cells, every, slices.rows[at]) for at in chosen[order].tolist()],
             measured={name: values[order] for name, values in measured.items()},
@@ -130,7 +130,7 @@ def worst_slices(cells: FinestSlices, search: Search) -> Found:
         )
 
 
-def forward(cells: FinestSlices, slices: Slices, most: np.float64) -> list[int]:
+def forward(cells: FinestSlices, slices: Candidates, most: np.float64) -> list[int]:
     """Name the clearest slice, then the clearest of those that are worse beside it, and so on; their indices.
 
     `most` is the largest p-value. All slices are compared in each step: one that is hidden, because a worse slice is
@@ -148,7 +148,9 @@ def forward(cells: FinestSlices, slices: Slices, most: np.float64) -> list[int]:
     return named
 
 
-def backward(cells: FinestSlices, slices: Slices, named: Sequence[int], most: np.float64) -> tuple[list[int], Excesses]:
+def backward(
+    cells: FinestSlices, slices: Candidates, named: Sequence[int], most: np.float64
+) -> tuple[list[int], Excesses]:
     """Drop the least clear of the named slices while one is not worse beside the others; return how those kept are."""
     kept, members = list(named), {at: slices.members(cells, at) for at in named}
     while True:
@@ -168,7 +170,7 @@ def beside_others(members: Mapping[int, npt.NDArray[np.bool_]], kept: Sequence[i
     return beside
 
 
-def twins(cells: FinestSlices, slices: Slices, rows: np.uint64) -> list[Key]:
+def twins(cells: FinestSlices, slices: Candidates, rows: np.uint64) -> list[Key]:
     """The slices that hold exactly the same rows as the first of them, without those that only add columns to one."""
     keys: list[Key] = []
     for at in np.flatnonzero(slices.rows == rows).tolist():
@@ -179,7 +181,7 @@ def twins(cells: FinestSlices, slices: Slices, rows: np.uint64) -> list[Key]:
     return keys[1:]
 
 
-def measures(cells: FinestSlices, slices: Slices, alone: Excesses, confidence: float) -> dict[str, Array]:
+def measures(cells: FinestSlices, slices: Candidates, alone: Excesses, confidence: float) -> dict[str, Array]:
     """What is told of each slice by itself, by the names of `statistics.catalogue.WORST_SLICES`."""
     total = {name: values.sum() for name, values in cells.sums.items()}
     loss, of_rest = mean_loss(slices.sums), mean_loss({name: total[name] - slices.sums[name] for name in SUMMED})

@@ -54,7 +54,7 @@ class Recalibration:
 
 
 @dataclass(frozen=True, eq=False)
-class Slices:
+class CellsOfSlices:
     """The cells of n slices of a state and, with clusters, its buckets by thin bin; none is empty.
 
     `cell_scores` and `bucket_scores` have an entry for each of `cells` and `buckets`.
@@ -131,7 +131,7 @@ def check_held_out(state: CheckedState, held_out: CheckedState, asked: Recalibra
         )
 
 
-def slices_of_column(state: CheckedState, over: str | None) -> Slices:
+def slices_of_column(state: CheckedState, over: str | None) -> CellsOfSlices:
     """The sums of each slice of a column; of the whole state if there is none. They are collected if they are few."""
     by: tuple[tuple[str, ...], ...] = () if over is None else ((over,),)
     check_slices(state.conventions, by)
@@ -149,7 +149,7 @@ def slices_of_column(state: CheckedState, over: str | None) -> Slices:
     wanted = np.arange(0 if over is None else 1, rolled.keys.num_rows)
     cells, buckets = (weighted(rolled.parts[name].of(wanted)) for name in OF_FIT)
     cap = conventions.cap
-    return Slices(
+    return CellsOfSlices(
         cells,
         buckets,
         of_cells(cells.place, cells.sums, cap),
@@ -193,7 +193,7 @@ def only(conventions: Conventions, positive: float, total: float) -> str:
     return f"only those whose likeliest class {'happened' if positive > 0 else 'did not happen'}"
 
 
-def curves_of_others(slices: Slices, conventions: Conventions, asked: Recalibration) -> list[Curve]:
+def curves_of_others(slices: CellsOfSlices, conventions: Conventions, asked: Recalibration) -> list[Curve]:
     """For each slice, the curve of all other slices."""
     cells = slices.cells
     if cells.slices < 2:
@@ -209,7 +209,9 @@ def curves_of_others(slices: Slices, conventions: Conventions, asked: Recalibrat
     return curves
 
 
-def gain_on(slices: Slices, curves: Sequence[Curve], confidence: float, measured: str, coefficients: int = 0) -> Gain:
+def gain_on(
+    slices: CellsOfSlices, curves: Sequence[Curve], confidence: float, measured: str, coefficients: int = 0
+) -> Gain:
     """The gain of a curve for each slice, on all rows of the slices.
 
     `coefficients` are those of the curves if they were fitted to other slices of the same state, and 0 if not.

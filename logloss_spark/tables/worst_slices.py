@@ -24,7 +24,7 @@ from logloss_spark.states.small import Slice, as_doubles, places_of
 from logloss_spark.states.state import CheckedState
 from logloss_spark.statistics.catalogue import WORST_SLICES, columns_of_loss
 from logloss_spark.statistics.slice_sums import OTHER, SUMMED, Buckets, FinestSlices, Key
-from logloss_spark.statistics.worst_slices import Found, Search, worst_slices
+from logloss_spark.statistics.worst_slices import RankedSlices, Search, worst_slices
 from logloss_spark.tables.local import whole_numbers
 
 MOST_ROWS = 1_000_000
@@ -178,7 +178,7 @@ def summed(group: Index, values: Array, groups: int) -> Array:
 
 
 def table_of(
-    found: Found, slices: Sequence[Slice], cells: LocalTable, columns: Sequence[str], conventions: Conventions
+    found: RankedSlices, slices: Sequence[Slice], cells: LocalTable, columns: Sequence[str], conventions: Conventions
 ) -> LocalTable:
     """The slices that were found; the values of slice columns are those of `columns` of the cells."""
     keys = {

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from logloss_spark.app import progress as progress_
-from logloss_spark.app.progress import THREAD, Line, progress, rewrites_lines
+from logloss_spark.app.progress import THREAD, ProgressLine, progress, rewrites_lines
 from tests.conftest import MODE
 
 
@@ -57,7 +57,7 @@ def test_lines_are_written_over_in_terminals_and_notebooks_alone(monkeypatch):
 def test_a_line_covers_the_one_before_and_leaves_nothing_behind(monkeypatch):
     monkeypatch.setattr(progress_.shutil, "get_terminal_size", lambda: os.terminal_size((30, 24)))
     screen = Terminal()
-    line = Line(screen)
+    line = ProgressLine(screen)
     line.show(0, 0)
     assert screen.getvalue() == ""
     line.show(1_999, 2_000)
@@ -74,7 +74,7 @@ def test_a_line_covers_the_one_before_and_leaves_nothing_behind(monkeypatch):
 def test_quick_work_and_other_outputs_show_nothing(monkeypatch):
     monkeypatch.setattr(progress_, "DELAY", 60.0)
     screen = Terminal()
-    line = Line(screen)
+    line = ProgressLine(screen)
     line.show(1, 2)
     line.clear()
     assert screen.getvalue() == ""
@@ -82,7 +82,7 @@ def test_quick_work_and_other_outputs_show_nothing(monkeypatch):
 
 def test_a_terminal_that_is_gone_is_no_error():
     screen = Terminal()
-    line = Line(screen)
+    line = ProgressLine(screen)
     screen.close()
     line.show(1, 2)
     line.clear()

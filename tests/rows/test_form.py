@@ -18,7 +18,7 @@ from pyspark.sql.types import (
 
 from logloss_spark.errors import SpecError
 from logloss_spark.roles import Roles
-from logloss_spark.rows.columns import Found
+from logloss_spark.rows.columns import FoundColumn
 from logloss_spark.rows.form import Form, check_width, form_of
 from logloss_spark.scoring import Scoring
 
@@ -43,7 +43,7 @@ METADATA = {"three": {"ml_attr": {"num_attrs": 3}}}
 
 def form(label="label", prediction="p", *, weight=None, cluster=None, by=(), **scoring) -> Form:
     # A form is made of types and metadata alone, so no column is needed.
-    fields = {name: Found(type_, None, METADATA.get(name, {})) for name, type_ in TYPES.items()}
+    fields = {name: FoundColumn(type_, None, METADATA.get(name, {})) for name, type_ in TYPES.items()}
     roles = Roles(label=label, prediction=prediction, weight=weight, cluster=cluster, by=by)
     return form_of(fields, roles, Scoring(**scoring), has_vectors=False)
 

@@ -14,7 +14,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading_states import addresses_of_states, read_state_table
 from logloss_spark.app.reporting import described, with_report
 from logloss_spark.app.run_date import with_run_date
-from logloss_spark.app.sections import Slices, TableFormat
+from logloss_spark.app.sections import SlicesSection, TableFormat
 from logloss_spark.checks import between
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.drifts import view_of_drift
@@ -27,7 +27,7 @@ from logloss_spark.wording import PATH, visible
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged(Slices):
+class DriftSection(SlicesSection):
     """By which slices states are compared, and how sure a verdict must be: arguments of `logloss_spark.drift`.
 
     Parameters
@@ -50,7 +50,7 @@ class DriftConfig(JobConfig):
     DATED: ClassVar[tuple[str, ...]] = ()
     OTHER: ClassVar[type[JobConfig] | None] = EvaluateConfig
 
-    evaluate: Judged = Judged()
+    evaluate: DriftSection = DriftSection()
     output: TableFormat = field(default_factory=TableFormat)
 
 

@@ -10,7 +10,7 @@ from logloss_spark.app.evaluating import EvaluateConfig, Steps, evaluate_rows, m
 from logloss_spark.app.evaluating_due import evaluate_due
 from logloss_spark.app.gating import add_gate, judged, published
 from logloss_spark.app.gating_days import (
-    Judged,
+    JudgedSubject,
     judgement_of,
 )
 from logloss_spark.app.outcome import Outcome
@@ -54,10 +54,10 @@ def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcom
         return evaluate_due(spark, config, given, source, (table, files))
 
     def steps_of(evaluation: Evaluation) -> Steps:
-        def judge() -> list[Judged]:
-            return [Judged(judged(spark, config.gate, evaluation.state, config.evaluate))] if config.gate else []
+        def judge() -> list[JudgedSubject]:
+            return [JudgedSubject(judged(spark, config.gate, evaluation.state, config.evaluate))] if config.gate else []
 
-        def page(worst: Judged | None) -> Page:
+        def page(worst: JudgedSubject | None) -> Page:
             found = evaluation.report_page(searched(evaluation.state, config.evaluate))
             return described(replace(found, title=config.title), given, judgement_of(worst), config.input.name)
 

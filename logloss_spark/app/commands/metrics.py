@@ -17,7 +17,7 @@ from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import cached
 from logloss_spark.app.reading_states import ReadStates, persisted, read_states, read_store
 from logloss_spark.app.run_date import with_run_date
-from logloss_spark.app.sections import ReadingWithSearch, Slices, TableFormat, searched
+from logloss_spark.app.sections import ReadingWithSearch, SlicesSection, TableFormat, searched
 from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
 from logloss_spark.io.local import LocalTable, as_dataframe
@@ -37,7 +37,7 @@ Sets = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOff(Slices, ReadingWithSearch):
+class ReadOff(SlicesSection, ReadingWithSearch):
     """Which metrics to read off a state, and by which slices: arguments of `State.metrics`.
 
     Parameters
@@ -52,7 +52,7 @@ class ReadOff(Slices, ReadingWithSearch):
     loss: LossName = "cross_entropy"
 
     def __post_init__(self) -> None:
-        Slices.__post_init__(self)
+        SlicesSection.__post_init__(self)
         ReadingWithSearch.__post_init__(self)
         check_chosen(self.metrics, self.loss)
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.numbers import Chosen, Number, has_numbers, numbers_of
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run, days_told_of, settings_of, verdict_document
+from logloss_spark.app.sinks.numbers import Chosen, SliceMetric, has_numbers, numbers_of
+from logloss_spark.app.sinks.run import Dashboard, Ending, StartedRun, days_told_of, settings_of, verdict_document
 from logloss_spark.extras import from_extra
 from logloss_spark.io.places import without_scheme
 from logloss_spark.io.secrets import redacted
@@ -70,7 +70,7 @@ class MlflowSection(Chosen):
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def mlflow(section: MlflowSection, run: Run) -> Dashboard:
+def mlflow(section: MlflowSection, run: StartedRun) -> Dashboard:
     """Return how MLflow is told of a run; raise SpecError where its client is not installed."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -85,7 +85,7 @@ def mlflow(section: MlflowSection, run: Run) -> Dashboard:
     return Dashboard("mlflow", end)
 
 
-def replace_run(client: Any, section: MlflowSection, run: Run, ending: Ending, outcome: Outcome) -> None:
+def replace_run(client: Any, section: MlflowSection, run: StartedRun, ending: Ending, outcome: Outcome) -> None:
     """Write a run, and then delete those of the same config and run date.
 
     MLflow appends the values of a metric to those that a run has, and never changes a setting, so a rerun needs a run
@@ -118,7 +118,7 @@ def experiment_id(client: Any, name: str) -> str:
     return made
 
 
-def log(client: Any, run_id: str, section: MlflowSection, run: Run, ending: Ending, outcome: Outcome) -> None:
+def log(client: Any, run_id: str, section: MlflowSection, run: StartedRun, ending: Ending, outcome: Outcome) -> None:
     """Write all that a run in MLflow holds: settings, metrics, the data set and the artefacts."""
     entities = from_extra("mlflow.entities", "mlflow", "runs in MLflow")
     settings = [
@@ -144,7 +144,7 @@ def milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
 
 
-def tags_of(run: Run, outcome: Outcome) -> dict[str, str]:
+def tags_of(run: StartedRun, outcome: Outcome) -> dict[str, str]:
     """The tags by which a person finds a run: its command, run date, config, version, verdict, and what it wrote."""
     known = {
         "command": run.command,
@@ -157,7 +157,7 @@ def tags_of(run: Run, outcome: Outcome) -> dict[str, str]:
     return {f"logloss_spark.{name}": value[:LONGEST_TAG] for name, value in known.items() if value}
 
 
-def metrics_of(numbers: Iterator[Number]) -> Iterator[tuple[str, float, int]]:
+def metrics_of(numbers: Iterator[SliceMetric]) -> Iterator[tuple[str, float, int]]:
     """The names and the values of numbers and of the ends of their intervals, each at step 0."""
     for number in numbers:
         of = [f"{fitting(column)}:{fitting(value)}" for column, value in (*number.labels, *number.slice)]
@@ -200,7 +200,7 @@ def mark_of(text: str) -> str:
     return fingerprint(text)[:8]
 
 
-def data_set(name: str, outcome: Outcome, run: Run) -> Any:
+def data_set(name: str, outcome: Outcome, run: StartedRun) -> Any:
     """The entry of an input: where it is, and the fingerprint of its files.
 
     MLflow's own entry of a Spark table counts its rows once more, and tells plans apart rather than rows.
@@ -216,7 +216,7 @@ def data_set(name: str, outcome: Outcome, run: Run) -> Any:
     return entities.DatasetInput(entry._to_mlflow_entity(), [entities.InputTag("mlflow.data.context", context)])
 
 
-def write_artefacts(folder: Path, run: Run, outcome: Outcome) -> None:
+def write_artefacts(folder: Path, run: StartedRun, outcome: Outcome) -> None:
     """Write the files that a run in MLflow keeps into a folder."""
     documents: Mapping[str, Any] = {
         "config.json": run.config,

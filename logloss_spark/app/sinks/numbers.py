@@ -60,7 +60,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Number:
+class SliceMetric:
     """A metric of a slice, with the ends of its interval; NaN where it has none.
 
     Attributes
@@ -78,7 +78,7 @@ class Number:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-def numbers_of(outcome: Outcome, chosen: Chosen, by_default: Collection[str] | None = None) -> Iterator[Number]:
+def numbers_of(outcome: Outcome, chosen: Chosen, by_default: Collection[str] | None = None) -> Iterator[SliceMetric]:
     """Return the numbers of an outcome: of the slices that were measured, of a fit, or what a gate judged.
 
     Metrics that are null are omitted. Without names of metrics they are those of `by_default`, or else all.
@@ -104,7 +104,7 @@ def unmatched(outcome: Outcome, chosen: Chosen) -> list[str]:
     return [text for text in chosen.slices if not any(map(pattern_of(text, slices).names, names))]
 
 
-def of_slices(measured: Measurement, chosen: Chosen, by_default: Collection[str] | None) -> Iterator[Number]:
+def of_slices(measured: Measurement, chosen: Chosen, by_default: Collection[str] | None) -> Iterator[SliceMetric]:
     """The metrics of the slices that are named; where a pattern names several, those of most rows first."""
     table, names = measured.table, measured.names
     columns = metrics_in(table, measured.slices)
@@ -126,7 +126,7 @@ def of_slices(measured: Measurement, chosen: Chosen, by_default: Collection[str]
         for column in kept:
             value, low, high = (number_in(record, column + end) for end in ("", *INTERVAL[:2]))
             if not math.isnan(value):
-                yield Number(column, value, low, high, names[row], of)
+                yield SliceMetric(column, value, low, high, names[row], of)
 
 
 def metrics_in(table: pd.DataFrame, slices: Sequence[str]) -> list[str]:
@@ -150,14 +150,14 @@ def number_in(record: "pd.Series[Any]", column: str) -> float:
     return math.nan if cell is None or cell is pd.NA else float(cell)
 
 
-def of_fit(report: Mapping[str, Any]) -> Iterator[Number]:
+def of_fit(report: Mapping[str, Any]) -> Iterator[SliceMetric]:
     """The metrics of a fit."""
     for name in OF_A_FIT:
         if isinstance(report.get(name), (int, float)):
-            yield Number(name, float(report[name]))
+            yield SliceMetric(name, float(report[name]))
 
 
-def of_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[Number]:
+def of_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[SliceMetric]:
     """What a gate judged, by rule and slice."""
     for rule in verdicts:
         for judged in rule["slices"]:
@@ -166,4 +166,4 @@ def of_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[Number]:
             )
             if not math.isnan(value):
                 name = tuple(sorted(judged["keys"].items()))
-                yield Number(rule["metric"], value, low, high, name, (("rule", rule["name"]),))
+                yield SliceMetric(rule["metric"], value, low, high, name, (("rule", rule["name"]),))

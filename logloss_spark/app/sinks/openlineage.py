@@ -11,8 +11,8 @@ from typing import Any
 import pyspark
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.numbers import PRINTED, Chosen, Number, numbers_of
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run, days_told_of
+from logloss_spark.app.sinks.numbers import PRINTED, Chosen, SliceMetric, numbers_of
+from logloss_spark.app.sinks.run import Dashboard, Ending, StartedRun, days_told_of
 from logloss_spark.errors import SpecError
 from logloss_spark.extras import from_extra
 from logloss_spark.gates.patterns import readable
@@ -79,12 +79,12 @@ class Lineage:
     events: Any
     facets: Any
     section: OpenLineageSection
-    run: Run
+    run: StartedRun
     id: str
     parent: Any
 
 
-def openlineage(section: OpenLineageSection, run: Run) -> Dashboard:
+def openlineage(section: OpenLineageSection, run: StartedRun) -> Dashboard:
     """Return how OpenLineage is told of a run; raise SpecError where its client is missing or knows no transport."""
     client_module, events, facets, uuids = (
         from_extra(f"openlineage.client{module}", "openlineage", "events of OpenLineage")
@@ -186,7 +186,7 @@ def input_of(lineage: Lineage, name: str, outcome: Outcome) -> Any:
     )
 
 
-def record_of(number: Number) -> dict[str, Any]:
+def record_of(number: SliceMetric) -> dict[str, Any]:
     """A number as a record of our own facet."""
     values = {name: json_value(getattr(number, name)) for name in ("value", "low", "high")}
     return {"metric": number.metric, "slice": readable(number.slice), **dict(number.labels), **values}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.numbers import OF_A_FIT, PRINTED, Chosen, Number, has_numbers, numbers_of, unmatched
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run, days_told_of
+from logloss_spark.app.sinks.numbers import OF_A_FIT, PRINTED, Chosen, SliceMetric, has_numbers, numbers_of, unmatched
+from logloss_spark.app.sinks.run import Dashboard, Ending, StartedRun, days_told_of
 from logloss_spark.errors import SpecError
 from logloss_spark.gates.patterns import readable
 from logloss_spark.report.documents import write_document
@@ -81,7 +81,7 @@ class PrometheusSection(Chosen):
 
 
 @dataclass(frozen=True)
-class Sample:
+class Gauge:
     """A series, with its value: the name without the prefix, the labels, and what it means."""
 
     name: str
@@ -103,7 +103,7 @@ class Before:
     metrics: str = ""
 
 
-def prometheus(section: PrometheusSection, run: Run) -> Dashboard:
+def prometheus(section: PrometheusSection, run: StartedRun) -> Dashboard:
     """Return how a textfile is written."""
     name = section.name or re.sub(r"[^\w.-]", "_", run.name)
     path = os.path.join(section.folder, f"{name}.{run.command}.prom")
@@ -125,7 +125,7 @@ def before(path: str) -> Before:
     return Before(float(success[1]) if success else None, text.partition(ON_METRICS)[2])
 
 
-def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, older: Before) -> str:
+def textfile(section: PrometheusSection, name: str, run: StartedRun, ending: Ending, older: Before) -> str:
     """Return a textfile: the series on the run, and then those on metrics, as many as fit.
 
     A run that failed has none on metrics: numbers of an older day would pass for those of today. A run for which
@@ -136,7 +136,7 @@ def textfile(section: PrometheusSection, name: str, run: Run, ending: Ending, ol
     left_out = max(len(of_run) - (MOST - 1), 0)
     of_run = of_run[: MOST - 1]
     room = MOST - 1 - len(of_run)
-    of_metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
+    of_metrics: dict[tuple[str, tuple[tuple[str, str], ...]], Gauge] = {}
     for group in on_metrics(section, ending.outcome):
         # Two slices may have the same name in words, and a series that is there twice fails the scrape of all.
         if len(of_metrics) + len(group) <= room and not any(sample.key in of_metrics for sample in group):
@@ -160,7 +160,7 @@ def first_samples(lines: str, most: int) -> tuple[str, int]:
     return "".join(kept), max(samples - most, 0)
 
 
-def on_run(section: PrometheusSection, run: Run, ending: Ending, success: float | None) -> Iterator[Sample]:
+def on_run(section: PrometheusSection, run: StartedRun, ending: Ending, success: float | None) -> Iterator[Gauge]:
     """The series on a run."""
     ended = ending.ended.timestamp()
     last = ended if ending.exit_code == 0 else success
@@ -181,18 +181,18 @@ def on_run(section: PrometheusSection, run: Run, ending: Ending, success: float 
             yield on("gate_verdict", 1, rule=rule["name"], verdict=rule["verdict"])
 
 
-def on_day(outcome: Outcome, what: str) -> Iterator[Sample]:
+def on_day(outcome: Outcome, what: str) -> Iterator[Gauge]:
     """The series on the day of a store that "metrics" are of, or the "gate"; none without days."""
     if day := days_told_of(outcome).get(what):
         yield on(f"{what}_day_timestamp_seconds", datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
-def on(name: str, value: float, **labels: str) -> Sample:
+def on(name: str, value: float, **labels: str) -> Gauge:
     """A series on a run."""
-    return Sample(name, tuple(labels.items()), float(value), HELP[name])
+    return Gauge(name, tuple(labels.items()), float(value), HELP[name])
 
 
-def on_metrics(section: PrometheusSection, outcome: Outcome | None) -> Iterator[list[Sample]]:
+def on_metrics(section: PrometheusSection, outcome: Outcome | None) -> Iterator[list[Gauge]]:
     """The series on metrics: a metric of a slice with the ends of its interval is a group that stays together."""
     if outcome is None:
         return
@@ -201,21 +201,21 @@ def on_metrics(section: PrometheusSection, outcome: Outcome | None) -> Iterator[
     for number in numbers_of(outcome, section, PRINTED):
         labels = (("slice", readable(number.slice)), *number.labels)
         yield [
-            Sample(re.sub(r"\W+", "_", number.metric, flags=re.ASCII) + end, labels, value, meaning)
+            Gauge(re.sub(r"\W+", "_", number.metric, flags=re.ASCII) + end, labels, value, meaning)
             for end, value, meaning in ends_of(number, known.get(number.metric, number.metric))
             if not math.isnan(value)
         ]
 
 
-def ends_of(number: Number, meaning: str) -> Iterable[tuple[str, float, str]]:
+def ends_of(number: SliceMetric, meaning: str) -> Iterable[tuple[str, float, str]]:
     """The suffix, the value and the meaning of a metric, and of the ends of its interval."""
     end = f"end of the interval of {number.metric}."
     return ("", number.value, meaning), ("_low", number.low, f"Lower {end}"), ("_high", number.high, f"Upper {end}")
 
 
-def lines_of(samples: Iterable[Sample], common: tuple[tuple[str, str], ...]) -> Iterator[str]:
+def lines_of(samples: Iterable[Gauge], common: tuple[tuple[str, str], ...]) -> Iterator[str]:
     """The lines of a textfile: the series of a name together, below what they mean."""
-    by_name: dict[str, list[Sample]] = {}
+    by_name: dict[str, list[Gauge]] = {}
     for sample in samples:
         by_name.setdefault(sample.name, []).append(sample)
     for name, of_name in by_name.items():

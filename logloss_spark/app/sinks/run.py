@@ -18,7 +18,7 @@ DASHBOARDS = ("mlflow", "openlineage", "prometheus")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class StartedRun:
     """What is known of a run when it begins.
 
     Attributes
@@ -80,10 +80,12 @@ class Dashboard:
     begin: Callable[[], None] = lambda: None
 
 
-def run_of(command: str, path: str | None, config: JobConfig, run_date: str | None, secrets: Sequence[str]) -> Run:
+def run_of(
+    command: str, path: str | None, config: JobConfig, run_date: str | None, secrets: Sequence[str]
+) -> StartedRun:
     """Return what is known of a run of a command with the config of a file."""
     sections = {name: section for name, section in asdict(config).items() if name not in DASHBOARDS}  # type: ignore[call-overload]
-    return Run(
+    return StartedRun(
         command=command,
         name=Path(path).stem if path else "logloss-spark",
         config=redacted_in(without_secrets(sections), secrets),

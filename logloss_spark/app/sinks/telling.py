@@ -15,7 +15,7 @@ from logloss_spark.app.sinks.mlflow import MlflowSection, mlflow
 from logloss_spark.app.sinks.numbers import Chosen, unmatched
 from logloss_spark.app.sinks.openlineage import OpenLineageSection, openlineage
 from logloss_spark.app.sinks.prometheus import PrometheusSection, prometheus
-from logloss_spark.app.sinks.run import DASHBOARDS, Dashboard, Ending, Run, run_of
+from logloss_spark.app.sinks.run import DASHBOARDS, Dashboard, Ending, StartedRun, run_of
 from logloss_spark.errors import MESSAGE
 from logloss_spark.io.secrets import redacted
 from logloss_spark.io.signals import Interrupted
@@ -41,7 +41,7 @@ class WithDashboards(JobConfig):
             section.check(name, slices, columns)
 
 
-def dashboards_of(config: WithDashboards, run: Run) -> list[Dashboard]:
+def dashboards_of(config: WithDashboards, run: StartedRun) -> list[Dashboard]:
     """The dashboards of a config, that of the textfile last: it says whether the others could be told."""
     found = []
     if config.mlflow:

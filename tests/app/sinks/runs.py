@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.sinks.run import Ending, Run
+from logloss_spark.app.sinks.run import Ending, StartedRun
 from logloss_spark.gates.estimates import Measurement
 from logloss_spark.gates.patterns import NULL, quoted_null
 
 STARTED = datetime(2026, 11, 27, 5, 0, tzinfo=UTC)
 
-RUN = Run(
+RUN = StartedRun(
     command="evaluate",
     name="clicks",
     config={

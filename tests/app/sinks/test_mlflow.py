@@ -11,8 +11,8 @@ import pytest
 
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.sinks.mlflow import MlflowSection, fitting, metrics_of, mlflow
-from logloss_spark.app.sinks.numbers import Number
-from logloss_spark.app.sinks.run import Run
+from logloss_spark.app.sinks.numbers import SliceMetric
+from logloss_spark.app.sinks.run import StartedRun
 from tests import hostile
 from tests.app.sinks.runs import OUTCOME, RULE, RUN, ending, measurement
 
@@ -30,7 +30,7 @@ class Store:
         self.uri = f"sqlite:///{folder}/mlflow.db"
         self.client = MlflowClient(tracking_uri=self.uri)
 
-    def tell(self, run: Run = RUN, outcome: Outcome | None = OUTCOME, **others: Any) -> None:
+    def tell(self, run: StartedRun = RUN, outcome: Outcome | None = OUTCOME, **others: Any) -> None:
         section = MlflowSection(experiment=self.experiment, tracking_uri=self.uri, **others)
         mlflow(section, run).end(ending(outcome))
 
@@ -176,7 +176,7 @@ def test_the_numbers_and_the_history_of_a_fit_are_metrics(store: Store) -> None:
 
 
 def test_a_gate_has_a_metric_for_each_rule_and_slice() -> None:
-    number = Number("a / b", 0.5, 0.4, slice=(("country", "d/e"),), labels=(("rule", "one"),))
+    number = SliceMetric("a / b", 0.5, 0.4, slice=(("country", "d/e"),), labels=(("rule", "one"),))
     names = {name: value for name, value, _ in metrics_of(iter([number]))}
     of = f"rule:one/country:{fitting('d/e')}"
     assert names == {f"{of}/a per b": 0.5, f"{of}/a per b_low": 0.4}
@@ -195,7 +195,7 @@ def test_a_server_that_is_down_is_an_error_within_seconds(monkeypatch: pytest.Mo
 def test_names_are_such_as_mlflow_takes(text: str) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
-    number = Number(text, 0.5, slice=(("country", text), (text, "de")))
+    number = SliceMetric(text, 0.5, slice=(("country", text), (text, "de")))
     ((name, _, _),) = metrics_of(iter([number]))
     _validate_metric_name(name)
     assert len(name) <= 250
@@ -203,5 +203,5 @@ def test_names_are_such_as_mlflow_takes(text: str) -> None:
 
 def test_names_that_look_the_same_stay_distinct() -> None:
     texts = ["d/e", "d:e", "d_e", "d?e", "..", ".", "x" * 300, "x" * 301, "x" * 100]
-    numbers = [Number("log_loss", 0.5, slice=(("country", text),)) for text in texts]
+    numbers = [SliceMetric("log_loss", 0.5, slice=(("country", text),)) for text in texts]
     assert len({name for name, _, _ in metrics_of(iter(numbers))}) == len(texts)

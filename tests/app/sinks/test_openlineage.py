@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from logloss_spark.app.sinks.openlineage import OpenLineageSection, openlineage
-from logloss_spark.app.sinks.run import Ending, Run
+from logloss_spark.app.sinks.run import Ending, StartedRun
 from logloss_spark.errors import SpecError
 from tests.app.sinks.runs import OUTCOME, RUN, ending
 
@@ -24,7 +24,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def told(file: Path, end: Ending, run: Run = RUN, section: OpenLineageSection = SECTION) -> list[dict[str, Any]]:
+def told(file: Path, end: Ending, run: StartedRun = RUN, section: OpenLineageSection = SECTION) -> list[dict[str, Any]]:
     """The events of a run."""
     dashboard = openlineage(section, run)
     dashboard.begin()

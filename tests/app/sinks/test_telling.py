@@ -20,7 +20,7 @@ from logloss_spark.app.cli import main
 from logloss_spark.app.config import read_config
 from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.sinks import telling
-from logloss_spark.app.sinks.run import Dashboard, Ending, Run, run_of
+from logloss_spark.app.sinks.run import Dashboard, Ending, StartedRun, run_of
 from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.errors import DataError, GateError, SpecError
 from logloss_spark.io.signals import Interrupted
@@ -52,7 +52,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[Ending]:
     def fail(*_: Any) -> None:
         raise OSError("no route to\nhost of hush")
 
-    def dashboards(_: WithDashboards, __: Run) -> Sequence[Dashboard]:
+    def dashboards(_: WithDashboards, __: StartedRun) -> Sequence[Dashboard]:
         return [Dashboard("mlflow", fail), Dashboard("prometheus", heard.append)]
 
     monkeypatch.setattr(telling, "dashboards_of", dashboards)
