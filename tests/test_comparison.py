@@ -311,6 +311,8 @@ def test_a_comparison_has_a_state_per_slice_and_bucket_and_not_per_row(whole):
 def test_a_state_is_read_as_what_it_is(parts, whole):
     with pytest.raises(SpecError, match="the state of a comparison of a, b: read it with `comparison`"):
         whole.state.metrics()
+    with pytest.raises(SpecError, match="the states of evaluations, got that of a comparison of a, b"):
+        ls.drift(whole.state, whole.state)
     with pytest.raises(SpecError, match="the state of an evaluation: read it with `metrics`"):
         ls.evaluate(parts, label="label", prediction="p_a").state.comparison()
     other = ls.compare(parts, **ASKED | {"baseline": "b"}, by=BY).state

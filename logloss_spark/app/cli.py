@@ -158,11 +158,13 @@ class OneLineParser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = OneLineParser(prog="logloss-spark", description="Log loss of stored predictions on Apache Spark.")
+    top = OneLineParser(
+        prog="logloss-spark", description="Log loss of stored predictions on Apache Spark.", allow_abbrev=False
+    )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():
-        of_command = commands.add_parser(name, help=command.help)
+        of_command = commands.add_parser(name, help=command.help, allow_abbrev=False)
         add_common(of_command, example=command.example, required=requires_file(command.config))
         command.add_arguments(of_command)
     return top

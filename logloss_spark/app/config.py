@@ -227,9 +227,8 @@ def keys_of(of: type[JobConfig], name: str) -> dict[str, "dataclasses.Field[Any]
 
 
 def is_required(of: type[JobConfig], name: str) -> bool:
-    """Whether a section must be given: it has no default, and a key of its own that has none."""
-    section = next(key for key in dataclass_fields(of) if key.name == name)
-    return has_no_default(section) and any(map(has_no_default, keys_of(of, name).values()))
+    """Whether a section must be given: it has no default."""
+    return has_no_default(next(key for key in dataclass_fields(of) if key.name == name))
 
 
 def own_keys(section: dict[str, Any], of_type: Any) -> dict[str, Any]:

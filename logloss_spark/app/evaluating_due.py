@@ -1,7 +1,8 @@
 """Evaluate what is due of a table whose states are kept in a store."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +49,7 @@ from logloss_spark.app.storing import (
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.gates.estimates import Measurement
 from logloss_spark.io.files import FileTable
+from logloss_spark.io.signals import interruption
 from logloss_spark.io.units import Unit, units_of
 from logloss_spark.report.evaluations import first_slices
 from logloss_spark.report.frames import Order
@@ -115,16 +117,29 @@ def evaluate_due(
     due_rows, of_rows = rows_of_plan(plan, table, files, units)
     rows = ready(spark, config, due_rows, of_rows, roles)
     subjects = subjects_to_be(plan, conventions_of(rows))
-    outcome, verdicts = evaluate_rows(
-        spark, config, given, rows, lambda evaluation: steps_of(run, subjects, of_rows, evaluation)
-    )
-    store.clean(section.keep_days)
-    if verdicts and not is_withheld(judgement_of(worst_of(verdicts))):
-        keep_verdicts(store, verdicts)
+    with what_is_stored_is_told(run):
+        outcome, verdicts = evaluate_rows(
+            spark, config, given, rows, lambda evaluation: steps_of(run, subjects, of_rows, evaluation)
+        )
+        store.clean(section.keep_days)
+        if verdicts and not is_withheld(judgement_of(worst_of(verdicts))):
+            keep_verdicts(store, verdicts)
     last = {"last_day": subjects[-1].day.isoformat()} if subjects and subjects[-1].day else {}
     notes = (*nothing.notes, *notes_on_days(verdicts, subjects), *outcome.notes)
     outcome = replace(outcome, details={**outcome.details, **details, **last}, notes=notes)
     return with_verdict(outcome, worst_of(verdicts), section, given)
+
+
+@contextmanager
+def what_is_stored_is_told(run: RunOnStore) -> Iterator[None]:
+    """Let a signal that ends a run when its states are stored already say so."""
+    try:
+        yield
+    except BaseException as error:
+        stop = interruption(error)
+        if stop is not None and run.plan.run_id in run.store.live().runs:
+            stop.stands = f"states and metrics are stored in {run.section.path}, what follows is not done: run again"
+        raise
 
 
 def steps_of(

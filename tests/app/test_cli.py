@@ -398,6 +398,22 @@ def test_a_command_that_is_misspelt_is_guessed(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err.endswith("got 'evalute'. Did you mean 'evaluate'?\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["runs", "--config", "x.toml", "--las", "5"], "unrecognized arguments: --las 5; see logloss-spark --help"),
+        (["gate", "--config", "no_gate.toml", "state"], "the section [gate] is missing"),
+    ],
+)
+def test_what_is_shortened_or_missing_is_refused_before_spark_starts(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("no_gate.toml").write_text('[output]\nstate = "out"\n')
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
 def test_a_crash_is_one_line_too_and_its_stack_comes_when_asked_for(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

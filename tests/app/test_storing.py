@@ -3,9 +3,11 @@
 import datetime as dt
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,8 @@ from pyspark.sql import SparkSession
 import logloss_spark as ls
 from logloss_spark.app import evaluating
 from logloss_spark.app.cli import main
+from logloss_spark.app.evaluating_due import RunOnStore, what_is_stored_is_told
+from logloss_spark.io.signals import Interrupted
 from logloss_spark.states.store import Snapshot
 from tests.same import assert_same_metrics
 
@@ -152,3 +156,18 @@ def test_files_that_change_meanwhile_end_the_run_and_nothing_is_published(
         "changed: run again\n"
     )
     assert live(tmp_path).version == 0
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ({"7": None}, "terminated: states and metrics are stored in kept, what follows is not done: run again"),
+        ({}, "terminated: nothing was written; the old tables are whole"),
+    ],
+)
+def test_a_signal_says_whether_the_run_is_stored_already(runs: dict[str, None], said: str) -> None:
+    store = SimpleNamespace(live=lambda: SimpleNamespace(runs=runs))
+    run = SimpleNamespace(plan=SimpleNamespace(run_id="7"), store=store, section=SimpleNamespace(path="kept"))
+    with pytest.raises(Interrupted) as stop, what_is_stored_is_told(cast(RunOnStore, run)):
+        raise Interrupted(signal.SIGTERM)
+    assert str(stop.value) == said
