@@ -224,7 +224,7 @@ def kept_rows(x: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
 
 
 def kept_entries(x: Sparse, kept: npt.NDArray[np.bool_]) -> Sparse:
-    """The same rows, of which those where `kept` is false have no entries."""
+    """The same rows; those where `kept` is false lose their entries."""
     if kept.all():
         return x
     lengths = np.diff(x.indptr)

@@ -124,7 +124,7 @@ def logits(block: Block, rows: slice, theta: Array, standard: Standardization) -
 
 
 def raw_parameters(theta: Array, standard: Standardization) -> Array:
-    """Parameters of the features as they came that give the same logits as `theta` does of standardised features."""
+    """Parameters by which the features as they came have the logits that standardised features have by `theta`."""
     raw = theta[:, :-1] * standard.scale
     return np.column_stack([raw, theta[:, -1] - raw @ standard.mean])
 
@@ -200,7 +200,7 @@ def weighted_gram(x: Array, h: Array) -> Array:
 
 
 def add_grams(grams: Array, x: Array, h: Array) -> None:
-    """Add the matrices X' diag(h_m) X for the rows h_m of h, or their lower halves if `grams` holds such."""
+    """Add X' diag(h_m) X to each of `grams`, for the rows h_m of h. If these hold lower halves, halves are added."""
     if grams.ndim == 3:
         for total, weights in zip(grams, h, strict=True):
             total += weighted_gram(x, weights)

@@ -28,7 +28,7 @@ class Page:
         Which part of it, such as the day of a store; may be empty.
     coverage : str
         What an interval is called, as in `95% interval`.
-    headline, numbers : Headline and sequence of Number
+    headline, numbers : Headline and sequence of KeyFigure
         What a reader sees first of a page without metrics.
     rows : RowCounts, optional
         The rows of a page without metrics.
@@ -214,7 +214,7 @@ class SliceTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A section of a report: sentences, pictures, tables, notes and text with line breaks, each of which may be absent.
+    """A section of a report. It may have sentences, pictures, tables, notes, and text with line breaks.
 
     Notes say how pictures and tables are to be read.
     """

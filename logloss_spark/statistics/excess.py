@@ -142,7 +142,7 @@ def regression(inside: Grouped, whole: Grouped, design: Array, shift: float) -> 
 
     Returns
     -------
-    array of shape (m, 4): `excess`, `error`, `df` and `statistic` of a `Excesses`
+    array of shape (m, 4): `excess`, `error`, `df` and `statistic` of `Excesses`
     """
     with np.errstate(all="ignore"):
         outside = remainder(inside.sums, whole.sums)

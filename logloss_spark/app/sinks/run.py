@@ -133,7 +133,7 @@ def settings_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def days_told_of(outcome: Outcome) -> dict[str, str]:
-    """Return the days of a store that an outcome is about: that of its `metrics`, and that of its `gate`.
+    """Return the day of a store that the `metrics` of an outcome are of, and the day that its `gate` judged.
 
     A run of several days measures the last one, and its gate has the worst verdict.
     """
