@@ -11,9 +11,10 @@ AIRFLOW := build/airflow
 # What Spark needs to know before it starts: its own folder (a path with a space needs it), the Python of its workers, a
 # Java, the system's where there is one, and the archive of classes from which that Java starts, if the virtualenv has
 # one. A Java that cannot use it says nothing and loads its classes one by one. -x shows the command that follows.
+silent := -Xlog:disable -Xlog:all=error:stderr
 archive = $(CURDIR)/$(BIN)/../classes.jsa
 spark = @SPARK_HOME="$$($(BIN)/python -c 'import pyspark; print(*pyspark.__path__)')" && JAVA_HOME="$$($(BIN)/python -m logloss_spark.io.java $(java))" \
-	&& SPARK_SUBMIT_OPTS="$$SPARK_SUBMIT_OPTS "'$(options)' && if [ -s "$(archive)" ]; then SPARK_SUBMIT_OPTS="$$SPARK_SUBMIT_OPTS "'"-XX:SharedArchiveFile=$(archive)" -Xlog:disable -Xlog:all=error:stderr'; fi \
+	&& SPARK_SUBMIT_OPTS="$$SPARK_SUBMIT_OPTS "'$(options)' && if [ -s "$(archive)" ]; then SPARK_SUBMIT_OPTS="$$SPARK_SUBMIT_OPTS "'"-XX:SharedArchiveFile=$(archive)" $(silent)'; fi \
 	&& export SPARK_HOME JAVA_HOME SPARK_SUBMIT_OPTS PYSPARK_PYTHON="$(CURDIR)/$(BIN)/python" && set -x &&
 
 # A job with the settings of conf. SPARK_CONF_DIR=conf would give them too, but Java takes no archive where a folder is on
@@ -52,7 +53,7 @@ setup: .venv/.installed .venv/classes.jsa ## make the virtualenv with everything
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/constraints.txt --group dev -e '.[spark,java,$(extras)]'
 	@touch $@
 
-.venv/classes.jsa: options = $(short) "-XX:ArchiveClassesAtExit=$(CURDIR)/$@" -Xlog:disable -Xlog:all=error:stderr
+.venv/classes.jsa: options = $(short) "-XX:ArchiveClassesAtExit=$(CURDIR)/$@" $(silent)
 .venv/classes.jsa: conf/classes.py .venv/.installed
 	@rm -f $@
 	$(spark) $(submit) conf/classes.py
