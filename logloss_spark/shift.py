@@ -167,11 +167,6 @@ def drift(
     between("confidence", confidence, 0.0, 1.0)
     old, new = check_states(reference_state, current_state)
     both = [old.conventions, new.conventions]
-    for models in (conventions.models for conventions in both if conventions.models):
-        raise SpecError(
-            f"drift compares the states of evaluations, got that of a comparison of {', '.join(models)}: "
-            "evaluate one of these, and take its state"
-        )
     check_comparable(*both)
     sets = grouping_sets(by)
     common = slices_of(sets)

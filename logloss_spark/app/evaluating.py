@@ -10,11 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from logloss_spark.app.choosing import check_chosen, chosen_metrics, left_out, records_of
 from logloss_spark.app.gating import WITHHELD, check_gate, check_kept, is_withheld
-from logloss_spark.app.gating_days import (
-    JudgedSubject,
-    judgement_of,
-    worst_of,
-)
+from logloss_spark.app.gating_days import JudgedSubject, judgement_of, worst_of
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.labels import LABELLED, Labels, joined
 from logloss_spark.app.outcome import Outcome
@@ -23,9 +19,7 @@ from logloss_spark.app.reporting import with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, ReadingWithSearch, Renaming, ScoringSection, searched
 from logloss_spark.app.sinks.telling import WithDashboards
-from logloss_spark.app.storing import (
-    StoreSection,
-)
+from logloss_spark.app.storing import StoreSection
 from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.gates.estimates import Measurement

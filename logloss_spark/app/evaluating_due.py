@@ -149,7 +149,7 @@ def steps_of(
     config, states_of = run.config, states_of_run(run, subjects, evaluation.state)
     reading, gate = config.evaluate, config.gate
     return Steps(
-        judge=lambda: judge_days(run.spark, subjects, states_of, gate, reading, run.given.run_date) if gate else [],
+        judge=lambda: judge_days(run.spark, subjects, states_of, gate, reading, run.given.run_date),
         page=lambda worst: page_of_run(run, subjects, states_of, evaluation, worst),
         measure=lambda: measured_for_dashboards(config, states_of(subjects[-1].units)) if subjects else None,
         publish=lambda outcome: publish_states(run, files, evaluation.state, outcome),
@@ -157,7 +157,7 @@ def steps_of(
 
 
 def states_of_run(run: RunOnStore, subjects: Sequence[Subject], state: State) -> StatesOf:
-    """Return how to read the states of units, where `state` is that of the units that are due."""
+    """Return a function that reads the states of units; those that are due are in `state`."""
     states_of = states_with(run.store, run.plan, state)
     if len(subjects) > 1 and (run.config.gate or run.config.output.report):
         new = [unit for subject in subjects for unit in subject.units if unit.run_id == run.plan.run_id]
@@ -239,7 +239,7 @@ def judged_again(
     states_of = stored_states(store, snapshot)
     if len(subjects) > 1:
         states_of = taken_apart(states_of, snapshot.columns, units_looked_at(snapshot, subjects, gate))
-    verdicts = judge_days(spark, subjects, states_of, gate, config.evaluate, given.run_date) if gate else []
+    verdicts = judge_days(spark, subjects, states_of, gate, config.evaluate, given.run_date)
     worst = worst_of(verdicts)
     outcome = with_report(
         outcome, config.output.report, lambda: page_of_store(config, given, subjects, states_of, worst)

@@ -1,12 +1,13 @@
 """The input of a job that reads stored states, and no predictions."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
+from logloss_spark.app.sections import OutputWithState
 from logloss_spark.app.storing import StoreSection, empty_store, note_on_snapshot
 from logloss_spark.errors import MissingInputError, SpecError
 from logloss_spark.io.places import folders, located
@@ -34,6 +35,11 @@ class ReadStates:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     addresses: set[str]
+
+
+def paths_of_states(given: Namespace, output: OutputWithState) -> list[str]:
+    """Return where the states are that a command line names, or else the one that the config's [output] has."""
+    return given.states or ([output.state] if output.state else [])
 
 
 def read_states(
@@ -65,7 +71,7 @@ def read_states(
         sum=merge(*found.values()) if len(found) > 1 else next(iter(found.values())),
         counts={"states": len(found), "missing": len(missing)},
         notes=(f"read {counted(len(found), 'state')}: {', '.join(found)}", *([left_out] if missing else [])),
-        addresses=set(chain.from_iterable(addresses_of_state(spark, *pair) for pair in found.items())),
+        addresses=addresses_of_states(spark, found.items()),
     )
 
 
@@ -87,22 +93,19 @@ def read_store(spark: SparkSession, section: StoreSection, where: str | None) ->
 def read_state(spark: SparkSession, path: str, format: str, without: Collection[str] = ()) -> State:
     """Read the state at a path: here, and without some of its parts, if it is small and on a disk of this machine."""
     here = state_on_disk(spark, path, without) if format == "parquet" else None
-    return State(read_state_table(spark, path, format)) if here is None else State.from_checked(here)
+    if here is not None:
+        return State.from_checked(here)
+    return State(read_table(spark, Source(path=path, format=format)))
 
 
-def read_state_table(spark: SparkSession, path: str, format: str) -> DataFrame:
-    """Read the state at a path."""
-    return read_table(spark, Source(path=path, format=format))
-
-
-def addresses_of_state(spark: SparkSession, path: str, state: State) -> set[str]:
-    """Return the addresses of what a state was read from."""
-    return {located(spark, path)} if state.checked.local else folders(spark, state.table, path=path)
-
-
-def addresses_of_states(spark: SparkSession, states: Mapping[str, DataFrame]) -> set[str]:
-    """Return the addresses of all states that are read, by their paths."""
-    return set(chain.from_iterable(folders(spark, state, path=path) for path, state in states.items()))
+def addresses_of_states(spark: SparkSession, states: Iterable[tuple[str, State]]) -> set[str]:
+    """Return the addresses of all states that are read, each with its path. States are checked if they were not yet."""
+    return set().union(
+        *(
+            {located(spark, path)} if state.checked.local else folders(spark, state.table, path=path)
+            for path, state in states
+        )
+    )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from logloss_spark.errors import LogLossError
 from logloss_spark.gates.judging import Judgement
 from logloss_spark.io.secrets import secrets_in, secrets_in_text, without_secrets
 from logloss_spark.report.collecting import collected, page_of, versions
-from logloss_spark.report.html import write_report
+from logloss_spark.report.html import check_libraries, write_report
 from logloss_spark.report.page import Page
 from logloss_spark.report.recalibrations import view_of_gains
 from logloss_spark.report.text import View
@@ -136,6 +136,12 @@ def metrics_of_days(units: Sequence[StoredUnit], day: str, states_of: StatesOf, 
     """Return the metrics of each day of some units, and of all of them together."""
     state = State.from_checked(without_cells(states_of(units).checked))
     return collected(state.measured([[day]], reading))
+
+
+def check_report(path: str | None) -> None:
+    """Raise SpecError if a report is asked for and a library that it needs is missing."""
+    if path:
+        check_libraries()
 
 
 def described(page: Page, given: Namespace, judgement: Judgement | None, subject: str) -> Page:

@@ -165,8 +165,9 @@ def matching(rule: Rule, now: Measurement) -> tuple[Index, tuple[str, ...]]:
     """The rows of a table that a rule names, and the patterns of the rule that name no row."""
     wanted, unwanted = ([pattern_of(text, now.slices) for text in texts] for texts in (rule.slices, rule.except_))
     rows = now.rows_of(rule.model)
-    kept = now.named_by(wanted)[rows] & ~now.named_by(unwanted)[rows]
-    return rows[kept], tuple(pattern.text for pattern in wanted if not now.named_by([pattern])[rows].any())
+    named = [now.named_by([pattern])[rows] for pattern in wanted]
+    kept = np.any(named, axis=0) & ~now.named_by(unwanted)[rows]
+    return rows[kept], tuple(pattern.text for pattern, of_rule in zip(wanted, named, strict=True) if not of_rule.any())
 
 
 def frame_of(rule: Rule, gate: Gate, now: Measurement, rows: Index, values: Estimates) -> pd.DataFrame:

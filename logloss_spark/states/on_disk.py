@@ -78,9 +78,8 @@ def small_table(files: Sequence[str], schema: StructType, without: Collection[st
     """The rows of the files of a state but for some parts; None if they are too many, or no such table."""
     kept = ~ds.field("part").isin(list(without)) if without else None
     try:
-        table = ds.dataset(list(files), format=FORMAT)
-        small = table.count_rows(filter=kept) <= SMALL_STATE
-        return table.to_table(filter=kept).cast(arrow_schema(schema)) if small else None
+        rows = ds.dataset(list(files), format=FORMAT).head(SMALL_STATE + 1, filter=kept)
+        return rows.cast(arrow_schema(schema)) if rows.num_rows <= SMALL_STATE else None
     except (OSError, ValueError, pa.ArrowException, UnreadableError):
         return None
 

@@ -84,7 +84,12 @@ certain that it is not quite the same."""
 
 
 def check_comparable(reference: Conventions, current: Conventions) -> None:
-    """Raise SpecError unless the scores and classes of two states mean the same."""
+    """Raise SpecError unless both are states of evaluations, whose scores and classes mean the same."""
+    if models := reference.models or current.models:
+        raise SpecError(
+            f"drift compares the states of evaluations, got that of a comparison of {', '.join(models)}: "
+            "evaluate one of these, and take its state"
+        )
     differing = [
         f"{name} {getattr(reference, name)!r} and {getattr(current, name)!r}"
         for name in COMPARED

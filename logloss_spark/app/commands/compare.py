@@ -12,7 +12,7 @@ from logloss_spark.app.gating import WITHHELD, add_gate, check_gate, is_withheld
 from logloss_spark.app.judging import check_tolerated
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
-from logloss_spark.app.reporting import described, with_report
+from logloss_spark.app.reporting import check_report, described, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, OutputWithState, Renaming, ScoringSection
 from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
@@ -27,7 +27,6 @@ from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.kernels.status import STATUSES
 from logloss_spark.report.comparisons import title_of_comparison, view_of_comparison
-from logloss_spark.report.html import check_libraries
 from logloss_spark.roles import Columns, Roles
 from logloss_spark.rows.inputs import ComparedRows
 from logloss_spark.rows.models import Models, compared_rows
@@ -158,8 +157,7 @@ class CompareConfig(WithDashboards):
 
 def check(config: CompareConfig, _: Namespace) -> None:
     """Raise SpecError without a library that a report needs."""
-    if config.output.report:
-        check_libraries()
+    check_report(config.output.report)
 
 
 def run(spark: SparkSession, config: CompareConfig, given: Namespace) -> Outcome:

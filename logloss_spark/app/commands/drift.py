@@ -11,8 +11,8 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.config import JobConfig
 from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading_states import addresses_of_states, read_state_table
-from logloss_spark.app.reporting import described, with_report
+from logloss_spark.app.reading_states import addresses_of_states, read_state
+from logloss_spark.app.reporting import check_report, described, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import SlicesSection, TableFormat
 from logloss_spark.checks import between
@@ -20,9 +20,8 @@ from logloss_spark.io.writing import reserved, write_tables
 from logloss_spark.report.drifts import view_of_drift
 from logloss_spark.report.evaluations import SHOWN_SLICES
 from logloss_spark.report.frames import plain
-from logloss_spark.report.html import check_libraries
 from logloss_spark.shift import drift
-from logloss_spark.state import State
+from logloss_spark.state import check_states
 from logloss_spark.wording import PATH, visible
 
 
@@ -67,8 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def check(_: DriftConfig, given: Namespace) -> None:
     """Raise SpecError without a library that a report needs."""
-    if given.report:
-        check_libraries()
+    check_report(given.report)
 
 
 def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
@@ -81,16 +79,14 @@ def run(spark: SparkSession, config: DriftConfig, given: Namespace) -> Outcome:
     SpecError, DataError
         The states cannot be compared, or are none. Then nothing has been written.
     """
-    reference, current = (
-        read_state_table(spark, path, config.output.format) for path in (given.reference, given.current)
-    )
+    paths = (given.reference, given.current)
+    reference, current = (read_state(spark, path, config.output.format) for path in paths)
+    check_states(reference, current)
     outputs = {"drift": given.to} if given.to else {}
-    addresses = addresses_of_states(spark, {given.reference: reference}) | addresses_of_states(
-        spark, {given.current: current}
-    )
+    addresses = addresses_of_states(spark, zip(paths, (reference, current), strict=True))
     by, confidence = sets_of(given, config.evaluate.sets), config.evaluate.confidence
     with reserved(spark, config.output.targets(outputs), mode=mode_of(given), apart_from=addresses) as reservation:
-        moved = drift(State(reference), State(current), by=by, partition=given.partition, confidence=confidence)
+        moved = drift(reference, current, by=by, partition=given.partition, confidence=confidence)
         frame = moved.to_pandas()
         view = view_of_drift(frame, SHOWN_SLICES, moved.slices, moved.classes)
         first = tuple(map(plain, frame.head(SHOWN_SLICES).to_dict("records")))

@@ -9,13 +9,10 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.evaluating import EvaluateConfig, Steps, evaluate_rows, measurement_of, ready
 from logloss_spark.app.evaluating_due import evaluate_due
 from logloss_spark.app.gating import add_gate, judged, published
-from logloss_spark.app.gating_days import (
-    JudgedSubject,
-    judgement_of,
-)
+from logloss_spark.app.gating_days import JudgedSubject, judgement_of
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.reading import files_of_input, read_input
-from logloss_spark.app.reporting import described
+from logloss_spark.app.reporting import check_report, described
 from logloss_spark.app.sections import searched
 from logloss_spark.app.sinks.numbers import SLICES_FOR_DASHBOARDS
 from logloss_spark.app.storing import (
@@ -25,7 +22,6 @@ from logloss_spark.errors import SpecError
 from logloss_spark.evaluation import Evaluation
 from logloss_spark.gates.estimates import Measurement
 from logloss_spark.io.lake_tables import pinned
-from logloss_spark.report.html import check_libraries
 from logloss_spark.report.page import Page
 
 
@@ -33,8 +29,7 @@ def check(config: EvaluateConfig, given: Namespace) -> None:
     """Raise SpecError for options without the store that they are about, or without a library that a report needs."""
     if config.store is None and (given.dry_run or given.full):
         raise SpecError("--dry-run and --full are about the units of a store, and the config has no section [store]")
-    if config.output.report:
-        check_libraries()
+    check_report(config.output.report)
 
 
 def run(spark: SparkSession, config: EvaluateConfig, given: Namespace) -> Outcome:

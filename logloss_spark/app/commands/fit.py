@@ -14,7 +14,7 @@ from logloss_spark.app.command import Command
 from logloss_spark.app.outcome import Outcome
 from logloss_spark.app.printing import tell
 from logloss_spark.app.reading import addresses_of, check_any, files_of_input, read_input
-from logloss_spark.app.reporting import described, with_report
+from logloss_spark.app.reporting import check_report, described, with_report
 from logloss_spark.app.run_date import with_run_date
 from logloss_spark.app.sections import Input, Output, Renaming
 from logloss_spark.app.sinks.telling import WithDashboards
@@ -29,7 +29,6 @@ from logloss_spark.io.signals import Interrupted
 from logloss_spark.io.texts import lines_of
 from logloss_spark.io.units import fingerprint_of
 from logloss_spark.io.writing import Target, reserved, write_tables
-from logloss_spark.report.html import check_libraries
 from logloss_spark.scoring import Label
 from logloss_spark.wording import counted
 
@@ -134,8 +133,7 @@ class FitConfig(WithDashboards):
 
 def check(config: FitConfig, _: Namespace) -> None:
     """Raise SpecError without a library that a report needs."""
-    if config.output.report:
-        check_libraries()
+    check_report(config.output.report)
 
 
 def run(spark: SparkSession, config: FitConfig, given: Namespace) -> Outcome:

@@ -12,7 +12,7 @@ from logloss_spark.app.evaluating import EvaluateConfig
 from logloss_spark.app.gating import add_gate, judged, published, unread_parts
 from logloss_spark.app.gating_days import judged_subject, stored_states, subject_of, verdict_on
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading_states import read_states
+from logloss_spark.app.reading_states import paths_of_states, read_states
 from logloss_spark.app.sections import OutputWithState
 from logloss_spark.app.sinks.telling import WithDashboards
 from logloss_spark.app.storing import StoreSection
@@ -52,14 +52,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def paths_of(config: GateConfig, given: Namespace) -> list[str]:
-    """The paths of the states that are judged, where it is no day of a store."""
-    return given.states or ([config.output.state] if config.output.state else [])
-
-
 def check(config: GateConfig, given: Namespace) -> None:
     """Raise SpecError where there is nothing to judge."""
-    if not (config.store or paths_of(config, given)):
+    if not (config.store or paths_of_states(given, config.output)):
         raise SpecError("a gate judges stored states, got none: name some, or set `state` in [output]")
 
 
@@ -75,7 +70,7 @@ def run(spark: SparkSession, config: GateConfig, given: Namespace) -> Outcome:
     """
     if config.store and not given.states:
         return judge_store(spark, config, config.store, given)
-    paths = paths_of(config, given)
+    paths = paths_of_states(given, config.output)
     states = read_states(spark, paths, config.output.format, allow_missing=0, without=unread_parts(config.gate))
     source = ", ".join(visible(path, PATH) for path in paths)
     judgement = judged(spark, config.gate, states.sum, config.evaluate)

@@ -15,7 +15,7 @@ from logloss_spark.app.gating import judged
 from logloss_spark.app.gating_days import judged_subject, stored_states, subject_of
 from logloss_spark.app.labels import Labels
 from logloss_spark.app.outcome import Outcome
-from logloss_spark.app.reading_states import persisted, read_states
+from logloss_spark.app.reading_states import paths_of_states, persisted, read_states
 from logloss_spark.app.reporting import described, page_of_state, page_of_subject, with_report
 from logloss_spark.app.storing import StoreSection, note_on_snapshot
 from logloss_spark.errors import SpecError
@@ -61,7 +61,7 @@ def check(config: ReportConfig, given: Namespace) -> None:
     """Raise SpecError without states to report on, a file to write to, or a library of the extra `report`."""
     if not file_of(config, given):
         raise SpecError("a report is written to a file, got none: give --to FILE, or set `report` in [output]")
-    if not config.store and not states_of(config, given):
+    if not config.store and not paths_of_states(given, config.output):
         raise SpecError("a report is on stored states, got none: name some, or a [store] in the config")
     check_libraries()
 
@@ -69,11 +69,6 @@ def check(config: ReportConfig, given: Namespace) -> None:
 def file_of(config: ReportConfig, given: Namespace) -> str:
     """Return where the report is written."""
     return given.to or config.output.report or ""
-
-
-def states_of(config: ReportConfig, given: Namespace) -> list[str]:
-    """Return where the states are that the report is on, if they are in no store."""
-    return given.states or ([config.output.state] if config.output.state else [])
 
 
 def run(spark: SparkSession, config: ReportConfig, given: Namespace) -> Outcome:
@@ -89,7 +84,7 @@ def run(spark: SparkSession, config: ReportConfig, given: Namespace) -> Outcome:
     path = file_of(config, given)
     if config.store and not given.states:
         return report_on_store(spark, config, config.store, given, path)
-    read = read_states(spark, states_of(config, given), config.output.format, given.allow_missing)
+    read = read_states(spark, paths_of_states(given, config.output), config.output.format, given.allow_missing)
     with persisted(read.sum) as state:
         judgement = judged(spark, config.gate, state, config.evaluate) if config.gate else None
         page = page_of_state(state, sets_of(given, config.evaluate.sets), config.evaluate, config.title)
